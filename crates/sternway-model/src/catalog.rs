@@ -1,0 +1,271 @@
+//! The catalog: every release of an application with, per track, its migrations and their hashes.
+//!
+//! A catalog is read by `sternway_source`; this module only says what one is. Two halves of
+//! migrations are the same when their [`Digest`]s are, whatever their line endings.
+
+mod digest;
+mod file_name;
+mod release;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use digest::{Digest, InvalidDigest, canonical};
+pub use file_name::FileName;
+pub use release::{InvalidRelease, Minor, Release};
+
+/// The name of a track, such as `core`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrackName(pub String);
+
+impl fmt::Display for TrackName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for TrackName {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+/// Which of its two bodies a migration runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Towards newer schemas.
+    Up,
+    /// Towards older schemas.
+    Down,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
+}
+
+/// When a track takes part in plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enabled {
+    /// Always.
+    #[default]
+    Always,
+    /// Never: nothing of it is read or changed.
+    Never,
+    /// When the database has its tracking table and a version in it.
+    Auto,
+}
+
+/// One ordered list of migrations with its own tracking table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// How people call it.
+    pub name: TrackName,
+    /// The folder of its migration files, from the root of a release; parts joined by `/`.
+    pub path: String,
+    /// The tracking table, unqualified: it lives in the connection's current schema.
+    pub table: String,
+    /// When it takes part.
+    pub enabled: Enabled,
+    /// An extension that the database must offer before the track can go up.
+    pub requires_extension: Option<String>,
+}
+
+/// One half of a migration: the file that holds it, and the hash of what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Half {
+    /// The bare file name, such as `000007_task_owner.down.sql`.
+    pub file: String,
+    /// The hash of its content.
+    pub hash: Digest,
+}
+
+/// A numbered pair of bodies; golang-migrate's grammar lets either be missing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Migration {
+    /// Its number, unique in its track.
+    pub version: u64,
+    /// What takes the schema to this number.
+    pub up: Option<Half>,
+    /// What takes the schema from this number to the one before it.
+    pub down: Option<Half>,
+}
+
+impl Migration {
+    /// The half for `direction`, if there is one.
+    pub fn half(&self, direction: Direction) -> Option<&Half> {
+        match direction {
+            Direction::Up => self.up.as_ref(),
+            Direction::Down => self.down.as_ref(),
+        }
+    }
+
+    /// The words of its file name, such as `task_owner`; empty where the name has none.
+    pub fn title(&self) -> String {
+        let file = self.up.as_ref().or(self.down.as_ref()).map_or("", |half| half.file.as_str());
+        FileName::parse(file).map(|name| name.title).unwrap_or_default()
+    }
+}
+
+/// The migrations that a release has in one track, by number.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MigrationSet(BTreeMap<u64, Migration>);
+
+/// Two files that claim the same half of the same migration.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("two files hold the {direction} half of migration {version}: `{first}` and `{second}`")]
+pub struct DuplicateFile {
+    /// The number that both have.
+    pub version: u64,
+    /// The half that both have.
+    pub direction: Direction,
+    /// The file met first.
+    pub first: String,
+    /// The file met second.
+    pub second: String,
+}
+
+impl MigrationSet {
+    /// Adds the half that `name` and `hash` describe.
+    ///
+    /// # Errors
+    /// When the set has that half already: golang-migrate refuses such a folder too.
+    pub fn add(&mut self, file: &str, name: &FileName, hash: Digest) -> Result<(), DuplicateFile> {
+        let version = name.version;
+        let migration =
+            self.0.entry(version).or_insert(Migration { version, up: None, down: None });
+        let slot = match name.direction {
+            Direction::Up => &mut migration.up,
+            Direction::Down => &mut migration.down,
+        };
+        if let Some(half) = slot {
+            return Err(DuplicateFile {
+                version,
+                direction: name.direction,
+                first: half.file.clone(),
+                second: file.to_owned(),
+            });
+        }
+        *slot = Some(Half { file: file.to_owned(), hash });
+        Ok(())
+    }
+
+    /// Puts a whole migration in, in place of one with the same number.
+    pub fn insert(&mut self, migration: Migration) {
+        self.0.insert(migration.version, migration);
+    }
+
+    /// The migration with this number.
+    pub fn get(&self, version: u64) -> Option<&Migration> {
+        self.0.get(&version)
+    }
+
+    /// The numbers, ascending.
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = u64> + '_ {
+        self.0.keys().copied()
+    }
+
+    /// The migrations, by ascending number.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Migration> {
+        self.0.values()
+    }
+
+    /// The highest number.
+    pub fn last(&self) -> Option<u64> {
+        self.0.keys().next_back().copied()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The migrations up to and including `version`; none for `None`.
+    pub fn up_to(&self, version: Option<u64>) -> MigrationSet {
+        let Some(version) = version else { return MigrationSet::default() };
+        Self(self.0.range(..=version).map(|(number, it)| (*number, it.clone())).collect())
+    }
+
+    /// Whether both have the same numbers.
+    pub fn same_versions(&self, other: &MigrationSet) -> bool {
+        self.0.keys().eq(other.0.keys())
+    }
+}
+
+impl FromIterator<Migration> for MigrationSet {
+    fn from_iter<I: IntoIterator<Item = Migration>>(migrations: I) -> Self {
+        Self(migrations.into_iter().map(|it| (it.version, it)).collect())
+    }
+}
+
+/// A release as its source shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseEntry {
+    /// What the source calls it: a tag, or a folder.
+    pub label: String,
+    /// The commit it was read at, in full hexadecimal, where the source has commits.
+    pub commit: Option<String>,
+    /// Its migrations; a track whose folder does not exist is missing.
+    pub tracks: BTreeMap<TrackName, MigrationSet>,
+}
+
+impl ReleaseEntry {
+    /// The migrations of one track; none where the release does not have it.
+    pub fn set(&self, track: &TrackName) -> MigrationSet {
+        self.tracks.get(track).cloned().unwrap_or_default()
+    }
+
+    /// Whether no track has a migration.
+    pub fn is_empty(&self) -> bool {
+        self.tracks.values().all(MigrationSet::is_empty)
+    }
+}
+
+/// Every release that a source has, and what the bodies of their migrations say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalog {
+    /// The application's name.
+    pub app: String,
+    /// The tracks in registration order: the order in which they go up.
+    pub tracks: Vec<Track>,
+    /// The releases in semver order.
+    pub releases: BTreeMap<Release, ReleaseEntry>,
+    /// The bodies by hash. One that could not be read is missing.
+    pub bodies: BTreeMap<Digest, Arc<str>>,
+}
+
+impl Catalog {
+    /// The track of that name.
+    pub fn track(&self, name: &TrackName) -> Option<&Track> {
+        self.tracks.iter().find(|track| track.name == *name)
+    }
+
+    /// The minors that have releases with migrations, ascending.
+    pub fn minors(&self) -> Vec<Minor> {
+        let with_migrations = self.releases.iter().filter(|(_, entry)| !entry.is_empty());
+        let mut minors: Vec<Minor> = with_migrations.map(|(release, _)| release.minor()).collect();
+        minors.dedup();
+        minors
+    }
+
+    /// The newest stable release of a minor that has migrations.
+    pub fn newest_stable(&self, minor: Minor) -> Option<&Release> {
+        let releases = self.releases.iter().rev();
+        let mut stable = releases.filter(|(release, entry)| {
+            release.minor() == minor && !release.is_prerelease() && !entry.is_empty()
+        });
+        stable.next().map(|(release, _)| release)
+    }
+}

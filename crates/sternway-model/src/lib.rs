@@ -1,0 +1,13 @@
+//! What Sternway decides, as plain values: nothing here reads a clock, a file or a database.
+//!
+//! The modules stand in the order in which data flows through them. The [`catalog`] says what could
+//! be, the [`state`] what is, the [`policy`] what is allowed. The [`plan`] is computed from the three
+//! and says what to do; the [`journal`] records what was done, and the [`proof`] whether it worked.
+
+pub mod catalog;
+pub mod body;
+pub mod state;
+pub mod policy;
+pub mod plan;
+pub mod journal;
+pub mod proof;

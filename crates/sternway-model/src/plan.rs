@@ -1,0 +1,415 @@
+//! The plan: what to do to get from one release to another, computed before anything is touched.
+//!
+//! [`plan`] is a pure function of [`Facts`] and a [`Request`]: the same values give the same bytes.
+//! It works on sets of migrations and not on their highest number, because two releases may share a
+//! number and mean different things by it.
+//!
+//! The stages stand in their order: [`applied`] finds out what is in the database, [`course`] which
+//! way to go, [`route`] the hops, [`steps`] their steps with the bodies to run.
+
+mod applied;
+mod course;
+mod route;
+mod steps;
+mod error;
+mod text;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::body::{BodyFacts, Destruction, Mode};
+use crate::catalog::{
+    Catalog, Digest, Direction, Migration, MigrationSet, Minor, Release, ReleaseEntry, TrackName,
+};
+use crate::policy::Policy;
+use crate::state::{AppState, Identity, Numbers, RecordsAccess, State, TrackState};
+
+pub use error::{Holder, PlanError};
+
+/// The shape of a plan as JSON; a plan of another shape is not executed.
+pub const FORMAT: &str = "sternway.plan/1";
+
+/// All that a plan is computed from.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// What could be.
+    pub catalog: &'a Catalog,
+    /// What the bodies say, by hash: those of the catalog and those in the database's records.
+    pub bodies: &'a BTreeMap<Digest, BodyFacts>,
+    /// What is.
+    pub state: &'a State,
+    /// What is allowed.
+    pub policy: &'a Policy,
+    /// What the application runs.
+    pub app: &'a AppState,
+}
+
+/// Which way a plan goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Course {
+    /// Towards an older release: down steps only.
+    Rollback,
+    /// Towards a newer release: up steps only.
+    Upgrade,
+}
+
+impl fmt::Display for Course {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rollback => "rollback",
+            Self::Upgrade => "upgrade",
+        })
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The release to arrive at.
+    pub target: Release,
+    /// The way to go; `None` leaves it to the facts.
+    pub course: Option<Course>,
+    /// Take the schema back even where the target runs on the present one.
+    pub reset_schema: bool,
+    /// Install into a database that already has tables but no tracking table.
+    pub adopt: bool,
+}
+
+impl Request {
+    /// The way to `target`, with nothing special asked for.
+    pub fn to(target: Release) -> Request {
+        Request { target, course: None, reset_schema: false, adopt: false }
+    }
+}
+
+/// What the database said when the plan was made; it must still say so when the plan is executed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basis {
+    /// Which database; its user may differ between planning and executing.
+    pub identity: Identity,
+    /// Each track's tracking row.
+    pub tracks: BTreeMap<TrackName, TrackState>,
+    /// The hash of the schema's fingerprint, where it was taken.
+    pub fingerprint: Option<Digest>,
+}
+
+/// Where the body of a step was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyOrigin {
+    /// In the database's own records.
+    Records,
+    /// In this release of the catalog.
+    Release(Release),
+}
+
+/// One migration to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migrate {
+    /// Its track.
+    pub track: TrackName,
+    /// The track's tracking table.
+    pub table: String,
+    /// Its number.
+    pub version: u64,
+    /// Which body runs.
+    pub direction: Direction,
+    /// What the tracking row says afterwards; `None` is the empty table.
+    pub to: Option<u64>,
+    /// The name of the file.
+    pub file: String,
+    /// The hash of the body, which is in [`Plan::bodies`].
+    pub hash: Digest,
+    /// Where the body was found.
+    pub origin: BodyOrigin,
+    /// How it is run.
+    pub mode: Mode,
+    /// The statements that take something away.
+    pub destroys: Vec<Destruction>,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Step {
+    /// Run one half of a migration.
+    Migrate(Box<Migrate>),
+    /// Compare the schema with a clean install of what the hop ends at.
+    Prove,
+}
+
+/// One leg of the journey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// The release it arrives at.
+    pub to: Release,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// Where each track stands afterwards.
+    pub ends_at: BTreeMap<TrackName, Option<u64>>,
+}
+
+impl Hop {
+    /// The migrations that it runs, in order.
+    pub fn migrations(&self) -> impl Iterator<Item = &Migrate> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Migrate(migrate) => Some(&**migrate),
+            Step::Prove => None,
+        })
+    }
+}
+
+/// Something that the reader of a plan must know and no step shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "note")]
+pub enum Note {
+    /// The schema stays ahead of the target, which tolerates that.
+    SchemaStaysAhead {
+        /// The track.
+        track: TrackName,
+        /// Where it stays.
+        at: Option<u64>,
+        /// What the target has.
+        target: Option<u64>,
+    },
+    /// A track is below the target and a rollback does not raise it.
+    TrackBelow {
+        /// The track.
+        track: TrackName,
+        /// Where it stays.
+        at: Option<u64>,
+        /// What the target has.
+        target: Option<u64>,
+    },
+    /// A minor has no stable release to stop at.
+    MinorSkipped {
+        /// The minor.
+        minor: Minor,
+    },
+    /// The target is a prerelease.
+    PrereleaseTarget,
+    /// Releases differ in a migration; the running release decided.
+    RunningReleaseDecided {
+        /// The track.
+        track: TrackName,
+        /// The migration.
+        version: u64,
+    },
+    /// A track with no version in its tracking table takes no part.
+    TrackOff {
+        /// The track.
+        track: TrackName,
+    },
+    /// Sternway's records cannot be kept.
+    NoRecords {
+        /// Why.
+        reason: String,
+    },
+    /// The state was assumed from the running release; nobody looked at the database.
+    AssumedState,
+    /// The database has tables that no track accounts for.
+    Adopted {
+        /// How many.
+        tables: usize,
+    },
+}
+
+/// What to do, in order, with everything needed to do it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: String,
+    /// The application's name.
+    pub app: String,
+    /// Which way it goes.
+    pub course: Course,
+    /// The release that runs now, if that is known.
+    pub running: Option<Release>,
+    /// The release whose schema the database has, if one fits.
+    pub schema_of: Option<Release>,
+    /// The release to arrive at.
+    pub target: Release,
+    /// What the database must still say.
+    pub basis: Basis,
+    /// The tracks that take part, in registration order, with their tracking tables.
+    pub tracks: Vec<(TrackName, String)>,
+    /// Every tracking table of the application, also of tracks that take no part: all are locked.
+    pub tables: Vec<String>,
+    /// The legs of the journey, in order.
+    pub hops: Vec<Hop>,
+    /// What no step shows.
+    pub notes: Vec<Note>,
+    /// Every migration that is applied or met on the way: kept in the database's records.
+    pub migrations: BTreeMap<TrackName, Vec<Migration>>,
+    /// The releases made of these migrations alone.
+    pub releases: BTreeMap<Release, Numbers>,
+    /// The bodies of these migrations, by hash.
+    pub bodies: BTreeMap<Digest, String>,
+}
+
+impl Plan {
+    /// The migrations that it runs, in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Migrate> {
+        self.hops.iter().flat_map(Hop::migrations)
+    }
+
+    /// Whether it leaves the schema as it is.
+    pub fn is_app_only(&self) -> bool {
+        self.steps().next().is_none()
+    }
+
+    /// The plan as JSON, the same bytes for the same plan.
+    pub fn to_json(&self) -> String {
+        // A struct of maps with text keys always has a JSON form.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// The hash that names this plan.
+    pub fn digest(&self) -> Digest {
+        Digest::of_bytes(self.to_json().as_bytes())
+    }
+
+    /// Reads a plan back from [`Plan::to_json`].
+    ///
+    /// # Errors
+    /// When the text is no plan, has another format, or a body does not have the hash it is under.
+    pub fn from_json(text: &str) -> Result<Plan, PlanFileError> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: String,
+        }
+        let head: Head = serde_json::from_str(text).map_err(PlanFileError::Json)?;
+        if head.format != FORMAT {
+            return Err(PlanFileError::Format(head.format));
+        }
+        let plan: Plan = serde_json::from_str(text).map_err(PlanFileError::Json)?;
+        for (hash, body) in &plan.bodies {
+            if Digest::of_body(body) != *hash {
+                return Err(PlanFileError::Tampered(*hash));
+            }
+        }
+        let lost = plan.steps().find(|step| !plan.bodies.contains_key(&step.hash));
+        match lost {
+            Some(step) => Err(PlanFileError::BodyMissing(step.file.clone())),
+            None => Ok(plan),
+        }
+    }
+}
+
+/// Why a text is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanFileError {
+    /// It is no JSON, or a part is missing.
+    #[error("not a plan")]
+    Json(#[source] serde_json::Error),
+    /// It was written by another version.
+    #[error("the plan has the format `{0}`, and this version reads `{FORMAT}`")]
+    Format(String),
+    /// A body was changed after the plan was made.
+    #[error("the body {0:?} was changed after the plan was made")]
+    Tampered(Digest),
+    /// A step has no body.
+    #[error("the body of `{0}` is not in the plan")]
+    BodyMissing(String),
+}
+
+/// Finds the way to the requested release.
+///
+/// # Errors
+/// The first reason to refuse, in the order of the stages; nothing has been touched.
+pub fn plan(facts: &Facts<'_>, request: &Request) -> Result<Plan, PlanError> {
+    let target = course::target(facts, &request.target)?;
+    let applied = applied::applied(facts)?;
+    let (course, gaps) = course::course(facts, request, target, &applied)?;
+    let mut notes = course::notes(facts, request, &applied);
+    let route = route::route(facts, request, course, &applied, &gaps, &mut notes)?;
+    let hops = steps::steps(facts, course, &applied, route)?;
+    Ok(steps::pack(facts, request, course, &applied, hops, notes))
+}
+
+impl Basis {
+    /// What `state` says that a plan relies on.
+    pub fn of(state: &State) -> Basis {
+        Basis {
+            identity: state.identity.clone(),
+            tracks: state.tracks.clone(),
+            fingerprint: state.fingerprint,
+        }
+    }
+
+    /// What has changed in the database since; empty when nothing has.
+    pub fn moved(&self, now: &State) -> Vec<String> {
+        let mut moved = Vec::new();
+        let place = |it: &Identity| format!("database `{}`, schema `{}`", it.database, it.schema);
+        if !self.identity.database.is_empty() && place(&self.identity) != place(&now.identity) {
+            moved.push(format!(
+                "the plan is for {}; this is {}",
+                place(&self.identity),
+                place(&now.identity)
+            ));
+        }
+        for (name, before) in &self.tracks {
+            let now = now.tracks.get(name).copied().unwrap_or(TrackState::NoTable);
+            if *before != now {
+                moved.push(format!(
+                    "track `{name}` was at {} and is at {}",
+                    before.position(),
+                    now.position()
+                ));
+            }
+        }
+        if let (Some(before), Some(now)) = (self.fingerprint, now.fingerprint)
+            && before != now
+        {
+            moved.push("the schema has changed".to_owned());
+        }
+        moved
+    }
+}
+
+/// What a database and its application are at, without going anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What is applied in each track that takes part.
+    pub applied: BTreeMap<TrackName, MigrationSet>,
+    /// The releases that have exactly this schema, oldest first.
+    pub releases: Vec<Release>,
+    /// The lowest minor that has all that is applied.
+    pub minor: Option<Minor>,
+    /// Whether the running release is known to work on this schema; `None` when none is known.
+    pub runs: Option<bool>,
+}
+
+/// Works out where a database stands.
+///
+/// # Errors
+/// As [`plan`] does, where what is applied cannot be told.
+pub fn standing(facts: &Facts<'_>) -> Result<Standing, PlanError> {
+    let applied = applied::applied(facts)?;
+    let catalog = facts.catalog;
+    let fits = |entry: &ReleaseEntry| {
+        let mut sets = applied.sets.iter();
+        sets.all(|(track, set)| entry.set(track).same_versions(set))
+    };
+    let releases = catalog.releases.iter().filter(|(_, entry)| !entry.is_empty() && fits(entry));
+    let releases: Vec<Release> = releases.map(|(release, _)| release.clone()).collect();
+    let runs = facts.app.running.as_ref().and_then(|running| {
+        let entry = catalog.releases.get(running)?;
+        let gaps = course::gaps(&applied, running, entry).ok()?;
+        let ahead = gaps.values().all(|gap| *gap != course::Gap::Behind);
+        let tolerated = || facts.policy.tolerates(running, applied.minor?, catalog).then_some(());
+        Some(fits(entry) || (ahead && tolerated().is_some()))
+    });
+    Ok(Standing { minor: applied.minor, applied: applied.sets, releases, runs })
+}
+
+/// Whether the records can be kept, as a note where they cannot.
+fn records_note(access: &RecordsAccess) -> Option<Note> {
+    match access {
+        RecordsAccess::Available => None,
+        RecordsAccess::Unavailable(reason) => Some(Note::NoRecords { reason: reason.clone() }),
+    }
+}

@@ -1,0 +1,245 @@
+//! The reasons to refuse a plan. An edge adds what to do about each.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::catalog::{Digest, Direction, Release, TrackName};
+use crate::plan::Course;
+
+/// Who has a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// The database's own records.
+    Records,
+    /// A release of the catalog.
+    Release(Release),
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Records => f.write_str("the database's records"),
+            Self::Release(release) => write!(f, "release {release}"),
+        }
+    }
+}
+
+/// Why there is no plan. Each variant carries what its reader has to look at.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// The catalog does not have the release.
+    #[error("release {0} is not in the catalog")]
+    UnknownRelease(Release),
+    /// The release has no migrations, so its schema is not known.
+    #[error("release {0} has no migrations in any track, so the schema that it needs is unknown")]
+    NoMigrations(Release),
+    /// The policy forbids going back so far.
+    #[error("release {target} is older than {floor}, the oldest that can be gone back to")]
+    BelowFloor {
+        /// The release asked for.
+        target: Release,
+        /// The policy's limit.
+        floor: Release,
+    },
+    /// A migration started and did not finish.
+    #[error("track `{track}` is dirty at {}", at.map_or("no migration".to_owned(), |it| format!("migration {it}")))]
+    Dirty {
+        /// The track.
+        track: TrackName,
+        /// What its tracking row says.
+        at: Option<u64>,
+    },
+    /// The tracking row has a number that neither a release nor the records have.
+    #[error("track `{track}` is at migration {version}, which no release has{}", newest.as_ref().map_or(String::new(), |it| format!(" (the newest known is {it})")))]
+    UnknownVersion {
+        /// The track.
+        track: TrackName,
+        /// What its tracking row says.
+        version: u64,
+        /// The highest number in the catalog.
+        newest: Option<u64>,
+    },
+    /// Releases disagree about what comes before the number in the tracking row.
+    #[error(
+        "track `{track}` is at migration {version}, and releases {one} and {other} have different migrations up to there"
+    )]
+    Diverged {
+        /// The track.
+        track: TrackName,
+        /// What its tracking row says.
+        version: u64,
+        /// A release that has it.
+        one: Release,
+        /// Another one.
+        other: Release,
+    },
+    /// One number, several contents.
+    #[error(
+        "the {direction} half of migration {version} of track `{track}` has different contents: {}",
+        list(holders)
+    )]
+    Contents {
+        /// The track.
+        track: TrackName,
+        /// The migration.
+        version: u64,
+        /// The half that differs.
+        direction: Direction,
+        /// Who has which content.
+        holders: Vec<(Holder, Digest)>,
+    },
+    /// The tracking row's single number cannot say what the target needs.
+    #[error("track `{track}` cannot get to release {to}: {}", fork(missing, extra))]
+    Forked {
+        /// The track.
+        track: TrackName,
+        /// The release to arrive at.
+        to: Release,
+        /// What the release has and the database lacks below its number.
+        missing: Vec<u64>,
+        /// What the database has and the release lacks.
+        extra: Vec<u64>,
+    },
+    /// A migration lacks the half that the plan needs.
+    #[error("migration {version} of track `{track}` has no {direction} file in any release")]
+    MissingBody {
+        /// The track.
+        track: TrackName,
+        /// The migration.
+        version: u64,
+        /// The half.
+        direction: Direction,
+    },
+    /// The half exists and its content could not be read.
+    #[error("`{file}` of track `{track}` ({holder}) could not be read")]
+    UnreadableBody {
+        /// The track.
+        track: TrackName,
+        /// The file.
+        file: String,
+        /// Where it is.
+        holder: Holder,
+    },
+    /// A body that Sternway cannot run.
+    #[error("`{file}` of track `{track}` cannot be run: {obstacle}")]
+    Obstacle {
+        /// The track.
+        track: TrackName,
+        /// The file.
+        file: String,
+        /// Why not.
+        obstacle: String,
+    },
+    /// The target lies the other way.
+    #[error("{}", wrong_way(*course, target, behind))]
+    WrongWay {
+        /// The way asked for.
+        course: Course,
+        /// The release asked for.
+        target: Release,
+        /// A track, where it stands and where the target has it.
+        behind: Option<(TrackName, Option<u64>, Option<u64>)>,
+    },
+    /// An upgrade would leave the schema ahead of a release that does not start on it.
+    #[error("release {target} does not start on the schema in the database: track `{track}` is at {}, the release has {}", number(*at), number(*has))]
+    AheadOfTarget {
+        /// The release asked for.
+        target: Release,
+        /// The track.
+        track: TrackName,
+        /// Where it stands.
+        at: Option<u64>,
+        /// What the release has.
+        has: Option<u64>,
+    },
+    /// None of the application's tracks is in the database.
+    #[error("database `{database}` is not one of `{app}`: {}", not_this(expected, found))]
+    NotThisApp {
+        /// The application.
+        app: String,
+        /// The database.
+        database: String,
+        /// What the application would have.
+        expected: Vec<String>,
+        /// What is there.
+        found: Vec<String>,
+    },
+    /// The database has tables, but nothing that tells their version.
+    #[error("database `{database}` has {} but no tracking table of `{app}`", tables(found))]
+    Untracked {
+        /// The application.
+        app: String,
+        /// The database.
+        database: String,
+        /// The tables that are there.
+        found: Vec<String>,
+    },
+    /// A track needs an extension that the server does not have.
+    #[error("track `{track}` needs the extension `{extension}`, which this server does not offer")]
+    ExtensionMissing {
+        /// The track.
+        track: TrackName,
+        /// The extension.
+        extension: String,
+    },
+    /// No track takes part.
+    #[error("every track is switched off")]
+    NoTracks,
+}
+
+fn number(at: Option<u64>) -> String {
+    at.map_or("nothing".to_owned(), |it| it.to_string())
+}
+
+fn numbers(of: &[u64]) -> String {
+    of.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn list(holders: &[(Holder, Digest)]) -> String {
+    let each = holders.iter().map(|(holder, hash)| format!("{holder} has {}", hash.short()));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn fork(missing: &[u64], extra: &[u64]) -> String {
+    match (missing.is_empty(), extra.is_empty()) {
+        (false, true) => format!("it lacks {}, below its own number", numbers(missing)),
+        (true, false) => format!("it has {}, between the release's", numbers(extra)),
+        _ => format!("it has {} and lacks {}", numbers(extra), numbers(missing)),
+    }
+}
+
+fn wrong_way(
+    course: Course,
+    target: &Release,
+    behind: &Option<(TrackName, Option<u64>, Option<u64>)>,
+) -> String {
+    match (course, behind) {
+        (Course::Rollback, Some((track, at, has))) => format!(
+            "going to {target} is no rollback: track `{track}` is at {}, the release has {}",
+            number(*at),
+            number(*has)
+        ),
+        (Course::Rollback, None) => {
+            format!("going to {target} is no rollback: it is newer than what runs")
+        }
+        (Course::Upgrade, _) => {
+            format!("going to {target} is no upgrade: it is older than what runs")
+        }
+    }
+}
+
+fn tables(found: &[String]) -> String {
+    let shown = found.iter().take(3).map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+    match found.len() {
+        0 => "no table".to_owned(),
+        1 => format!("the table {shown}"),
+        2 | 3 => format!("the tables {shown}"),
+        more => format!("{more} tables ({shown}, …)"),
+    }
+}
+
+fn not_this(expected: &[String], found: &[String]) -> String {
+    let sought = expected.iter().take(3).map(|it| format!("`{it}`")).collect::<Vec<_>>();
+    format!("it has {} and not {}", tables(found), sought.join(", "))
+}

@@ -1,0 +1,155 @@
+//! A plan as text for people, without colour: an edge may add that.
+
+use std::fmt;
+
+use crate::body::Mode;
+use crate::catalog::Direction;
+use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = self.running.as_ref().or(self.schema_of.as_ref());
+        let from = from.map_or(String::new(), |from| format!(" from {from}"));
+        writeln!(f, "{} of {}{from} to {}", self.course, self.app, self.target)?;
+        let identity = &self.basis.identity;
+        if !identity.database.is_empty() {
+            let (database, schema) = (&identity.database, &identity.schema);
+            writeln!(f, "database `{database}`, schema `{schema}`, {}", identity.server)?;
+        }
+        let schema = match (&self.schema_of, self.hops.is_empty()) {
+            (Some(release), _) => format!("the schema of {release}"),
+            (None, _) => "a schema that no release has exactly".to_owned(),
+        };
+        let at = |version: Option<u64>| version.map_or("nothing".to_owned(), |it| it.to_string());
+        let tracks = self.tracks.iter().map(|(track, _)| {
+            let state = self.basis.tracks.get(track);
+            format!("{track} at {}", at(state.and_then(|it| it.position().version)))
+        });
+        let tracks: Vec<String> = tracks.collect();
+        if self.basis.tracks.values().all(|it| it.position().version.is_none()) {
+            writeln!(f, "now: nothing installed")?;
+        } else {
+            writeln!(f, "now: {} ({schema})", tracks.join(", "))?;
+        }
+        for (index, hop) in self.hops.iter().enumerate() {
+            writeln!(f)?;
+            writeln!(f, "hop {} of {}: to {}", index + 1, self.hops.len(), hop.to)?;
+            self.hop(f, hop)?;
+        }
+        if !self.notes.is_empty() {
+            writeln!(f)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn hop(&self, f: &mut fmt::Formatter<'_>, hop: &Hop) -> fmt::Result {
+        if hop.migrations().next().is_none() {
+            writeln!(f, "  schema: no change")?;
+        }
+        for step in hop.migrations() {
+            write_step(f, step)?;
+        }
+        let moved: Vec<_> = hop.migrations().map(|step| &step.track).collect();
+        let ends: Vec<String> = hop
+            .ends_at
+            .iter()
+            .filter(|(track, _)| !moved.is_empty() && !moved.contains(track))
+            .map(|(track, at)| match at {
+                Some(version) => format!("{track} stays at {version}"),
+                None => format!("{track} stays at nothing"),
+            })
+            .collect();
+        if !ends.is_empty() {
+            writeln!(f, "  {}", ends.join(", "))?;
+        }
+        let tracks = self.tracks.iter().filter_map(|(track, _)| {
+            let version = hop.ends_at.get(track).copied().flatten()?;
+            Some(format!("{track} {version}"))
+        });
+        let tracks: Vec<String> = tracks.collect();
+        let install = if tracks.is_empty() { "nothing".to_owned() } else { tracks.join(", ") };
+        writeln!(f, "  proof: the schema equals a clean install of {install}")?;
+        writeln!(f, "  app: runs {} from here on", hop.to)
+    }
+}
+
+fn write_step(f: &mut fmt::Formatter<'_>, step: &Migrate) -> fmt::Result {
+    let from = match step.direction {
+        Direction::Down => step.version.to_string(),
+        Direction::Up => "up".to_owned(),
+    };
+    let to = match step.to {
+        Some(to) => to.to_string(),
+        None => "nothing".to_owned(),
+    };
+    let origin = match &step.origin {
+        BodyOrigin::Records => "from the database's records".to_owned(),
+        BodyOrigin::Release(release) => format!("from {release}"),
+    };
+    let mode = match &step.mode {
+        Mode::Transaction => "one transaction".to_owned(),
+        Mode::Dirty { reason } => format!("no transaction: {reason}"),
+    };
+    writeln!(f, "  {} {from} -> {to}: {} ({origin}; {mode})", step.track, step.file)?;
+    for destruction in &step.destroys {
+        writeln!(f, "      destroys {} (line {})", destruction.what, destruction.line)?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |at: &Option<u64>| at.map_or("nothing".to_owned(), |it| it.to_string());
+        match self {
+            Self::SchemaStaysAhead { track, at, target } => write!(
+                f,
+                "track `{track}` stays at {}, ahead of the target's {}, which starts on it all the same; --reset-schema takes it back too",
+                number(at),
+                number(target)
+            ),
+            Self::TrackBelow { track, at, target } => write!(
+                f,
+                "track `{track}` is at {}, below the target's {}, and stays there: a rollback runs no up step",
+                number(at),
+                number(target)
+            ),
+            Self::MinorSkipped { minor } => {
+                write!(f, "{minor} has no stable release, so the journey does not stop there")
+            }
+            Self::PrereleaseTarget => f.write_str("the target is a prerelease"),
+            Self::RunningReleaseDecided { track, version } => write!(
+                f,
+                "releases differ in migration {version} of track `{track}`; what the running release has was taken"
+            ),
+            Self::TrackOff { track } => write!(
+                f,
+                "track `{track}` has no version in this database and takes no part; --enable {track} installs it"
+            ),
+            Self::NoRecords { reason } => write!(
+                f,
+                "Sternway's records cannot be kept ({reason}): no journal, no history, and a later rollback needs the source"
+            ),
+            Self::AssumedState => f.write_str(
+                "nobody looked at a database: the plan assumes the schema of the running release",
+            ),
+            Self::Adopted { tables } => {
+                write!(f, "the database has {tables} tables that no track accounts for")
+            }
+        }
+    }
+}
+
+impl Course {
+    /// The word for what is done, as in "rolled back to 1.2.3".
+    pub fn done(self) -> &'static str {
+        match self {
+            Self::Rollback => "rolled back",
+            Self::Upgrade => "upgraded",
+        }
+    }
+}

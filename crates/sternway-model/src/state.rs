@@ -1,0 +1,114 @@
+//! The state: what a database says of itself at one moment, and what the application runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Digest, MigrationSet, Release, TrackName};
+
+/// Which database this is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Identity {
+    /// The engine and its version as the server gives it, such as `PostgreSQL 15.8`.
+    pub server: String,
+    /// The database's name.
+    pub database: String,
+    /// The schema that unqualified names are created in.
+    pub schema: String,
+    /// The user connected as.
+    pub user: String,
+}
+
+/// Where a track stands: the row of its tracking table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// The number of the last migration applied; `None` when nothing is.
+    pub version: Option<u64>,
+    /// golang-migrate's mark for "a migration started and did not finish".
+    pub dirty: bool,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            Some(version) => write!(f, "{version}")?,
+            None => f.write_str("nothing")?,
+        }
+        if self.dirty { f.write_str(" (dirty)") } else { Ok(()) }
+    }
+}
+
+/// What the database says of one track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackState {
+    /// The tracking table does not exist.
+    NoTable,
+    /// The tracking table exists and says this.
+    At(Position),
+}
+
+impl TrackState {
+    /// Where the track stands; nothing applied where there is no table.
+    pub fn position(self) -> Position {
+        match self {
+            Self::NoTable => Position::default(),
+            Self::At(position) => position,
+        }
+    }
+}
+
+/// Whether Sternway's own records can be kept in the database.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordsAccess {
+    /// They exist, or can be created.
+    #[default]
+    Available,
+    /// They cannot be created or written, for this reason.
+    Unavailable(String),
+}
+
+/// The numbers of the migrations that a release has, per track.
+pub type Numbers = BTreeMap<TrackName, Vec<u64>>;
+
+/// What the database itself knows of the application: Sternway's records.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Records {
+    /// Whether they can be kept.
+    pub access: RecordsAccess,
+    /// The migrations that were applied or met, with both bodies' hashes.
+    pub migrations: BTreeMap<TrackName, MigrationSet>,
+    /// Their bodies, by hash.
+    pub bodies: BTreeMap<Digest, Arc<str>>,
+    /// The releases all of whose migrations are among them, with their numbers per track.
+    pub releases: BTreeMap<Release, Numbers>,
+    /// The release that the last finished run arrived at.
+    pub arrived_at: Option<Release>,
+}
+
+/// A database at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    /// Which database.
+    pub identity: Identity,
+    /// Each configured track that is not switched off.
+    pub tracks: BTreeMap<TrackName, TrackState>,
+    /// The tables in the current schema, tracking tables left out; `None` when nobody looked.
+    pub tables: Option<BTreeSet<String>>,
+    /// The extensions that the server offers; `None` when nobody looked.
+    pub extensions: Option<BTreeSet<String>>,
+    /// Sternway's records.
+    pub records: Records,
+    /// The hash of the schema's fingerprint, if it was taken.
+    pub fingerprint: Option<Digest>,
+}
+
+/// What is known of the running application.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AppState {
+    /// The release it runs, if anyone said so.
+    pub running: Option<Release>,
+}
