@@ -1,0 +1,106 @@
+//! A folder with one folder for each release.
+//!
+//! Symbolic links are followed, as golang-migrate follows them: Kubernetes mounts files that way.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use crate::folder::{Body, File, Folder, is_migration};
+use crate::layout::{bare_release, path_parts};
+use crate::reading::{Builder, Found};
+use crate::{Layout, Reading, SourceError};
+
+/// Reads the folder at `path`.
+pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Reading, SourceError> {
+    if !path.is_dir() {
+        return Err(SourceError::NotAFolder { path: path.into() });
+    }
+    let mut folders = Vec::new();
+    for name in names(path)? {
+        if is_folder(&path.join(&name))? {
+            folders.push(name.to_string_lossy().into_owned());
+        }
+    }
+    let mut releases = BTreeMap::new();
+    for name in &folders {
+        let Some(release) = layout.tag.release(name).or_else(|| bare_release(name)) else {
+            continue;
+        };
+        match releases.entry(release) {
+            Entry::Vacant(entry) => {
+                entry.insert(name.clone());
+            }
+            Entry::Occupied(entry) => {
+                let (release, first) = entry.remove_entry();
+                return Err(SourceError::TwoFolders { release, first, second: name.clone() });
+            }
+        }
+    }
+    if releases.is_empty() {
+        return Err(SourceError::NoReleaseFolder {
+            path: path.into(),
+            pattern: layout.tag.clone(),
+            count: folders.len(),
+            examples: folders.into_iter().take(3).collect(),
+        });
+    }
+
+    let mut builder = Builder::new(layout);
+    for (release, label) in releases {
+        let root = path.join(&label);
+        let mut folders = Vec::new();
+        for track in layout.read_tracks() {
+            let folder = path_parts(&track.path).fold(root.clone(), |path, part| path.join(part));
+            let there = is_folder(&folder)?;
+            folders.push(if there { Some(files(&folder)?) } else { None });
+        }
+        builder.add(release, Found { label, commit: None, folders })?;
+    }
+    builder.finish()
+}
+
+/// The migration files of a folder.
+fn files(folder: &Path) -> Result<Folder, SourceError> {
+    let mut files = Vec::new();
+    for os_name in names(folder)? {
+        let name = os_name.to_string_lossy().into_owned();
+        if !is_migration(&name) {
+            continue;
+        }
+        let path = folder.join(&os_name);
+        let failed = |source| SourceError::File { path: path.clone(), source };
+        // A pipe or a device of that name would block; golang-migrate takes files alone.
+        if fs::metadata(&path).map_err(failed)?.is_file() {
+            let bytes = fs::read(&path).map_err(failed)?;
+            files.push(File { name, body: Some(Body::of(&bytes)) });
+        }
+    }
+    Ok(files)
+}
+
+/// Whether a folder is there. One that may not be looked at is an error, not an absence.
+fn is_folder(path: &Path) -> Result<bool, SourceError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(false),
+            _ => Err(SourceError::File { path: path.into(), source: error }),
+        },
+    }
+}
+
+/// The names in a folder, sorted.
+fn names(folder: &Path) -> Result<Vec<OsString>, SourceError> {
+    let list = || -> io::Result<Vec<OsString>> {
+        let entries = fs::read_dir(folder)?;
+        let mut names: Vec<OsString> =
+            entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+        names.sort();
+        Ok(names)
+    };
+    list().map_err(|source| SourceError::File { path: folder.into(), source })
+}

@@ -1,0 +1,42 @@
+//! The folder of one track in one release, as every kind of source hands it over.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sternway_model::catalog::{Digest, FileName, canonical};
+
+/// The migration files of a folder, by name. Other files have been left out.
+pub(crate) type Folder = Vec<File>;
+
+/// One migration file.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    /// The bare name.
+    pub name: String,
+    /// What it holds; `None` for a symbolic link that was not followed.
+    pub body: Option<Body>,
+}
+
+/// What a migration file holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Body {
+    /// The hash of the text, or of the bytes where there is no text.
+    pub digest: Digest,
+    /// The text in its canonical form; `None` if the bytes are not UTF-8.
+    pub text: Option<Arc<str>>,
+}
+
+impl Body {
+    /// The body that `bytes` are.
+    pub fn of(bytes: &[u8]) -> Body {
+        match str::from_utf8(bytes) {
+            Ok(text) => Body { digest: Digest::of_body(text), text: Some(canonical(text).into()) },
+            Err(_) => Body { digest: Digest::of_bytes(bytes), text: None },
+        }
+    }
+}
+
+/// Whether a file of this name is a migration.
+pub(crate) fn is_migration(name: &str) -> bool {
+    FileName::parse(name).is_some()
+}
