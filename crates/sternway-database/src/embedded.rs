@@ -1,0 +1,109 @@
+//! The PostgreSQL inside the process: a real PostgreSQL 17 with pgvector, and nothing to install.
+//!
+//! It has one connection. It serves for clean installs, rehearsals and the demo, not for load.
+
+use std::path::PathBuf;
+
+use pglite_oxide::{PgliteServer, extensions};
+use tempfile::TempDir;
+
+use crate::port::{Connect, Database};
+use crate::postgres::{self, Postgres};
+
+/// A running server. It stops when it is dropped, which must be after its session.
+pub struct Server {
+    server: Option<PgliteServer>,
+    // The socket's folder, which nobody else may enter.
+    _socket: TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(server) = self.server.take() else { return };
+        if let Err(error) = server.shutdown() {
+            tracing::warn!("the embedded PostgreSQL did not stop well: {error:#}");
+        }
+    }
+}
+
+/// Where the embedded server keeps its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a temporary folder, gone with the session.
+    Temporary,
+    /// In this folder, kept.
+    Kept(PathBuf),
+}
+
+impl Place {
+    /// Reads `embedded:` and `embedded:DIR`; `None` for any other URL.
+    pub fn parse(url: &str) -> Option<Place> {
+        match url.strip_prefix("embedded:")? {
+            "" => Some(Place::Temporary),
+            folder => Some(Place::Kept(PathBuf::from(folder))),
+        }
+    }
+}
+
+/// Starts a server and opens its one session. `wanted` are the extensions to offer; one that the
+/// server does not come with is not offered.
+///
+/// # Errors
+/// When the server cannot start, for example because another process has its folder open.
+pub async fn connect(place: &Place, wanted: &[String]) -> Result<Postgres, Connect> {
+    connect_in(place, wanted, "public").await
+}
+
+/// As [`connect`], with `schema` for the current schema; it is made where it does not exist.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_in(
+    place: &Place,
+    wanted: &[String],
+    schema: &str,
+) -> Result<Postgres, Connect> {
+    let unusable = |error: crate::port::DatabaseError| Connect::Embedded(error.to_string());
+    let known = wanted.iter().filter(|name| extensions::by_sql_name(name).is_some());
+    let mut missing: Vec<String> = known.cloned().collect();
+    if let Place::Kept(_) = place {
+        let mut postgres = open(place, &[]).await?;
+        let offered = postgres.extensions().await;
+        let offered = offered.map_err(unusable)?;
+        missing.retain(|name| !offered.contains(name));
+        if missing.is_empty() {
+            postgres.live_in(schema).await.map_err(unusable)?;
+            return Ok(postgres);
+        }
+    }
+    // The server makes each extension that it is started with; a migration expects to do that.
+    let mut postgres = open(place, &missing).await?;
+    postgres.drop_extensions(&missing).await.map_err(unusable)?;
+    postgres.live_in(schema).await.map_err(unusable)?;
+    Ok(postgres)
+}
+
+async fn open(place: &Place, with: &[String]) -> Result<Postgres, Connect> {
+    let (place, with) = (place.clone(), with.to_vec());
+    let started = tokio::task::spawn_blocking(move || start(&place, &with)).await;
+    let server = started.map_err(|error| Connect::Embedded(error.to_string()))??;
+    let url = server.server.as_ref().map(PgliteServer::database_url).unwrap_or_default();
+    let mut postgres = postgres::connect(&url, None).await?;
+    postgres.live_on(server);
+    Ok(postgres)
+}
+
+fn start(place: &Place, with: &[String]) -> Result<Server, Connect> {
+    let failed = |error: &dyn std::fmt::Display| Connect::Embedded(error.to_string());
+    let socket = tempfile::Builder::new().prefix("sternway-").tempdir().map_err(|e| failed(&e))?;
+    let builder = PgliteServer::builder();
+    let builder = match place {
+        Place::Temporary => builder.temporary(),
+        Place::Kept(folder) => builder.path(folder),
+    };
+    let builder = builder
+        .extensions(with.iter().filter_map(|name| extensions::by_sql_name(name)))
+        .unix(socket.path().join(".s.PGSQL.5432"));
+    let server = builder.start().map_err(|error| Connect::Embedded(format!("{error:#}")))?;
+    Ok(Server { server: Some(server), _socket: socket })
+}

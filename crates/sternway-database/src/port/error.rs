@@ -1,0 +1,213 @@
+//! Why a database did not do what it was asked.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// Why there is no session.
+#[derive(Debug, Error)]
+pub enum Connect {
+    /// The URL says nothing that could be connected to. Its text is left out: it may hold a password.
+    #[error("the database URL is not valid: {0}")]
+    Url(String),
+    /// The scheme is not one that this version knows.
+    #[error("the database URL has the scheme `{0}`, which this version does not know")]
+    Scheme(String),
+    /// Nothing answers there.
+    #[error("no database server answers at {place}")]
+    Unreachable {
+        /// Host and port, or the socket.
+        place: String,
+        /// What the system said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The server refused the user or the password.
+    #[error("the server at {place} refuses user `{user}`: {reason}")]
+    Refused {
+        /// Host and port, or the socket.
+        place: String,
+        /// The user.
+        user: String,
+        /// The server's words.
+        reason: String,
+    },
+    /// The server has no such database.
+    #[error("the server at {place} has no database `{database}`")]
+    NoDatabase {
+        /// Host and port, or the socket.
+        place: String,
+        /// The database.
+        database: String,
+    },
+    /// The connection could not be made as secure as the URL asks.
+    #[error("no secure connection to {place}")]
+    Tls {
+        /// Host and port, or the socket.
+        place: String,
+        /// What went wrong.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The first question failed.
+    #[error("the session with {place} is of no use")]
+    Session {
+        /// Host and port, or the socket.
+        place: String,
+        /// What went wrong.
+        #[source]
+        source: DatabaseError,
+    },
+    /// The PostgreSQL inside the process did not start.
+    #[error("the embedded PostgreSQL did not start: {0}")]
+    Embedded(String),
+}
+
+/// Why a question to a database failed.
+#[derive(Debug, Error)]
+pub enum DatabaseError {
+    /// The server or the connection failed.
+    #[error("cannot {doing}")]
+    Query {
+        /// What was being done, after "cannot".
+        doing: String,
+        /// What went wrong.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The search path leads to no schema.
+    #[error("the connection has no current schema: its search path names none that exists")]
+    NoSchema,
+    /// golang-migrate keeps one row; which of several counts is not defined.
+    #[error("the tracking table `{table}` has more than one row")]
+    SeveralRows {
+        /// The table.
+        table: String,
+    },
+    /// A number that golang-migrate does not write.
+    #[error("the tracking table `{table}` has the version {version}, which no migrator writes")]
+    Version {
+        /// The table.
+        table: String,
+        /// The number.
+        version: i64,
+    },
+    /// The records were written by a later version of Sternway.
+    #[error("Sternway's records have the format {found}, and this version knows {known}")]
+    RecordsFormat {
+        /// What is there.
+        found: i32,
+        /// What this version reads and writes.
+        known: i32,
+    },
+    /// The records say something that cannot be.
+    #[error("Sternway's records are damaged: {0}")]
+    RecordsDamaged(String),
+}
+
+/// A session that holds a lock. Its query is not told: it may hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The server's number for the session.
+    pub pid: i32,
+    /// What it calls itself.
+    pub application: String,
+    /// Its user and where it comes from.
+    pub from: String,
+    /// What it does: `active`, `idle in transaction` and so on.
+    pub state: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.application.is_empty() { "unnamed" } else { &self.application };
+        write!(f, "session {} ({name}, {}, {})", self.pid, self.from, self.state)
+    }
+}
+
+/// Why the locks were not obtained.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Somebody else has them.
+    #[error("another migrator is at work on this database: {}", holders(.0))]
+    Held(Vec<Holder>),
+    /// The question failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+fn holders(holders: &[Holder]) -> String {
+    match holders {
+        [] => "its session ended while we asked".to_owned(),
+        some => some.iter().map(Holder::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The server's words about a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlError {
+    /// What is wrong.
+    pub message: String,
+    /// The SQLSTATE, such as `42P01`.
+    pub code: String,
+    /// More about it.
+    pub detail: Option<String>,
+    /// What the server advises.
+    pub hint: Option<String>,
+    /// The line and column in the body, from 1.
+    pub at: Option<(usize, usize)>,
+}
+
+impl fmt::Display for SqlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)?;
+        if let Some((line, column)) = self.at {
+            write!(f, ", line {line}, column {column}")?;
+        }
+        if let Some(detail) = &self.detail {
+            write!(f, "; {detail}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "; {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SqlError {}
+
+/// Why a step failed, and what that leaves behind.
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// The body failed in its transaction: nothing of it is left.
+    #[error("`{file}` failed and was taken back whole")]
+    TakenBack {
+        /// The file.
+        file: String,
+        /// The server's words.
+        #[source]
+        source: SqlError,
+    },
+    /// The body failed outside a transaction: the track is dirty.
+    #[error(
+        "`{file}` failed in statement {statement}; what came before it stays, and the track is dirty"
+    )]
+    Dirty {
+        /// The file.
+        file: String,
+        /// Which statement, from 1.
+        statement: usize,
+        /// The server's words.
+        #[source]
+        source: SqlError,
+    },
+    /// The connection or the tracking table failed.
+    #[error("`{file}` was not run to its end")]
+    Database {
+        /// The file.
+        file: String,
+        /// What went wrong.
+        #[source]
+        source: DatabaseError,
+    },
+}

@@ -1,0 +1,173 @@
+//! PostgreSQL.
+
+mod connect;
+mod lock;
+mod track;
+pub mod statements;
+mod execute;
+mod introspect;
+mod records;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row};
+use sternway_model::body::BodyFacts;
+use sternway_model::journal::Record;
+use sternway_model::plan::{Migrate, Plan};
+use sternway_model::proof::Fingerprint;
+use sternway_model::state::{Identity, Records, RecordsAccess, TrackState};
+
+use crate::port::{Database, DatabaseError, LockError, RunId, RunSummary, StepError};
+
+pub use connect::connect;
+pub use lock::{ids, lock_id};
+
+/// A session with a PostgreSQL database.
+pub struct Postgres {
+    connection: PgConnection,
+    identity: Identity,
+    /// What the session's settings are put back with, after `RESET ALL`.
+    reset: String,
+    /// The locks that the session holds.
+    locks: Vec<i64>,
+    /// What the session lives on, if that is inside this process.
+    #[cfg(feature = "embedded")]
+    server: Option<crate::embedded::Server>,
+}
+
+impl Postgres {
+    /// Keeps `server` running for as long as the session lives.
+    #[cfg(feature = "embedded")]
+    pub(crate) fn live_on(&mut self, server: crate::embedded::Server) {
+        self.identity.server.push_str(" (embedded)");
+        self.server = Some(server);
+    }
+
+    /// Makes `schema` the current one, for this session and after `RESET ALL`.
+    #[cfg(feature = "embedded")]
+    pub(crate) async fn live_in(&mut self, schema: &str) -> Result<(), DatabaseError> {
+        if schema == self.identity.schema {
+            return Ok(());
+        }
+        let name = Self::quote(schema);
+        self.identity.schema = schema.to_owned();
+        self.reset = format!("SET search_path TO {name}, public;");
+        let sql = format!("CREATE SCHEMA IF NOT EXISTS {name}; {}", self.reset);
+        self.run("make the schema", sql).await
+    }
+
+    /// Drops extensions that nothing uses yet.
+    #[cfg(feature = "embedded")]
+    pub(crate) async fn drop_extensions(&mut self, names: &[String]) -> Result<(), DatabaseError> {
+        let drops = names.iter().rev().map(|name| format!("DROP EXTENSION {};", Self::quote(name)));
+        let drops: String = drops.collect();
+        if drops.is_empty() { Ok(()) } else { self.run("drop the extensions", drops).await }
+    }
+
+    /// A name as SQL has it, in double quotes.
+    fn quote(name: &str) -> String {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+
+    /// A table of the current schema as SQL has it.
+    fn table(&self, name: &str) -> String {
+        format!("{}.{}", Self::quote(&self.identity.schema), Self::quote(name))
+    }
+
+    /// Runs statements of our own as one simple query.
+    async fn run(&mut self, doing: &str, sql: String) -> Result<(), DatabaseError> {
+        let query = sqlx::raw_sql(AssertSqlSafe(sql));
+        query.execute(&mut self.connection).await.map(drop).map_err(failed(doing))
+    }
+}
+
+/// Says what failed.
+fn failed(doing: &str) -> impl FnOnce(sqlx::Error) -> DatabaseError {
+    let doing = doing.to_owned();
+    move |source| DatabaseError::Query { doing, source }
+}
+
+#[async_trait]
+impl Database for Postgres {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn facts(&self, body: &str) -> BodyFacts {
+        statements::facts(body)
+    }
+
+    async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError> {
+        lock::lock(self, tables, patience).await
+    }
+
+    async fn unlock(&mut self) -> Result<(), DatabaseError> {
+        lock::unlock(self).await
+    }
+
+    async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError> {
+        track::read(self, table).await
+    }
+
+    async fn tables(&mut self, except: &[String]) -> Result<BTreeSet<String>, DatabaseError> {
+        let rows = sqlx::query(
+            "SELECT c.relname::text FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname <> ALL ($2)
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                               WHERE d.objid = c.oid AND d.deptype = 'e'
+                                 AND d.classid = 'pg_catalog.pg_class'::regclass)",
+        )
+        .bind(&self.identity.schema)
+        .bind(except)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(failed("list the tables"))?;
+        rows.iter().map(|row| row.try_get(0).map_err(failed("list the tables"))).collect()
+    }
+
+    async fn extensions(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
+        let rows = sqlx::query("SELECT name::text FROM pg_catalog.pg_available_extensions")
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(failed("list the extensions"))?;
+        rows.iter().map(|row| row.try_get(0).map_err(failed("list the extensions"))).collect()
+    }
+
+    async fn fingerprint(&mut self, except: &[String]) -> Result<Fingerprint, DatabaseError> {
+        introspect::fingerprint(self, except).await
+    }
+
+    async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
+        records::read(self, app).await
+    }
+
+    async fn prepare_records(&mut self) -> Result<RecordsAccess, DatabaseError> {
+        records::prepare(self).await
+    }
+
+    async fn begin_run(&mut self, plan: &Plan) -> Result<RunId, DatabaseError> {
+        records::begin_run(self, plan).await
+    }
+
+    async fn record(&mut self, run: RunId, record: &Record) -> Result<(), DatabaseError> {
+        let sql = records::insert(run, record);
+        self.run("write the journal", sql).await
+    }
+
+    async fn migrate(
+        &mut self,
+        step: &Migrate,
+        body: &str,
+        journal: Option<(RunId, usize)>,
+    ) -> Result<(), StepError> {
+        execute::migrate(self, step, body, journal).await
+    }
+
+    async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
+        records::history(self, app).await
+    }
+}

@@ -1,0 +1,184 @@
+//! Running one half of a migration.
+//!
+//! In a transaction, the body, the tracking row and the journal commit together. Outside one, the
+//! dirty mark is committed first, then the statements run one by one, then the mark is taken away;
+//! the journal says which statement is under way.
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+use sternway_model::body::Mode;
+use sternway_model::journal::Record;
+use sternway_model::plan::Migrate;
+use sternway_model::state::Position;
+
+use super::statements::{Control, Statement, statements};
+use super::{Postgres, failed, records, track};
+use crate::port::{DatabaseError, RunId, SqlError, StepError};
+
+/// Takes back what a body set for the session, so that it does not reach our own statements or the
+/// next body.
+fn reset(postgres: &Postgres) -> String {
+    format!("RESET ALL; RESET SESSION AUTHORIZATION; {}\n", postgres.reset)
+}
+
+/// What went wrong: the body, or anything else.
+enum Failure {
+    Sql(SqlError),
+    Other(DatabaseError),
+}
+
+/// Runs the body of `step`.
+pub(super) async fn migrate(
+    postgres: &mut Postgres,
+    step: &Migrate,
+    body: &str,
+    journal: Option<(RunId, usize)>,
+) -> Result<(), StepError> {
+    let file = step.file.clone();
+    match step.mode {
+        Mode::Transaction => {
+            let ended = in_transaction(postgres, step, body, journal).await;
+            ended.map_err(|failure| match failure {
+                Failure::Sql(source) => StepError::TakenBack { file, source },
+                Failure::Other(source) => StepError::Database { file, source },
+            })
+        }
+        Mode::Dirty { .. } => {
+            let ended = one_by_one(postgres, step, body, journal).await;
+            ended.map_err(|(statement, failure)| match failure {
+                Failure::Sql(source) => StepError::Dirty { file, statement, source },
+                Failure::Other(source) => StepError::Database { file, source },
+            })
+        }
+    }
+}
+
+async fn in_transaction(
+    postgres: &mut Postgres,
+    step: &Migrate,
+    body: &str,
+    journal: Option<(RunId, usize)>,
+) -> Result<(), Failure> {
+    postgres.run("begin a transaction", "BEGIN".to_owned()).await.map_err(Failure::Other)?;
+    let ran = async {
+        run_body(postgres, body, body, 0).await?;
+        let mut sql = reset(postgres);
+        sql.push_str(&clean(postgres, step, journal));
+        // The end is refused if the body has ended our transaction: then this would not be in it.
+        sql.push_str("SAVEPOINT sternway_end; COMMIT");
+        postgres.run("write the tracking row", sql).await.map_err(Failure::Other)
+    };
+    let ran = ran.await;
+    if ran.is_err() {
+        // A connection that is gone has rolled back by itself.
+        let sql = format!("ROLLBACK; {}", reset(postgres));
+        let _ = postgres.run("roll back", sql).await;
+    }
+    ran
+}
+
+async fn one_by_one(
+    postgres: &mut Postgres,
+    step: &Migrate,
+    body: &str,
+    journal: Option<(RunId, usize)>,
+) -> Result<(), (usize, Failure)> {
+    let mark = Position { version: step.to, dirty: true };
+    let mark = format!("BEGIN; {} COMMIT", track::write(postgres, &step.table, mark));
+    let marked = postgres.run("mark the track dirty", mark).await;
+    marked.map_err(|error| (0, Failure::Other(error)))?;
+    let mut open = false;
+    for (index, statement) in statements(body).into_iter().enumerate() {
+        let number = index + 1;
+        // Inside the body's own transaction a journal entry would be seen only at its end.
+        if let (Some((run, step)), false) = (journal, open) {
+            let record = Record::Statement { step, statement: number };
+            let written = postgres.run("write the journal", records::insert(run, &record)).await;
+            written.map_err(|error| (number, Failure::Other(error)))?;
+        }
+        let Statement { text, offset, transaction } = statement;
+        let ran = run_body(postgres, text, body, offset).await;
+        if let Err(failure) = ran {
+            let sql = format!("ROLLBACK; {}", reset(postgres));
+            let _ = postgres.run("roll back", sql).await;
+            return Err((number, failure));
+        }
+        match transaction {
+            Some(Control::Begin) => open = true,
+            Some(Control::End) => open = false,
+            None => {}
+        }
+    }
+    let end = format!("{} BEGIN; {} COMMIT", reset(postgres), clean(postgres, step, journal));
+    let ended = postgres.run("write the tracking row", end).await;
+    ended.map_err(|error| (0, Failure::Other(error)))
+}
+
+/// The statements that end a step: the tracking row, and the journal's entry beside it.
+fn clean(postgres: &Postgres, step: &Migrate, journal: Option<(RunId, usize)>) -> String {
+    let position = Position { version: step.to, dirty: false };
+    let mut sql = track::write(postgres, &step.table, position);
+    if let Some((run, step)) = journal {
+        sql.push_str(&records::insert(run, &Record::Ended { step }));
+        sql.push_str(";\n");
+    }
+    sql
+}
+
+/// Sends `text`, which begins at `offset` of `body`, as one simple query.
+async fn run_body(
+    postgres: &mut Postgres,
+    text: &str,
+    body: &str,
+    offset: usize,
+) -> Result<(), Failure> {
+    if text.trim().is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::raw_sql(AssertSqlSafe(text.to_owned()));
+    match query.execute(&mut postgres.connection).await {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error)) => match error.try_downcast::<PgDatabaseError>() {
+            Ok(error) => Err(Failure::Sql(sql_error(&error, body, offset))),
+            Err(error) => Err(Failure::Other(failed("run the body")(sqlx::Error::Database(error)))),
+        },
+        Err(error) => Err(Failure::Other(failed("run the body")(error))),
+    }
+}
+
+fn sql_error(error: &PgDatabaseError, body: &str, offset: usize) -> SqlError {
+    let at = match error.position() {
+        Some(PgErrorPosition::Original(position)) => position_in(body, offset, position),
+        _ => None,
+    };
+    SqlError {
+        message: error.message().to_owned(),
+        code: error.code().to_owned(),
+        detail: error.detail().map(str::to_owned),
+        hint: error.hint().map(str::to_owned),
+        at,
+    }
+}
+
+/// The line and column of the server's position, which counts characters from 1.
+fn position_in(body: &str, offset: usize, position: usize) -> Option<(usize, usize)> {
+    let sent = body.get(offset..)?;
+    let (index, _) = sent.char_indices().nth(position.checked_sub(1)?)?;
+    let before = &body[..offset + index];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    Some((line, column))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::position_in;
+
+    #[test]
+    fn a_position_becomes_a_line_and_a_column() {
+        assert_eq!(position_in("SELECT *\nFROM foo", 0, 15), Some((2, 6)));
+        assert_eq!(position_in("SELECT *\nFROM foo", 0, 18), None);
+        assert_eq!(position_in("é;\nSELECT ü x", 4, 10), Some((2, 10)));
+        assert_eq!(position_in("", 0, 0), None);
+    }
+}

@@ -1,0 +1,363 @@
+//! Sternway's own records, in the schema `sternway`: the migrations with both bodies, the releases
+//! made of them, the runs and their journals.
+//!
+//! Losing the schema loses the way back without a source, and nothing else: neither the application
+//! nor golang-migrate looks at it. Rows belong to an application in a schema, so that several can
+//! share a database.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sternway_model::catalog::{Digest, Half, Migration, MigrationSet, Release, TrackName};
+use sternway_model::journal::{Progress, Record};
+use sternway_model::plan::{Course, Plan};
+use sternway_model::state::{Numbers, Records, RecordsAccess};
+
+use super::{Postgres, failed};
+use crate::port::{DatabaseError, RunId, RunSummary};
+
+/// The shape of the records. A later one is left alone.
+const FORMAT: i32 = 1;
+
+const TABLES: &str = "
+CREATE SCHEMA IF NOT EXISTS sternway;
+CREATE TABLE IF NOT EXISTS sternway.about (format integer NOT NULL);
+INSERT INTO sternway.about (format) SELECT 1 WHERE NOT EXISTS (SELECT FROM sternway.about);
+CREATE TABLE IF NOT EXISTS sternway.migration (
+    app text NOT NULL, schema text NOT NULL, track text NOT NULL, version bigint NOT NULL,
+    up_file text, up_hash text, up_body text, down_file text, down_hash text, down_body text,
+    met_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (app, schema, track, version)
+);
+CREATE TABLE IF NOT EXISTS sternway.release (
+    app text NOT NULL, schema text NOT NULL, release text NOT NULL, numbers text NOT NULL,
+    PRIMARY KEY (app, schema, release)
+);
+CREATE TABLE IF NOT EXISTS sternway.run (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    app text NOT NULL, schema text NOT NULL, course text NOT NULL, source text, target text NOT NULL,
+    steps integer NOT NULL, plan text NOT NULL, plan_hash text NOT NULL, sternway text NOT NULL,
+    run_by text NOT NULL DEFAULT session_user, started_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS sternway.journal (
+    run bigint NOT NULL REFERENCES sternway.run, entry bigint GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(), record text NOT NULL,
+    PRIMARY KEY (run, entry)
+);
+";
+
+/// Makes the tables, or says why it may not.
+pub(super) async fn prepare(postgres: &mut Postgres) -> Result<RecordsAccess, DatabaseError> {
+    match access(postgres).await? {
+        Access::Ready => return Ok(RecordsAccess::Available),
+        Access::Refused(reason) => return Ok(RecordsAccess::Unavailable(reason)),
+        Access::Absent => {}
+    }
+    let made = postgres.run("make the records", format!("BEGIN; {TABLES} COMMIT")).await;
+    match made {
+        Ok(()) => Ok(RecordsAccess::Available),
+        Err(error) => {
+            postgres.run("roll back", "ROLLBACK".to_owned()).await?;
+            match refusal(&error) {
+                Some(reason) => Ok(RecordsAccess::Unavailable(reason)),
+                None => Err(error),
+            }
+        }
+    }
+}
+
+/// The server's words, where it refuses for lack of a right or because it is read-only.
+fn refusal(error: &DatabaseError) -> Option<String> {
+    let DatabaseError::Query { source: sqlx::Error::Database(error), .. } = error else {
+        return None;
+    };
+    let code = error.code()?;
+    matches!(code.as_ref(), "42501" | "25006").then(|| error.message().to_owned())
+}
+
+enum Access {
+    /// The tables are there and can be written.
+    Ready,
+    /// They are not there and may be made.
+    Absent,
+    /// They can be neither used nor made.
+    Refused(String),
+}
+
+async fn access(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
+    let doing = "look for Sternway's records";
+    let row = sqlx::query(
+        "SELECT to_regclass('sternway.about') IS NOT NULL,
+                has_database_privilege(current_database(), 'CREATE'),
+                to_regnamespace('sternway') IS NOT NULL
+                    AND has_schema_privilege('sternway', 'USAGE'),
+                to_regnamespace('sternway') IS NULL",
+    )
+    .fetch_one(&mut postgres.connection)
+    .await;
+    let row = match row {
+        Ok(row) => row,
+        // Without USAGE on the schema, to_regclass itself is refused.
+        Err(error) => match refusal(&failed(doing)(error)) {
+            Some(reason) => return Ok(Access::Refused(reason)),
+            None => return Err(DatabaseError::RecordsDamaged("cannot be looked for".to_owned())),
+        },
+    };
+    let is = |column: usize| row.try_get::<bool, _>(column).map_err(failed(doing));
+    let (exists, may_create, may_use, absent) = (is(0)?, is(1)?, is(2)?, is(3)?);
+    if exists {
+        let row = sqlx::query(
+            "SELECT (SELECT max(format) FROM sternway.about),
+                    has_table_privilege('sternway.run', 'INSERT')",
+        )
+        .fetch_one(&mut postgres.connection)
+        .await;
+        let row = match row.map_err(failed(doing)) {
+            Ok(row) => row,
+            Err(error) => return refusal(&error).map(Access::Refused).ok_or(error),
+        };
+        let found: i32 = row.try_get(0).map_err(failed(doing))?;
+        if found > FORMAT {
+            return Err(DatabaseError::RecordsFormat { found, known: FORMAT });
+        }
+        let may_write: bool = row.try_get(1).map_err(failed(doing))?;
+        let user = &postgres.identity.user;
+        return Ok(match may_write {
+            true => Access::Ready,
+            false => Access::Refused(format!("user `{user}` may not write to schema sternway")),
+        });
+    }
+    let user = &postgres.identity.user;
+    let database = &postgres.identity.database;
+    Ok(match (absent, may_create, may_use) {
+        (true, true, _) | (false, _, true) => Access::Absent,
+        (true, false, _) => Access::Refused(format!(
+            "user `{user}` may not create the schema sternway in database `{database}`"
+        )),
+        (false, _, false) => {
+            Access::Refused(format!("user `{user}` may not use the schema sternway"))
+        }
+    })
+}
+
+/// Reads what is there; creates nothing.
+pub(super) async fn read(postgres: &mut Postgres, app: &str) -> Result<Records, DatabaseError> {
+    let mut records = Records::default();
+    match access(postgres).await? {
+        Access::Ready => {}
+        Access::Absent => return Ok(records),
+        Access::Refused(reason) => {
+            records.access = RecordsAccess::Unavailable(reason);
+            return Ok(records);
+        }
+    }
+    let doing = "read Sternway's records";
+    let schema = postgres.identity.schema.clone();
+    let rows = sqlx::query(
+        "SELECT track, version, up_file, up_hash, up_body, down_file, down_hash, down_body
+         FROM sternway.migration WHERE app = $1 AND schema = $2",
+    )
+    .bind(app)
+    .bind(&schema)
+    .fetch_all(&mut postgres.connection)
+    .await
+    .map_err(failed(doing))?;
+    for row in &rows {
+        let track = TrackName(row.try_get(0).map_err(failed(doing))?);
+        let version: i64 = row.try_get(1).map_err(failed(doing))?;
+        let version = u64::try_from(version)
+            .map_err(|_| DatabaseError::RecordsDamaged(format!("version {version}")))?;
+        let up = half(row, 2, &mut records.bodies)?;
+        let down = half(row, 5, &mut records.bodies)?;
+        let set: &mut MigrationSet = records.migrations.entry(track).or_default();
+        set.insert(Migration { version, up, down });
+    }
+    let rows =
+        sqlx::query("SELECT release, numbers FROM sternway.release WHERE app = $1 AND schema = $2")
+            .bind(app)
+            .bind(&schema)
+            .fetch_all(&mut postgres.connection)
+            .await
+            .map_err(failed(doing))?;
+    for row in &rows {
+        let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
+        let numbers: Numbers = serde_json::from_str(&text(1)?).map_err(|e| damaged(&e))?;
+        records.releases.insert(release(&text(0)?)?, numbers);
+    }
+    let runs = history(postgres, app).await?;
+    let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
+    records.arrived_at = last.map(|run| run.target);
+    Ok(records)
+}
+
+fn half(
+    row: &PgRow,
+    column: usize,
+    bodies: &mut BTreeMap<Digest, Arc<str>>,
+) -> Result<Option<Half>, DatabaseError> {
+    let text = |ahead: usize| {
+        let text = row.try_get::<Option<String>, _>(column + ahead);
+        text.map_err(failed("read Sternway's records"))
+    };
+    let (Some(file), Some(hash), Some(body)) = (text(0)?, text(1)?, text(2)?) else {
+        return Ok(None);
+    };
+    let hash: Digest = hash.parse().map_err(|e| damaged(&e))?;
+    if Digest::of_body(&body) != hash {
+        return Err(DatabaseError::RecordsDamaged(format!("`{file}` does not have its hash")));
+    }
+    bodies.insert(hash, body.into());
+    Ok(Some(Half { file, hash }))
+}
+
+fn release(text: &str) -> Result<Release, DatabaseError> {
+    text.parse().map_err(|e| damaged(&e))
+}
+
+fn damaged(error: &dyn std::error::Error) -> DatabaseError {
+    DatabaseError::RecordsDamaged(error.to_string())
+}
+
+/// Keeps what the plan knows, and notes the run.
+pub(super) async fn begin_run(
+    postgres: &mut Postgres,
+    plan: &Plan,
+) -> Result<RunId, DatabaseError> {
+    let doing = "note the run";
+    postgres.run(doing, "BEGIN".to_owned()).await?;
+    let begun = keep_and_note(postgres, plan).await;
+    let end = if begun.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    postgres.run(doing, end.to_owned()).await?;
+    begun
+}
+
+async fn keep_and_note(postgres: &mut Postgres, plan: &Plan) -> Result<RunId, DatabaseError> {
+    let doing = "keep the migrations";
+    let schema = postgres.identity.schema.clone();
+    for (track, migrations) in &plan.migrations {
+        for migration in migrations {
+            let part = |half: &Option<Half>| {
+                let half = half.as_ref()?;
+                let body = plan.bodies.get(&half.hash)?;
+                Some((half.file.clone(), half.hash.to_string(), body.clone()))
+            };
+            let (up, down) = (part(&migration.up), part(&migration.down));
+            let mut query = sqlx::query(
+                "INSERT INTO sternway.migration (app, schema, track, version, up_file, up_hash, up_body, down_file, down_hash, down_body)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                 ON CONFLICT (app, schema, track, version) DO UPDATE SET
+                    up_file = coalesce(excluded.up_file, migration.up_file),
+                    up_hash = coalesce(excluded.up_hash, migration.up_hash),
+                    up_body = coalesce(excluded.up_body, migration.up_body),
+                    down_file = coalesce(excluded.down_file, migration.down_file),
+                    down_hash = coalesce(excluded.down_hash, migration.down_hash),
+                    down_body = coalesce(excluded.down_body, migration.down_body)",
+            )
+            .bind(&plan.app)
+            .bind(&schema)
+            .bind(&track.0)
+            .bind(i64::try_from(migration.version).unwrap_or(i64::MAX));
+            for part in [up, down] {
+                let (file, hash, body) = part.map_or((None, None, None), |(file, hash, body)| {
+                    (Some(file), Some(hash), Some(body))
+                });
+                query = query.bind(file).bind(hash).bind(body);
+            }
+            query.execute(&mut postgres.connection).await.map_err(failed(doing))?;
+        }
+    }
+    for (release, numbers) in &plan.releases {
+        sqlx::query(
+            "INSERT INTO sternway.release (app, schema, release, numbers) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (app, schema, release) DO UPDATE SET numbers = excluded.numbers",
+        )
+        .bind(&plan.app)
+        .bind(&schema)
+        .bind(release.to_string())
+        .bind(serde_json::to_string(numbers).unwrap_or_default())
+        .execute(&mut postgres.connection)
+        .await
+        .map_err(failed("keep the releases"))?;
+    }
+    let steps: usize = plan.hops.iter().map(|hop| hop.steps.len()).sum();
+    sqlx::query_scalar(
+        "INSERT INTO sternway.run (app, schema, course, source, target, steps, plan, plan_hash, sternway)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+    )
+    .bind(&plan.app)
+    .bind(&schema)
+    .bind(plan.course.to_string())
+    .bind(plan.running.as_ref().or(plan.schema_of.as_ref()).map(Release::to_string))
+    .bind(plan.target.to_string())
+    .bind(i32::try_from(steps).unwrap_or(i32::MAX))
+    .bind(plan.to_json())
+    .bind(plan.digest().to_string())
+    .bind(env!("CARGO_PKG_VERSION"))
+    .fetch_one(&mut postgres.connection)
+    .await
+    .map_err(failed("note the run"))
+}
+
+/// The statement that adds a record to the journal of a run.
+pub(super) fn insert(run: RunId, record: &Record) -> String {
+    let record = serde_json::to_string(record).unwrap_or_default();
+    // Backslashes mean themselves in a plain literal, whatever the session's settings: E'' is used.
+    let record = record.replace('\\', "\\\\").replace('\'', "''");
+    format!("INSERT INTO sternway.journal (run, record) VALUES ({run}, E'{record}')")
+}
+
+/// The runs of an application, the last one first.
+pub(super) async fn history(
+    postgres: &mut Postgres,
+    app: &str,
+) -> Result<Vec<RunSummary>, DatabaseError> {
+    let doing = "read the history";
+    if !matches!(access(postgres).await?, Access::Ready) {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "SELECT r.id, r.course, r.source, r.target, r.steps, r.run_by,
+                to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+                coalesce(extract(epoch FROM max(j.at) - r.started_at), 0)::float8,
+                coalesce(array_agg(j.record ORDER BY j.entry) FILTER (WHERE j.record IS NOT NULL), '{}')
+         FROM sternway.run r LEFT JOIN sternway.journal j ON j.run = r.id
+         WHERE r.app = $1 AND r.schema = $2 GROUP BY r.id ORDER BY r.id DESC",
+    )
+    .bind(app)
+    .bind(&postgres.identity.schema)
+    .fetch_all(&mut postgres.connection)
+    .await
+    .map_err(failed(doing))?;
+    rows.iter().map(summary).collect()
+}
+
+fn summary(row: &PgRow) -> Result<RunSummary, DatabaseError> {
+    let doing = || failed("read the history");
+    let text = |column: usize| row.try_get::<String, _>(column).map_err(doing());
+    let course = match text(1)?.as_str() {
+        "rollback" => Course::Rollback,
+        "upgrade" => Course::Upgrade,
+        other => return Err(DatabaseError::RecordsDamaged(format!("course `{other}`"))),
+    };
+    let from: Option<String> = row.try_get(2).map_err(doing())?;
+    let steps: i32 = row.try_get(4).map_err(doing())?;
+    let records: Vec<String> = row.try_get(8).map_err(doing())?;
+    let records: Vec<Record> = records
+        .iter()
+        .map(|record| serde_json::from_str(record))
+        .collect::<Result<_, _>>()
+        .map_err(|e| damaged(&e))?;
+    Ok(RunSummary {
+        id: row.try_get(0).map_err(doing())?,
+        course,
+        from: from.as_deref().map(release).transpose()?,
+        target: release(&text(3)?)?,
+        started: text(6)?,
+        seconds: row.try_get(7).map_err(doing())?,
+        steps: usize::try_from(steps).unwrap_or(0),
+        progress: Progress::of(records).map_err(|e| damaged(&e))?,
+        user: text(5)?,
+    })
+}

@@ -1,0 +1,254 @@
+//! PostgreSQL's SQL turned into plain facts: where statements end, which cannot run in a
+//! transaction, and what they take away.
+//!
+//! The text is cut by a lexer that knows PostgreSQL's strings, dollar quotes and nested comments.
+//! What cannot run in a transaction block is what PostgreSQL's manual says so of on the page of each
+//! command.
+
+mod destroys;
+mod words;
+
+use sternway_model::body::{BodyFacts, Mode};
+
+use words::{Word, split};
+
+/// One statement of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement<'a> {
+    /// Its text, from its first word to before its semicolon.
+    pub text: &'a str,
+    /// Where it begins in the body, in bytes.
+    pub offset: usize,
+    /// Whether it begins or ends a transaction.
+    pub transaction: Option<Control>,
+}
+
+/// What a statement does to the transaction it stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// It begins one.
+    Begin,
+    /// It ends one.
+    End,
+}
+
+/// The statements of a body, in order; comments between them belong to none.
+pub fn statements(body: &str) -> Vec<Statement<'_>> {
+    let split = split(body);
+    let statements = split.statements.iter().filter_map(|words| {
+        let (first, last) = (words.first()?, words.last()?);
+        Some(Statement {
+            text: body.get(first.offset..last.end())?,
+            offset: first.offset,
+            transaction: control(words),
+        })
+    });
+    statements.collect()
+}
+
+/// What a body says.
+pub fn facts(body: &str) -> BodyFacts {
+    let split = split(body);
+    let mut facts = BodyFacts { obstacle: split.obstacle, ..BodyFacts::default() };
+    let mut reason = None;
+    let mut open = false;
+    for words in &split.statements {
+        match control(words) {
+            Some(Control::Begin) => open = true,
+            Some(Control::End) => open = false,
+            None => {}
+        }
+        reason = reason.or_else(|| outside_transaction(words));
+        facts.destroys.extend(destroys::destroys(body, words));
+        facts.creates_tables.extend(creates_table(words));
+        facts.creates_extensions.extend(creates_extension(words));
+        if is_copy_from_stdin(words) {
+            facts.obstacle = Some("it reads from the client with COPY … FROM STDIN".to_owned());
+        }
+    }
+    if open {
+        facts.obstacle = Some("it begins a transaction and does not end it".to_owned());
+    }
+    if let Some(reason) = reason {
+        facts.mode = Mode::Dirty { reason };
+    }
+    facts
+}
+
+fn control(words: &[Word<'_>]) -> Option<Control> {
+    let is = |at: usize, text: &str| words.get(at).is_some_and(|word| word.is(text));
+    let first = words.first()?;
+    if first.is("BEGIN") || (first.is("START") && is(1, "TRANSACTION")) {
+        return Some(Control::Begin);
+    }
+    let prepared = is(1, "PREPARED");
+    let to_savepoint = words.iter().any(|word| word.is("TO"));
+    let chain = words.iter().any(|word| word.is("CHAIN")) && !words.iter().any(|it| it.is("NO"));
+    match first.key.as_str() {
+        "COMMIT" | "END" | "ROLLBACK" | "ABORT" if !prepared && !to_savepoint => {
+            Some(if chain { Control::Begin } else { Control::End })
+        }
+        "PREPARE" if is(1, "TRANSACTION") => Some(Control::End),
+        _ => None,
+    }
+}
+
+/// Why the statement cannot run in a transaction block, if it cannot.
+fn outside_transaction(words: &[Word<'_>]) -> Option<String> {
+    let first = words.first()?;
+    let second = words.get(1).map_or("", |word| word.key.as_str());
+    let has = |text: &str| words.iter().any(|word| word.is(text));
+    let concurrently = || words.iter().take(6).any(|word| word.is("CONCURRENTLY"));
+    let reason = match (first.key.as_str(), second) {
+        _ if control(words).is_some() => "it controls transactions itself",
+        ("COMMIT" | "ROLLBACK", "PREPARED") => "it controls transactions itself",
+        ("SAVEPOINT" | "RELEASE" | "ROLLBACK", _) => "it controls transactions itself",
+        ("CREATE" | "DROP", _) if concurrently() && has("INDEX") => {
+            return Some(format!("{} INDEX CONCURRENTLY", first.key));
+        }
+        ("REINDEX", _) if has("CONCURRENTLY") => "REINDEX CONCURRENTLY",
+        ("REINDEX", _) if has("DATABASE") || has("SYSTEM") || has("SCHEMA") => {
+            "REINDEX of more than one table"
+        }
+        ("ALTER", "TABLE") if has("DETACH") && has("CONCURRENTLY") => {
+            "DETACH PARTITION CONCURRENTLY"
+        }
+        ("ALTER", "SYSTEM") => "ALTER SYSTEM",
+        ("ALTER", "DATABASE") if has("TABLESPACE") => "ALTER DATABASE … SET TABLESPACE",
+        ("CREATE" | "DROP", "DATABASE" | "TABLESPACE" | "SUBSCRIPTION") => {
+            return Some(format!("{} {second}", first.key));
+        }
+        ("ALTER", "SUBSCRIPTION") if has("REFRESH") || has("PUBLICATION") => "ALTER SUBSCRIPTION",
+        ("VACUUM", _) => "VACUUM",
+        ("CLUSTER", "") => "CLUSTER of all tables",
+        ("DISCARD", "ALL") => "DISCARD ALL",
+        ("CALL", _) => "CALL of a procedure, which may commit",
+        ("DO", _) if words.iter().any(commits) => "a DO block that commits",
+        _ => return None,
+    };
+    Some(reason.to_owned())
+}
+
+/// Whether a string is a code block in which a transaction ends.
+fn commits(word: &Word<'_>) -> bool {
+    let Some(code) = word.code() else { return false };
+    let ends =
+        |words: &Vec<Word<'_>>| words.iter().any(|word| word.is("COMMIT") || word.is("ROLLBACK"));
+    split(code).statements.iter().any(ends)
+}
+
+fn creates_table(words: &[Word<'_>]) -> Option<String> {
+    let table = words.iter().take(5).position(|word| word.is("TABLE"))?;
+    let temporary = |word: &Word<'_>| word.is("TEMP") || word.is("TEMPORARY");
+    if !words.first()?.is("CREATE") || words[..table].iter().any(temporary) {
+        return None;
+    }
+    words::name(words::after_guard(&words[table + 1..])).pop()
+}
+
+fn creates_extension(words: &[Word<'_>]) -> Option<String> {
+    let [create, extension, rest @ ..] = words else { return None };
+    let creates = create.is("CREATE") && extension.is("EXTENSION");
+    creates.then(|| words::name(words::after_guard(rest)).pop()).flatten()
+}
+
+fn is_copy_from_stdin(words: &[Word<'_>]) -> bool {
+    words.first().is_some_and(|word| word.is("COPY"))
+        && words.windows(2).any(|pair| pair[0].is("FROM") && pair[1].is("STDIN"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(body: &str) -> Vec<&str> {
+        statements(body).into_iter().map(|statement| statement.text).collect()
+    }
+
+    #[test]
+    fn semicolons_in_strings_comments_and_bodies_end_nothing() {
+        assert_eq!(
+            texts("select 1; -- a;b\n select ';', \"x;y\" ; "),
+            ["select 1", "select ';', \"x;y\""]
+        );
+        assert_eq!(
+            texts("do $a$ begin; $$ ; $$ end; $a$; select 2"),
+            ["do $a$ begin; $$ ; $$ end; $a$", "select 2"]
+        );
+        assert_eq!(texts("/* a; /* b; */ c; */ select E'\\';' ;;"), ["select E'\\';'"]);
+        let atomic = "create function f() returns int language sql begin atomic select 1; \
+                      select case when true then 1 else 2 end; end";
+        assert_eq!(texts(&format!("{atomic}; select 3")), [atomic, "select 3"]);
+        assert_eq!(
+            texts("create rule r as on insert to t do (delete from a; delete from b); select 4"),
+            ["create rule r as on insert to t do (delete from a; delete from b)", "select 4"]
+        );
+        assert!(texts(" -- nothing\n").is_empty());
+    }
+
+    fn mode(body: &str) -> Option<String> {
+        match facts(body).mode {
+            Mode::Transaction => None,
+            Mode::Dirty { reason } => Some(reason),
+        }
+    }
+
+    #[test]
+    fn what_cannot_run_in_a_transaction_is_recognised() {
+        for body in [
+            "create unique index concurrently if not exists i on t (a)",
+            "create index concurrently i on t (a)",
+            "drop index concurrently if exists i",
+            "select 1; vacuum analyze t",
+            "begin; select 1; commit",
+            "start transaction; select 1; end",
+            "reindex table concurrently t",
+            "reindex (concurrently) index i",
+            "alter table t detach partition p concurrently",
+            "create database x",
+            "call p()",
+            "do $$ begin insert into t values (1); commit; end $$",
+            "alter system set work_mem = '1MB'",
+            "cluster",
+        ] {
+            assert!(mode(body).is_some(), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_it_runs_in_a_transaction() {
+        for body in [
+            "-- begin; commit;\nselect 'vacuum'",
+            "create table concurrently (a int)",
+            "create index i on t (a); comment on index i is 'create index concurrently'",
+            "create function f() returns trigger language plpgsql as $$ begin return new; end $$",
+            "do $$ begin perform 1; /* commit */ raise notice 'rollback'; end $$",
+            "alter type mood add value 'calm'",
+            "cluster t using i",
+            "",
+        ] {
+            assert_eq!(mode(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn obstacles_are_named() {
+        assert!(facts("begin; select 1").obstacle.is_some());
+        assert!(facts("copy t from stdin").obstacle.is_some());
+        assert!(facts("select 'a").obstacle.is_some());
+        assert!(facts("select 1 /* a").obstacle.is_some());
+        assert!(facts("select $$ a").obstacle.is_some());
+        assert!(facts("begin; select 1; commit").obstacle.is_none());
+        assert!(facts("begin; savepoint a; rollback to a; commit").obstacle.is_none());
+    }
+
+    #[test]
+    fn what_a_body_creates_is_found() {
+        let facts = facts(
+            "create extension if not exists vector; create table if not exists app.\"Big\" (a int);
+             create unlogged table Small as select 1; create temp table gone (a int);",
+        );
+        assert_eq!(facts.creates_extensions, ["vector"]);
+        assert_eq!(facts.creates_tables, ["Big", "small"]);
+    }
+}

@@ -1,0 +1,189 @@
+//! The statements that take something away, named from their words.
+
+use sternway_model::body::Destruction;
+
+use super::words::{Word, after_guard, line_of, name};
+
+/// What one statement takes away. Code that is called may take away more than its words say, and
+/// is named as such.
+pub(super) fn destroys(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
+    let Some(first) = words.first() else { return Vec::new() };
+    let at = |word: &Word<'_>, what: String| Destruction { line: line_of(body, word.offset), what };
+    let second = words.get(1).map_or("", |word| word.key.as_str());
+    match (first.key.as_str(), second) {
+        ("ALTER", "TABLE" | "FOREIGN") => alter_table(body, words),
+        ("ALTER", "TYPE" | "DOMAIN") => {
+            let (Some(drop), Some(kind)) = (position(words, "DROP"), words.get(1)) else {
+                return Vec::new();
+            };
+            if !words.get(drop + 1).is_some_and(|word| word.is("ATTRIBUTE")) {
+                return Vec::new();
+            }
+            let owner = name(after_guard(&words[2..])).join(".");
+            let part = name(after_guard(&words[drop + 2..])).join(".");
+            vec![at(&words[drop], format!("attribute {owner}.{part} of a {}", kind.text))]
+        }
+        ("DROP", "OWNED") => vec![at(first, "everything the role owns".to_owned())],
+        ("DROP", kind) => dropped(body, words, kind),
+        ("TRUNCATE", _) => {
+            let rest = after_guard(&words[usize::from(second == "TABLE") + 1..]);
+            names(rest).map(|table| at(first, format!("all rows of {table}"))).collect()
+        }
+        ("DELETE" | "UPDATE" | "MERGE" | "WITH", _) => changes(body, words),
+        ("CALL" | "DO", _) => vec![at(first, "whatever the code it runs takes away".to_owned())],
+        _ => Vec::new(),
+    }
+}
+
+/// Objects that hold no rows and no settings that a later up could not make again are left out.
+fn dropped(body: &str, words: &[Word<'_>], kind: &str) -> Vec<Destruction> {
+    let line = line_of(body, words[0].offset);
+    let (kind, rest) = match (kind, words.get(2)) {
+        ("TABLE" | "SCHEMA" | "EXTENSION" | "TYPE" | "DOMAIN" | "SEQUENCE" | "DATABASE", _) => {
+            (kind.to_lowercase(), &words[2..])
+        }
+        ("MATERIALIZED", Some(_)) => ("materialized view".to_owned(), &words[3..]),
+        ("FOREIGN", Some(third)) if third.is("TABLE") => ("foreign table".to_owned(), &words[3..]),
+        _ => return Vec::new(),
+    };
+    let names = names(after_guard(rest));
+    names.map(|it| Destruction { line, what: format!("{kind} {it}") }).collect()
+}
+
+fn alter_table(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
+    let start = words.iter().position(|word| word.is("TABLE")).map_or(2, |at| at + 1);
+    let rest = after_guard(&words[start.min(words.len())..]);
+    let parts = name(rest);
+    let table = parts.join(".");
+    let actions = &rest[(parts.len() * 2).saturating_sub(1).min(rest.len())..];
+    let mut destroyed = Vec::new();
+    for action in split_at_commas(actions) {
+        let Some(first) = action.first() else { continue };
+        let second = action.get(1).map_or("", |word| word.key.as_str());
+        let column_word = usize::from(second == "COLUMN");
+        let named = &action[(1 + column_word).min(action.len())..];
+        let what = match first.key.as_str() {
+            "DROP" if second != "CONSTRAINT" => {
+                format!("column {table}.{}", name(after_guard(named)).join("."))
+            }
+            "ALTER" if second != "CONSTRAINT" => {
+                let Some(column) = named.first().and_then(Word::name) else { continue };
+                let verb = &named[1..];
+                let set = usize::from(verb.first().is_some_and(|word| word.is("SET")));
+                let data = usize::from(verb.get(set).is_some_and(|word| word.is("DATA")));
+                if !verb.get(set + data).is_some_and(|word| word.is("TYPE")) {
+                    continue;
+                }
+                format!("the former type of column {table}.{column}")
+            }
+            _ => continue,
+        };
+        destroyed.push(Destruction { line: line_of(body, first.offset), what });
+    }
+    destroyed
+}
+
+/// Row changes, also those in a `WITH`: the verb, then the table.
+fn changes(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
+    let mut destroyed = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        let next = |ahead: usize| words.get(index + ahead);
+        let begins = index == 0 || words[index - 1].is("(") || words[index - 1].is(")");
+        let (verb, rest) = match word.key.as_str() {
+            "DELETE" if begins && next(1).is_some_and(|it| it.is("FROM")) => ("rows of", 2),
+            "UPDATE" if begins && next(1).is_some_and(|it| !it.is("SET")) => {
+                ("former values in", 1)
+            }
+            "MERGE" if begins && next(1).is_some_and(|it| it.is("INTO")) => {
+                ("rows or former values of", 2)
+            }
+            _ => continue,
+        };
+        let table = name(after_guard(&words[(index + rest).min(words.len())..])).join(".");
+        let line = line_of(body, word.offset);
+        destroyed.push(Destruction { line, what: format!("{verb} {table}") });
+    }
+    destroyed
+}
+
+fn position(words: &[Word<'_>], text: &str) -> Option<usize> {
+    words.iter().position(|word| word.is(text))
+}
+
+/// The names in a list such as `a, b.c, d CASCADE`.
+fn names<'a>(words: &'a [Word<'_>]) -> impl Iterator<Item = String> + 'a {
+    split_at_commas(words).map(|words| name(words).join(".")).filter(|name| !name.is_empty())
+}
+
+/// Cuts at the commas that stand in no parenthesis.
+fn split_at_commas<'a, 'b>(words: &'b [Word<'a>]) -> impl Iterator<Item = &'b [Word<'a>]> {
+    let mut depth = 0_usize;
+    words.split(move |word| {
+        if word.is("(") {
+            depth += 1;
+        } else if word.is(")") {
+            depth = depth.saturating_sub(1);
+        }
+        depth == 0 && word.is(",")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts;
+
+    fn check(body: &str, expected: &[(usize, &str)]) {
+        let found = facts(body).destroys;
+        let found: Vec<(usize, &str)> =
+            found.iter().map(|it| (it.line, it.what.as_str())).collect();
+        assert_eq!(found, expected, "{body}");
+    }
+
+    #[test]
+    fn dropped_tables_and_columns_are_named() {
+        check(
+            "drop table if exists a, public.\"B b\" cascade",
+            &[(1, "table a"), (1, "table public.B b")],
+        );
+        check(
+            "alter table if exists only public.t\n  drop column if exists a,\n  drop b,\n  drop constraint c, alter column d drop not null",
+            &[(2, "column public.t.a"), (3, "column public.t.b")],
+        );
+        check(
+            "alter table t alter column c type numeric(10, 2) using c::numeric, add e int",
+            &[(1, "the former type of column t.c")],
+        );
+        check(
+            "alter table t alter c set data type int, alter d set default 1",
+            &[(1, "the former type of column t.c")],
+        );
+        check(
+            "drop extension vector; drop type mood; drop schema s cascade",
+            &[(1, "extension vector"), (1, "type mood"), (1, "schema s")],
+        );
+        check(
+            "drop materialized view m; drop view v; drop index i; drop function f(int, int)",
+            &[(1, "materialized view m")],
+        );
+    }
+
+    #[test]
+    fn changed_rows_are_named() {
+        check(
+            "delete from only t where a = 1; update t set a = 1; truncate table a, b",
+            &[
+                (1, "rows of t"),
+                (1, "former values in t"),
+                (1, "all rows of a"),
+                (1, "all rows of b"),
+            ],
+        );
+        check(
+            "with gone as (delete from t returning *) insert into u select * from gone",
+            &[(1, "rows of t")],
+        );
+        check("insert into t values (1) on conflict (a) do update set a = 2", &[]);
+        check("create table t (a int references u on delete cascade on update set null)", &[]);
+        check("do $$ begin end $$", &[(1, "whatever the code it runs takes away")]);
+    }
+}
