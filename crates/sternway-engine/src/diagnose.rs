@@ -1,0 +1,43 @@
+//! What a dirty track really has, told from the schema and not from the number.
+//!
+//! The mark names the migration that an up was going to, and the one that a *down* was going to: a
+//! down from 7 to 6 that failed says 6, while the schema is still that of 7. Arithmetic on the number
+//! is therefore wrong, and only the schema can tell.
+
+use sternway_model::catalog::TrackName;
+use sternway_model::proof::{Expected, Fingerprint, compare};
+
+use crate::rehearse::{Laboratory, Material, Positions, RehearsalError};
+
+/// Finds the positions of `track` whose clean install has the schema `found`, the other tracks
+/// standing at `others`. `None` stands for "nothing applied".
+///
+/// # Errors
+/// When clean installs cannot be made.
+pub async fn diagnose(
+    material: &Material<'_>,
+    track: &TrackName,
+    others: &Positions,
+    found: &Fingerprint,
+) -> Result<Vec<Option<u64>>, RehearsalError> {
+    let mut laboratory = Laboratory::open(material).await?;
+    let mut others = others.clone();
+    others.remove(track);
+    laboratory.install(&others).await?;
+    let table = material.tracks.iter().find(|(name, _)| name == track);
+    let table = table.map_or("", |(_, table)| table.as_str());
+    let mut steps = vec![(None, laboratory.fingerprint().await?)];
+    for migration in material.migrations.get(track).into_iter().flatten() {
+        let step = material.up(track, table, migration)?;
+        let ran = laboratory.run(&step).await;
+        ran.map_err(|it| RehearsalError::Install(Box::new(it)))?;
+        steps.push((Some(migration.version), laboratory.fingerprint().await?));
+    }
+    let known = steps.iter().flat_map(|(_, it)| it.objects.keys().cloned()).collect();
+    let mut expected = Expected { known, ..Expected::default() };
+    let fits = steps.into_iter().filter(|(_, clean)| {
+        expected.clean = clean.clone();
+        compare(&expected, found).holds()
+    });
+    Ok(fits.map(|(version, _)| version).collect())
+}

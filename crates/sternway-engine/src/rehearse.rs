@@ -1,0 +1,216 @@
+//! What a plan should lead to, found out on an embedded PostgreSQL before the real one is touched.
+//!
+//! For each hop a clean install is made of what the hop ends at. The journey itself is gone too, from
+//! a clean install of where it starts: where its end differs from the clean install, the
+//! application's own migrations are to blame, and not the database that is about to change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+#[cfg(feature = "embedded")]
+use sternway_database::embedded;
+use sternway_database::{Connect, Database, DatabaseError, StepError};
+use sternway_model::body::Mode;
+use sternway_model::catalog::{Digest, Direction, Migration, TrackName};
+use sternway_model::plan::{BodyOrigin, Migrate, Plan};
+use sternway_model::proof::{Expected, Fingerprint};
+use thiserror::Error;
+
+/// Where each track stands.
+pub type Positions = BTreeMap<TrackName, Option<u64>>;
+
+/// Why it cannot be told what a plan should lead to.
+#[derive(Debug, Error)]
+pub enum RehearsalError {
+    /// This build has no embedded PostgreSQL.
+    #[error("this build has no embedded PostgreSQL to make a clean install on")]
+    NotBuilt,
+    /// The embedded server failed.
+    #[error("the embedded PostgreSQL is of no use")]
+    Server(#[source] Connect),
+    /// A question to it failed.
+    #[error("the embedded PostgreSQL did not answer")]
+    Database(#[from] DatabaseError),
+    /// A body does not run on an empty database of that server.
+    #[error("a clean install fails on the embedded PostgreSQL")]
+    Install(#[source] Box<StepError>),
+    /// A step of the journey does not run.
+    #[error("the journey fails on the embedded PostgreSQL")]
+    Journey(#[source] Box<StepError>),
+    /// The up body of a migration is not known.
+    #[error("the up body of migration {version} of track `{track}` is not known")]
+    BodyUnknown {
+        /// The track.
+        track: TrackName,
+        /// The migration.
+        version: u64,
+    },
+}
+
+/// The material that clean installs are made of.
+#[derive(Debug, Clone)]
+pub struct Material<'a> {
+    /// The tracks in registration order, with their tracking tables.
+    pub tracks: &'a [(TrackName, String)],
+    /// Their migrations.
+    pub migrations: &'a BTreeMap<TrackName, Vec<Migration>>,
+    /// The bodies.
+    pub bodies: &'a BTreeMap<Digest, String>,
+    /// Every tracking table of the application.
+    pub tables: &'a [String],
+    /// The schema that the application lives in.
+    pub schema: &'a str,
+}
+
+impl<'a> Material<'a> {
+    /// What a plan brings with it.
+    pub fn of(plan: &'a Plan) -> Material<'a> {
+        Material {
+            tracks: &plan.tracks,
+            migrations: &plan.migrations,
+            bodies: &plan.bodies,
+            tables: &plan.tables,
+            schema: match plan.basis.identity.schema.as_str() {
+                "" => "public",
+                schema => schema,
+            },
+        }
+    }
+
+    /// The steps of a clean install, tracks in registration order.
+    fn install(&self, ends_at: &Positions) -> Result<Vec<Migrate>, RehearsalError> {
+        let mut steps = Vec::new();
+        for (track, table) in self.tracks {
+            let end = ends_at.get(track).copied().flatten();
+            let migrations = self.migrations.get(track).into_iter().flatten();
+            for migration in migrations.filter(|it| Some(it.version) <= end) {
+                steps.push(self.up(track, table, migration)?);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// The up step of one migration.
+    pub(crate) fn up(
+        &self,
+        track: &TrackName,
+        table: &str,
+        migration: &Migration,
+    ) -> Result<Migrate, RehearsalError> {
+        let version = migration.version;
+        let half = migration.up.as_ref().filter(|half| self.bodies.contains_key(&half.hash));
+        let half =
+            half.ok_or_else(|| RehearsalError::BodyUnknown { track: track.clone(), version })?;
+        Ok(Migrate {
+            track: track.clone(),
+            table: table.to_owned(),
+            version,
+            direction: Direction::Up,
+            to: Some(version),
+            file: half.file.clone(),
+            hash: half.hash,
+            origin: BodyOrigin::Records,
+            mode: Mode::Transaction, // The dialect says better in `Laboratory::run`.
+            destroys: Vec::new(),
+        })
+    }
+}
+
+/// An empty database inside this process.
+pub(crate) struct Laboratory<'a> {
+    database: Box<dyn Database>,
+    material: Material<'a>,
+}
+
+impl<'a> Laboratory<'a> {
+    #[cfg(feature = "embedded")]
+    pub async fn open(material: &Material<'a>) -> Result<Laboratory<'a>, RehearsalError> {
+        let facts = sternway_database::postgres::statements::facts;
+        let bodies = material.bodies.values();
+        let wanted: BTreeSet<String> =
+            bodies.flat_map(|body| facts(body).creates_extensions).collect();
+        let wanted: Vec<String> = wanted.into_iter().collect();
+        let database =
+            embedded::connect_in(&embedded::Place::Temporary, &wanted, material.schema).await;
+        let database = Box::new(database.map_err(RehearsalError::Server)?);
+        Ok(Laboratory { database, material: material.clone() })
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    pub async fn open(_: &Material<'a>) -> Result<Laboratory<'a>, RehearsalError> {
+        Err(RehearsalError::NotBuilt)
+    }
+
+    pub async fn run(&mut self, step: &Migrate) -> Result<(), StepError> {
+        let body = self.material.bodies.get(&step.hash).map_or("", String::as_str);
+        let step = Migrate { mode: self.database.facts(body).mode, ..step.clone() };
+        self.database.migrate(&step, body, None).await
+    }
+
+    pub async fn install(&mut self, ends_at: &Positions) -> Result<(), RehearsalError> {
+        for step in self.material.install(ends_at)? {
+            self.run(&step).await.map_err(|it| RehearsalError::Install(Box::new(it)))?;
+        }
+        Ok(())
+    }
+
+    pub async fn fingerprint(&mut self) -> Result<Fingerprint, RehearsalError> {
+        Ok(self.database.fingerprint(self.material.tables).await?)
+    }
+}
+
+/// The fingerprint of a clean install.
+///
+/// # Errors
+/// When it cannot be made.
+pub async fn clean_install(
+    material: &Material<'_>,
+    ends_at: &Positions,
+) -> Result<Fingerprint, RehearsalError> {
+    let mut laboratory = Laboratory::open(material).await?;
+    laboratory.install(ends_at).await?;
+    laboratory.fingerprint().await
+}
+
+/// What each hop of a plan should lead to, in order.
+///
+/// # Errors
+/// When a clean install or the journey cannot be made.
+pub async fn expectations(plan: &Plan) -> Result<Vec<Expected>, RehearsalError> {
+    let material = Material::of(plan);
+    let start: Positions = plan
+        .tracks
+        .iter()
+        .map(|(track, _)| {
+            let state = plan.basis.tracks.get(track);
+            (track.clone(), state.and_then(|state| state.position().version))
+        })
+        .collect();
+    let mut journey = Laboratory::open(&material).await?;
+    journey.install(&start).await?;
+    let mut now = journey.fingerprint().await?;
+    let mut known: BTreeSet<_> = now.objects.keys().cloned().collect();
+    let mut made = BTreeMap::from([(start, now.clone())]);
+    let mut expected = Vec::new();
+    for hop in &plan.hops {
+        let mut moved = false;
+        for step in hop.migrations() {
+            journey.run(step).await.map_err(|it| RehearsalError::Journey(Box::new(it)))?;
+            moved = true;
+        }
+        if moved {
+            now = journey.fingerprint().await?;
+        }
+        let clean = match made.get(&hop.ends_at) {
+            Some(clean) => clean.clone(),
+            None => clean_install(&material, &hop.ends_at).await?,
+        };
+        made.insert(hop.ends_at.clone(), clean.clone());
+        known.extend(clean.objects.keys().chain(now.objects.keys()).cloned());
+        let journey = (now.objects != clean.objects).then(|| now.clone());
+        expected.push(Expected { clean, journey, known: BTreeSet::new() });
+    }
+    for each in &mut expected {
+        each.known.clone_from(&known);
+    }
+    Ok(expected)
+}

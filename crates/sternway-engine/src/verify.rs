@@ -1,0 +1,16 @@
+//! Holding the schema of a database against the one that it should have.
+
+use sternway_database::{Database, DatabaseError};
+use sternway_model::proof::{Comparison, Expected, compare};
+
+/// Compares the database's schema, tracking tables left out, with what is expected.
+///
+/// # Errors
+/// When the schema cannot be read.
+pub async fn verify(
+    database: &mut dyn Database,
+    tables: &[String],
+    expected: &Expected,
+) -> Result<Comparison, DatabaseError> {
+    Ok(compare(expected, &database.fingerprint(tables).await?))
+}
