@@ -1,0 +1,3 @@
+-- Assignments point at pilots, so they leave first.
+DROP TABLE IF EXISTS pilotage;
+DROP TABLE IF EXISTS pilot;

@@ -1,0 +1,2 @@
+-- Searching still works without it, only slower.
+DROP INDEX IF EXISTS log_note_embedding_idx;
