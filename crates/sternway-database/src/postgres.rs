@@ -8,7 +8,7 @@ mod execute;
 mod introspect;
 mod records;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -65,6 +65,28 @@ impl Postgres {
         let drops = names.iter().rev().map(|name| format!("DROP EXTENSION {};", Self::quote(name)));
         let drops: String = drops.collect();
         if drops.is_empty() { Ok(()) } else { self.run("drop the extensions", drops).await }
+    }
+
+    /// Runs statements of the caller's as one simple query.
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub async fn execute(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.run("run the statements", sql.to_owned()).await
+    }
+
+    /// How many rows each table of the current schema has, by name.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    pub async fn rows_per_table(&mut self) -> Result<BTreeMap<String, i64>, DatabaseError> {
+        let mut rows = BTreeMap::new();
+        for name in self.tables(&[]).await? {
+            let sql = format!("SELECT count(*) FROM {}", self.table(&name));
+            let count = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.connection);
+            rows.insert(name, count.await.map_err(failed("count rows"))?);
+        }
+        Ok(rows)
     }
 
     /// A name as SQL has it, in double quotes.

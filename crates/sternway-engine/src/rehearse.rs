@@ -214,3 +214,31 @@ pub async fn expectations(plan: &Plan) -> Result<Vec<Expected>, RehearsalError> 
     }
     Ok(expected)
 }
+
+/// What a database should have whose tracks stand at `positions`. The material may go further than
+/// that: what its later migrations create is then known to be the application's.
+///
+/// # Errors
+/// When a clean install cannot be made.
+pub async fn expected_here(
+    material: &Material<'_>,
+    positions: &Positions,
+) -> Result<Expected, RehearsalError> {
+    let mut laboratory = Laboratory::open(material).await?;
+    laboratory.install(positions).await?;
+    let clean = laboratory.fingerprint().await?;
+    let mut known: BTreeSet<_> = clean.objects.keys().cloned().collect();
+    for (track, table) in material.tracks {
+        let at = positions.get(track).copied().flatten();
+        let migrations = material.migrations.get(track).into_iter().flatten();
+        for migration in migrations.filter(|it| Some(it.version) > at) {
+            // A later migration that does not run here tells nothing, and is no reason to stop.
+            let Ok(step) = material.up(track, table, migration) else { continue };
+            if laboratory.run(&step).await.is_err() {
+                break;
+            }
+        }
+    }
+    known.extend(laboratory.fingerprint().await?.objects.into_keys());
+    Ok(Expected { clean, journey: None, known })
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Digest, MigrationSet, Release, TrackName};
+use crate::catalog::{Catalog, Digest, MigrationSet, Release, ReleaseEntry, Track, TrackName};
 
 /// Which database this is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -111,4 +111,33 @@ pub struct State {
 pub struct AppState {
     /// The release it runs, if anyone said so.
     pub running: Option<Release>,
+}
+
+impl Records {
+    /// The catalog that the records alone make: every release whose migrations they have.
+    pub fn catalog(&self, app: &str, tracks: &[Track]) -> Catalog {
+        let none = MigrationSet::default();
+        let entry = |numbers: &Numbers| {
+            let tracks = numbers.iter().map(|(track, numbers)| {
+                let known = self.migrations.get(track).unwrap_or(&none);
+                let set = numbers.iter().filter_map(|number| known.get(*number).cloned());
+                (track.clone(), set.collect())
+            });
+            let label = "the database's records".to_owned();
+            ReleaseEntry { label, commit: None, tracks: tracks.collect() }
+        };
+        let whole = |numbers: &Numbers| {
+            numbers.iter().all(|(track, numbers)| {
+                let known = self.migrations.get(track).unwrap_or(&none);
+                numbers.iter().all(|number| known.get(*number).is_some())
+            })
+        };
+        let releases = self.releases.iter().filter(|(_, numbers)| whole(numbers));
+        Catalog {
+            app: app.to_owned(),
+            tracks: tracks.to_vec(),
+            releases: releases.map(|(release, it)| (release.clone(), entry(it))).collect(),
+            bodies: self.bodies.clone(),
+        }
+    }
 }

@@ -108,17 +108,12 @@ fn options(text: &str) -> Result<PgConnectOptions, Connect> {
         other => bad(&other),
     })?;
     if !settings.is_empty() {
-        options = options.options(settings.iter().map(|(key, value)| (key, escape(value))));
+        options = options.options(settings);
     }
     if options.get_application_name().is_none() {
         options = options.application_name("sternway");
     }
     Ok(options.disable_statement_logging())
-}
-
-/// A value inside libpq's `options`, where a space ends an argument.
-fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace(' ', "\\ ")
 }
 
 /// Whether a server that wants TLS refused an `sslmode=allow` without it.

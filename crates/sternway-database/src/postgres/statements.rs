@@ -52,6 +52,7 @@ pub fn facts(body: &str) -> BodyFacts {
     let mut facts = BodyFacts { obstacle: split.obstacle, ..BodyFacts::default() };
     let mut reason = None;
     let mut open = false;
+    let added = destroys::added_columns(&split.statements);
     for words in &split.statements {
         match control(words) {
             Some(Control::Begin) => open = true,
@@ -59,7 +60,7 @@ pub fn facts(body: &str) -> BodyFacts {
             None => {}
         }
         reason = reason.or_else(|| outside_transaction(words));
-        facts.destroys.extend(destroys::destroys(body, words));
+        facts.destroys.extend(destroys::destroys(body, words, &added));
         facts.creates_tables.extend(creates_table(words));
         facts.creates_extensions.extend(creates_extension(words));
         if is_copy_from_stdin(words) {

@@ -55,13 +55,12 @@ impl Plan {
             write_step(f, step)?;
         }
         let moved: Vec<_> = hop.migrations().map(|step| &step.track).collect();
-        let ends: Vec<String> = hop
-            .ends_at
-            .iter()
-            .filter(|(track, _)| !moved.is_empty() && !moved.contains(track))
-            .map(|(track, at)| match at {
-                Some(version) => format!("{track} stays at {version}"),
-                None => format!("{track} stays at nothing"),
+        let stays = self.tracks.iter().map(|(track, _)| track);
+        let ends: Vec<String> = stays
+            .filter(|track| !moved.is_empty() && !moved.contains(track))
+            .filter_map(|track| {
+                let version = hop.ends_at.get(track).copied().flatten()?;
+                Some(format!("{track} stays at {version}"))
             })
             .collect();
         if !ends.is_empty() {

@@ -1,12 +1,18 @@
 //! The statements that take something away, named from their words.
 
+use std::collections::BTreeSet;
+
 use sternway_model::body::Destruction;
 
 use super::words::{Word, after_guard, line_of, name};
 
 /// What one statement takes away. Code that is called may take away more than its words say, and
 /// is named as such.
-pub(super) fn destroys(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
+pub(super) fn destroys(
+    body: &str,
+    words: &[Word<'_>],
+    added: &BTreeSet<(String, String)>,
+) -> Vec<Destruction> {
     let Some(first) = words.first() else { return Vec::new() };
     let at = |word: &Word<'_>, what: String| Destruction { line: line_of(body, word.offset), what };
     let second = words.get(1).map_or("", |word| word.key.as_str());
@@ -29,7 +35,7 @@ pub(super) fn destroys(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
             let rest = after_guard(&words[usize::from(second == "TABLE") + 1..]);
             names(rest).map(|table| at(first, format!("all rows of {table}"))).collect()
         }
-        ("DELETE" | "UPDATE" | "MERGE" | "WITH", _) => changes(body, words),
+        ("DELETE" | "UPDATE" | "MERGE" | "WITH", _) => changes(body, words, added),
         ("CALL" | "DO", _) => vec![at(first, "whatever the code it runs takes away".to_owned())],
         _ => Vec::new(),
     }
@@ -84,7 +90,7 @@ fn alter_table(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
 }
 
 /// Row changes, also those in a `WITH`: the verb, then the table.
-fn changes(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
+fn changes(body: &str, words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<Destruction> {
     let mut destroyed = Vec::new();
     for (index, word) in words.iter().enumerate() {
         let next = |ahead: usize| words.get(index + ahead);
@@ -99,11 +105,60 @@ fn changes(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
             }
             _ => continue,
         };
-        let table = name(after_guard(&words[(index + rest).min(words.len())..])).join(".");
+        let rest = after_guard(&words[(index + rest).min(words.len())..]);
+        let parts = name(rest);
+        let fresh = |column| added.contains(&(parts.last().cloned().unwrap_or_default(), column));
+        let set = set_columns(rest);
+        if word.is("UPDATE") && !set.is_empty() && set.into_iter().all(fresh) {
+            continue;
+        }
+        let table = parts.join(".");
         let line = line_of(body, word.offset);
         destroyed.push(Destruction { line, what: format!("{verb} {table}") });
     }
     destroyed
+}
+
+/// The columns, with their unqualified tables, that a body adds: filling them destroys nothing.
+pub(super) fn added_columns(statements: &[Vec<Word<'_>>]) -> BTreeSet<(String, String)> {
+    let mut added = BTreeSet::new();
+    for words in statements {
+        let [alter, table, rest @ ..] = words.as_slice() else { continue };
+        if !alter.is("ALTER") || !table.is("TABLE") {
+            continue;
+        }
+        let rest = after_guard(rest);
+        let parts = name(rest);
+        let actions = &rest[(parts.len() * 2).saturating_sub(1).min(rest.len())..];
+        let Some(table) = parts.last() else { continue };
+        for action in split_at_commas(actions) {
+            let [add, rest @ ..] = action else { continue };
+            let rest = match rest {
+                [column, rest @ ..] if column.is("COLUMN") => rest,
+                rest => rest,
+            };
+            if let (true, Some(column)) = (add.is("ADD"), name(after_guard(rest)).pop()) {
+                added.insert((table.clone(), column));
+            }
+        }
+    }
+    added
+}
+
+/// The columns that an `UPDATE` sets; empty where that is not plain to see.
+fn set_columns(words: &[Word<'_>]) -> Vec<String> {
+    let Some(set) = position(words, "SET") else { return Vec::new() };
+    let mut columns = Vec::new();
+    for part in split_at_commas(&words[set + 1..]) {
+        match part {
+            [column, equals, ..] if equals.is("=") => columns.extend(column.name()),
+            _ => return Vec::new(),
+        }
+        if part.iter().any(|word| word.is("FROM") || word.is("WHERE")) {
+            break;
+        }
+    }
+    columns
 }
 
 fn position(words: &[Word<'_>], text: &str) -> Option<usize> {
@@ -184,6 +239,14 @@ mod tests {
         );
         check("insert into t values (1) on conflict (a) do update set a = 2", &[]);
         check("create table t (a int references u on delete cascade on update set null)", &[]);
+        check(
+            "alter table a.t add column if not exists c int, add d int; update t set c = 1, d = (select max(x) from u, v) where c is null",
+            &[],
+        );
+        check(
+            "alter table t add column c int; update t set c = 1, e = 2",
+            &[(1, "former values in t")],
+        );
         check("do $$ begin end $$", &[(1, "whatever the code it runs takes away")]);
     }
 }

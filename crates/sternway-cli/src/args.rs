@@ -1,0 +1,211 @@
+//! The arguments: what can be typed, and the help that explains it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sternway_model::catalog::TrackName;
+
+/// Take an application and its database from one release to another, backwards or forwards,
+/// without losing data.
+///
+/// Sternway reads which schema each release needs from the application's own migrations, plans the
+/// whole way before it touches anything, and proves the result. Try `sternway demo` first.
+#[derive(Debug, Parser)]
+#[command(name = "sternway", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub shared: Shared,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or safety, \
+4 drift, 5 dirty, 6 lock not obtained, 130 interrupted cleanly.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the main job, end to end, on the embedded PostgreSQL: nothing to install, in seconds
+    Demo(DemoArgs),
+    /// List the releases, what each track has in them, and which share a schema
+    Releases(ReleasesArgs),
+    /// Show where each track stands, which releases that fits, and whether the schema has drifted
+    Status,
+    /// Compute the way to a release and show it; nothing is touched
+    Plan(PlanArgs),
+    /// Execute a plan that was written with `plan --out`
+    Apply(ApplyArgs),
+    /// Take the application's database back to an earlier release: plan, confirm, execute, verify
+    Rollback(GoArgs),
+    /// Take the application's database to a newer release: plan, confirm, execute, verify
+    Upgrade(GoArgs),
+    /// List what Sternway ran on this database
+    History,
+}
+
+/// What every command understands. Each has a variable, and a key in `sternway.toml`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings (each also a key of sternway.toml)")]
+pub struct Shared {
+    /// The settings file [default: sternway.toml in this folder or one above]
+    #[arg(long, global = true, env = "STERNWAY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Built-in settings for a known application: kagent
+    #[arg(long, global = true, env = "STERNWAY_PROFILE", value_name = "NAME")]
+    pub profile: Option<String>,
+    /// The application's name (app.name)
+    #[arg(long, global = true, env = "STERNWAY_APP", value_name = "NAME")]
+    pub app: Option<String>,
+    /// Where releases are read from (app.source): git+file:PATH, dir:PATH or a path
+    #[arg(long, global = true, env = "STERNWAY_SOURCE", value_name = "WHERE")]
+    pub source: Option<String>,
+    /// What a release's tag looks like (app.tag), such as v{version}
+    #[arg(long, global = true, env = "STERNWAY_TAG", value_name = "PATTERN")]
+    pub tag: Option<String>,
+    /// The database (database.url): postgres://…, embedded: or embedded:DIR. A password is better
+    /// given in the variable, in PGPASSFILE or by --password-command: arguments can be seen by others
+    #[arg(
+        long,
+        global = true,
+        env = "STERNWAY_DATABASE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub database: Option<String>,
+    /// A file that holds the database's URL (database.url_file)
+    #[arg(long, global = true, env = "STERNWAY_DATABASE_URL_FILE", value_name = "FILE")]
+    pub database_url_file: Option<PathBuf>,
+    /// A command that prints the database's password (database.password_command)
+    #[arg(long, global = true, env = "STERNWAY_PASSWORD_COMMAND", value_name = "COMMAND")]
+    pub password_command: Option<String>,
+    /// How far ahead of its own schema a release may run (policy.window): none or minor
+    #[arg(long, global = true, env = "STERNWAY_WINDOW", value_name = "WINDOW")]
+    pub window: Option<String>,
+    /// The oldest release that can be gone back to (policy.floor)
+    #[arg(long, global = true, env = "STERNWAY_FLOOR", value_name = "RELEASE")]
+    pub floor: Option<String>,
+    /// The first release that starts on a schema ahead of it (policy.ahead_ok_since)
+    #[arg(long, global = true, env = "STERNWAY_AHEAD_OK_SINCE", value_name = "RELEASE")]
+    pub ahead_ok_since: Option<String>,
+    /// A track ([[track]]): name=core,path=db/migrations,table=schema_migrations[,enabled=auto]
+    /// [,requires_extension=vector]; may be given several times, in the order in which they go up
+    #[arg(
+        long,
+        global = true,
+        env = "STERNWAY_TRACKS",
+        value_name = "TRACK",
+        value_delimiter = ';'
+    )]
+    pub track: Vec<String>,
+    /// Switch a track on, whatever the settings say
+    #[arg(long, global = true, value_name = "TRACK", value_parser = track_name)]
+    pub enable: Vec<TrackName>,
+    /// Leave a track out, whatever the settings say
+    #[arg(long, global = true, value_name = "TRACK", value_parser = track_name)]
+    pub disable: Vec<TrackName>,
+    /// The release that the application runs now; its files come first where bodies are sought
+    #[arg(long, global = true, env = "STERNWAY_FROM", value_name = "RELEASE")]
+    pub from: Option<String>,
+    /// Read nothing but the database: plan from what it carries
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// How long to wait for another migrator to finish
+    #[arg(
+        long,
+        global = true,
+        env = "STERNWAY_LOCK_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 15
+    )]
+    pub lock_timeout: u64,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t, help_heading = "Output")]
+    pub output: OutputFormat,
+    /// Tell more, on standard error
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub verbose: bool,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum OutputFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For machines: one JSON document, with its shape's name in `format`
+    Json,
+}
+
+fn track_name(text: &str) -> Result<TrackName, std::convert::Infallible> {
+    Ok(TrackName::from(text))
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Keep the database in this folder, to look at it with `--database embedded:DIR`
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReleasesArgs {
+    /// Leave prereleases out
+    #[arg(long)]
+    pub stable: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The release to arrive at
+    #[arg(long, value_name = "RELEASE")]
+    pub to: String,
+    #[command(flatten)]
+    pub way: WayArgs,
+    /// Write the plan here as JSON, for `sternway apply`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Show the SQL of each step
+    #[arg(long)]
+    pub sql: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct GoArgs {
+    /// The release to arrive at
+    #[arg(long, value_name = "RELEASE")]
+    pub to: String,
+    #[command(flatten)]
+    pub way: WayArgs,
+    #[command(flatten)]
+    pub go: ExecuteArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// The plan's file
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    #[command(flatten)]
+    pub go: ExecuteArgs,
+}
+
+/// What changes the way.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct WayArgs {
+    /// Take the schema back even where the target runs on the present one
+    #[arg(long)]
+    pub reset_schema: bool,
+    /// Install into a database that already has tables but no tracking table
+    #[arg(long)]
+    pub adopt: bool,
+}
+
+/// What changes how a plan is executed.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct ExecuteArgs {
+    /// Do not ask; needed where there is no terminal
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Go on where no clean install can be made to prove the result against
+    #[arg(long)]
+    pub unproven: bool,
+}

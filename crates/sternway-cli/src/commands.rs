@@ -1,0 +1,10 @@
+//! One file a command: its arguments' doc comments are the help text, its body the data flow.
+
+pub mod demo;
+pub mod releases;
+pub mod status;
+pub mod plan;
+pub mod apply;
+pub mod migrate;
+pub mod history;
+mod execute;

@@ -1,0 +1,56 @@
+//! `sternway plan`
+
+use std::io::Write as _;
+use std::path::Path;
+
+use sternway_model::plan::Plan;
+
+use crate::args::{PlanArgs, Shared};
+use crate::failure::{Exit, Failure};
+use crate::ui::Ui;
+use crate::wiring::Setup;
+
+pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Failure> {
+    let setup = Setup::new(ui, shared)?;
+    let known = match setup.config.database {
+        Ok(_) => setup.know(&mut *setup.connect().await?).await?,
+        Err(_) => setup.assume()?,
+    };
+    let plan = known.plan(&args.to, None, args.way)?;
+    ui.say(ui.plan(&plan.to_string()).trim_end());
+    if args.sql {
+        ui.say(sql(&plan).trim_end());
+    }
+    ui.json(&plan);
+    if let Some(path) = &args.out {
+        write(path, &plan)?;
+        ui.note(format!("written to {}; `sternway apply {0}` executes it", path.display()));
+    }
+    Ok(Exit::Done)
+}
+
+/// The bodies of the steps, in order.
+fn sql(plan: &Plan) -> String {
+    let mut text = String::new();
+    for step in plan.steps() {
+        let body = plan.bodies.get(&step.hash).map_or("", String::as_str);
+        text.push_str(&format!("\n-- {}: {}\n{}\n", step.track, step.file, body.trim_end()));
+    }
+    text
+}
+
+/// Writes the plan beside its place first: a half-written plan is never found there.
+fn write(path: &Path, plan: &Plan) -> Result<(), Failure> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        file.write_all(plan.to_json().as_bytes())?;
+        file.write_all(b"\n")?;
+        file.persist(path).map_err(|error| error.error)
+    });
+    let written = written.map(drop);
+    written
+        .map_err(|error| Failure::of(format!("cannot write the plan to {}", path.display()), error))
+}

@@ -1,0 +1,304 @@
+//! `sternway status`
+
+use std::collections::BTreeMap;
+
+use sternway_database::Database;
+use sternway_engine::diagnose::diagnose;
+use sternway_engine::observe::tables;
+use sternway_engine::rehearse::{Material, Positions, RehearsalError, expected_here};
+use sternway_model::catalog::{Digest, Enabled, Migration, MigrationSet, Release, TrackName};
+use sternway_model::plan::{PlanError, Standing, standing};
+use sternway_model::proof::{Comparison, compare};
+use sternway_model::state::{RecordsAccess, TrackState};
+
+use super::execute::comparison_text;
+use crate::args::Shared;
+use crate::failure::{Exit, Failure};
+use crate::output::{Records, Status, TrackRow};
+use crate::ui::{Ui, table};
+use crate::wiring::{Known, Setup};
+
+pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
+    let setup = Setup::new(ui, shared)?;
+    let mut database = setup.connect().await?;
+    let known = setup.know(&mut *database).await?;
+    let mut status = describe(&known);
+    let exit = match standing(&known.facts()) {
+        Ok(standing) => {
+            let exit = prove(&known, &standing, &mut status, &mut *database).await?;
+            status.releases = standing.releases;
+            status.runs_on_this_schema = standing.runs;
+            exit
+        }
+        Err(problem) => {
+            status.problem = Some(problem.to_string());
+            match problem {
+                PlanError::Dirty { .. } => {
+                    repair(&known, &mut status, &mut *database).await?;
+                    Exit::Dirty
+                }
+                _ => Exit::Refused,
+            }
+        }
+    };
+    ui.say(text(ui, &status).trim_end());
+    ui.json(&status);
+    Ok(exit)
+}
+
+/// What can be said without asking further.
+fn describe(known: &Known) -> Status {
+    let state = &known.state;
+    let newest = |track: &TrackName| {
+        known.catalog.releases.values().filter_map(|entry| entry.tracks.get(track)?.last()).max()
+    };
+    let rows = known.catalog.tracks.iter().filter(|track| track.enabled != Enabled::Never);
+    let tracks = rows.map(|track| {
+        let found = state.tracks.get(&track.name).copied().unwrap_or(TrackState::NoTable);
+        let position = found.position();
+        let off = track.enabled == Enabled::Auto && position.version.is_none() && !position.dirty;
+        TrackRow {
+            track: track.name.clone(),
+            table: track.table.clone(),
+            takes_part: !off,
+            table_exists: found != TrackState::NoTable,
+            version: position.version,
+            dirty: position.dirty,
+            newest: newest(&track.name),
+            schema_at: None,
+        }
+    });
+    Status {
+        format: "sternway.status/1",
+        app: known.catalog.app.clone(),
+        database: state.identity.clone(),
+        tracks: tracks.collect(),
+        releases: Vec::new(),
+        running: known.app.running.clone(),
+        runs_on_this_schema: None,
+        comparison: None,
+        unproven: None,
+        problem: None,
+        repair: Vec::new(),
+        records: Records {
+            unavailable: match &state.records.access {
+                RecordsAccess::Available => None,
+                RecordsAccess::Unavailable(reason) => Some(reason.clone()),
+            },
+            migrations: state.records.migrations.values().map(|set| set.iter().count()).sum(),
+            arrived_at: state.records.arrived_at.clone(),
+        },
+    }
+}
+
+/// What clean installs are made of: owned, because it is put together from catalog and records.
+struct Stuff {
+    tracks: Vec<(TrackName, String)>,
+    migrations: BTreeMap<TrackName, Vec<Migration>>,
+    bodies: BTreeMap<Digest, String>,
+    tables: Vec<String>,
+}
+
+impl Stuff {
+    fn of(known: &Known, sets: BTreeMap<TrackName, MigrationSet>) -> Stuff {
+        let bodies = known.catalog.bodies.iter().chain(&known.state.records.bodies);
+        let tracks = known.catalog.tracks.iter().filter(|track| sets.contains_key(&track.name));
+        Stuff {
+            tracks: tracks.map(|track| (track.name.clone(), track.table.clone())).collect(),
+            bodies: bodies.map(|(hash, body)| (*hash, body.to_string())).collect(),
+            tables: tables(&known.catalog.tracks),
+            migrations: sets
+                .into_iter()
+                .map(|(track, set)| (track, set.iter().cloned().collect()))
+                .collect(),
+        }
+    }
+
+    fn material<'a>(&'a self, schema: &'a str) -> Material<'a> {
+        Material {
+            tracks: &self.tracks,
+            migrations: &self.migrations,
+            bodies: &self.bodies,
+            tables: &self.tables,
+            schema,
+        }
+    }
+}
+
+/// Each track's migrations as the newest release has them that has what is applied, so that what a
+/// later migration creates is known to be the application's.
+fn whole(
+    known: &Known,
+    applied: &BTreeMap<TrackName, MigrationSet>,
+) -> BTreeMap<TrackName, MigrationSet> {
+    let whole = |(track, set): (&TrackName, &MigrationSet)| {
+        let sets = known.catalog.releases.values().rev().map(|entry| entry.set(track));
+        let mut sets = sets.filter(|it| it.up_to(set.last()).same_versions(set));
+        let mut whole = sets.next().unwrap_or_default();
+        set.iter().for_each(|migration| whole.insert(migration.clone()));
+        (track.clone(), whole)
+    };
+    applied.iter().map(whole).collect()
+}
+
+/// Compares the schema with a clean install of where the tracks stand.
+async fn prove(
+    known: &Known,
+    standing: &Standing,
+    status: &mut Status,
+    database: &mut dyn Database,
+) -> Result<Exit, Failure> {
+    let stuff = Stuff::of(known, whole(known, &standing.applied));
+    let positions = standing.applied.iter().map(|(track, set)| (track.clone(), set.last()));
+    let positions: Positions = positions.collect();
+    if positions.values().all(Option::is_none) {
+        return Ok(Exit::Done);
+    }
+    match expected_here(&stuff.material(&known.state.identity.schema), &positions).await {
+        Ok(expected) => {
+            let comparison = compare(&expected, &fingerprint(database, &stuff.tables).await?);
+            let exit = if comparison.holds() { Exit::Done } else { Exit::Drift };
+            status.comparison = Some(comparison);
+            Ok(exit)
+        }
+        Err(error) => {
+            status.unproven = Some(chain(error));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn fingerprint(
+    database: &mut dyn Database,
+    tables: &[String],
+) -> Result<sternway_model::proof::Fingerprint, Failure> {
+    let fingerprint = database.fingerprint(tables).await;
+    fingerprint.map_err(|cause| Failure::to_ask("cannot read the schema", cause))
+}
+
+fn chain(error: RehearsalError) -> String {
+    let (_, causes, _) = Failure::to_rehearse(error).parts();
+    causes.join(": ")
+}
+
+/// Finds out what dirty tracks really have, and how to say so to the tracking table.
+async fn repair(
+    known: &Known,
+    status: &mut Status,
+    database: &mut dyn Database,
+) -> Result<(), Failure> {
+    let rows = status.tracks.iter().filter(|row| row.takes_part);
+    let positions: Positions = rows.map(|row| (row.track.clone(), row.version)).collect();
+    let sets = positions.keys().map(|track| {
+        let with = |release: &Release| known.catalog.releases[release].set(track);
+        let newest = known.catalog.releases.keys().rev().map(with).find(|set| !set.is_empty());
+        (track.clone(), newest.unwrap_or_default())
+    });
+    let stuff = Stuff::of(known, sets.collect());
+    let found = fingerprint(database, &stuff.tables).await?;
+    let schema = known.state.identity.schema.clone();
+    for row in status.tracks.iter_mut().filter(|row| row.dirty) {
+        match diagnose(&stuff.material(&schema), &row.track, &positions, &found).await {
+            Ok(at) => {
+                // Where several fit, their schemas are the same; the one nearest to the mark is meant.
+                let mark = row.version.unwrap_or(0);
+                let near = at.iter().min_by_key(|at| at.unwrap_or(0).abs_diff(mark));
+                if let Some(at) = near {
+                    status.repair.push(force(&schema, &row.table, *at));
+                }
+                row.schema_at = Some(at);
+            }
+            Err(error) => status.unproven = Some(chain(error)),
+        }
+    }
+    Ok(())
+}
+
+/// The statements that make a tracking table say what the schema has.
+fn force(schema: &str, table: &str, at: Option<u64>) -> String {
+    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let table = format!("{}.{}", quote(schema), quote(table));
+    match at {
+        Some(version) => format!("UPDATE {table} SET version = {version}, dirty = false;"),
+        None => format!("DELETE FROM {table};"),
+    }
+}
+
+fn text(ui: &Ui, status: &Status) -> String {
+    let database = &status.database;
+    let mut text = ui.strong(&format!(
+        "{} in database `{}`, schema `{}`, {}",
+        status.app, database.database, database.schema, database.server
+    ));
+    text.push('\n');
+    let mut rows = vec![["TRACK", "TABLE", "AT", "NEWEST", "STATE"].map(str::to_owned).to_vec()];
+    let number = |at: Option<u64>| at.map_or("-".to_owned(), |at| at.to_string());
+    for row in &status.tracks {
+        let state = match row {
+            TrackRow { dirty: true, schema_at: Some(at), .. } if !at.is_empty() => {
+                let at: Vec<String> = at.iter().map(|at| number(*at)).collect();
+                format!("dirty; the schema is that of {}", at.join(" or "))
+            }
+            TrackRow { dirty: true, schema_at: Some(_), .. } => {
+                "dirty; the schema is that of no migration".to_owned()
+            }
+            TrackRow { dirty: true, .. } => "dirty".to_owned(),
+            TrackRow { takes_part: false, table_exists: true, .. } => {
+                "off: an empty table".to_owned()
+            }
+            TrackRow { takes_part: false, .. } => "off: no tracking table".to_owned(),
+            TrackRow { table_exists: false, .. } => "not installed".to_owned(),
+            _ => "clean".to_owned(),
+        };
+        let (at, newest) = (number(row.version), number(row.newest));
+        rows.push(vec![row.track.to_string(), row.table.clone(), at, newest, state]);
+    }
+    text.push_str(&table(&rows));
+    if let Some(problem) = &status.problem {
+        text.push_str(&format!("{} {problem}\n", ui.alarm("problem:")));
+    }
+    for repair in &status.repair {
+        text.push_str(&format!("repair: {repair}\n"));
+    }
+    match status.releases.as_slice() {
+        [] if status.problem.is_some() => {}
+        [] => text.push_str("schema: of no release exactly\n"),
+        [one] => text.push_str(&format!("schema: of {one}\n")),
+        [first, .., last] => {
+            let count = status.releases.len();
+            text.push_str(&format!("schema: of {count} releases, {first} to {last}\n"));
+        }
+    }
+    if let Some(running) = &status.running {
+        let works = match status.runs_on_this_schema {
+            Some(true) => "it runs on this schema",
+            Some(false) => "it does not run on this schema",
+            None => "whether it runs on this schema is not known",
+        };
+        text.push_str(&format!("application: {running}; {works}\n"));
+    }
+    match (&status.comparison, &status.unproven) {
+        (Some(comparison), _) => {
+            text.push_str(drift(comparison));
+            text.push_str(&comparison_text(ui, comparison));
+        }
+        (None, Some(reason)) => text.push_str(&format!("drift: not known; {reason}\n")),
+        (None, None) => {}
+    }
+    let records = &status.records;
+    text.push_str(&match (&records.unavailable, &records.arrived_at) {
+        (Some(reason), _) => format!("records: none can be kept; {reason}\n"),
+        (None, Some(release)) => {
+            format!(
+                "records: {} migrations; the last run arrived at {release}\n",
+                records.migrations
+            )
+        }
+        (None, None) => format!("records: {} migrations\n", records.migrations),
+    });
+    text
+}
+
+fn drift(comparison: &Comparison) -> &'static str {
+    if comparison.holds() { "drift: none\n" } else { "drift:\n" }
+}

@@ -1,0 +1,254 @@
+//! The settings: a built-in profile, then `sternway.toml`, then the environment and the flags.
+//!
+//! Later ones win, key by key; tracks are taken as a whole. Values may contain `${VAR}`.
+
+mod file;
+mod expand;
+
+use std::path::{Path, PathBuf};
+
+use sternway_model::catalog::{Enabled, Release, Track, TrackName};
+use sternway_model::policy::{Policy, Window};
+use sternway_source::{Layout, Location, TagPattern};
+
+use crate::args::Shared;
+use crate::failure::{Exit, Failure};
+pub use file::File;
+
+/// The settings of a command.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the releases are; `None` where only the database is asked.
+    pub source: Option<(String, Location)>,
+    /// What to look for there.
+    pub layout: Layout,
+    /// How to reach the database; otherwise what to do to have one.
+    pub database: Result<DatabaseUrl, String>,
+    /// What is allowed.
+    pub policy: Policy,
+}
+
+/// How to reach the database. It has no `Debug`, because it holds a secret.
+pub struct DatabaseUrl {
+    /// The URL.
+    pub url: String,
+    /// A command that prints the password.
+    pub password_command: Option<String>,
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseUrl(…)")
+    }
+}
+
+/// The settings that come with Sternway.
+const PROFILES: [(&str, &str); 1] = [("kagent", include_str!("config/kagent.toml"))];
+
+impl Config {
+    /// Puts the settings together.
+    pub fn load(shared: &Shared) -> Result<Config, Failure> {
+        let file = match &shared.config {
+            Some(path) => Some(path.clone()),
+            None => find(),
+        };
+        let mut settings = match &shared.profile {
+            Some(name) => profile(name)?,
+            None => File::default(),
+        };
+        let mut folder = PathBuf::new();
+        if let Some(path) = &file {
+            settings = File::read(path)?.over(settings);
+            folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        }
+        if file.is_none() && shared.profile.is_none() && shared.track.is_empty() {
+            let failure = Failure::new("nothing says which application this is", Exit::Usage);
+            return Err(failure.hint(
+                "write a sternway.toml, name one with --config, take --profile kagent, or give --source and --track; `sternway demo` needs none of it",
+            ));
+        }
+        let expand = |value: Option<String>| value.map(|it| expand::expand(&it)).transpose();
+        let tracks = tracks(settings.track, shared)?;
+        let name = shared.app.clone().or(expand(settings.app.name)?);
+        let tag = shared.tag.clone().or(expand(settings.app.tag)?);
+        let tag: TagPattern = parse("tag", tag.as_deref().unwrap_or("v{version}"))?;
+        let source = match (&shared.source, settings.app.source) {
+            _ if shared.offline => None,
+            (Some(text), _) => Some((text.clone(), located(text)?)),
+            (None, Some(text)) => {
+                let text = expand::expand(&text)?;
+                let location = located(&text)?.relative_to(&folder);
+                Some((text, location))
+            }
+            (None, None) => None,
+        };
+        let policy = Policy {
+            window: match &shared.window {
+                Some(text) => window(text)?,
+                None => settings.policy.window.unwrap_or_default(),
+            },
+            floor: release("--floor", &shared.floor)?.or(settings.policy.floor),
+            ahead_ok_since: release("--ahead-ok-since", &shared.ahead_ok_since)?
+                .or(settings.policy.ahead_ok_since),
+        };
+        let app = name.unwrap_or_else(|| "application".to_owned());
+        Ok(Config {
+            source,
+            layout: Layout { app, tag, tracks },
+            database: database(shared, settings.database, &folder)?,
+            policy,
+        })
+    }
+}
+
+/// The file that is looked for upwards from here.
+fn find() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    here.ancestors().map(|folder| folder.join("sternway.toml")).find(|path| path.is_file())
+}
+
+fn profile(name: &str) -> Result<File, Failure> {
+    match PROFILES.iter().find(|(known, _)| *known == name) {
+        Some((_, text)) => File::parse(&format!("profile {name}"), text),
+        None => {
+            let known: Vec<&str> = PROFILES.iter().map(|(name, _)| *name).collect();
+            let failure = Failure::new(format!("there is no profile `{name}`"), Exit::Usage);
+            Err(failure.hint(format!("there is {}", known.join(", "))))
+        }
+    }
+}
+
+fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, Failure>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().map_err(|error| Failure::usage(format!("cannot use the value of {what}"), error))
+}
+
+/// Reads a release that was typed.
+pub fn release(what: &str, text: &Option<String>) -> Result<Option<Release>, Failure> {
+    text.as_deref().map(|text| parse(what, text)).transpose()
+}
+
+fn window(text: &str) -> Result<Window, Failure> {
+    match text {
+        "none" => Ok(Window::None),
+        "minor" => Ok(Window::Minor),
+        _ => {
+            let failure = Failure::new(format!("`{text}` is no window"), Exit::Usage);
+            Err(failure.hint(
+                "none: a release runs on its own schema only; minor: on the next minor's too",
+            ))
+        }
+    }
+}
+
+fn located(text: &str) -> Result<Location, Failure> {
+    parse("source", text).map_err(|failure: Failure| {
+        failure.hint("this version reads git+file:PATH, dir:PATH, and a path to either; clone a remote repository first and name the clone with --source")
+    })
+}
+
+/// The tracks: those of the flags, or those of the file; then those switched on and off.
+fn tracks(settings: Vec<Track>, shared: &Shared) -> Result<Vec<Track>, Failure> {
+    let mut tracks = settings;
+    if !shared.track.is_empty() {
+        tracks = shared.track.iter().map(|text| track(text)).collect::<Result<_, _>>()?;
+    }
+    if tracks.is_empty() {
+        let failure = Failure::new("the settings name no track", Exit::Usage);
+        return Err(failure
+            .hint("a [[track]] has a name, the path of its migrations and its tracking table"));
+    }
+    for (index, track) in tracks.iter().enumerate() {
+        let mut before = tracks[..index].iter();
+        if before.any(|it| it.name == track.name || it.table == track.table) {
+            let text = format!("track `{}` has the name or the table of one before it", track.name);
+            return Err(Failure::new(text, Exit::Usage));
+        }
+    }
+    let switches = shared.enable.iter().map(|it| (it, Enabled::Always));
+    for (name, enabled) in switches.chain(shared.disable.iter().map(|it| (it, Enabled::Never))) {
+        match tracks.iter_mut().find(|track| track.name == *name) {
+            Some(track) => track.enabled = enabled,
+            None => return Err(no_such_track(name, &tracks)),
+        }
+    }
+    Ok(tracks)
+}
+
+fn no_such_track(name: &TrackName, tracks: &[Track]) -> Failure {
+    let failure = Failure::new(format!("there is no track `{name}`"), Exit::Usage);
+    let names: Vec<&str> = tracks.iter().map(|track| track.name.0.as_str()).collect();
+    match closest(&name.0, &names) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint(format!("there is {}", names.join(", "))),
+    }
+}
+
+/// The nearest of some words, if one is near enough to be meant.
+pub fn closest<'a>(word: &str, among: &[&'a str]) -> Option<&'a str> {
+    let near = among.iter().map(|it| (strsim::damerau_levenshtein(word, it), *it));
+    let (distance, near) = near.min()?;
+    (distance <= 1 + word.len() / 3).then_some(near)
+}
+
+/// Reads `name=core,path=…,table=…`.
+fn track(text: &str) -> Result<Track, Failure> {
+    const KEYS: [&str; 5] = ["name", "path", "table", "enabled", "requires_extension"];
+    let wrong = |what: String| {
+        let failure = Failure::new(format!("--track {text}: {what}"), Exit::Usage);
+        failure.hint("a track looks like name=core,path=db/migrations,table=schema_migrations")
+    };
+    let mut lines = String::new();
+    for part in text.split(',') {
+        let (key, value) =
+            part.split_once('=').ok_or_else(|| wrong(format!("`{part}` is no key=value")))?;
+        if !KEYS.contains(&key.trim()) {
+            return Err(wrong(format!("`{key}` is none of {}", KEYS.join(", "))));
+        }
+        lines.push_str(&format!("{} = {}\n", key.trim(), toml::Value::from(value.trim())));
+    }
+    toml::from_str::<file::TrackTable>(&lines)
+        .map(file::TrackTable::into_track)
+        .map_err(|error| wrong(error.message().to_owned()))
+}
+
+fn database(
+    shared: &Shared,
+    settings: file::DatabaseTable,
+    folder: &Path,
+) -> Result<Result<DatabaseUrl, String>, Failure> {
+    let password_command = match &shared.password_command {
+        Some(command) => Some(command.clone()),
+        None => settings.password_command.map(|it| expand::expand(&it)).transpose()?,
+    };
+    let from_file = |path: &Path| {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::of(format!("cannot read the database's URL from {}", path.display()), error)
+        });
+        text.map(|text| text.trim().to_owned())
+    };
+    let url = if let Some(url) = &shared.database {
+        url.clone()
+    } else if let Some(path) = &shared.database_url_file {
+        from_file(path)?
+    } else if let Some(url) = settings.url {
+        match expand::expand(&url) {
+            Ok(url) => url,
+            // A profile names a variable that need not be set: then there is no database.
+            Err(_) if expand::is_variable(&url) => {
+                let name = url.trim_matches(['$', '{', '}']);
+                return Ok(Err(format!(
+                    "set {name}, which the settings take the URL from, or give --database"
+                )));
+            }
+            Err(failure) => return Err(failure),
+        }
+    } else if let Some(path) = settings.url_file {
+        from_file(&folder.join(expand::expand(&path)?))?
+    } else {
+        return Ok(Err("give --database, STERNWAY_DATABASE, or url in [database] of sternway.toml; embedded: is a PostgreSQL inside this process".to_owned()));
+    };
+    Ok(Ok(DatabaseUrl { url, password_command }))
+}

@@ -1,0 +1,232 @@
+//! `sternway.toml`: its keys, and errors that point into it.
+
+use std::path::Path;
+
+use miette::{NamedSource, SourceSpan};
+use serde::Deserialize;
+use sternway_model::catalog::{Enabled, Release, Track, TrackName};
+use sternway_model::policy::Window;
+
+use super::closest;
+use crate::failure::{Exit, Failure};
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    pub app: AppTable,
+    pub database: DatabaseTable,
+    pub policy: PolicyTable,
+    #[serde(deserialize_with = "read_tracks")]
+    pub track: Vec<Track>,
+}
+
+/// `[app]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AppTable {
+    pub name: Option<String>,
+    pub source: Option<String>,
+    pub tag: Option<String>,
+}
+
+/// `[database]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatabaseTable {
+    pub url: Option<String>,
+    pub url_file: Option<String>,
+    pub password_command: Option<String>,
+}
+
+impl std::fmt::Debug for DatabaseTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseTable(…)")
+    }
+}
+
+/// `[policy]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyTable {
+    pub window: Option<Window>,
+    pub floor: Option<Release>,
+    pub ahead_ok_since: Option<Release>,
+}
+
+/// `[[track]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrackTable {
+    name: String,
+    path: String,
+    #[serde(default = "default_table")]
+    table: String,
+    #[serde(default)]
+    enabled: Switch,
+    requires_extension: Option<String>,
+}
+
+/// `enabled = true`, `false` or `"auto"`.
+#[derive(Debug, Default)]
+struct Switch(Enabled);
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Bool(bool),
+            Text(String),
+        }
+        let enabled = match Either::deserialize(deserializer) {
+            Ok(Either::Bool(true)) => Enabled::Always,
+            Ok(Either::Bool(false)) => Enabled::Never,
+            Ok(Either::Text(text)) if text == "auto" => Enabled::Auto,
+            Ok(Either::Text(text)) if text == "true" || text == "always" => Enabled::Always,
+            Ok(Either::Text(text)) if text == "false" || text == "never" => Enabled::Never,
+            _ => return Err(serde::de::Error::custom("`enabled` is true, false or \"auto\"")),
+        };
+        Ok(Switch(enabled))
+    }
+}
+
+fn default_table() -> String {
+    "schema_migrations".to_owned()
+}
+
+impl TrackTable {
+    /// The track that it describes.
+    pub fn into_track(self) -> Track {
+        Track {
+            name: TrackName(self.name),
+            path: self.path.trim_matches('/').to_owned(),
+            table: self.table,
+            enabled: self.enabled.0,
+            requires_extension: self.requires_extension,
+        }
+    }
+}
+
+fn read_tracks<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Track>, D::Error> {
+    let tables = Vec::<TrackTable>::deserialize(from)?;
+    Ok(tables.into_iter().map(TrackTable::into_track).collect())
+}
+
+impl File {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<File, Failure> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|error| {
+            Failure::usage(format!("cannot read the settings in {name}"), error)
+        })?;
+        File::parse(&name, &text)
+    }
+
+    /// Reads the text of the file `name`.
+    pub fn parse(name: &str, text: &str) -> Result<File, Failure> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let message = redact(error.message());
+            let (message, hint) = explain(&message);
+            let mut failure = Failure::new(format!("{name}: {message}"), Exit::Usage);
+            if let Some(span) = error.span() {
+                failure.at = Some(SourceSpan::from(span));
+                failure.snippet = Some(NamedSource::new(name, redact(text)));
+            }
+            match hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })
+    }
+
+    /// Lays this file over `base`: what it says wins.
+    pub fn over(self, base: File) -> File {
+        File {
+            app: AppTable {
+                name: self.app.name.or(base.app.name),
+                source: self.app.source.or(base.app.source),
+                tag: self.app.tag.or(base.app.tag),
+            },
+            database: match &self.database {
+                DatabaseTable { url: None, url_file: None, password_command: None } => {
+                    base.database
+                }
+                _ => self.database,
+            },
+            policy: PolicyTable {
+                window: self.policy.window.or(base.policy.window),
+                floor: self.policy.floor.or(base.policy.floor),
+                ahead_ok_since: self.policy.ahead_ok_since.or(base.policy.ahead_ok_since),
+            },
+            track: if self.track.is_empty() { base.track } else { self.track },
+        }
+    }
+}
+
+/// The parts of the design that a later version reads.
+const LATER: [&str; 3] = ["deploy", "check", "hazard"];
+
+/// Puts serde's words about an unknown key into ours, and suggests the nearest one.
+fn explain(message: &str) -> (String, Option<String>) {
+    let mut words = message.split('`').skip(1).step_by(2);
+    let (Some(key), true) = (words.next(), message.starts_with("unknown field")) else {
+        return (message.to_owned(), None);
+    };
+    let known: Vec<&str> = words.collect();
+    let hint = match closest(key, &known) {
+        _ if LATER.contains(&key) => "this version does not use it yet; leave it out".to_owned(),
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known here: {}", known.join(", ")),
+    };
+    (format!("the key `{key}` is not known"), Some(hint))
+}
+
+/// Puts stars in the place of every password in a URL, and keeps the length.
+fn redact(text: &str) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        redacted.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || "\"'`".contains(c));
+        let (url, others) = after.split_at(end.unwrap_or(after.len()));
+        // The last @: a password may contain one that nobody escaped.
+        let host = url.rfind('@').unwrap_or(0);
+        match url[..host].find(':') {
+            Some(colon) => {
+                redacted.push_str(&url[..=colon]);
+                redacted.push_str(&"*".repeat(host - colon - 1));
+                redacted.push_str(&url[host..]);
+            }
+            None => redacted.push_str(url),
+        }
+        rest = others;
+    }
+    redacted.push_str(rest);
+    redacted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_starred_and_positions_kept() {
+        let text = "url = \"postgres://me:p@ss/wörd@h/db\" # and http://x/y";
+        let redacted = redact(text);
+        assert_eq!(redacted.len(), text.len());
+        assert_eq!(redacted, "url = \"postgres://me:***********@h/db\" # and http://x/y");
+    }
+
+    #[test]
+    fn an_unknown_key_gets_a_suggestion() {
+        let error =
+            File::parse("sternway.toml", "[policy]\nwindov = \"minor\"\n").expect_err("a key");
+        let (text, _, hint) = error.parts();
+        assert_eq!(text, "sternway.toml: the key `windov` is not known");
+        assert_eq!(hint, Some("did you mean `window`?"));
+        assert_eq!(error.at.map(|at| at.offset()), Some(9));
+    }
+}

@@ -1,0 +1,297 @@
+//! Failures as the terminal shows them: the library's error, what to do about it, and the exit code.
+//! This is the one file that brings the three together.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use miette::Diagnostic;
+use sternway_database::{Connect, DatabaseError, LockError, StepError};
+use sternway_engine::rehearse::RehearsalError;
+use sternway_engine::run::RunError;
+use sternway_model::catalog::{Catalog, Release};
+use sternway_model::plan::{Course, PlanError, PlanFileError};
+use sternway_source::SourceError;
+
+/// What the process ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Refused = 3,
+    Drift = 4,
+    Dirty = 5,
+    Locked = 6,
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// An error of any library.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A failed command as the terminal shows it.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{attempt}")]
+pub struct Failure {
+    attempt: String,
+    #[source]
+    cause: Option<BoxError>,
+    #[help]
+    hint: Option<String>,
+    #[source_code]
+    pub snippet: Option<miette::NamedSource<String>>,
+    #[label("here")]
+    pub at: Option<miette::SourceSpan>,
+    pub exit: Exit,
+}
+
+impl Failure {
+    /// A failure of its own, with no cause below it.
+    pub fn new(attempt: impl Into<String>, exit: Exit) -> Failure {
+        let (attempt, cause, hint) = (attempt.into(), None, None);
+        Failure { attempt, cause, hint, snippet: None, at: None, exit }
+    }
+
+    /// A failure of the kind that has no better exit code.
+    pub fn of(attempt: impl Into<String>, cause: impl Into<BoxError>) -> Failure {
+        Failure { cause: Some(cause.into()), ..Failure::new(attempt, Exit::Failed) }
+    }
+
+    /// Something that was typed or written wrongly.
+    pub fn usage(attempt: impl Into<String>, cause: impl Into<BoxError>) -> Failure {
+        Failure { exit: Exit::Usage, ..Failure::of(attempt, cause) }
+    }
+
+    /// Adds what to do next.
+    pub fn hint(self, hint: impl Into<String>) -> Failure {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+
+    /// The error, its causes and the hint, for machines.
+    pub fn parts(&self) -> (String, Vec<String>, Option<&str>) {
+        let mut causes = Vec::new();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        (self.attempt.clone(), causes, self.hint.as_deref())
+    }
+
+    fn with(attempt: &str, cause: impl Into<BoxError>, hint: &str, exit: Exit) -> Failure {
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        Failure { hint, exit, ..Failure::of(attempt, cause) }
+    }
+
+    pub fn to_plan(target: &Release, catalog: &Catalog, cause: PlanError) -> Failure {
+        // No `_` arm: a new reason to refuse has to choose its hint and its exit code here.
+        let (hint, exit) = match &cause {
+            PlanError::UnknownRelease(release) => {
+                (nearest(&release.to_string(), catalog), Exit::Usage)
+            }
+            PlanError::NoMigrations(_) => (
+                "it is from before the application had migrations; a snapshot of its database is the only way back".to_owned(),
+                Exit::Refused,
+            ),
+            PlanError::BelowFloor { .. } => {
+                ("restore a snapshot that was taken with that release".to_owned(), Exit::Refused)
+            }
+            PlanError::Dirty { .. } => {
+                ("`sternway status` finds out what the schema really has, and shows how to repair it".to_owned(), Exit::Dirty)
+            }
+            PlanError::UnknownVersion { .. } => (
+                "the source may be older than the database: fetch its tags. If another build made this schema, name that build's source with --source".to_owned(),
+                Exit::Refused,
+            ),
+            PlanError::Diverged { .. } => {
+                ("name the release whose files made this database with --from".to_owned(), Exit::Refused)
+            }
+            PlanError::Contents { .. } => (
+                "a published migration was changed. Compare the files; --from RELEASE says whose files made this database".to_owned(),
+                Exit::Refused,
+            ),
+            PlanError::Forked { .. } => (
+                "golang-migrate keeps one number per track, which cannot say this; choose a release whose migrations continue the database's".to_owned(),
+                Exit::Refused,
+            ),
+            PlanError::MissingBody { .. } => {
+                ("without that file the step cannot be made; write it, and name its release with --from".to_owned(), Exit::Refused)
+            }
+            PlanError::UnreadableBody { .. } => {
+                ("the clone may be partial, or the file not be UTF-8".to_owned(), Exit::Refused)
+            }
+            PlanError::Obstacle { .. } => {
+                ("run that migration by hand, set the tracking row, then plan again".to_owned(), Exit::Refused)
+            }
+            PlanError::WrongWay { course: Course::Rollback, .. } => {
+                (format!("`sternway upgrade --to {target}`"), Exit::Refused)
+            }
+            PlanError::WrongWay { course: Course::Upgrade, .. } | PlanError::AheadOfTarget { .. } => {
+                (format!("`sternway rollback --to {target}` takes the schema back as well"), Exit::Refused)
+            }
+            PlanError::NotThisApp { .. } => {
+                ("check the database's URL, its search path, and `table` of each track".to_owned(), Exit::Refused)
+            }
+            PlanError::Untracked { .. } => (
+                "check the database's URL and its search path. If it is right, --adopt installs beside the tables that are there".to_owned(),
+                Exit::Refused,
+            ),
+            PlanError::ExtensionMissing { extension, track } => (
+                format!("install {extension} on the server, or leave the track out with --disable {track}"),
+                Exit::Refused,
+            ),
+            PlanError::NoTracks => ("--enable TRACK switches one on".to_owned(), Exit::Usage),
+        };
+        Self::with(&format!("cannot plan the way to release {target}"), cause, &hint, exit)
+    }
+
+    pub fn to_read(source: &str, cause: SourceError) -> Failure {
+        let hint = match &cause {
+            SourceError::NoSuchPath { .. } | SourceError::NotARepository { .. } => {
+                "--source names a clone of the application's repository, or a folder with one folder per release"
+            }
+            SourceError::NoTags { .. } => "`git fetch --tags` brings them, if the origin has any",
+            SourceError::NoMatchingTag { .. } => {
+                "--tag says what a release's tag looks like, such as v{version}"
+            }
+            SourceError::ShallowWithoutTags { .. } => {
+                "`git fetch --unshallow --tags` brings the rest"
+            }
+            SourceError::MissingObject { .. } => {
+                "`git fetch --tags --refetch --filter=tree:0 --no-filter`, or a fresh clone, brings the rest"
+            }
+            SourceError::NoTrackFolder { .. } => {
+                "`path` of each track is the folder of its migrations, from the root of the repository"
+            }
+            SourceError::Duplicate { .. } => {
+                "golang-migrate refuses such a folder too; --disable leaves a track out"
+            }
+            _ => "",
+        };
+        Self::with(&format!("cannot read the releases from {source}"), cause, hint, Exit::Failed)
+    }
+
+    pub fn to_connect(cause: Connect) -> Failure {
+        let (hint, exit) = match &cause {
+            Connect::Url(_) => (
+                "it looks like postgres://USER@HOST:PORT/DATABASE?sslmode=require; a % in a password is written %25",
+                Exit::Usage,
+            ),
+            Connect::Scheme(_) => {
+                ("postgres://…, postgresql://…, embedded: and embedded:DIR are known", Exit::Usage)
+            }
+            Connect::Unreachable { .. } => (
+                "check host and port, and that the server runs; in a cluster, a port-forward may be needed",
+                Exit::Failed,
+            ),
+            Connect::Refused { .. } => (
+                "check the user, and the password in STERNWAY_DATABASE, PGPASSWORD, PGPASSFILE or --password-command",
+                Exit::Failed,
+            ),
+            Connect::NoDatabase { .. } => (
+                "check the name at the end of the URL; Sternway creates no databases",
+                Exit::Failed,
+            ),
+            Connect::Tls { .. } => ("check sslmode and sslrootcert in the URL", Exit::Failed),
+            Connect::Session { source: DatabaseError::NoSchema, .. } => {
+                ("set search_path in the URL to a schema that exists", Exit::Failed)
+            }
+            Connect::Session { .. } => ("", Exit::Failed),
+            Connect::Embedded(_) => ("another process may have the folder open", Exit::Failed),
+        };
+        Self::with("cannot connect to the database", cause, hint, exit)
+    }
+
+    pub fn to_ask(attempt: &str, cause: DatabaseError) -> Failure {
+        let hint = match &cause {
+            DatabaseError::SeveralRows { .. } => {
+                "golang-migrate keeps one row and takes any of several; find out which is true and delete the others"
+            }
+            DatabaseError::Version { .. } => {
+                "the table may not be golang-migrate's: check `table` of the track"
+            }
+            DatabaseError::RecordsFormat { .. } => {
+                "use the Sternway that wrote them, or a later one"
+            }
+            DatabaseError::RecordsDamaged(_) => {
+                "`DROP SCHEMA sternway CASCADE` forgets them; the application does not need them"
+            }
+            DatabaseError::NoSchema => "set search_path in the URL to a schema that exists",
+            DatabaseError::Query { .. } => "",
+        };
+        Self::with(attempt, cause, hint, Exit::Failed)
+    }
+
+    pub fn to_rehearse(cause: RehearsalError) -> Failure {
+        let hint = "nothing was touched. --unproven goes on without a proof of the result";
+        Self::with("cannot tell what the plan should lead to", cause, hint, Exit::Refused)
+    }
+
+    pub fn to_run(course: Course, target: &Release, cause: RunError) -> Failure {
+        let attempt = match course {
+            Course::Rollback => format!("cannot roll back to {target}"),
+            Course::Upgrade => format!("cannot upgrade to {target}"),
+        };
+        let (hint, exit) = match &cause {
+            RunError::Lock(LockError::Held(_)) => (
+                "wait for it to end, or give --lock-timeout more seconds; nothing was touched",
+                Exit::Locked,
+            ),
+            RunError::Lock(LockError::Database(_)) => ("nothing was touched", Exit::Failed),
+            RunError::Moved(_) => ("nothing was touched; plan again", Exit::Refused),
+            RunError::Step { source: StepError::Dirty { .. }, .. } => {
+                ("`sternway status` shows what the schema has, and how to repair it", Exit::Dirty)
+            }
+            RunError::Step { source: StepError::TakenBack { .. }, .. } => (
+                "every step before it is done and recorded; mend the cause, then give the same command again",
+                Exit::Failed,
+            ),
+            RunError::Step { .. } => (
+                "`sternway status` shows where each track stands; then give the same command again",
+                Exit::Failed,
+            ),
+            RunError::Drift { .. } => (
+                "the differences are listed above; someone changed this database by other means",
+                Exit::Drift,
+            ),
+            RunError::BodyMissing(_) => ("plan again", Exit::Failed),
+            RunError::Database(_) => {
+                ("`sternway status` shows where each track stands", Exit::Failed)
+            }
+        };
+        Self::with(&attempt, cause, hint, exit)
+    }
+
+    pub fn to_read_plan(file: &str, cause: PlanFileError) -> Failure {
+        let hint = "`sternway plan --to RELEASE --out FILE` writes one";
+        Self::with(&format!("cannot read the plan in {file}"), cause, hint, Exit::Usage)
+    }
+}
+
+/// The releases that a mistyped one may have meant.
+pub fn nearest(text: &str, catalog: &Catalog) -> String {
+    let bare = text.trim().trim_start_matches(['v', 'V']);
+    let mut near: Vec<(usize, bool, &Release)> = catalog
+        .releases
+        .iter()
+        .filter(|(_, entry)| !entry.is_empty())
+        .map(|(release, _)| {
+            let name = release.to_string();
+            let begins = name.starts_with(&format!("{bare}."));
+            let distance = if begins { 0 } else { strsim::damerau_levenshtein(&name, bare) };
+            (distance, release.is_prerelease(), release)
+        })
+        .collect();
+    near.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(b.2.cmp(a.2)));
+    let near: Vec<String> =
+        near.iter().take(3).map(|(_, _, release)| release.to_string()).collect();
+    match near.as_slice() {
+        [] => "`sternway releases` lists them all".to_owned(),
+        some => format!("did you mean {}? `sternway releases` lists them all", some.join(" or ")),
+    }
+}

@@ -1,0 +1,46 @@
+//! The binary `sternway`: arguments, rendering, progress and exit codes.
+
+mod args;
+mod config;
+mod wiring;
+mod commands;
+mod failure;
+mod ui;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+use crate::commands::{apply, demo, history, migrate, plan, releases, status};
+use crate::failure::Failure;
+use crate::ui::Ui;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ui = Ui::new(&arguments.shared);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(run(&ui, arguments)),
+        Err(error) => Err(Failure::of("cannot start", error)),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => ui.fail(failure),
+    }
+}
+
+async fn run(ui: &Ui, arguments: Arguments) -> Result<failure::Exit, Failure> {
+    let shared = &arguments.shared;
+    match &arguments.command {
+        Command::Demo(args) => demo::demo(ui, args).await,
+        Command::Releases(args) => releases::releases(ui, shared, args).await,
+        Command::Status => status::status(ui, shared).await,
+        Command::Plan(args) => plan::plan(ui, shared, args).await,
+        Command::Apply(args) => apply::apply(ui, shared, args).await,
+        Command::Rollback(args) => migrate::rollback(ui, shared, args).await,
+        Command::Upgrade(args) => migrate::upgrade(ui, shared, args).await,
+        Command::History => history::history(ui, shared).await,
+    }
+}

@@ -1,0 +1,211 @@
+//! The one file that chooses a source and a dialect, and brings together what a plan is made from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sternway_database::{Connect, Database, postgres};
+use sternway_engine::observe::observe;
+use sternway_model::body::BodyFacts;
+use sternway_model::catalog::{Catalog, Digest, Enabled, Release};
+use sternway_model::plan::{Course, Facts, Plan, Request, plan};
+use sternway_model::policy::Policy;
+use sternway_model::state::{AppState, Position, State, TrackState};
+
+use crate::args::{Shared, WayArgs};
+use crate::config::{Config, DatabaseUrl, release};
+use crate::failure::{Exit, Failure, nearest};
+use crate::ui::Ui;
+
+/// All that a plan is computed from, read once.
+pub struct Known {
+    pub catalog: Catalog,
+    pub bodies: BTreeMap<Digest, BodyFacts>,
+    pub state: State,
+    pub policy: Policy,
+    pub app: AppState,
+}
+
+impl Known {
+    pub fn facts(&self) -> Facts<'_> {
+        Facts {
+            catalog: &self.catalog,
+            bodies: &self.bodies,
+            state: &self.state,
+            policy: &self.policy,
+            app: &self.app,
+        }
+    }
+
+    /// Plans the way to the release that was typed.
+    pub fn plan(&self, to: &str, course: Option<Course>, way: WayArgs) -> Result<Plan, Failure> {
+        let target: Release = to.parse().map_err(|error| {
+            let attempt = format!("cannot plan the way to release {to}");
+            Failure::usage(attempt, error).hint(nearest(to, &self.catalog))
+        })?;
+        let request = Request {
+            target: target.clone(),
+            course,
+            reset_schema: way.reset_schema,
+            adopt: way.adopt,
+        };
+        plan(&self.facts(), &request)
+            .map_err(|cause| Failure::to_plan(&target, &self.catalog, cause))
+    }
+}
+
+/// The settings, and the ways that they choose.
+pub struct Setup<'a> {
+    pub ui: &'a Ui,
+    pub shared: &'a Shared,
+    pub config: Config,
+}
+
+impl<'a> Setup<'a> {
+    pub fn new(ui: &'a Ui, shared: &'a Shared) -> Result<Setup<'a>, Failure> {
+        Ok(Setup { ui, shared, config: Config::load(shared)? })
+    }
+
+    /// How long to wait for locks.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.shared.lock_timeout)
+    }
+
+    /// Reads the catalog from the source.
+    pub fn catalog(&self) -> Result<Catalog, Failure> {
+        let Some((text, location)) = &self.config.source else {
+            let failure = Failure::new("nothing says where the releases are", Exit::Usage);
+            return Err(failure.hint("give --source, or source in [app] of sternway.toml; --offline plans from what the database carries"));
+        };
+        let cache = cache_folder();
+        let reading = sternway_source::read(location, &self.config.layout, cache.as_deref());
+        let reading = reading.map_err(|cause| Failure::to_read(text, cause))?;
+        for warning in &reading.warnings {
+            self.ui.note(format!("warning: {warning}"));
+        }
+        Ok(reading.catalog)
+    }
+
+    /// Opens a session with the database.
+    pub async fn connect(&self) -> Result<Box<dyn Database>, Failure> {
+        match &self.config.database {
+            Ok(database) => self.open(database).await,
+            Err(hint) => Err(Failure::new("nothing says which database", Exit::Usage).hint(hint)),
+        }
+    }
+
+    async fn open(&self, database: &DatabaseUrl) -> Result<Box<dyn Database>, Failure> {
+        #[cfg(feature = "embedded")]
+        if let Some(place) = sternway_database::embedded::Place::parse(&database.url) {
+            let tracks = self.config.layout.tracks.iter();
+            let wanted: Vec<String> =
+                tracks.filter_map(|it| it.requires_extension.clone()).collect();
+            let connected = sternway_database::embedded::connect(&place, &wanted).await;
+            return Ok(Box::new(connected.map_err(Failure::to_connect)?));
+        }
+        let scheme = database.url.split(':').next().unwrap_or_default();
+        if scheme == "embedded" {
+            let text = "the embedded PostgreSQL is not in this build".to_owned();
+            return Err(Failure::to_connect(Connect::Embedded(text)));
+        }
+        let password = match &database.password_command {
+            Some(command) => Some(password(command).await?),
+            None => None,
+        };
+        let connected = postgres::connect(&database.url, password.as_deref()).await;
+        Ok(Box::new(connected.map_err(Failure::to_connect)?))
+    }
+
+    /// Looks at the database and reads the catalog: from the source, or from the database's records.
+    pub async fn know(&self, database: &mut dyn Database) -> Result<Known, Failure> {
+        let layout = &self.config.layout;
+        let state = observe(database, &layout.app, &layout.tracks).await;
+        let state = state.map_err(|cause| Failure::to_ask("cannot look at the database", cause))?;
+        let catalog = match (self.shared.offline, &self.config.source) {
+            (true, _) | (false, None) => {
+                let catalog = state.records.catalog(&layout.app, &layout.tracks);
+                if catalog.releases.is_empty() {
+                    return match self.shared.offline {
+                        true => Err(Failure::new(
+                            "the database carries no releases: Sternway has never run on it",
+                            Exit::Refused,
+                        )
+                        .hint("leave --offline out, and name a source")),
+                        false => Err(self.catalog().err().unwrap_or_else(|| {
+                            Failure::new("nothing says where the releases are", Exit::Usage)
+                        })),
+                    };
+                }
+                catalog
+            }
+            (false, Some(_)) => self.catalog()?,
+        };
+        self.known(catalog, state)
+    }
+
+    /// Takes the schema of the running release for granted, where there is no database to look at.
+    pub fn assume(&self) -> Result<Known, Failure> {
+        let catalog = self.catalog()?;
+        let running = release("--from", &self.shared.from)?;
+        let Some(from) = running else {
+            let hint = self.config.database.as_ref().err().cloned().unwrap_or_default();
+            return Err(Failure::new("nothing says which database", Exit::Usage)
+                .hint(format!("{hint}. With --from RELEASE a plan needs none: it takes that release's schema for granted")));
+        };
+        let Some(entry) = catalog.releases.get(&from) else {
+            let failure =
+                Failure::new(format!("release {from} is not in the catalog"), Exit::Usage);
+            return Err(failure.hint(nearest(&from.to_string(), &catalog)));
+        };
+        let mut state = State::default();
+        for track in catalog.tracks.iter().filter(|track| track.enabled != Enabled::Never) {
+            let position = Position { version: entry.set(&track.name).last(), dirty: false };
+            state.tracks.insert(track.name.clone(), TrackState::At(position));
+        }
+        self.known(catalog, state)
+    }
+
+    fn known(&self, catalog: Catalog, state: State) -> Result<Known, Failure> {
+        let running = release("--from", &self.shared.from)?;
+        if let Some(running) = &running
+            && !catalog.releases.contains_key(running)
+        {
+            let text = format!("release {running}, named with --from, is not in the catalog");
+            return Err(
+                Failure::new(text, Exit::Usage).hint(nearest(&running.to_string(), &catalog))
+            );
+        }
+        let texts = catalog.bodies.iter().chain(&state.records.bodies);
+        let facts = postgres::statements::facts;
+        let bodies = texts.map(|(hash, body)| (*hash, facts(body))).collect();
+        let policy = self.config.policy.clone();
+        Ok(Known { catalog, bodies, state, policy, app: AppState { running } })
+    }
+}
+
+/// Where what was learned of repositories is kept; nowhere where there is no home.
+fn cache_folder() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
+    Some(cache.join("sternway"))
+}
+
+/// Runs the command that prints the password. What it prints is told to nobody.
+async fn password(command: &str) -> Result<String, Failure> {
+    let attempt = "cannot get the password from the password command";
+    let output = tokio::process::Command::new("sh")
+        .args(["-c", command])
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .await
+        .map_err(|error| Failure::of(attempt, error))?;
+    if !output.status.success() {
+        let failure =
+            Failure::new(format!("{attempt}: it ended with {}", output.status), Exit::Failed);
+        return Err(failure.hint("its own words, if it had any, are above"));
+    }
+    let text = String::from_utf8(output.stdout)
+        .map_err(|_| Failure::new(format!("{attempt}: it is no text"), Exit::Failed))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
