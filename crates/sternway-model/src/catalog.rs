@@ -269,3 +269,53 @@ impl Catalog {
         stable.next().map(|(release, _)| release)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(files: &[&str]) -> Result<MigrationSet, DuplicateFile> {
+        let mut set = MigrationSet::default();
+        for file in files {
+            let name = FileName::parse(file).unwrap();
+            set.add(file, &name, Digest::of_body(file))?;
+        }
+        Ok(set)
+    }
+
+    #[test]
+    fn the_halves_of_a_migration_find_each_other_by_number() {
+        let set = set(&["10_b.down.sql", "9_a.up.sql", "010_b.up.sql"]).unwrap();
+        assert_eq!(set.versions().collect::<Vec<_>>(), [9, 10]);
+        assert_eq!(set.last(), Some(10));
+        let migration = set.get(10).unwrap();
+        assert_eq!(migration.half(Direction::Up).unwrap().file, "010_b.up.sql");
+        assert_eq!(migration.half(Direction::Down).unwrap().file, "10_b.down.sql");
+        assert_eq!(migration.title(), "b");
+        assert_eq!(set.get(9).unwrap().half(Direction::Down), None);
+    }
+
+    #[test]
+    fn two_files_for_one_half_are_refused_by_name() {
+        let error = set(&["7_task.up.sql", "7_task.down.sql", "007_owner.up.sql"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "two files hold the up half of migration 7: `7_task.up.sql` and `007_owner.up.sql`"
+        );
+    }
+
+    #[test]
+    fn a_set_is_cut_after_a_number_that_it_need_not_have() {
+        let set = set(&["0_a.up.sql", "2_b.up.sql", "18446744073709551615_c.up.sql"]).unwrap();
+        let up_to = |version| set.up_to(version).versions().collect::<Vec<_>>();
+        assert_eq!(up_to(None), [0; 0]);
+        assert_eq!(up_to(Some(0)), [0]);
+        assert_eq!(up_to(Some(1)), [0]);
+        assert_eq!(up_to(Some(2)), [0, 2]);
+        assert_eq!(up_to(Some(u64::MAX)), [0, 2, u64::MAX]);
+        assert!(set.same_versions(&set.up_to(set.last())));
+        assert!(!set.same_versions(&set.up_to(Some(2))));
+        assert!(MigrationSet::default().is_empty());
+        assert_eq!(MigrationSet::default().last(), None);
+    }
+}

@@ -13,6 +13,8 @@ mod route;
 mod steps;
 mod error;
 mod text;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -184,6 +186,15 @@ pub enum Note {
         /// What the target has.
         target: Option<u64>,
     },
+    /// A track is ahead of the target, which tolerates that, and an upgrade does not lower it.
+    TrackAhead {
+        /// The track.
+        track: TrackName,
+        /// Where it stays.
+        at: Option<u64>,
+        /// What the target has.
+        target: Option<u64>,
+    },
     /// A minor has no stable release to stop at.
     MinorSkipped {
         /// The minor.
@@ -236,6 +247,9 @@ pub struct Plan {
     pub basis: Basis,
     /// The tracks that take part, in registration order, with their tracking tables.
     pub tracks: Vec<(TrackName, String)>,
+    /// The tracks that take no part, with their tracking tables. They must still take none when the
+    /// plan is executed.
+    pub off: Vec<(TrackName, String)>,
     /// Every tracking table of the application, also of tracks that take no part: all are locked.
     pub tables: Vec<String>,
     /// The legs of the journey, in order.
@@ -353,12 +367,14 @@ impl Basis {
         }
         for (name, before) in &self.tracks {
             let now = now.tracks.get(name).copied().unwrap_or(TrackState::NoTable);
-            if *before != now {
-                moved.push(format!(
-                    "track `{name}` was at {} and is at {}",
-                    before.position(),
-                    now.position()
-                ));
+            let (was, is) = (before.position(), now.position());
+            if was != is {
+                moved.push(format!("track `{name}` was at {was} and is at {is}"));
+            } else if *before != now {
+                moved.push(match now {
+                    TrackState::NoTable => format!("track `{name}` has lost its tracking table"),
+                    TrackState::At(_) => format!("track `{name}` has a tracking table now"),
+                });
             }
         }
         if let (Some(before), Some(now)) = (self.fingerprint, now.fingerprint)
@@ -398,7 +414,7 @@ pub fn standing(facts: &Facts<'_>) -> Result<Standing, PlanError> {
     let releases: Vec<Release> = releases.map(|(release, _)| release.clone()).collect();
     let runs = facts.app.running.as_ref().and_then(|running| {
         let entry = catalog.releases.get(running)?;
-        let gaps = course::gaps(&applied, running, entry).ok()?;
+        let gaps = course::gaps(&applied.tracks, &applied.sets, running, entry).ok()?;
         let ahead = gaps.values().all(|gap| *gap != course::Gap::Behind);
         let tolerated = || facts.policy.tolerates(running, applied.minor?, catalog).then_some(());
         Some(fits(entry) || (ahead && tolerated().is_some()))

@@ -11,7 +11,7 @@ pub enum Window {
     /// A release runs on its own schema only.
     #[default]
     None,
-    /// A release runs on the schemas of the next minor too.
+    /// A release runs on the schemas of its own minor and of the next one.
     Minor,
 }
 
@@ -27,7 +27,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Whether `release` starts on a schema that only `schema` and later minors have.
+    /// Whether `release` starts on a schema ahead of it that only `schema` and later minors have.
     ///
     /// "The next minor" is the next one that the catalog has, so that a project may skip numbers.
     pub fn tolerates(&self, release: &Release, schema: Minor, catalog: &Catalog) -> bool {
@@ -35,15 +35,64 @@ impl Policy {
         if since.is_none_or(|since| release < since) {
             return false;
         }
-        if schema <= release.minor() {
-            return true;
-        }
         match self.window {
             Window::None => false,
+            Window::Minor if schema <= release.minor() => true,
             Window::Minor => {
                 let minors = catalog.minors();
                 minors.into_iter().find(|minor| *minor > release.minor()) == Some(schema)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Migration, ReleaseEntry};
+
+    /// A catalog of 1.0, 1.2 and 2.0; 1.1 was never released, and 1.9 has no migrations.
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::default();
+        for release in ["1.0.0", "1.2.0-rc1", "1.2.0", "1.9.0", "2.0.0"] {
+            let migration = Migration { version: 1, up: None, down: None };
+            let set = [migration].into_iter().filter(|_| release != "1.9.0").collect();
+            let tracks = [("core".into(), set)].into();
+            let entry = ReleaseEntry { label: release.to_owned(), commit: None, tracks };
+            catalog.releases.insert(release.parse().unwrap(), entry);
+        }
+        catalog
+    }
+
+    fn check(window: Window, since: Option<&str>, release: &str, schema: (u64, u64)) -> bool {
+        let ahead_ok_since = since.map(|since| since.parse().unwrap());
+        let policy = Policy { window, floor: None, ahead_ok_since };
+        let schema = Minor { major: schema.0, minor: schema.1 };
+        policy.tolerates(&release.parse().unwrap(), schema, &catalog())
+    }
+
+    #[test]
+    fn the_window_ends_at_the_next_minor_that_has_migrations() {
+        let check = |release, schema| check(Window::Minor, Some("1.0.0"), release, schema);
+        assert!(check("1.0.0", (1, 0)), "a schema of a later patch release");
+        assert!(check("1.0.0", (1, 2)), "there is no 1.1");
+        assert!(!check("1.0.0", (2, 0)));
+        assert!(check("1.2.0", (2, 0)), "1.9 has no migrations, and a major may follow");
+        assert!(check("2.0.0", (1, 2)), "nothing that 1.2 has is too new");
+    }
+
+    #[test]
+    fn only_releases_since_the_first_that_can_start_on_a_schema_ahead() {
+        let check = |since, release| check(Window::Minor, since, release, (1, 2));
+        assert!(check(Some("1.2.0"), "1.2.0"));
+        assert!(!check(Some("1.2.0"), "1.2.0-rc1"));
+        assert!(!check(Some("1.2.0"), "1.0.0"));
+        assert!(!check(None, "1.2.0"), "nobody said that any release can");
+    }
+
+    #[test]
+    fn without_a_window_no_release_starts_on_a_schema_ahead() {
+        assert!(!check(Window::None, Some("1.0.0"), "1.0.0", (1, 0)));
+        assert!(!check(Window::None, Some("1.0.0"), "1.0.0", (1, 2)));
     }
 }

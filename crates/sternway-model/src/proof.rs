@@ -196,3 +196,120 @@ pub fn differences(expected: &Fingerprint, found: &Fingerprint) -> Vec<Differenc
 fn same_names(one: &[String], other: &[String]) -> bool {
     one.iter().collect::<BTreeSet<_>>() == other.iter().collect::<BTreeSet<_>>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(table: &str, name: &str) -> ObjectName {
+        ObjectName { table: Some(table.to_owned()), ..ObjectName::new("column", name) }
+    }
+
+    fn fingerprint(objects: &[(ObjectName, &str)]) -> Fingerprint {
+        let objects = objects.iter().map(|(name, it)| (name.clone(), (*it).to_owned())).collect();
+        Fingerprint { objects, column_order: BTreeMap::new() }
+    }
+
+    /// A clean install of one table with a column; the journey knows the table `share` too.
+    fn expected() -> Expected {
+        let clean = fingerprint(&[
+            (ObjectName::new("table", "task"), "ordinary"),
+            (column("task", "id"), "bigint not null"),
+        ]);
+        let known = [ObjectName::new("table", "task"), ObjectName::new("table", "share")];
+        Expected { clean, journey: None, known: known.into() }
+    }
+
+    /// What is found: the clean install with `changes`; `None` takes an object away.
+    fn check(expected: &Expected, changes: &[(ObjectName, Option<&str>)]) -> Comparison {
+        let mut found = expected.clean.clone();
+        for (object, change) in changes {
+            match change {
+                Some(it) => found.objects.insert(object.clone(), (*it).to_owned()),
+                None => found.objects.remove(object),
+            };
+        }
+        compare(expected, &found)
+    }
+
+    fn drift(comparison: &Comparison) -> Vec<String> {
+        assert_eq!(comparison.holds(), comparison.drift.is_empty());
+        comparison.drift.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_clean_install_holds() {
+        assert_eq!(check(&expected(), &[]), Comparison::default());
+    }
+
+    #[test]
+    fn what_is_missing_or_changed_is_drift() {
+        let missing = check(&expected(), &[(column("task", "id"), None)]);
+        assert_eq!(drift(&missing), ["column `id` of `task` is missing: bigint not null"]);
+
+        let changed = check(&expected(), &[(column("task", "id"), Some("bigint"))]);
+        let sentence = "column `id` of `task` is `bigint` and should be `bigint not null`";
+        assert_eq!(drift(&changed), [sentence]);
+    }
+
+    #[test]
+    fn what_a_migration_creates_elsewhere_is_drift() {
+        let share = check(&expected(), &[(ObjectName::new("table", "share"), Some("ordinary"))]);
+        assert_eq!(drift(&share), ["table `share` should not be there: ordinary"]);
+    }
+
+    #[test]
+    fn an_unknown_column_of_a_known_table_is_drift_and_an_index_is_not() {
+        let column = check(&expected(), &[(column("task", "note"), Some("text"))]);
+        assert_eq!(drift(&column), ["column `note` of `task` should not be there: text"]);
+
+        let index = ObjectName { table: Some("task".to_owned()), ..ObjectName::new("index", "i") };
+        let found = check(&expected(), &[(index.clone(), Some("btree (id)"))]);
+        assert!(found.holds());
+        assert_eq!(found.foreign, [index]);
+    }
+
+    #[test]
+    fn what_no_track_created_is_foreign() {
+        let report = ObjectName::new("view", "report");
+        let found = check(&expected(), &[(report.clone(), Some("select 1"))]);
+        assert!(found.holds());
+        assert_eq!(found.foreign, [report]);
+    }
+
+    #[test]
+    fn what_the_journey_leads_to_is_of_the_migrations() {
+        let mut expected = expected();
+        let mut journey = expected.clean.clone();
+        journey.objects.insert(column("task", "id"), "bigint".to_owned());
+        expected.journey = Some(journey);
+
+        let found = check(&expected, &[(column("task", "id"), Some("bigint"))]);
+        assert!(found.holds());
+        assert_eq!(found.of_the_migrations.len(), 1);
+
+        // A database that is as clean as new is fine too, and a third form is drift.
+        assert_eq!(check(&expected, &[]), Comparison::default());
+        let other = check(&expected, &[(column("task", "id"), Some("integer"))]);
+        assert_eq!(drift(&other).len(), 1);
+        assert_eq!(other.of_the_migrations, []);
+    }
+
+    #[test]
+    fn another_order_of_columns_is_reported_and_holds() {
+        let task = ObjectName::new("table", "task");
+        let order = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+        let mut expected = expected();
+        expected.clean.column_order.insert(task.clone(), order(&["id", "owner"]));
+        let mut found = expected.clean.clone();
+        found.column_order.insert(task.clone(), order(&["owner", "id"]));
+        let comparison = compare(&expected, &found);
+        assert!(comparison.holds());
+        assert_eq!(comparison.reordered, std::slice::from_ref(&task));
+        assert_eq!(found.digest(), expected.clean.digest());
+
+        // A column more or less is a difference already, and no other order.
+        found.column_order.insert(task, order(&["owner"]));
+        assert_eq!(compare(&expected, &found).reordered, []);
+    }
+}

@@ -156,8 +156,9 @@ fn content(
     }
     let running = facts.app.running.as_ref();
     if let Some((_, half)) = found.iter().find(|(release, _)| Some(*release) == running) {
-        if distinct.len() > 1 {
-            notes.push(Note::RunningReleaseDecided { track: track.clone(), version });
+        let note = Note::RunningReleaseDecided { track: track.clone(), version };
+        if distinct.len() > 1 && !notes.contains(&note) {
+            notes.push(note); // Once for both halves.
         }
         return Ok(Some((*half).clone()));
     }
@@ -229,7 +230,11 @@ fn place(facts: &Facts<'_>, applied: &mut Applied<'_>) {
     let is_this = |entry: &ReleaseEntry| {
         applied.sets.iter().all(|(track, set)| entry.set(track).same_versions(set))
     };
-    let releases = || facts.catalog.releases.iter();
+    // The records know releases that the source may have lost.
+    let recorded = facts.state.records.catalog(&facts.catalog.app, &facts.catalog.tracks);
+    let mut known: BTreeMap<&Release, &ReleaseEntry> = recorded.releases.iter().collect();
+    known.extend(facts.catalog.releases.iter());
+    let releases = || known.iter().map(|(release, entry)| (*release, *entry));
     let exact: Vec<_> = releases().filter(|(_, entry)| is_this(entry)).collect();
     let running = facts.app.running.as_ref();
     let running = exact.iter().find(|(release, _)| Some(*release) == running);

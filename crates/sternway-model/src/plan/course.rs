@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Direction, MigrationSet, Release, ReleaseEntry, TrackName};
+use crate::catalog::{Direction, MigrationSet, Release, ReleaseEntry, Track, TrackName};
 use crate::plan::applied::Applied;
 use crate::plan::error::PlanError;
 use crate::plan::{Course, Facts, Note, Request, records_note};
+use crate::state::TrackState;
 
 /// How what is applied in a track compares with what a release has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +40,14 @@ pub(super) fn target<'a>(
 
 /// Compares what is applied with what `release` has.
 pub(super) fn gaps(
-    applied: &Applied<'_>,
+    tracks: &[&Track],
+    applied: &BTreeMap<TrackName, MigrationSet>,
     release: &Release,
     entry: &ReleaseEntry,
 ) -> Result<Gaps, PlanError> {
     let mut gaps = Gaps::new();
-    for track in &applied.tracks {
-        let gap = gap(applied.set(&track.name), &entry.set(&track.name));
+    for track in tracks {
+        let gap = gap(&applied[&track.name], &entry.set(&track.name));
         let gap = gap.map_err(|(missing, extra)| PlanError::Forked {
             track: track.name.clone(),
             to: release.clone(),
@@ -57,7 +59,8 @@ pub(super) fn gaps(
     Ok(gaps)
 }
 
-/// Compares two sets; the error is what `theirs` has alone and what `ours` has alone.
+/// Compares two sets; the error is what `theirs` has alone and what `ours` has alone, each below
+/// the other's number.
 ///
 /// Only a set that is a prefix of the other can be reached by moving a single number.
 pub(super) fn gap(ours: &MigrationSet, theirs: &MigrationSet) -> Result<Gap, (Vec<u64>, Vec<u64>)> {
@@ -68,8 +71,10 @@ pub(super) fn gap(ours: &MigrationSet, theirs: &MigrationSet) -> Result<Gap, (Ve
     } else if theirs.up_to(ours.last()).same_versions(ours) {
         Ok(Gap::Behind)
     } else {
+        // Only what lies below the other's number stands in the way.
         let alone = |a: &MigrationSet, b: &MigrationSet| {
-            a.versions().filter(|version| b.get(*version).is_none()).collect()
+            let below = a.versions().filter(|version| Some(*version) < b.last());
+            below.filter(|version| b.get(*version).is_none()).collect()
         };
         Err((alone(theirs, ours), alone(ours, theirs)))
     }
@@ -83,7 +88,7 @@ pub(super) fn course(
     applied: &Applied<'_>,
 ) -> Result<(Course, Gaps), PlanError> {
     identify(facts, request, entry, applied)?;
-    let gaps = gaps(applied, &request.target, entry)?;
+    let gaps = gaps(&applied.tracks, &applied.sets, &request.target, entry)?;
     let any = |gap| gaps.values().any(|it| *it == gap);
     let course = request.course.unwrap_or_else(|| {
         let from = facts.app.running.as_ref().or(applied.schema_of.as_ref());
@@ -97,8 +102,9 @@ pub(super) fn course(
             },
         }
     });
-    let newer_than_running =
-        facts.app.running.as_ref().is_some_and(|running| request.target > *running);
+    let running = facts.app.running.as_ref();
+    let newer_than_running = running.is_some_and(|running| request.target > *running);
+    let older_than_running = running.is_some_and(|running| request.target < *running);
     match course {
         Course::Rollback if any(Gap::Behind) && !any(Gap::Ahead) => {
             let behind = gaps.iter().find(|(_, gap)| **gap == Gap::Behind);
@@ -110,12 +116,13 @@ pub(super) fn course(
         Course::Rollback if newer_than_running => {
             Err(PlanError::WrongWay { course, target: request.target.clone(), behind: None })
         }
+        Course::Upgrade if older_than_running => {
+            Err(PlanError::WrongWay { course, target: request.target.clone(), behind: None })
+        }
         Course::Upgrade => {
-            let ahead = gaps.iter().find(|(_, gap)| **gap == Gap::Ahead);
-            match (ahead, applied.minor) {
-                (Some((track, _)), Some(minor))
-                    if !facts.policy.tolerates(&request.target, minor, facts.catalog) =>
-                {
+            let tolerates = |minor| facts.policy.tolerates(&request.target, minor, facts.catalog);
+            match gaps.iter().find(|(_, gap)| **gap == Gap::Ahead) {
+                Some((track, _)) if !applied.minor.is_some_and(tolerates) => {
                     Err(PlanError::AheadOfTarget {
                         target: request.target.clone(),
                         track: track.clone(),
@@ -147,8 +154,11 @@ fn identify(
         applied.sets.values().flat_map(|set| creates(facts, set)).collect()
     };
     let expected = || {
-        let tracking = applied.tracks.iter().map(|track| track.table.clone());
-        tracking.chain(ours.iter().cloned()).collect()
+        let exists = |track: &&&Track| {
+            facts.state.tracks.get(&track.name).is_some_and(|it| *it != TrackState::NoTable)
+        };
+        let tracking = applied.tracks.iter().filter(|track| !exists(track));
+        tracking.map(|track| track.table.clone()).chain(ours.iter().cloned()).collect()
     };
     let any_of_ours = ours.iter().any(|table| tables.contains(table));
     let rollback = request.course == Some(Course::Rollback);

@@ -98,11 +98,11 @@ pub enum PlanError {
         to: Release,
         /// What the release has and the database lacks below its number.
         missing: Vec<u64>,
-        /// What the database has and the release lacks.
+        /// What the database has and the release lacks below its number.
         extra: Vec<u64>,
     },
     /// A migration lacks the half that the plan needs.
-    #[error("migration {version} of track `{track}` has no {direction} file in any release")]
+    #[error("migration {version} of track `{track}` has no {direction} file")]
     MissingBody {
         /// The track.
         track: TrackName,
@@ -166,7 +166,10 @@ pub enum PlanError {
         found: Vec<String>,
     },
     /// The database has tables, but nothing that tells their version.
-    #[error("database `{database}` has {} but no tracking table of `{app}`", tables(found))]
+    #[error(
+        "database `{database}` has {} but no tracking table of `{app}` with a version",
+        tables(found)
+    )]
     Untracked {
         /// The application.
         app: String,
@@ -197,7 +200,7 @@ fn numbers(of: &[u64]) -> String {
 }
 
 fn list(holders: &[(Holder, Digest)]) -> String {
-    let each = holders.iter().map(|(holder, hash)| format!("{holder} has {}", hash.short()));
+    let each = holders.iter().map(|(holder, hash)| format!("{} in {holder}", hash.short()));
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -240,6 +243,8 @@ fn tables(found: &[String]) -> String {
 }
 
 fn not_this(expected: &[String], found: &[String]) -> String {
-    let sought = expected.iter().take(3).map(|it| format!("`{it}`")).collect::<Vec<_>>();
-    format!("it has {} and not {}", tables(found), sought.join(", "))
+    match expected.is_empty() {
+        true => format!("it has {}", tables(found)),
+        false => format!("it has {} and lacks {}", tables(found), tables(expected)),
+    }
 }

@@ -95,7 +95,7 @@ fn report(
         let track = track.clone();
         notes.push(match course {
             Course::Rollback => Note::TrackBelow { track, at, target: has },
-            Course::Upgrade => Note::SchemaStaysAhead { track, at, target: has },
+            Course::Upgrade => Note::TrackAhead { track, at, target: has },
         });
     }
 }

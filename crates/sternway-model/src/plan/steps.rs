@@ -23,25 +23,20 @@ pub(super) fn steps(
     let mut hops = Vec::new();
     for stop in route.stops {
         let mut steps = Vec::new();
+        let entry = &facts.catalog.releases[&stop];
+        for track in &applied.tracks {
+            let theirs = entry.set(&track.name);
+            same_contents(facts, track, &stop, &present[&track.name], &theirs)?;
+        }
         if route.moves_schema {
-            let entry = &facts.catalog.releases[&stop];
-            let now = Applied {
-                tracks: applied.tracks.clone(),
-                sets: present.clone(),
-                schema_of: None,
-                exact: false,
-                minor: None,
-                notes: Vec::new(),
-            };
-            let gaps = gaps(&now, &stop, entry)?;
+            let gaps = gaps(&applied.tracks, &present, &stop, entry)?;
             let mut tracks: Vec<&Track> = applied.tracks.clone();
             if course == Course::Rollback {
                 tracks.reverse();
             }
             for track in tracks {
                 let theirs = entry.set(&track.name);
-                let ours = now.set(&track.name);
-                same_contents(facts, track, &stop, ours, &theirs)?;
+                let ours = &present[&track.name];
                 match (course, gaps[&track.name]) {
                     (Course::Rollback, Gap::Ahead) => {
                         steps.extend(downs(facts, track, ours, theirs.last())?);
@@ -127,8 +122,35 @@ fn ups(
     start: Option<u64>,
     theirs: &MigrationSet,
 ) -> Result<Vec<Migrate>, PlanError> {
-    let missing = theirs.versions().filter(|it| Some(*it) > start);
-    missing.map(|it| step(facts, track, theirs, it, Direction::Up, Some(it), Some(stop))).collect()
+    let missing = theirs.iter().filter(|it| Some(it.version) > start);
+    let up = |migration: &Migration| {
+        same_as_stored(facts, track, stop, migration)?;
+        let version = migration.version;
+        step(facts, track, theirs, version, Direction::Up, Some(version), Some(stop))
+    };
+    missing.map(up).collect()
+}
+
+/// Refuses a migration of a release that the records know with other contents, from an earlier run.
+fn same_as_stored(
+    facts: &Facts<'_>,
+    track: &Track,
+    stop: &Release,
+    migration: &Migration,
+) -> Result<(), PlanError> {
+    let version = migration.version;
+    for direction in [Direction::Up, Direction::Down] {
+        let stored = stored_half(facts, &track.name, version, direction);
+        if let (Some(stored), Some(there)) = (stored, migration.half(direction))
+            && stored.hash != there.hash
+        {
+            let (stored, there) =
+                ((Holder::Records, stored.hash), (Holder::Release(stop.clone()), there.hash));
+            let (track, holders) = (track.name.clone(), vec![stored, there]);
+            return Err(PlanError::Contents { track, version, direction, holders });
+        }
+    }
+    Ok(())
 }
 
 /// One step, with the body that `set` says, or a refusal.
@@ -240,6 +262,14 @@ pub(super) fn pack(
         target: request.target.clone(),
         basis: Basis::of(facts.state),
         tracks: applied.tracks.iter().map(|it| (it.name.clone(), it.table.clone())).collect(),
+        off: facts
+            .catalog
+            .tracks
+            .iter()
+            .filter(|it| facts.state.tracks.contains_key(&it.name))
+            .filter(|it| !applied.tracks.iter().any(|on| on.name == it.name))
+            .map(|it| (it.name.clone(), it.table.clone()))
+            .collect(),
         tables: facts.catalog.tracks.iter().map(|it| it.table.clone()).collect(),
         hops,
         notes,

@@ -16,9 +16,9 @@ impl fmt::Display for Plan {
             let (database, schema) = (&identity.database, &identity.schema);
             writeln!(f, "database `{database}`, schema `{schema}`, {}", identity.server)?;
         }
-        let schema = match (&self.schema_of, self.hops.is_empty()) {
-            (Some(release), _) => format!("the schema of {release}"),
-            (None, _) => "a schema that no release has exactly".to_owned(),
+        let schema = match &self.schema_of {
+            Some(release) => format!("the schema of {release}"),
+            None => "a schema that no release has exactly".to_owned(),
         };
         let at = |version: Option<u64>| version.map_or("nothing".to_owned(), |it| it.to_string());
         let tracks = self.tracks.iter().map(|(track, _)| {
@@ -117,6 +117,12 @@ impl fmt::Display for Note {
                 number(at),
                 number(target)
             ),
+            Self::TrackAhead { track, at, target } => write!(
+                f,
+                "track `{track}` is at {}, ahead of the target's {}, and stays there: an upgrade runs no down step",
+                number(at),
+                number(target)
+            ),
             Self::MinorSkipped { minor } => {
                 write!(f, "{minor} has no stable release, so the journey does not stop there")
             }
@@ -136,6 +142,9 @@ impl fmt::Display for Note {
             Self::AssumedState => f.write_str(
                 "nobody looked at a database: the plan assumes the schema of the running release",
             ),
+            Self::Adopted { tables: 1 } => {
+                f.write_str("the database has one table that no track accounts for")
+            }
             Self::Adopted { tables } => {
                 write!(f, "the database has {tables} tables that no track accounts for")
             }
