@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 use sternway_model::body::BodyFacts;
 use sternway_model::journal::Record;
 use sternway_model::plan::{Migrate, Plan};
@@ -29,6 +29,9 @@ pub use lock::{ids, lock_id};
 pub struct Postgres {
     connection: PgConnection,
     identity: Identity,
+    /// Who the session belongs to. `RESET SESSION AUTHORIZATION` would do without, but the embedded
+    /// server does not know whom to go back to.
+    user: String,
     /// What the session's settings are put back with, after `RESET ALL`.
     reset: String,
     /// The locks that the session holds.
@@ -72,7 +75,14 @@ impl Postgres {
     /// # Errors
     /// When one of them fails.
     pub async fn execute(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.forget_prepared().await?;
         self.run("run the statements", sql.to_owned()).await
+    }
+
+    /// Gives up what the driver has prepared, because foreign SQL may deallocate it.
+    async fn forget_prepared(&mut self) -> Result<(), DatabaseError> {
+        let forgotten = self.connection.clear_cached_statements().await;
+        forgotten.map_err(failed("close the prepared statements"))
     }
 
     /// How many rows each table of the current schema has, by name.

@@ -1,6 +1,8 @@
 //! Opening a session: a libpq URL, the environment that libpq reads, and the password file.
 
+use std::io::ErrorKind;
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
@@ -35,14 +37,13 @@ const KNOWN: [&str; 12] = [
 /// # Errors
 /// When the URL is no URL, nothing answers, or the server refuses. The URL is never repeated.
 pub async fn connect(url: &str, password: Option<&str>) -> Result<Postgres, Connect> {
-    let mut options = options(url)?;
+    let (mut options, patience) = options(url)?;
     if let Some(password) = password {
         options = options.password(password);
     }
-    let connection = match PgConnection::connect_with(&options).await {
+    let connection = match open(&options, patience).await {
         Err(error) if needs_tls(&options, &error) => {
-            let options = options.clone().ssl_mode(PgSslMode::Require);
-            PgConnection::connect_with(&options).await
+            open(&options.clone().ssl_mode(PgSslMode::Require), patience).await
         }
         connected => connected,
     };
@@ -51,6 +52,7 @@ pub async fn connect(url: &str, password: Option<&str>) -> Result<Postgres, Conn
     let mut postgres = Postgres {
         connection,
         identity: Identity::default(),
+        user: String::new(),
         reset: String::new(),
         locks: Vec::new(),
         #[cfg(feature = "embedded")]
@@ -61,8 +63,19 @@ pub async fn connect(url: &str, password: Option<&str>) -> Result<Postgres, Conn
     Ok(postgres)
 }
 
-/// Reads a URL. Only its shape is told in an error.
-fn options(text: &str) -> Result<PgConnectOptions, Connect> {
+/// How long a server may take to answer, where `connect_timeout` does not say: as long as a person
+/// waits before doubting the address.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+async fn open(options: &PgConnectOptions, patience: Duration) -> sqlx::Result<PgConnection> {
+    match tokio::time::timeout(patience, PgConnection::connect_with(options)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(sqlx::Error::Io(ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Reads a URL: how to connect, and how long to wait. Only its shape is told in an error.
+fn options(text: &str) -> Result<(PgConnectOptions, Duration), Connect> {
     let bad = |error: &dyn std::fmt::Display| Connect::Url(error.to_string());
     let scheme = text.split(':').next().unwrap_or_default();
     if !text.contains(':') {
@@ -87,9 +100,17 @@ fn options(text: &str) -> Result<PgConnectOptions, Connect> {
         url.query_pairs().map(|(key, value)| (key.into_owned(), value.into_owned())).collect();
     let mut known = Vec::new();
     let mut settings = Vec::new();
+    let mut patience = PATIENCE;
     for (key, value) in pairs {
         match key.as_str() {
-            "connect_timeout" | "fallback_application_name" => {}
+            "connect_timeout" => {
+                let seconds: u64 = value.parse().map_err(|_| {
+                    Connect::Url("connect_timeout is not a number of seconds".to_owned())
+                })?;
+                // As with libpq, zero is for ever; a year will do.
+                patience = Duration::from_secs(if seconds == 0 { 31_536_000 } else { seconds });
+            }
+            "fallback_application_name" => {}
             _ if key.starts_with("x-") => {
                 tracing::debug!(key, "a parameter of golang-migrate's is left out");
             }
@@ -113,7 +134,7 @@ fn options(text: &str) -> Result<PgConnectOptions, Connect> {
     if options.get_application_name().is_none() {
         options = options.application_name("sternway");
     }
-    Ok(options.disable_statement_logging())
+    Ok((options.disable_statement_logging(), patience))
 }
 
 /// Whether a server that wants TLS refused an `sslmode=allow` without it.
@@ -143,7 +164,18 @@ fn explain(options: &PgConnectOptions, source: sqlx::Error) -> Connect {
             Connect::Refused { place, user, reason: error.message().to_owned() }
         }
         (sqlx::Error::Tls(_), _) => Connect::Tls { place, source },
+        (sqlx::Error::Io(error), _) if is_tls(options, error) => Connect::Tls { place, source },
         _ => Connect::Unreachable { place, source },
+    }
+}
+
+/// Whether the driver means TLS by an input or output error: a certificate that is not believed, or
+/// a file of the URL's that is not there.
+fn is_tls(options: &PgConnectOptions, error: &std::io::Error) -> bool {
+    match error.kind() {
+        ErrorKind::InvalidData => true,
+        ErrorKind::NotFound => options.get_socket().is_none(),
+        _ => false,
     }
 }
 
@@ -151,12 +183,13 @@ async fn identity(postgres: &mut Postgres) -> Result<Identity, DatabaseError> {
     let doing = "ask which database this is";
     let row = sqlx::query(
         "SELECT current_database()::text, current_schema()::text, current_user::text,
-                current_setting('server_version')",
+                current_setting('server_version'), session_user::text",
     )
     .fetch_one(&mut postgres.connection)
     .await
     .map_err(failed(doing))?;
     let text = |column| row.try_get::<Option<String>, _>(column).map_err(failed(doing));
+    postgres.user = text(4)?.unwrap_or_default();
     let version = text(3)?.unwrap_or_default();
     let version = version.split(' ').next().unwrap_or_default();
     Ok(Identity {
@@ -173,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_socket_with_a_user_and_no_host_is_read() {
-        let options = options("postgres://me@/app?host=/run/pg&port=5433").expect("a URL");
+        let (options, _) = options("postgres://me@/app?host=/run/pg&port=5433").expect("a URL");
         assert_eq!(place(&options), "/run/pg (port 5433)");
         assert_eq!(options.get_database(), Some("app"));
         assert_eq!(options.get_username(), "me");
@@ -182,7 +215,7 @@ mod tests {
     #[test]
     fn a_parameter_of_no_ones_is_a_setting_of_the_session() {
         let url = "postgres://h/app?search_path=my app&x-migrations-table=t&sslmode=disable";
-        let options = options(url).expect("a URL");
+        let (options, _) = options(url).expect("a URL");
         assert_eq!(options.get_options(), Some("-c search_path=my\\ app"));
     }
 

@@ -6,6 +6,7 @@
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+
 use sternway_model::body::Mode;
 use sternway_model::journal::Record;
 use sternway_model::plan::Migrate;
@@ -18,7 +19,15 @@ use crate::port::{DatabaseError, RunId, SqlError, StepError};
 /// Takes back what a body set for the session, so that it does not reach our own statements or the
 /// next body.
 fn reset(postgres: &Postgres) -> String {
-    format!("RESET ALL; RESET SESSION AUTHORIZATION; {}\n", postgres.reset)
+    let user = Postgres::quote(&postgres.user);
+    format!("RESET ALL; SET SESSION AUTHORIZATION {user}; RESET ROLE; {}\n", postgres.reset)
+}
+
+/// Begins a transaction in which we are who we were, and leaves alone what a body has set.
+fn begin_ourselves(postgres: &Postgres) -> String {
+    let (session, role) = (&postgres.user, &postgres.identity.user);
+    let (session, role) = (Postgres::quote(session), Postgres::quote(role));
+    format!("BEGIN READ WRITE; SET LOCAL SESSION AUTHORIZATION {session}; SET LOCAL ROLE {role};")
 }
 
 /// What went wrong: the body, or anything else.
@@ -35,6 +44,9 @@ pub(super) async fn migrate(
     journal: Option<(RunId, usize)>,
 ) -> Result<(), StepError> {
     let file = step.file.clone();
+    if let Err(source) = postgres.forget_prepared().await {
+        return Err(StepError::Database { file, source });
+    }
     match step.mode {
         Mode::Transaction => {
             let ended = in_transaction(postgres, step, body, journal).await;
@@ -62,6 +74,8 @@ async fn in_transaction(
     postgres.run("begin a transaction", "BEGIN".to_owned()).await.map_err(Failure::Other)?;
     let ran = async {
         run_body(postgres, body, body, 0).await?;
+        // What waits for the commit fails now, where it is still the body that fails.
+        run_body(postgres, "SET CONSTRAINTS ALL IMMEDIATE", body, body.len()).await?;
         let mut sql = reset(postgres);
         sql.push_str(&clean(postgres, step, journal));
         // The end is refused if the body has ended our transaction: then this would not be in it.
@@ -87,31 +101,46 @@ async fn one_by_one(
     let mark = format!("BEGIN; {} COMMIT", track::write(postgres, &step.table, mark));
     let marked = postgres.run("mark the track dirty", mark).await;
     marked.map_err(|error| (0, Failure::Other(error)))?;
+    let ran = each(postgres, body, journal).await;
+    let end = if ran.is_err() { "ROLLBACK;" } else { "" };
+    // Apart, because the settings of a transaction are those from before it.
+    let settled = postgres.run("settle the session", format!("{end} {}", reset(postgres))).await;
+    ran?;
+    let end = format!("BEGIN; {} COMMIT", clean(postgres, step, journal));
+    let ended = match settled {
+        Ok(()) => postgres.run("write the tracking row", end).await,
+        Err(error) => Err(error),
+    };
+    ended.map_err(|error| (0, Failure::Other(error)))
+}
+
+/// Runs the statements of a body, and tells which one failed.
+async fn each(
+    postgres: &mut Postgres,
+    body: &str,
+    journal: Option<(RunId, usize)>,
+) -> Result<(), (usize, Failure)> {
     let mut open = false;
     for (index, statement) in statements(body).into_iter().enumerate() {
         let number = index + 1;
         // Inside the body's own transaction a journal entry would be seen only at its end.
         if let (Some((run, step)), false) = (journal, open) {
             let record = Record::Statement { step, statement: number };
-            let written = postgres.run("write the journal", records::insert(run, &record)).await;
+            let (begin, insert) = (begin_ourselves(postgres), records::insert(run, &record));
+            let sql = format!("{begin} {insert}; COMMIT");
+            let written = postgres.run("write the journal", sql).await;
             written.map_err(|error| (number, Failure::Other(error)))?;
         }
         let Statement { text, offset, transaction } = statement;
         let ran = run_body(postgres, text, body, offset).await;
-        if let Err(failure) = ran {
-            let sql = format!("ROLLBACK; {}", reset(postgres));
-            let _ = postgres.run("roll back", sql).await;
-            return Err((number, failure));
-        }
+        ran.map_err(|failure| (number, failure))?;
         match transaction {
             Some(Control::Begin) => open = true,
             Some(Control::End) => open = false,
             None => {}
         }
     }
-    let end = format!("{} BEGIN; {} COMMIT", reset(postgres), clean(postgres, step, journal));
-    let ended = postgres.run("write the tracking row", end).await;
-    ended.map_err(|error| (0, Failure::Other(error)))
+    Ok(())
 }
 
 /// The statements that end a step: the tracking row, and the journal's entry beside it.

@@ -38,7 +38,8 @@ SELECT 'table' AS kind, name, NULL AS parent,
            'inherits ' || (SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
                            FROM pg_inherits WHERE inhrelid = relation.oid),
            pg_get_expr(relpartbound, oid),
-           CASE WHEN relrowsecurity THEN 'row level security' END) AS definition
+           CASE WHEN relrowsecurity THEN 'row level security' END,
+           CASE WHEN relforcerowsecurity THEN 'forced' END) AS definition
 FROM relation WHERE relkind IN ('r', 'p', 'f')
 UNION ALL
 SELECT CASE relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END, name, NULL,
@@ -66,7 +67,7 @@ FROM pg_constraint k JOIN relation r ON r.oid = k.conrelid
 WHERE contype IN ('c', 'f', 'p', 'u', 'x')
 UNION ALL
 SELECT 'index', r.name, NULL,
-       pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' (invalid)' END
+       pg_get_indexdef(i.indexrelid, 0, true) || CASE WHEN i.indisvalid THEN '' ELSE ' (invalid)' END
 FROM pg_index i JOIN relation r ON r.oid = i.indexrelid JOIN relation t ON t.oid = i.indrelid
 UNION ALL
 SELECT 'sequence', r.name, NULL,
@@ -79,12 +80,30 @@ SELECT 'sequence', r.name, NULL,
                  AND refclassid = 'pg_class'::regclass AND refobjsubid > 0))
 FROM pg_sequence q JOIN relation r ON r.oid = q.seqrelid
 UNION ALL
-SELECT 'trigger', quote_ident(tgname), r.name, pg_get_triggerdef(g.oid)
+SELECT 'trigger', quote_ident(tgname), r.name,
+       pg_get_triggerdef(g.oid, true)
+           || CASE tgenabled WHEN 'D' THEN ' (disabled)' WHEN 'R' THEN ' (on replicas)'
+                             WHEN 'A' THEN ' (always)' ELSE '' END
 FROM pg_trigger g JOIN relation r ON r.oid = g.tgrelid WHERE NOT tgisinternal
+UNION ALL
+SELECT 'policy', quote_ident(polname), r.name,
+       concat_ws(' ', CASE WHEN polpermissive THEN 'permissive' ELSE 'restrictive' END,
+           CASE polcmd WHEN 'r' THEN 'select' WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update'
+                       WHEN 'd' THEN 'delete' ELSE 'all' END,
+           'to ' || (SELECT string_agg(CASE WHEN role = 0 THEN 'public' ELSE role::regrole::text END, ', ' ORDER BY role::regrole::text)
+                     FROM unnest(polroles) AS role),
+           'using ' || pg_get_expr(polqual, polrelid),
+           'with check ' || pg_get_expr(polwithcheck, polrelid))
+FROM pg_policy l JOIN relation r ON r.oid = l.polrelid
 UNION ALL
 SELECT CASE prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
        s.prefix || quote_ident(proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')', NULL,
-       CASE WHEN prokind = 'a' THEN pg_get_function_result(p.oid) ELSE pg_get_functiondef(p.oid) END
+       CASE WHEN prokind = 'a' THEN
+           (SELECT concat_ws(' ', pg_get_function_result(p.oid), aggtransfn, aggfinalfn, agginitval)
+            FROM pg_aggregate WHERE aggfnoid = p.oid)
+       -- Without its head, which names the schema.
+       ELSE pg_get_function_arguments(p.oid) || E'\\n'
+           || substr(pg_get_functiondef(p.oid), strpos(pg_get_functiondef(p.oid), E'\\n') + 2) END
 FROM pg_proc p JOIN space s ON s.oid = p.pronamespace
 WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)
 UNION ALL
@@ -98,7 +117,7 @@ SELECT CASE typtype WHEN 'd' THEN 'domain' ELSE 'type' END, s.prefix || quote_id
                                     FROM pg_constraint WHERE contypid = t.oid AND contype = 'c'))
            WHEN 'c' THEN '(' || (SELECT string_agg(quote_ident(attname) || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
                                  FROM pg_attribute WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped) || ')'
-           ELSE 'range' END
+           ELSE 'range of ' || (SELECT format_type(rngsubtype, NULL) FROM pg_range WHERE rngtypid = t.oid) END
 FROM pg_type t JOIN space s ON s.oid = t.typnamespace
 WHERE (typtype IN ('e', 'd', 'r')
        OR (typtype = 'c' AND EXISTS (SELECT FROM pg_class c WHERE c.oid = typrelid AND relkind = 'c')))
@@ -117,6 +136,11 @@ SELECT r.name, array_agg(quote_ident(a.attname) ORDER BY a.attnum)
 FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE r.relkind IN ('r', 'p', 'f') GROUP BY r.name";
 
+/// The settings on which the server's printed definitions depend.
+const PRINTING: &str = "SET LOCAL quote_all_identifiers TO off; SET LOCAL TimeZone TO 'UTC';
+SET LOCAL DateStyle TO 'ISO, MDY'; SET LOCAL IntervalStyle TO postgres;
+SET LOCAL bytea_output TO hex; SET LOCAL extra_float_digits TO 1;";
+
 /// Describes the schema, without the relations of the current schema named in `except`.
 pub(super) async fn fingerprint(
     postgres: &mut Postgres,
@@ -124,7 +148,7 @@ pub(super) async fn fingerprint(
 ) -> Result<Fingerprint, DatabaseError> {
     let schema = Postgres::quote(&postgres.identity.schema);
     let begin = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {schema}"
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {PRINTING} SET LOCAL search_path TO {schema}"
     );
     postgres.run("begin to read the schema", begin).await?;
     let read = read(postgres, except).await;

@@ -41,18 +41,20 @@ pub fn ids(schema: &str, database: &str, tables: &[String]) -> Vec<i64> {
     ids
 }
 
-/// Takes all locks or none.
+/// Takes all locks that the session does not hold yet, or none.
 pub(super) async fn lock(
     postgres: &mut Postgres,
     tables: &[String],
     patience: Duration,
 ) -> Result<(), LockError> {
-    let ids = ids(&postgres.identity.schema, &postgres.identity.database, tables);
+    let mut ids = ids(&postgres.identity.schema, &postgres.identity.database, tables);
+    // The server counts: what is taken twice has to be given back twice.
+    ids.retain(|id| !postgres.locks.contains(id));
     let start = Instant::now();
     loop {
         let taken = try_each(postgres, &ids).await?;
         if taken.len() == ids.len() {
-            postgres.locks = taken;
+            postgres.locks.extend(taken);
             return Ok(());
         }
         release(postgres, &taken).await?;

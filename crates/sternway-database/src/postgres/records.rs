@@ -21,8 +21,14 @@ use crate::port::{DatabaseError, RunId, RunSummary};
 /// The shape of the records. A later one is left alone.
 const FORMAT: i32 = 1;
 
+/// A schema that an administrator has made is used; to make one takes a right that users seldom have.
+const SCHEMA: &str = "
+DO $$ BEGIN
+    IF to_regnamespace('sternway') IS NULL THEN CREATE SCHEMA IF NOT EXISTS sternway; END IF;
+END $$;
+";
+
 const TABLES: &str = "
-CREATE SCHEMA IF NOT EXISTS sternway;
 CREATE TABLE IF NOT EXISTS sternway.about (format integer NOT NULL);
 INSERT INTO sternway.about (format) SELECT 1 WHERE NOT EXISTS (SELECT FROM sternway.about);
 CREATE TABLE IF NOT EXISTS sternway.migration (
@@ -55,7 +61,7 @@ pub(super) async fn prepare(postgres: &mut Postgres) -> Result<RecordsAccess, Da
         Access::Refused(reason) => return Ok(RecordsAccess::Unavailable(reason)),
         Access::Absent => {}
     }
-    let made = postgres.run("make the records", format!("BEGIN; {TABLES} COMMIT")).await;
+    let made = postgres.run("make the records", format!("BEGIN; {SCHEMA} {TABLES} COMMIT")).await;
     match made {
         Ok(()) => Ok(RecordsAccess::Available),
         Err(error) => {
@@ -87,57 +93,57 @@ enum Access {
 }
 
 async fn access(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
+    let asked = ask(postgres).await;
+    // Without USAGE on the schema, to_regclass itself is refused.
+    asked.or_else(|error| refusal(&error).map(Access::Refused).ok_or(error))
+}
+
+async fn ask(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
     let doing = "look for Sternway's records";
+    let (database, user) = (&postgres.identity.database, &postgres.identity.user);
+    let answers = |row: PgRow, count: usize| -> Result<Vec<bool>, DatabaseError> {
+        (0..count).map(|column| row.try_get(column).map_err(failed(doing))).collect()
+    };
     let row = sqlx::query(
         "SELECT to_regclass('sternway.about') IS NOT NULL,
+                to_regnamespace('sternway') IS NULL,
                 has_database_privilege(current_database(), 'CREATE'),
-                to_regnamespace('sternway') IS NOT NULL
-                    AND has_schema_privilege('sternway', 'USAGE'),
-                to_regnamespace('sternway') IS NULL",
+                coalesce(has_schema_privilege(to_regnamespace('sternway'), 'CREATE'), false)",
     )
-    .fetch_one(&mut postgres.connection)
-    .await;
-    let row = match row {
-        Ok(row) => row,
-        // Without USAGE on the schema, to_regclass itself is refused.
-        Err(error) => match refusal(&failed(doing)(error)) {
-            Some(reason) => return Ok(Access::Refused(reason)),
-            None => return Err(DatabaseError::RecordsDamaged("cannot be looked for".to_owned())),
-        },
-    };
-    let is = |column: usize| row.try_get::<bool, _>(column).map_err(failed(doing));
-    let (exists, may_create, may_use, absent) = (is(0)?, is(1)?, is(2)?, is(3)?);
-    if exists {
-        let row = sqlx::query(
-            "SELECT (SELECT max(format) FROM sternway.about),
-                    has_table_privilege('sternway.run', 'INSERT')",
-        )
-        .fetch_one(&mut postgres.connection)
-        .await;
-        let row = match row.map_err(failed(doing)) {
-            Ok(row) => row,
-            Err(error) => return refusal(&error).map(Access::Refused).ok_or(error),
-        };
-        let found: i32 = row.try_get(0).map_err(failed(doing))?;
+    .fetch_one(&mut postgres.connection);
+    let row = answers(row.await.map_err(failed(doing))?, 4)?;
+    let (about, absent, may_create_schema, may_create_table) = (row[0], row[1], row[2], row[3]);
+    if about {
+        // Before anything else: a later format may have other tables.
+        let found = sqlx::query_scalar("SELECT coalesce(max(format), 0) FROM sternway.about")
+            .fetch_one(&mut postgres.connection);
+        let found: i32 = found.await.map_err(failed(doing))?;
         if found > FORMAT {
             return Err(DatabaseError::RecordsFormat { found, known: FORMAT });
         }
-        let may_write: bool = row.try_get(1).map_err(failed(doing))?;
-        let user = &postgres.identity.user;
-        return Ok(match may_write {
-            true => Access::Ready,
-            false => Access::Refused(format!("user `{user}` may not write to schema sternway")),
-        });
+        let row = sqlx::query(
+            "SELECT bool_and(to_regclass(name) IS NOT NULL),
+                    bool_and(coalesce(has_table_privilege(to_regclass(name), 'INSERT'), true))
+             FROM unnest('{sternway.migration, sternway.release, sternway.run, sternway.journal}'::text[]) AS name",
+        )
+        .fetch_one(&mut postgres.connection);
+        let row = answers(row.await.map_err(failed(doing))?, 2)?;
+        let (whole, may_write) = (row[0], row[1]);
+        if !may_write {
+            let reason = format!("user `{user}` may not write to schema sternway");
+            return Ok(Access::Refused(reason));
+        }
+        if whole {
+            return Ok(Access::Ready);
+        }
     }
-    let user = &postgres.identity.user;
-    let database = &postgres.identity.database;
-    Ok(match (absent, may_create, may_use) {
+    Ok(match (absent, may_create_schema, may_create_table) {
         (true, true, _) | (false, _, true) => Access::Absent,
         (true, false, _) => Access::Refused(format!(
             "user `{user}` may not create the schema sternway in database `{database}`"
         )),
         (false, _, false) => {
-            Access::Refused(format!("user `{user}` may not use the schema sternway"))
+            Access::Refused(format!("user `{user}` may not create tables in the schema sternway"))
         }
     })
 }

@@ -67,6 +67,9 @@ pub fn facts(body: &str) -> BodyFacts {
             facts.obstacle = Some("it reads from the client with COPY … FROM STDIN".to_owned());
         }
     }
+    if split.statements.iter().any(|words| unlocks(words)) {
+        facts.obstacle = Some("it gives the migrators' locks back".to_owned());
+    }
     if open {
         facts.obstacle = Some("it begins a transaction and does not end it".to_owned());
     }
@@ -122,12 +125,17 @@ fn outside_transaction(words: &[Word<'_>]) -> Option<String> {
         ("ALTER", "SUBSCRIPTION") if has("REFRESH") || has("PUBLICATION") => "ALTER SUBSCRIPTION",
         ("VACUUM", _) => "VACUUM",
         ("CLUSTER", "") => "CLUSTER of all tables",
-        ("DISCARD", "ALL") => "DISCARD ALL",
         ("CALL", _) => "CALL of a procedure, which may commit",
         ("DO", _) if words.iter().any(commits) => "a DO block that commits",
         _ => return None,
     };
     Some(reason.to_owned())
+}
+
+/// Whether a statement gives back every advisory lock of its session, ours among them.
+fn unlocks(words: &[Word<'_>]) -> bool {
+    let is = |at: usize, text: &str| words.get(at).is_some_and(|word| word.is(text));
+    (is(0, "DISCARD") && is(1, "ALL")) || words.iter().any(|it| it.is("PG_ADVISORY_UNLOCK_ALL"))
 }
 
 /// Whether a string is a code block in which a transaction ends.
@@ -236,6 +244,9 @@ mod tests {
     fn obstacles_are_named() {
         assert!(facts("begin; select 1").obstacle.is_some());
         assert!(facts("copy t from stdin").obstacle.is_some());
+        assert!(facts("discard all").obstacle.is_some());
+        assert!(facts("select pg_catalog.pg_advisory_unlock_all()").obstacle.is_some());
+        assert!(facts("discard plans").obstacle.is_none());
         assert!(facts("select 'a").obstacle.is_some());
         assert!(facts("select 1 /* a").obstacle.is_some());
         assert!(facts("select $$ a").obstacle.is_some());

@@ -1,0 +1,134 @@
+//! The tracking table, read and written by Sternway and by golang-migrate in turn.
+
+mod support;
+
+use sternway_database::{Database, DatabaseError};
+use sternway_model::state::TrackState;
+use support::{GolangMigrate, TABLE, ask, at, dirty, down, everywhere, execute, fresh, track, up};
+
+const FILES: [(&str, &str); 6] = [
+    ("1_a.up.sql", "CREATE TABLE a (x int)"),
+    ("1_a.down.sql", "DROP TABLE missing"),
+    ("2_b.up.sql", "CREATE TABLE b (x int)"),
+    ("2_b.down.sql", "DROP TABLE b"),
+    ("3_c.up.sql", "SELECT 1/0"),
+    ("3_c.down.sql", "SELECT 1"),
+];
+
+#[tokio::test]
+async fn what_golang_migrate_writes_is_read() {
+    let Some(fresh) = fresh().await else { return };
+    let Some(migrate) = GolangMigrate::with(&FILES) else { return };
+    let mut session = fresh.session().await;
+    assert_eq!(track(&mut session).await, TrackState::NoTable);
+    let states = [
+        (vec!["version"], false, at(None)),
+        (vec!["up", "2"], true, at(2)),
+        (vec!["up"], false, dirty(3)),
+        (vec!["force", "2"], true, at(2)),
+        (vec!["down", "1"], true, at(1)),
+        (vec!["down", "1"], false, dirty(None)),
+        (vec!["force", "--", "-1"], true, at(None)),
+    ];
+    for (arguments, succeeds, state) in states {
+        let (success, said) = migrate.run(&fresh, &arguments);
+        assert_eq!(success, succeeds, "{arguments:?}: {said}");
+        assert_eq!(track(&mut session).await, state, "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn what_sternway_writes_is_read_by_golang_migrate() {
+    let Some(fresh) = fresh().await else { return };
+    let Some(migrate) = GolangMigrate::with(&FILES) else { return };
+    let mut session = fresh.session().await;
+    let version = || migrate.run(&fresh, &["version"]).1;
+    for (step, body) in [
+        (up(7, "CREATE TABLE a (x int)"), "CREATE TABLE a (x int)"),
+        (up(8, ""), ""),
+        (down(8, Some(7), "VACUUM a"), "VACUUM a"),
+    ] {
+        session.migrate(&step, body, None).await.expect("a step");
+        assert_eq!(version(), step.to.map(|it| it.to_string()).unwrap_or_default());
+    }
+    let failed = session.migrate(&up(9, "VACUUM missing"), "VACUUM missing", None).await;
+    failed.expect_err("a missing table");
+    assert_eq!(version(), "9 (dirty)");
+    session.migrate(&down(7, None, ""), "", None).await.expect("a step");
+    assert_eq!(version(), "error: no migration");
+}
+
+#[tokio::test]
+async fn golang_migrate_goes_on_where_sternway_stopped() {
+    let Some(fresh) = fresh().await else { return };
+    let Some(migrate) = GolangMigrate::with(&FILES) else { return };
+    let mut session = fresh.session().await;
+    session.migrate(&up(1, FILES[0].1), FILES[0].1, None).await.expect("a step");
+    let (success, said) = migrate.run(&fresh, &["up", "1"]);
+    assert!(success, "{said}");
+    assert_eq!(track(&mut session).await, at(2));
+    session.migrate(&down(2, Some(1), FILES[3].1), FILES[3].1, None).await.expect("a step");
+    assert_eq!(track(&mut session).await, at(1));
+}
+
+#[tokio::test]
+async fn asking_creates_nothing() {
+    let Some(fresh) = fresh().await else { return };
+    let mut watch = fresh.watch().await;
+    let count = "SELECT count(*) FROM pg_class";
+    let before: i64 = ask(&mut watch, count).await;
+    let mut session = fresh.session().await;
+    assert_eq!(track(&mut session).await, TrackState::NoTable);
+    session.tables(&[]).await.expect("tables");
+    session.extensions().await.expect("extensions");
+    session.fingerprint(&[]).await.expect("a fingerprint");
+    session.records("app").await.expect("records");
+    session.history("app").await.expect("a history");
+    assert_eq!(ask::<i64>(&mut watch, count).await, before);
+}
+
+#[tokio::test]
+async fn a_tracking_table_in_another_schema_is_not_this_one() {
+    let Some(fresh) = fresh().await else { return };
+    let other = "CREATE SCHEMA other; CREATE TABLE other.schema_migrations AS SELECT 5::bigint AS version, false AS dirty";
+    execute(&mut fresh.watch().await, other).await;
+    assert_eq!(track(&mut fresh.session().await).await, TrackState::NoTable);
+    let mut other = support::session(&fresh.url_with("sslmode=disable&search_path=other")).await;
+    assert_eq!(track(&mut other).await, at(5));
+}
+
+#[tokio::test]
+async fn what_no_migrator_writes_is_an_error() {
+    for (mut session, _fresh) in everywhere().await {
+        let create = "CREATE TABLE schema_migrations (version bigint not null primary key, dirty boolean not null)";
+        session.execute(create).await.expect("a table");
+        assert_eq!(track(&mut session).await, at(None));
+        session
+            .execute("INSERT INTO schema_migrations VALUES (1, false), (2, false)")
+            .await
+            .expect("rows");
+        let error = session.track(TABLE).await.expect_err("two rows");
+        assert!(
+            matches!(&error, DatabaseError::SeveralRows { table } if table == TABLE),
+            "{error:?}"
+        );
+        session
+            .execute(
+                "DELETE FROM schema_migrations; INSERT INTO schema_migrations VALUES (-2, true)",
+            )
+            .await
+            .expect("a row");
+        let error = session.track(TABLE).await.expect_err("a negative number");
+        assert!(matches!(error, DatabaseError::Version { version: -2, .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_is_named_as_it_is() {
+    for (mut session, _fresh) in everywhere().await {
+        let mut step = up(3, "SELECT 1");
+        step.table = "a.\"B c".to_owned();
+        session.migrate(&step, "SELECT 1", None).await.expect("a step");
+        assert_eq!(session.track(&step.table).await.expect("a track"), at(3));
+    }
+}
