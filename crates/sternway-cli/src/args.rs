@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sternway_model::catalog::TrackName;
 
 /// Take an application and its database from one release to another, backwards or forwards,
@@ -17,6 +18,24 @@ pub struct Arguments {
     pub shared: Shared,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// Reads what was typed, and the variables; ends the process where that makes no sense.
+    pub fn read() -> Arguments {
+        let matches = Arguments::command().get_matches();
+        let mut arguments =
+            Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        // A setting given before the command is repeated among those of the command.
+        let innermost = matches.subcommand().map_or(&matches, |(_, inner)| inner);
+        let typed = |id| innermost.value_source(id) == Some(ValueSource::CommandLine);
+        let shared = &mut arguments.shared;
+        shared.database_typed = typed("database");
+        if typed("database_url_file") && !shared.database_typed {
+            shared.database = None; // A flag wins over a variable.
+        }
+        arguments
+    }
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or safety, \
@@ -71,11 +90,20 @@ pub struct Shared {
         hide_env_values = true
     )]
     pub database: Option<String>,
+    /// Whether the database was named by the flag, and not by the variable.
+    #[arg(skip)]
+    pub database_typed: bool,
     /// A file that holds the database's URL (database.url_file)
     #[arg(long, global = true, env = "STERNWAY_DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
     /// A command that prints the database's password (database.password_command)
-    #[arg(long, global = true, env = "STERNWAY_PASSWORD_COMMAND", value_name = "COMMAND")]
+    #[arg(
+        long,
+        global = true,
+        env = "STERNWAY_PASSWORD_COMMAND",
+        value_name = "COMMAND",
+        hide_env_values = true
+    )]
     pub password_command: Option<String>,
     /// How far ahead of its own schema a release may run (policy.window): none or minor
     #[arg(long, global = true, env = "STERNWAY_WINDOW", value_name = "WINDOW")]

@@ -4,6 +4,7 @@
 
 mod file;
 mod expand;
+mod redact;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use sternway_source::{Layout, Location, TagPattern};
 use crate::args::Shared;
 use crate::failure::{Exit, Failure};
 pub use file::File;
+pub use redact::holds_password;
 
 /// The settings of a command.
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl Config {
         };
         let mut folder = PathBuf::new();
         if let Some(path) = &file {
+            tracing::debug!("settings are read from {}", path.display());
             settings = File::read(path)?.over(settings);
             folder = path.parent().map(Path::to_owned).unwrap_or_default();
         }
@@ -174,6 +177,10 @@ fn tracks(settings: Vec<Track>, shared: &Shared) -> Result<Vec<Track>, Failure> 
             None => return Err(no_such_track(name, &tracks)),
         }
     }
+    if tracks.iter().all(|track| track.enabled == Enabled::Never) {
+        let failure = Failure::new("every track is switched off", Exit::Usage);
+        return Err(failure.hint("--enable TRACK switches one on"));
+    }
     Ok(tracks)
 }
 
@@ -225,7 +232,7 @@ fn database(
     };
     let from_file = |path: &Path| {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::of(format!("cannot read the database's URL from {}", path.display()), error)
+            Failure::usage(format!("cannot read the database's URL from {}", path.display()), error)
         });
         text.map(|text| text.trim().to_owned())
     };

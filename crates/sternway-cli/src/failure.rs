@@ -134,6 +134,10 @@ impl Failure {
             PlanError::WrongWay { course: Course::Upgrade, .. } | PlanError::AheadOfTarget { .. } => {
                 (format!("`sternway rollback --to {target}` takes the schema back as well"), Exit::Refused)
             }
+            PlanError::NotThisApp { found, .. } if found.is_empty() => (
+                format!("check the database's URL and its search path; where nothing is installed yet, `sternway upgrade --to {target}` does that"),
+                Exit::Refused,
+            ),
             PlanError::NotThisApp { .. } => {
                 ("check the database's URL, its search path, and `table` of each track".to_owned(), Exit::Refused)
             }
@@ -202,7 +206,10 @@ impl Failure {
                 ("set search_path in the URL to a schema that exists", Exit::Failed)
             }
             Connect::Session { .. } => ("", Exit::Failed),
-            Connect::Embedded(_) => ("another process may have the folder open", Exit::Failed),
+            Connect::Embedded(_) => (
+                "its folder has to be writable, and no other process may have it open",
+                Exit::Failed,
+            ),
         };
         Self::with("cannot connect to the database", cause, hint, exit)
     }

@@ -10,15 +10,13 @@ mod output;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::args::{Arguments, Command};
 use crate::commands::{apply, demo, history, migrate, plan, releases, status};
 use crate::failure::Failure;
 use crate::ui::Ui;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::read();
     let ui = Ui::new(&arguments.shared);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {

@@ -21,17 +21,23 @@ impl Ui {
     pub fn new(shared: &Shared) -> Ui {
         let default = if shared.verbose { "info,sternway=debug" } else { "error" };
         let filter = EnvFilter::try_from_env("STERNWAY_LOG").unwrap_or(EnvFilter::new(default));
+        let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|it| it == value);
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let plain = no_colour || is("TERM", "dumb");
+        let for_people = std::io::stderr().is_terminal();
         let _ = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
+            .with_ansi(!plain && for_people)
             .try_init();
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let json = shared.output == OutputFormat::Json;
-        let _ = miette::set_hook(Box::new(|_| {
-            Box::new(miette::MietteHandlerOpts::new().context_lines(0).width(100).build())
+        let _ = miette::set_hook(Box::new(move |_| {
+            let look = miette::MietteHandlerOpts::new().context_lines(1);
+            let look = look.color(!plain && for_people);
+            // A terminal says how wide it is; a file does not.
+            Box::new(if for_people { look } else { look.width(100) }.build())
         }));
-        Ui { json, colour: !json && !no_colour && std::io::stdout().is_terminal() }
+        let json = shared.output == OutputFormat::Json;
+        Ui { json, colour: !json && !plain && std::io::stdout().is_terminal() }
     }
 
     /// Prints a result for people; nothing where results are for machines.
@@ -46,6 +52,12 @@ impl Ui {
         if self.json {
             self.out(&serde_json::to_string_pretty(value).unwrap_or_default());
         }
+    }
+
+    /// Whether results are for machines.
+    #[cfg(feature = "embedded")] // Only the demo asks.
+    pub fn is_json(&self) -> bool {
+        self.json
     }
 
     /// Tells something beside the result.
@@ -127,7 +139,7 @@ impl Ui {
             let value = serde_json::json!({ "format": format, "error": error, "causes": causes, "hint": hint, "exit": exit });
             self.note(serde_json::to_string_pretty(&value).unwrap_or_default());
         } else {
-            self.note(format!("{:?}", miette::Report::new(failure)));
+            self.note(format!("{:?}", miette::Report::new(failure)).trim_end());
         }
         exit.into()
     }

@@ -13,7 +13,7 @@ use sternway_model::policy::Policy;
 use sternway_model::state::{AppState, Position, State, TrackState};
 
 use crate::args::{Shared, WayArgs};
-use crate::config::{Config, DatabaseUrl, release};
+use crate::config::{Config, DatabaseUrl, holds_password, release};
 use crate::failure::{Exit, Failure, nearest};
 use crate::ui::Ui;
 
@@ -107,6 +107,9 @@ impl<'a> Setup<'a> {
         if scheme == "embedded" {
             let text = "the embedded PostgreSQL is not in this build".to_owned();
             return Err(Failure::to_connect(Connect::Embedded(text)));
+        }
+        if self.shared.database_typed && holds_password(&database.url) {
+            self.ui.note("note: others on this machine can see the password in --database; the variable STERNWAY_DATABASE keeps it to yourself");
         }
         let password = match &database.password_command {
             Some(command) => Some(password(command).await?),

@@ -39,6 +39,10 @@ static DEMO: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/demo");
 
 #[cfg(feature = "embedded")]
 pub async fn demo(ui: &Ui, args: &DemoArgs) -> Result<Exit, Failure> {
+    if ui.is_json() {
+        let failure = Failure::new("the demo is a story for people", Exit::Usage);
+        return Err(failure.hint("leave --output json out"));
+    }
     let start = Instant::now();
     let folder =
         tempfile::tempdir().map_err(|error| Failure::of("cannot begin the demo", error))?;

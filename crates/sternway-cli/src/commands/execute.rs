@@ -53,9 +53,10 @@ pub async fn execute(
             ui.json(&Ran { format, plan, outcome: "arrived", proofs });
             Ok(Exit::Done)
         }
-        Outcome::Interrupted { done, of } => {
+        Outcome::Interrupted { .. } => {
+            let (done, of, course, target) = (watch.done, watch.of, plan.course, &plan.target);
             ui.say(format!(
-                "interrupted after {done} of {of} steps; the same command goes on from there"
+                "interrupted after {done} of {of} steps; `sternway {course} --to {target}` goes on from there"
             ));
             ui.json(&Ran { format, plan, outcome: "interrupted", proofs: Vec::new() });
             Ok(Exit::Interrupted)

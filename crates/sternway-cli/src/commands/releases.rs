@@ -12,26 +12,29 @@ use crate::wiring::Setup;
 
 pub async fn releases(ui: &Ui, shared: &Shared, args: &ReleasesArgs) -> Result<Exit, Failure> {
     let setup = Setup::new(ui, shared)?;
-    let catalog = match setup.config.source {
-        Some(_) => setup.catalog()?,
-        None => setup.know(&mut *setup.connect().await?).await?.catalog,
+    let catalog = match (&setup.config.source, &setup.config.database) {
+        (Some(_), _) => setup.catalog()?,
+        // Neither is named. A source is what this command is about, unless it may not be read.
+        (None, Err(_)) if !shared.offline => setup.catalog()?,
+        (None, _) => setup.know(&mut *setup.connect().await?).await?.catalog,
     };
-    let mut rows = rows(&catalog);
-    rows.retain(|row| !(args.stable && row.prerelease));
+    let rows = rows(&catalog, args.stable);
     ui.say(text(&catalog, &rows));
     ui.json(&Releases { format: "sternway.releases/1", app: catalog.app, releases: rows });
     Ok(Exit::Done)
 }
 
 /// The whole catalog as a table.
+#[cfg(feature = "embedded")] // Only the demo shows it.
 pub fn text_of(catalog: &Catalog) -> String {
-    text(catalog, &rows(catalog))
+    text(catalog, &rows(catalog, false))
 }
 
-fn rows(catalog: &Catalog) -> Vec<ReleaseRow> {
-    // The oldest release of each schema, by the migrations that make it.
+fn rows(catalog: &Catalog, stable: bool) -> Vec<ReleaseRow> {
+    // The oldest of these releases with each schema, by the migrations that make it.
     let mut schemas: BTreeMap<String, Release> = BTreeMap::new();
     let releases = catalog.releases.iter();
+    let releases = releases.filter(|(release, _)| !(stable && release.is_prerelease()));
     releases
         .map(|(release, entry)| {
             let schema = (!entry.is_empty()).then(|| {

@@ -26,8 +26,10 @@ pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
     let exit = match standing(&known.facts()) {
         Ok(standing) => {
             let exit = prove(&known, &standing, &mut status, &mut *database).await?;
-            status.releases = standing.releases;
-            status.runs_on_this_schema = standing.runs;
+            if status.problem.is_none() {
+                status.releases = standing.releases;
+                status.runs_on_this_schema = standing.runs;
+            }
             exit
         }
         Err(problem) => {
@@ -156,7 +158,17 @@ async fn prove(
     }
     match expected_here(&stuff.material(&known.state.identity.schema), &positions).await {
         Ok(expected) => {
-            let comparison = compare(&expected, &fingerprint(database, &stuff.tables).await?);
+            let found = fingerprint(database, &stuff.tables).await?;
+            let mut tables =
+                expected.clean.objects.keys().filter(|it| it.kind == "table").peekable();
+            if tables.peek().is_some() && !tables.any(|table| found.objects.contains_key(table)) {
+                status.problem = Some(format!(
+                    "the tracking tables are here and no table of `{}` is: this may be the database of another application",
+                    status.app
+                ));
+                return Ok(Exit::Refused);
+            }
+            let comparison = compare(&expected, &found);
             let exit = if comparison.holds() { Exit::Done } else { Exit::Drift };
             status.comparison = Some(comparison);
             Ok(exit)
@@ -262,6 +274,11 @@ fn text(ui: &Ui, status: &Status) -> String {
     }
     match status.releases.as_slice() {
         [] if status.problem.is_some() => {}
+        [] if status.tracks.iter().all(|row| row.version.is_none()) => {
+            text.push_str(
+                "schema: nothing is installed; `sternway upgrade --to RELEASE` does that\n",
+            );
+        }
         [] => text.push_str("schema: of no release exactly\n"),
         [one] => text.push_str(&format!("schema: of {one}\n")),
         [first, .., last] => {

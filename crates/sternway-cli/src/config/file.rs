@@ -8,6 +8,7 @@ use sternway_model::catalog::{Enabled, Release, Track, TrackName};
 use sternway_model::policy::Window;
 
 use super::closest;
+use super::redact::redact;
 use crate::failure::{Exit, Failure};
 
 /// The file.
@@ -42,6 +43,18 @@ pub struct DatabaseTable {
 impl std::fmt::Debug for DatabaseTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("DatabaseTable(…)")
+    }
+}
+
+impl DatabaseTable {
+    /// `url` and `url_file` are one choice; a password command goes with either.
+    fn over(self, base: DatabaseTable) -> DatabaseTable {
+        let (url, url_file) = match (self.url, self.url_file) {
+            (None, None) => (base.url, base.url_file),
+            chosen => chosen,
+        };
+        let password_command = self.password_command.or(base.password_command);
+        DatabaseTable { url, url_file, password_command }
     }
 }
 
@@ -149,12 +162,7 @@ impl File {
                 source: self.app.source.or(base.app.source),
                 tag: self.app.tag.or(base.app.tag),
             },
-            database: match &self.database {
-                DatabaseTable { url: None, url_file: None, password_command: None } => {
-                    base.database
-                }
-                _ => self.database,
-            },
+            database: self.database.over(base.database),
             policy: PolicyTable {
                 window: self.policy.window.or(base.policy.window),
                 floor: self.policy.floor.or(base.policy.floor),
@@ -177,48 +185,18 @@ fn explain(message: &str) -> (String, Option<String>) {
     let known: Vec<&str> = words.collect();
     let hint = match closest(key, &known) {
         _ if LATER.contains(&key) => "this version does not use it yet; leave it out".to_owned(),
+        _ if key == "password" => {
+            "write ${VAR} into the URL, or use url_file, password_command or PGPASSFILE".to_owned()
+        }
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known here: {}", known.join(", ")),
     };
     (format!("the key `{key}` is not known"), Some(hint))
 }
 
-/// Puts stars in the place of every password in a URL, and keeps the length.
-fn redact(text: &str) -> String {
-    let mut redacted = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        redacted.push_str(before);
-        let end = after.find(|c: char| c.is_whitespace() || "\"'`".contains(c));
-        let (url, others) = after.split_at(end.unwrap_or(after.len()));
-        // The last @: a password may contain one that nobody escaped.
-        let host = url.rfind('@').unwrap_or(0);
-        match url[..host].find(':') {
-            Some(colon) => {
-                redacted.push_str(&url[..=colon]);
-                redacted.push_str(&"*".repeat(host - colon - 1));
-                redacted.push_str(&url[host..]);
-            }
-            None => redacted.push_str(url),
-        }
-        rest = others;
-    }
-    redacted.push_str(rest);
-    redacted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_are_starred_and_positions_kept() {
-        let text = "url = \"postgres://me:p@ss/wörd@h/db\" # and http://x/y";
-        let redacted = redact(text);
-        assert_eq!(redacted.len(), text.len());
-        assert_eq!(redacted, "url = \"postgres://me:***********@h/db\" # and http://x/y");
-    }
 
     #[test]
     fn an_unknown_key_gets_a_suggestion() {
