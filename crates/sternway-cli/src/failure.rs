@@ -8,9 +8,11 @@ use miette::Diagnostic;
 use sternway_database::{Connect, DatabaseError, LockError, StepError};
 use sternway_engine::rehearse::RehearsalError;
 use sternway_engine::run::RunError;
-use sternway_model::catalog::{Catalog, Release};
-use sternway_model::plan::{Course, PlanError, PlanFileError};
+use sternway_model::catalog::{Catalog, Digest, Release};
+use sternway_model::plan::{Course, Holder, PlanError, PlanFileError};
 use sternway_source::SourceError;
+
+use crate::wiring::Known;
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +36,37 @@ impl From<Exit> for ExitCode {
 /// An error of any library.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
+/// A cause and the causes below it, in words. Libraries below ours repeat a cause's words in their
+/// own; what was said is not said again.
+#[derive(Debug, thiserror::Error)]
+#[error("{words}")]
+struct Said {
+    words: String,
+    #[source]
+    below: Option<Box<Said>>,
+}
+
+impl Said {
+    fn of(cause: &(dyn Error + 'static)) -> Option<Said> {
+        let words = cause.to_string();
+        let mut next = cause.source();
+        while let Some(below) = next {
+            if !words.ends_with(&below.to_string()) {
+                break;
+            }
+            next = below.source();
+        }
+        Some(Said { words, below: next.and_then(Said::of).map(Box::new) })
+    }
+}
+
 /// A failed command as the terminal shows it.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{attempt}")]
 pub struct Failure {
     attempt: String,
     #[source]
-    cause: Option<BoxError>,
+    cause: Option<Said>,
     #[help]
     hint: Option<String>,
     #[source_code]
@@ -59,7 +85,7 @@ impl Failure {
 
     /// A failure of the kind that has no better exit code.
     pub fn of(attempt: impl Into<String>, cause: impl Into<BoxError>) -> Failure {
-        Failure { cause: Some(cause.into()), ..Failure::new(attempt, Exit::Failed) }
+        Failure { cause: Said::of(&*cause.into()), ..Failure::new(attempt, Exit::Failed) }
     }
 
     /// Something that was typed or written wrongly.
@@ -88,7 +114,8 @@ impl Failure {
         Failure { hint, exit, ..Failure::of(attempt, cause) }
     }
 
-    pub fn to_plan(target: &Release, catalog: &Catalog, cause: PlanError) -> Failure {
+    pub fn to_plan(target: &Release, known: &Known, cause: PlanError) -> Failure {
+        let catalog = &known.catalog;
         // No `_` arm: a new reason to refuse has to choose its hint and its exit code here.
         let (hint, exit) = match &cause {
             PlanError::UnknownRelease(release) => {
@@ -111,10 +138,15 @@ impl Failure {
             PlanError::Diverged { .. } => {
                 ("name the release whose files made this database with --from".to_owned(), Exit::Refused)
             }
-            PlanError::Contents { .. } => (
-                "a published migration was changed. Compare the files; --from RELEASE says whose files made this database".to_owned(),
-                Exit::Refused,
-            ),
+            PlanError::Contents { track, version, holders, .. } => {
+                let stored = holders.iter().any(|(holder, _)| *holder == Holder::Records);
+                let way = match stored {
+                    true => format!("if the stored copy is no longer wanted, DELETE FROM sternway.migration WHERE track = '{track}' AND version = {version} forgets it"),
+                    false => "--from RELEASE says whose files made this database".to_owned(),
+                };
+                let text = format!("a published migration was changed; {way}{}", differing(holders, known));
+                (text, Exit::Refused)
+            }
             PlanError::Forked { .. } => (
                 "golang-migrate keeps one number per track, which cannot say this; choose a release whose migrations continue the database's".to_owned(),
                 Exit::Refused,
@@ -255,11 +287,11 @@ impl Failure {
                 ("`sternway status` shows what the schema has, and how to repair it", Exit::Dirty)
             }
             RunError::Step { source: StepError::TakenBack { .. }, .. } => (
-                "every step before it is done and recorded; mend the cause, then give the same command again",
+                "every step before it is done and recorded; mend the cause, then plan again: `rollback` and `upgrade` go on from there",
                 Exit::Failed,
             ),
             RunError::Step { .. } => (
-                "`sternway status` shows where each track stands; then give the same command again",
+                "`sternway status` shows where each track stands; `rollback` and `upgrade` go on from there",
                 Exit::Failed,
             ),
             RunError::Drift { .. } => (
@@ -278,6 +310,28 @@ impl Failure {
         let hint = "`sternway plan --to RELEASE --out FILE` writes one";
         Self::with(&format!("cannot read the plan in {file}"), cause, hint, Exit::Usage)
     }
+}
+
+/// The first line in which the contents differ, as each holder has it.
+fn differing(holders: &[(Holder, Digest)], known: &Known) -> String {
+    let bodies =
+        |hash: &Digest| known.catalog.bodies.get(hash).or(known.state.records.bodies.get(hash));
+    let texts: Vec<(&Holder, Vec<&str>)> = holders
+        .iter()
+        .filter_map(|(holder, hash)| Some((holder, bodies(hash)?.lines().collect())))
+        .collect();
+    let longest = texts.iter().map(|(_, lines)| lines.len()).max().unwrap_or(0);
+    let differs = |line: &usize| {
+        let mut lines = texts.iter().map(|(_, lines)| lines.get(*line));
+        lines.next().is_some_and(|first| lines.any(|other| other != first))
+    };
+    let Some(line) = (0..longest).find(differs) else { return String::new() };
+    let mut shown = format!(".\nThe first difference is in line {}:", line + 1);
+    for (holder, lines) in &texts {
+        let text = lines.get(line).map_or("(the end)", |text| text.trim());
+        shown.push_str(&format!("\n  {holder}: {text}"));
+    }
+    shown
 }
 
 /// The releases that a mistyped one may have meant.

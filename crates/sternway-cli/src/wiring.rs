@@ -49,8 +49,7 @@ impl Known {
             reset_schema: way.reset_schema,
             adopt: way.adopt,
         };
-        plan(&self.facts(), &request)
-            .map_err(|cause| Failure::to_plan(&target, &self.catalog, cause))
+        plan(&self.facts(), &request).map_err(|cause| Failure::to_plan(&target, self, cause))
     }
 }
 

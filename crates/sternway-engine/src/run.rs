@@ -152,7 +152,7 @@ async fn locked(
             };
             if let Err(error) = ended {
                 // The journal comes second: the step's own error is what matters.
-                let reason = error.to_string();
+                let reason = in_full(&error);
                 let _ = note(database, run, Record::Failed { step: done, reason }).await;
                 return Err(error);
             }
@@ -166,12 +166,8 @@ async fn locked(
 /// The parts of the state that a plan's basis has.
 async fn look_again(plan: &Plan, database: &mut dyn Database) -> Result<State, DatabaseError> {
     let mut state = State { identity: database.identity().clone(), ..State::default() };
-    for (track, table) in &plan.tracks {
+    for (track, table) in plan.tracks.iter().chain(&plan.off) {
         state.tracks.insert(track.clone(), database.track(table).await?);
-    }
-    // A track that takes no part has no table in the plan's list of tracks, and may not have moved.
-    for (track, before) in &plan.basis.tracks {
-        state.tracks.entry(track.clone()).or_insert(*before);
     }
     if plan.basis.fingerprint.is_some() {
         state.fingerprint = Some(database.fingerprint(&plan.tables).await?.digest());
@@ -214,6 +210,14 @@ async fn prove(
     } else {
         let comparison = Box::new(comparison);
         Err(RunError::Drift { release: release.clone(), comparison })
+    }
+}
+
+/// An error with its causes: the journal is read when nothing else is left to tell them.
+fn in_full(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", in_full(source)),
+        None => error.to_string(),
     }
 }
 

@@ -93,15 +93,22 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { object, expected } => write!(f, "{object} is missing: {expected}"),
+            Self::Missing { object, expected } => {
+                write!(f, "{object} is missing{}", after_colon(expected))
+            }
             Self::Unexpected { object, found } => {
-                write!(f, "{object} should not be there: {found}")
+                write!(f, "{object} should not be there{}", after_colon(found))
             }
             Self::Changed { object, expected, found } => {
                 write!(f, "{object} is `{found}` and should be `{expected}`")
             }
         }
     }
+}
+
+/// A definition; objects such as plain tables have none.
+fn after_colon(definition: &str) -> String {
+    if definition.is_empty() { String::new() } else { format!(": {definition}") }
 }
 
 /// What a comparison found.
@@ -169,19 +176,23 @@ pub fn compare(expected: &Expected, found: &Fingerprint) -> Comparison {
     comparison
 }
 
-/// Every object that is not the same in both.
+/// Every object that is not the same in both. A table that only one has stands for its columns and
+/// constraints too.
 pub fn differences(expected: &Fingerprint, found: &Fingerprint) -> Vec<Difference> {
     let names: BTreeSet<&ObjectName> =
         expected.objects.keys().chain(found.objects.keys()).collect();
+    let told_by_table = |object: &ObjectName, there: &Fingerprint| {
+        object.table().is_some_and(|table| !there.objects.contains_key(&table))
+    };
     let mut differences = Vec::new();
     for object in names {
         let object = object.clone();
         match (expected.objects.get(&object), found.objects.get(&object)) {
-            (Some(expected), None) => {
-                differences.push(Difference::Missing { object, expected: expected.clone() });
+            (Some(definition), None) if !told_by_table(&object, found) => {
+                differences.push(Difference::Missing { object, expected: definition.clone() });
             }
-            (None, Some(found)) => {
-                differences.push(Difference::Unexpected { object, found: found.clone() });
+            (None, Some(definition)) if !told_by_table(&object, expected) => {
+                differences.push(Difference::Unexpected { object, found: definition.clone() });
             }
             (Some(expected), Some(found)) if expected != found => {
                 let (expected, found) = (expected.clone(), found.clone());

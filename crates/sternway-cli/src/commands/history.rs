@@ -18,7 +18,7 @@ pub async fn history(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
         let mut rows =
             vec![["RUN", "STARTED (UTC)", "WHAT", "TOOK", "BY", "END"].map(str::to_owned).to_vec()];
         for run in &runs {
-            let from = run.from.as_ref().map_or("?".to_owned(), ToString::to_string);
+            let from = run.from.as_ref().map_or("-".to_owned(), ToString::to_string);
             rows.push(vec![
                 run.id.to_string(),
                 run.started.clone(),

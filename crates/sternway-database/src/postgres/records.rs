@@ -295,7 +295,7 @@ async fn keep_and_note(postgres: &mut Postgres, plan: &Plan) -> Result<RunId, Da
     .bind(&plan.app)
     .bind(&schema)
     .bind(plan.course.to_string())
-    .bind(plan.running.as_ref().or(plan.schema_of.as_ref()).map(Release::to_string))
+    .bind(plan.running.as_ref().map(Release::to_string))
     .bind(plan.target.to_string())
     .bind(i32::try_from(steps).unwrap_or(i32::MAX))
     .bind(plan.to_json())

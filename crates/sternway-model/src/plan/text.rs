@@ -8,8 +8,7 @@ use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let from = self.running.as_ref().or(self.schema_of.as_ref());
-        let from = from.map_or(String::new(), |from| format!(" from {from}"));
+        let from = self.running.as_ref().map_or(String::new(), |from| format!(" from {from}"));
         writeln!(f, "{} of {}{from} to {}", self.course, self.app, self.target)?;
         let identity = &self.basis.identity;
         if !identity.database.is_empty() {
