@@ -54,9 +54,9 @@ pub enum Command {
     /// Execute a plan that was written with `plan --out`
     Apply(ApplyArgs),
     /// Take the application's database back to an earlier release: plan, confirm, execute, verify
-    Rollback(GoArgs),
+    Rollback(RollbackArgs),
     /// Take the application's database to a newer release: plan, confirm, execute, verify
-    Upgrade(GoArgs),
+    Upgrade(UpgradeArgs),
     /// List what Sternway ran on this database
     History,
 }
@@ -197,12 +197,25 @@ pub struct PlanArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct GoArgs {
+pub struct RollbackArgs {
     /// The release to arrive at
     #[arg(long, value_name = "RELEASE")]
     pub to: String,
+    /// Take the schema back even where the target runs on the present one
+    #[arg(long)]
+    pub reset_schema: bool,
     #[command(flatten)]
-    pub way: WayArgs,
+    pub go: ExecuteArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct UpgradeArgs {
+    /// The release to arrive at
+    #[arg(long, value_name = "RELEASE")]
+    pub to: String,
+    /// Install into a database that already has tables but no tracking table
+    #[arg(long)]
+    pub adopt: bool,
     #[command(flatten)]
     pub go: ExecuteArgs,
 }

@@ -138,7 +138,7 @@ fn a_track_can_be_switched() {
     run.says(&["note: track `search` has no version in this database and takes no part"]);
     let run =
         machine.on(&url, &["upgrade", "--to", "1.1.0", "--yes", "--enable", "search"]).ended(0);
-    run.says(&["search up -> 2", "a clean install of core 6, search 2"]);
+    run.says(&["search 1 -> 2", "a clean install of core 6, search 2"]);
     machine
         .on(&url, &["status"])
         .ended(0)

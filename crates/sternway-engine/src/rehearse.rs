@@ -105,6 +105,7 @@ impl<'a> Material<'a> {
             table: table.to_owned(),
             version,
             direction: Direction::Up,
+            from: None, // Nobody asks: a laboratory is where it was left.
             to: Some(version),
             file: half.file.clone(),
             hash: half.hash,

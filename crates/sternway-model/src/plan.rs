@@ -119,7 +119,9 @@ pub struct Migrate {
     pub version: u64,
     /// Which body runs.
     pub direction: Direction,
-    /// What the tracking row says afterwards; `None` is the empty table.
+    /// What the tracking row says before; `None` is the empty table.
+    pub from: Option<u64>,
+    /// What the tracking row says afterwards.
     pub to: Option<u64>,
     /// The name of the file.
     pub file: String,

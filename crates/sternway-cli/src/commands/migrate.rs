@@ -3,23 +3,36 @@
 use sternway_model::plan::Course;
 
 use super::execute::execute;
-use crate::args::{GoArgs, Shared};
+use super::status::with_diagnosis;
+use crate::args::{ExecuteArgs, RollbackArgs, Shared, UpgradeArgs, WayArgs};
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
 use crate::wiring::Setup;
 
-pub async fn rollback(ui: &Ui, shared: &Shared, args: &GoArgs) -> Result<Exit, Failure> {
-    go(ui, shared, args, Course::Rollback).await
+pub async fn rollback(ui: &Ui, shared: &Shared, args: &RollbackArgs) -> Result<Exit, Failure> {
+    let way = WayArgs { reset_schema: args.reset_schema, adopt: false };
+    go(&Setup::new(ui, shared)?, &args.to, Course::Rollback, way, args.go).await
 }
 
-pub async fn upgrade(ui: &Ui, shared: &Shared, args: &GoArgs) -> Result<Exit, Failure> {
-    go(ui, shared, args, Course::Upgrade).await
+pub async fn upgrade(ui: &Ui, shared: &Shared, args: &UpgradeArgs) -> Result<Exit, Failure> {
+    let way = WayArgs { reset_schema: false, adopt: args.adopt };
+    go(&Setup::new(ui, shared)?, &args.to, Course::Upgrade, way, args.go).await
 }
 
-async fn go(ui: &Ui, shared: &Shared, args: &GoArgs, course: Course) -> Result<Exit, Failure> {
-    let setup = Setup::new(ui, shared)?;
+async fn go(
+    setup: &Setup<'_>,
+    to: &str,
+    course: Course,
+    way: WayArgs,
+    args: ExecuteArgs,
+) -> Result<Exit, Failure> {
     let mut database = setup.connect().await?;
     let known = setup.know(&mut *database).await?;
-    let plan = known.plan(&args.to, Some(course), args.way)?;
-    execute(&setup, &plan, &mut *database, args.go).await
+    let plan = match known.plan(to, Some(course), way) {
+        Err(refusal) if refusal.exit == Exit::Dirty => {
+            return Err(with_diagnosis(refusal, &known, &mut *database).await?);
+        }
+        planned => planned?,
+    };
+    execute(setup, &plan, &mut *database, args).await
 }

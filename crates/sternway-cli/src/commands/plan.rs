@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sternway_model::plan::Plan;
 
+use super::status::with_diagnosis;
 use crate::args::{PlanArgs, Shared};
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
@@ -12,11 +13,19 @@ use crate::wiring::Setup;
 
 pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Failure> {
     let setup = Setup::new(ui, shared)?;
-    let known = match setup.config.database {
-        Ok(_) => setup.know(&mut *setup.connect().await?).await?,
-        Err(_) => setup.assume()?,
+    let plan = match setup.config.database {
+        Ok(_) => {
+            let mut database = setup.connect().await?;
+            let known = setup.know(&mut *database).await?;
+            match known.plan(&args.to, None, args.way) {
+                Err(refusal) if refusal.exit == Exit::Dirty => {
+                    return Err(with_diagnosis(refusal, &known, &mut *database).await?);
+                }
+                planned => planned?,
+            }
+        }
+        Err(_) => setup.assume()?.plan(&args.to, None, args.way)?,
     };
-    let plan = known.plan(&args.to, None, args.way)?;
     ui.say(ui.plan(&plan.to_string()).trim_end());
     if args.sql {
         ui.say(sql(&plan).trim_end());

@@ -193,6 +193,28 @@ fn chain(error: RehearsalError) -> String {
     causes.join(": ")
 }
 
+/// Adds to a refusal for a dirty track what the schema really has, and the statement that says so.
+pub async fn with_diagnosis(
+    refusal: Failure,
+    known: &Known,
+    database: &mut dyn Database,
+) -> Result<Failure, Failure> {
+    let mut status = describe(known);
+    repair(known, &mut status, database).await?;
+    let mut hint = String::new();
+    for row in status.tracks.iter().filter(|row| row.dirty) {
+        hint.push_str(&format!("track `{}`: {}\n", row.track, state(row)));
+    }
+    for repair in &status.repair {
+        hint.push_str(&format!("once that is right, say so with: {repair}\n"));
+    }
+    if let Some(reason) = &status.unproven {
+        hint.push_str(&format!("what the schema has is not known: {reason}\n"));
+    }
+    hint.push_str("then give the same command again");
+    Ok(refusal.hint(hint))
+}
+
 /// Finds out what dirty tracks really have, and how to say so to the tracking table.
 async fn repair(
     known: &Known,
@@ -236,6 +258,25 @@ fn force(schema: &str, table: &str, at: Option<u64>) -> String {
     }
 }
 
+/// What there is to say of a track, in words.
+fn state(row: &TrackRow) -> String {
+    let number = |at: Option<u64>| at.map_or("nothing".to_owned(), |at| at.to_string());
+    match row {
+        TrackRow { dirty: true, schema_at: Some(at), .. } if !at.is_empty() => {
+            let at: Vec<String> = at.iter().map(|at| number(*at)).collect();
+            format!("dirty; the schema is that of {}", at.join(" or "))
+        }
+        TrackRow { dirty: true, schema_at: Some(_), .. } => {
+            "dirty; the schema is that of no migration".to_owned()
+        }
+        TrackRow { dirty: true, .. } => "dirty".to_owned(),
+        TrackRow { takes_part: false, table_exists: true, .. } => "off: an empty table".to_owned(),
+        TrackRow { takes_part: false, .. } => "off: no tracking table".to_owned(),
+        TrackRow { table_exists: false, .. } => "not installed".to_owned(),
+        _ => "clean".to_owned(),
+    }
+}
+
 fn text(ui: &Ui, status: &Status) -> String {
     let database = &status.database;
     let mut text = ui.strong(&format!(
@@ -246,22 +287,7 @@ fn text(ui: &Ui, status: &Status) -> String {
     let mut rows = vec![["TRACK", "TABLE", "AT", "NEWEST", "STATE"].map(str::to_owned).to_vec()];
     let number = |at: Option<u64>| at.map_or("-".to_owned(), |at| at.to_string());
     for row in &status.tracks {
-        let state = match row {
-            TrackRow { dirty: true, schema_at: Some(at), .. } if !at.is_empty() => {
-                let at: Vec<String> = at.iter().map(|at| number(*at)).collect();
-                format!("dirty; the schema is that of {}", at.join(" or "))
-            }
-            TrackRow { dirty: true, schema_at: Some(_), .. } => {
-                "dirty; the schema is that of no migration".to_owned()
-            }
-            TrackRow { dirty: true, .. } => "dirty".to_owned(),
-            TrackRow { takes_part: false, table_exists: true, .. } => {
-                "off: an empty table".to_owned()
-            }
-            TrackRow { takes_part: false, .. } => "off: no tracking table".to_owned(),
-            TrackRow { table_exists: false, .. } => "not installed".to_owned(),
-            _ => "clean".to_owned(),
-        };
+        let state = state(row);
         let (at, newest) = (number(row.version), number(row.newest));
         rows.push(vec![row.track.to_string(), row.table.clone(), at, newest, state]);
     }

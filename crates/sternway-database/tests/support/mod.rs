@@ -217,6 +217,7 @@ fn step(version: u64, direction: Direction, to: Option<u64>, body: &str) -> Migr
         table: TABLE.to_owned(),
         version,
         direction,
+        from: if direction == Direction::Down { Some(version) } else { version.checked_sub(1) },
         to,
         file: format!("{version:06}_step.{direction}.sql"),
         hash: Digest::of_body(body),

@@ -110,7 +110,8 @@ fn downs(
     let mut steps = Vec::new();
     for (index, version) in undone.iter().enumerate() {
         let to = undone.get(index + 1).copied().or(end);
-        steps.push(step(facts, track, ours, *version, Direction::Down, to, None)?);
+        let change = Change { direction: Direction::Down, from: Some(*version), to };
+        steps.push(step(facts, track, ours, *version, change, None)?);
     }
     Ok(steps)
 }
@@ -122,13 +123,16 @@ fn ups(
     start: Option<u64>,
     theirs: &MigrationSet,
 ) -> Result<Vec<Migrate>, PlanError> {
-    let missing = theirs.iter().filter(|it| Some(it.version) > start);
-    let up = |migration: &Migration| {
+    let mut steps = Vec::new();
+    let mut from = start;
+    for migration in theirs.iter().filter(|it| Some(it.version) > start) {
         same_as_stored(facts, track, stop, migration)?;
-        let version = migration.version;
-        step(facts, track, theirs, version, Direction::Up, Some(version), Some(stop))
-    };
-    missing.map(up).collect()
+        let to = Some(migration.version);
+        let change = Change { direction: Direction::Up, from, to };
+        steps.push(step(facts, track, theirs, migration.version, change, Some(stop))?);
+        from = to;
+    }
+    Ok(steps)
 }
 
 /// Refuses a migration of a release that the records know with other contents, from an earlier run.
@@ -153,16 +157,23 @@ fn same_as_stored(
     Ok(())
 }
 
+/// What a step does to the tracking row, and with which half.
+struct Change {
+    direction: Direction,
+    from: Option<u64>,
+    to: Option<u64>,
+}
+
 /// One step, with the body that `set` says, or a refusal.
 fn step(
     facts: &Facts<'_>,
     track: &Track,
     set: &MigrationSet,
     version: u64,
-    direction: Direction,
-    to: Option<u64>,
+    change: Change,
     stop: Option<&Release>,
 ) -> Result<Migrate, PlanError> {
+    let Change { direction, from, to } = change;
     let half = set
         .get(version)
         .and_then(|it| it.half(direction))
@@ -190,6 +201,7 @@ fn step(
         table: track.table.clone(),
         version,
         direction,
+        from,
         to,
         file: half.file.clone(),
         hash: half.hash,

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::body::Mode;
-use crate::catalog::Direction;
 use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan};
 
 impl fmt::Display for Plan {
@@ -77,14 +76,8 @@ impl Plan {
 }
 
 fn write_step(f: &mut fmt::Formatter<'_>, step: &Migrate) -> fmt::Result {
-    let from = match step.direction {
-        Direction::Down => step.version.to_string(),
-        Direction::Up => "up".to_owned(),
-    };
-    let to = match step.to {
-        Some(to) => to.to_string(),
-        None => "nothing".to_owned(),
-    };
+    let number = |at: Option<u64>| at.map_or("nothing".to_owned(), |it| it.to_string());
+    let (from, to) = (number(step.from), number(step.to));
     let origin = match &step.origin {
         BodyOrigin::Records => "from the database's records".to_owned(),
         BodyOrigin::Release(release) => format!("from {release}"),
