@@ -105,6 +105,16 @@ pub struct Shared {
         hide_env_values = true
     )]
     pub password_command: Option<String>,
+    /// A PostgreSQL server to rehearse on (rehearsal.url), in databases of its own that it drops
+    /// again; for applications that need an extension the embedded one does not have
+    #[arg(
+        long,
+        global = true,
+        env = "STERNWAY_REHEARSAL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub rehearsal: Option<String>,
     /// How far ahead of its own schema a release may run (policy.window): none or minor
     #[arg(long, global = true, env = "STERNWAY_WINDOW", value_name = "WINDOW")]
     pub window: Option<String>,

@@ -28,6 +28,18 @@ pub struct Config {
     pub database: Result<DatabaseUrl, String>,
     /// What is allowed.
     pub policy: Policy,
+    /// The URL of a server to rehearse on, instead of the PostgreSQL inside this process.
+    pub rehearsal: Option<Secret>,
+}
+
+/// A text that may hold a secret, and is shown nowhere.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// How to reach the database. It has no `Debug`, because it holds a secret.
@@ -100,6 +112,7 @@ impl Config {
             layout: Layout { app, tag, tracks },
             database: database(shared, settings.database, &folder)?,
             policy,
+            rehearsal: shared.rehearsal.clone().or(expand(settings.rehearsal.url)?).map(Secret),
         })
     }
 }

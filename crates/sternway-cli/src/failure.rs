@@ -267,7 +267,7 @@ impl Failure {
     }
 
     pub fn to_rehearse(cause: RehearsalError) -> Failure {
-        let hint = "nothing was touched. --unproven goes on without a proof of the result";
+        let hint = "nothing was touched. Where an extension is lacking, --rehearsal names a server that has it; --unproven goes on without a proof of the result";
         Self::with("cannot tell what the plan should lead to", cause, hint, Exit::Refused)
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sternway_database::{Connect, Database, postgres};
 use sternway_engine::observe::observe;
+use sternway_engine::rehearse::Bench;
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Release};
 use sternway_model::plan::{Course, Facts, Plan, Request, plan};
@@ -13,7 +14,7 @@ use sternway_model::policy::Policy;
 use sternway_model::state::{AppState, Position, State, TrackState};
 
 use crate::args::{Shared, WayArgs};
-use crate::config::{Config, DatabaseUrl, holds_password, release};
+use crate::config::{Config, DatabaseUrl, Secret, holds_password, release};
 use crate::failure::{Exit, Failure, nearest};
 use crate::ui::Ui;
 
@@ -24,6 +25,8 @@ pub struct Known {
     pub state: State,
     pub policy: Policy,
     pub app: AppState,
+    /// Where what should be is found out.
+    pub bench: Bench,
 }
 
 impl Known {
@@ -68,6 +71,11 @@ impl<'a> Setup<'a> {
     /// How long to wait for locks.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(self.shared.lock_timeout)
+    }
+
+    /// Where to rehearse.
+    pub fn bench(&self) -> Bench {
+        self.config.rehearsal.clone().map_or_else(Bench::default, |Secret(url)| Bench::on(url))
     }
 
     /// Reads the catalog from the source.
@@ -181,7 +189,7 @@ impl<'a> Setup<'a> {
         let facts = postgres::statements::facts;
         let bodies = texts.map(|(hash, body)| (*hash, facts(body))).collect();
         let policy = self.config.policy.clone();
-        Ok(Known { catalog, bodies, state, policy, app: AppState { running } })
+        Ok(Known { catalog, bodies, state, policy, app: AppState { running }, bench: self.bench() })
     }
 }
 

@@ -7,6 +7,7 @@ pub mod statements;
 mod execute;
 mod introspect;
 mod records;
+pub mod scratch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -50,7 +51,6 @@ impl Postgres {
     }
 
     /// Makes `schema` the current one, for this session and after `RESET ALL`.
-    #[cfg(feature = "embedded")]
     pub(crate) async fn live_in(&mut self, schema: &str) -> Result<(), DatabaseError> {
         if schema == self.identity.schema {
             return Ok(());

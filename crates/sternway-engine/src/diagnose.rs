@@ -7,7 +7,7 @@
 use sternway_model::catalog::TrackName;
 use sternway_model::proof::{Expected, Fingerprint, compare};
 
-use crate::rehearse::{Laboratory, Material, Positions, RehearsalError};
+use crate::rehearse::{Bench, Laboratory, Material, Positions, RehearsalError};
 
 /// Finds the positions of `track` whose clean install has the schema `found`, the other tracks
 /// standing at `others`. `None` stands for "nothing applied".
@@ -15,12 +15,23 @@ use crate::rehearse::{Laboratory, Material, Positions, RehearsalError};
 /// # Errors
 /// When clean installs cannot be made.
 pub async fn diagnose(
+    bench: &Bench,
     material: &Material<'_>,
     track: &TrackName,
     others: &Positions,
     found: &Fingerprint,
 ) -> Result<Vec<Option<u64>>, RehearsalError> {
-    let mut laboratory = Laboratory::open(material).await?;
+    bench.tidied(fits(bench, material, track, others, found).await).await
+}
+
+async fn fits(
+    bench: &Bench,
+    material: &Material<'_>,
+    track: &TrackName,
+    others: &Positions,
+    found: &Fingerprint,
+) -> Result<Vec<Option<u64>>, RehearsalError> {
+    let mut laboratory = Laboratory::open(bench, material).await?;
     let mut others = others.clone();
     others.remove(track);
     laboratory.install(&others).await?;

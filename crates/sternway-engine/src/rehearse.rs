@@ -1,13 +1,16 @@
-//! What a plan should lead to, found out on an embedded PostgreSQL before the real one is touched.
+//! What a plan should lead to, found out on a bench before the real database is touched: on the
+//! PostgreSQL inside this process, or on a server of the user's where that one lacks an extension.
 //!
 //! For each hop a clean install is made of what the hop ends at. The journey itself is gone too, from
 //! a clean install of where it starts: where its end differs from the clean install, the
 //! application's own migrations are to blame, and not the database that is about to change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 #[cfg(feature = "embedded")]
 use sternway_database::embedded;
+use sternway_database::postgres::scratch;
 use sternway_database::{Connect, Database, DatabaseError, StepError};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Direction, Migration, TrackName};
@@ -24,17 +27,17 @@ pub enum RehearsalError {
     /// This build has no embedded PostgreSQL.
     #[error("this build has no embedded PostgreSQL to make a clean install on")]
     NotBuilt,
-    /// The embedded server failed.
-    #[error("the embedded PostgreSQL is of no use")]
+    /// There is no database to rehearse in.
+    #[error("there is no database to rehearse in")]
     Server(#[source] Connect),
     /// A question to it failed.
-    #[error("the embedded PostgreSQL did not answer")]
+    #[error("the rehearsal's database did not answer")]
     Database(#[from] DatabaseError),
     /// A body does not run on an empty database of that server.
-    #[error("a clean install fails on the embedded PostgreSQL")]
+    #[error("a clean install fails")]
     Install(#[source] Box<StepError>),
     /// A step of the journey does not run.
-    #[error("the journey fails on the embedded PostgreSQL")]
+    #[error("the journey fails on a clean install")]
     Journey(#[source] Box<StepError>),
     /// The up body of a migration is not known.
     #[error("the up body of migration {version} of track `{track}` is not known")]
@@ -116,29 +119,72 @@ impl<'a> Material<'a> {
     }
 }
 
-/// An empty database inside this process.
+/// Where clean installs are made.
+#[derive(Default)]
+pub struct Bench {
+    /// The server's URL; the PostgreSQL inside this process where there is none.
+    url: Option<String>,
+    /// The databases made on that server.
+    made: Mutex<Vec<String>>,
+}
+
+impl Bench {
+    /// A bench on the server that `url` leads to, in databases of its own, which it drops again.
+    pub fn on(url: String) -> Bench {
+        Bench { url: Some(url), made: Mutex::default() }
+    }
+
+    async fn database(&self, material: &Material<'_>) -> Result<Box<dyn Database>, RehearsalError> {
+        let Some(url) = &self.url else { return inside(material).await };
+        let created = scratch::create(url, material.schema).await;
+        let (database, name) = created.map_err(RehearsalError::Server)?;
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        Ok(Box::new(database))
+    }
+
+    /// Drops what was made, after `result` was had from it.
+    pub(crate) async fn tidied<T>(&self, result: T) -> T {
+        let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
+        for name in made {
+            let url = self.url.as_deref().unwrap_or_default();
+            if let Err(error) = scratch::remove(url, &name).await {
+                tracing::warn!("the database `{name}` is left behind: {error}");
+            }
+        }
+        result
+    }
+}
+
+/// An empty database inside this process, which offers the extensions that the material makes.
+#[cfg(feature = "embedded")]
+async fn inside(material: &Material<'_>) -> Result<Box<dyn Database>, RehearsalError> {
+    let facts = sternway_database::postgres::statements::facts;
+    let bodies = material.bodies.values();
+    let wanted: BTreeSet<String> = bodies.flat_map(|body| facts(body).creates_extensions).collect();
+    let wanted: Vec<String> = wanted.into_iter().collect();
+    let database =
+        embedded::connect_in(&embedded::Place::Temporary, &wanted, material.schema).await;
+    Ok(Box::new(database.map_err(RehearsalError::Server)?))
+}
+
+#[cfg(not(feature = "embedded"))]
+async fn inside(_: &Material<'_>) -> Result<Box<dyn Database>, RehearsalError> {
+    Err(RehearsalError::NotBuilt)
+}
+
+/// An empty database to make one clean install in.
 pub(crate) struct Laboratory<'a> {
     database: Box<dyn Database>,
     material: Material<'a>,
 }
 
 impl<'a> Laboratory<'a> {
-    #[cfg(feature = "embedded")]
-    pub async fn open(material: &Material<'a>) -> Result<Laboratory<'a>, RehearsalError> {
-        let facts = sternway_database::postgres::statements::facts;
-        let bodies = material.bodies.values();
-        let wanted: BTreeSet<String> =
-            bodies.flat_map(|body| facts(body).creates_extensions).collect();
-        let wanted: Vec<String> = wanted.into_iter().collect();
-        let database =
-            embedded::connect_in(&embedded::Place::Temporary, &wanted, material.schema).await;
-        let database = Box::new(database.map_err(RehearsalError::Server)?);
+    pub async fn open(
+        bench: &Bench,
+        material: &Material<'a>,
+    ) -> Result<Laboratory<'a>, RehearsalError> {
+        let database = bench.database(material).await?;
         Ok(Laboratory { database, material: material.clone() })
-    }
-
-    #[cfg(not(feature = "embedded"))]
-    pub async fn open(_: &Material<'a>) -> Result<Laboratory<'a>, RehearsalError> {
-        Err(RehearsalError::NotBuilt)
     }
 
     pub async fn run(&mut self, step: &Migrate) -> Result<(), StepError> {
@@ -164,10 +210,19 @@ impl<'a> Laboratory<'a> {
 /// # Errors
 /// When it cannot be made.
 pub async fn clean_install(
+    bench: &Bench,
     material: &Material<'_>,
     ends_at: &Positions,
 ) -> Result<Fingerprint, RehearsalError> {
-    let mut laboratory = Laboratory::open(material).await?;
+    bench.tidied(install(bench, material, ends_at).await).await
+}
+
+async fn install(
+    bench: &Bench,
+    material: &Material<'_>,
+    ends_at: &Positions,
+) -> Result<Fingerprint, RehearsalError> {
+    let mut laboratory = Laboratory::open(bench, material).await?;
     laboratory.install(ends_at).await?;
     laboratory.fingerprint().await
 }
@@ -176,7 +231,11 @@ pub async fn clean_install(
 ///
 /// # Errors
 /// When a clean install or the journey cannot be made.
-pub async fn expectations(plan: &Plan) -> Result<Vec<Expected>, RehearsalError> {
+pub async fn expectations(bench: &Bench, plan: &Plan) -> Result<Vec<Expected>, RehearsalError> {
+    bench.tidied(journey(bench, plan).await).await
+}
+
+async fn journey(bench: &Bench, plan: &Plan) -> Result<Vec<Expected>, RehearsalError> {
     let material = Material::of(plan);
     let start: Positions = plan
         .tracks
@@ -186,7 +245,7 @@ pub async fn expectations(plan: &Plan) -> Result<Vec<Expected>, RehearsalError> 
             (track.clone(), state.and_then(|state| state.position().version))
         })
         .collect();
-    let mut journey = Laboratory::open(&material).await?;
+    let mut journey = Laboratory::open(bench, &material).await?;
     journey.install(&start).await?;
     let mut now = journey.fingerprint().await?;
     let mut known: BTreeSet<_> = now.objects.keys().cloned().collect();
@@ -203,7 +262,7 @@ pub async fn expectations(plan: &Plan) -> Result<Vec<Expected>, RehearsalError> 
         }
         let clean = match made.get(&hop.ends_at) {
             Some(clean) => clean.clone(),
-            None => clean_install(&material, &hop.ends_at).await?,
+            None => install(bench, &material, &hop.ends_at).await?,
         };
         made.insert(hop.ends_at.clone(), clean.clone());
         known.extend(clean.objects.keys().chain(now.objects.keys()).cloned());
@@ -222,10 +281,19 @@ pub async fn expectations(plan: &Plan) -> Result<Vec<Expected>, RehearsalError> 
 /// # Errors
 /// When a clean install cannot be made.
 pub async fn expected_here(
+    bench: &Bench,
     material: &Material<'_>,
     positions: &Positions,
 ) -> Result<Expected, RehearsalError> {
-    let mut laboratory = Laboratory::open(material).await?;
+    bench.tidied(here(bench, material, positions).await).await
+}
+
+async fn here(
+    bench: &Bench,
+    material: &Material<'_>,
+    positions: &Positions,
+) -> Result<Expected, RehearsalError> {
+    let mut laboratory = Laboratory::open(bench, material).await?;
     laboratory.install(positions).await?;
     let clean = laboratory.fingerprint().await?;
     let mut known: BTreeSet<_> = clean.objects.keys().cloned().collect();

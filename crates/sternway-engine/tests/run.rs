@@ -11,7 +11,7 @@ use sternway_database::embedded::{Place, connect_in};
 use sternway_database::postgres::Postgres;
 use sternway_database::{Database, StepError};
 use sternway_engine::diagnose::diagnose;
-use sternway_engine::rehearse::Positions;
+use sternway_engine::rehearse::{Bench, Positions};
 use sternway_engine::run::{Outcome, RunError, run};
 use sternway_model::catalog::{Enabled, Track};
 use sternway_model::journal::Progress;
@@ -453,7 +453,8 @@ async fn diagnosis(harbour: &mut Harbour) -> Vec<Option<u64>> {
     let others: Positions = [("search".into(), search.position().version)].into();
     let found = harbour.app.fingerprint(&mut harbour.database).await;
     let parts = harbour.app.parts(NEW);
-    let fits = diagnose(&parts.material(), &"core".into(), &others, &found).await;
+    let fits =
+        diagnose(&Bench::default(), &parts.material(), &"core".into(), &others, &found).await;
     fits.expect("a diagnosis")
 }
 
@@ -509,7 +510,7 @@ async fn nothing_applied_is_a_diagnosis_too() {
     let found = app.fingerprint(&mut database).await;
     let parts = app.parts(NEW);
     let none = Positions::new();
-    let fits = diagnose(&parts.material(), &"core".into(), &none, &found).await;
+    let fits = diagnose(&Bench::default(), &parts.material(), &"core".into(), &none, &found).await;
     assert_eq!(fits.expect("a diagnosis"), [None]);
 }
 

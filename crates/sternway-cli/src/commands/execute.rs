@@ -28,7 +28,7 @@ pub async fn execute(
 ) -> Result<Exit, Failure> {
     let ui = setup.ui;
     ui.say(ui.plan(&plan.to_string()).trim_end());
-    let expected = expected(ui, plan, args.unproven).await?;
+    let expected = expected(setup, plan, args.unproven).await?;
     let question = match plan.is_app_only() {
         true => "The schema stays as it is. Prove it and record the journey?".to_owned(),
         false => format!("Go ahead with {} steps?", plan.steps().count()),
@@ -75,8 +75,13 @@ fn ends(plan: &Plan) -> String {
     format!("a clean install of {}", tracks.join(", "))
 }
 
-async fn expected(ui: &Ui, plan: &Plan, unproven: bool) -> Result<Option<Vec<Expected>>, Failure> {
-    match expectations(plan).await {
+async fn expected(
+    setup: &Setup<'_>,
+    plan: &Plan,
+    unproven: bool,
+) -> Result<Option<Vec<Expected>>, Failure> {
+    let ui = setup.ui;
+    match expectations(&setup.bench(), plan).await {
         Ok(expected) => {
             let last = expected.last().and_then(|it| it.journey.as_ref().map(|to| (it, to)));
             if let Some((expected, journey)) = last {

@@ -156,7 +156,9 @@ async fn prove(
     if positions.values().all(Option::is_none) {
         return Ok(Exit::Done);
     }
-    match expected_here(&stuff.material(&known.state.identity.schema), &positions).await {
+    match expected_here(&known.bench, &stuff.material(&known.state.identity.schema), &positions)
+        .await
+    {
         Ok(expected) => {
             let found = fingerprint(database, &stuff.tables).await?;
             let mut tables =
@@ -232,7 +234,8 @@ async fn repair(
     let found = fingerprint(database, &stuff.tables).await?;
     let schema = known.state.identity.schema.clone();
     for row in status.tracks.iter_mut().filter(|row| row.dirty) {
-        match diagnose(&stuff.material(&schema), &row.track, &positions, &found).await {
+        match diagnose(&known.bench, &stuff.material(&schema), &row.track, &positions, &found).await
+        {
             Ok(at) => {
                 // Where several fit, their schemas are the same; the one nearest to the mark is meant.
                 let mark = row.version.unwrap_or(0);

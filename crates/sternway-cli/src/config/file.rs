@@ -18,6 +18,7 @@ pub struct File {
     pub app: AppTable,
     pub database: DatabaseTable,
     pub policy: PolicyTable,
+    pub rehearsal: RehearsalTable,
     #[serde(deserialize_with = "read_tracks")]
     pub track: Vec<Track>,
 }
@@ -65,6 +66,19 @@ pub struct PolicyTable {
     pub window: Option<Window>,
     pub floor: Option<Release>,
     pub ahead_ok_since: Option<Release>,
+}
+
+/// `[rehearsal]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RehearsalTable {
+    pub url: Option<String>,
+}
+
+impl std::fmt::Debug for RehearsalTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RehearsalTable(…)")
+    }
 }
 
 /// `[[track]]`
@@ -168,6 +182,7 @@ impl File {
                 floor: self.policy.floor.or(base.policy.floor),
                 ahead_ok_since: self.policy.ahead_ok_since.or(base.policy.ahead_ok_since),
             },
+            rehearsal: RehearsalTable { url: self.rehearsal.url.or(base.rehearsal.url) },
             track: if self.track.is_empty() { base.track } else { self.track },
         }
     }

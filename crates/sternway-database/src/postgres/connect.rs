@@ -37,7 +37,19 @@ const KNOWN: [&str; 12] = [
 /// # Errors
 /// When the URL is no URL, nothing answers, or the server refuses. The URL is never repeated.
 pub async fn connect(url: &str, password: Option<&str>) -> Result<Postgres, Connect> {
+    connect_to(url, password, None).await
+}
+
+/// As [`connect`], with another database than the URL's.
+pub(super) async fn connect_to(
+    url: &str,
+    password: Option<&str>,
+    database: Option<&str>,
+) -> Result<Postgres, Connect> {
     let (mut options, patience) = options(url)?;
+    if let Some(database) = database {
+        options = options.database(database);
+    }
     if let Some(password) = password {
         options = options.password(password);
     }

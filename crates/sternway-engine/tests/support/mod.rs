@@ -16,7 +16,7 @@ use sternway_database::embedded::{Place, connect};
 use sternway_database::postgres::Postgres;
 use sternway_database::{Database, DatabaseError, postgres};
 use sternway_engine::observe::observe;
-use sternway_engine::rehearse::{Material, Positions, clean_install, expectations};
+use sternway_engine::rehearse::{Bench, Material, Positions, clean_install, expectations};
 use sternway_engine::run::{Outcome, RunError, Watch, run};
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Migration, Release, TrackName};
@@ -204,7 +204,7 @@ impl Proofs {
         if let Some(known) = known {
             return known;
         }
-        let expected = expectations(plan).await.expect("expectations");
+        let expected = expectations(&Bench::default(), plan).await.expect("expectations");
         self.expected.lock().expect("the lock").insert(key, expected.clone());
         expected
     }
@@ -216,7 +216,9 @@ impl Proofs {
         if let Some(known) = known {
             return known;
         }
-        let clean = clean_install(&app.parts(of).material(), at).await.expect("a clean install");
+        let clean = clean_install(&Bench::default(), &app.parts(of).material(), at)
+            .await
+            .expect("a clean install");
         self.clean.lock().expect("the lock").insert(key, clean.clone());
         clean
     }

@@ -1,0 +1,44 @@
+//! Empty databases on a server, for rehearsals that the PostgreSQL inside the process cannot do.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Postgres;
+use super::connect::connect_to;
+use crate::port::{Connect, Database, DatabaseError};
+
+/// Makes an empty database on the server that `url` leads to, and opens a session with it, with
+/// `schema` for the current one. Returns its name as well, for [`remove`].
+///
+/// # Errors
+/// When there is no session, or the user may not create databases.
+pub async fn create(url: &str, schema: &str) -> Result<(Postgres, String), Connect> {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let made = MADE.fetch_add(1, Ordering::Relaxed);
+    let (process, nanos) = (std::process::id(), since.as_nanos());
+    let name = format!("sternway_rehearsal_{process}_{nanos}_{made}");
+    let mut server = connect_to(url, None, None).await?;
+    let place = server.identity().server.clone();
+    let sql = format!("CREATE DATABASE {} TEMPLATE template0", Postgres::quote(&name));
+    let created = server.run("create a database to rehearse in", sql).await;
+    created.map_err(|source| Connect::Session { place: place.clone(), source })?;
+    let mut session = connect_to(url, None, Some(&name)).await?;
+    let lives = session.live_in(schema).await;
+    lives.map_err(|source| Connect::Session { place, source })?;
+    Ok((session, name))
+}
+
+/// Drops a database that [`create`] made.
+///
+/// # Errors
+/// When it cannot be dropped; it is then left behind.
+pub async fn remove(url: &str, name: &str) -> Result<(), DatabaseError> {
+    let doing = format!("drop the database `{name}`");
+    let mut server = connect_to(url, None, None).await.map_err(|error| {
+        let source = sqlx::Error::Configuration(error.into());
+        DatabaseError::Query { doing: doing.clone(), source }
+    })?;
+    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", Postgres::quote(name));
+    server.run(&doing, sql).await
+}
