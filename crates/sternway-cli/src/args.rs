@@ -65,7 +65,7 @@ pub enum Command {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Settings (each also a key of sternway.toml)")]
 pub struct Shared {
-    /// The settings file [default: sternway.toml in this folder or one above]
+    /// The settings file [default: sternway.toml in this folder or one above, unless a profile is named]
     #[arg(long, global = true, env = "STERNWAY_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Built-in settings for a known application: kagent

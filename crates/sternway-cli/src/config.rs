@@ -64,6 +64,8 @@ impl Config {
     pub fn load(shared: &Shared) -> Result<Config, Failure> {
         let file = match &shared.config {
             Some(path) => Some(path.clone()),
+            // A profile means that application, whatever lies around here.
+            None if shared.profile.is_some() => None,
             None => find(),
         };
         let mut settings = match &shared.profile {

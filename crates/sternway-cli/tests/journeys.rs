@@ -208,9 +208,13 @@ fn a_profile_can_be_laid_under_a_file() {
     let machine = Machine::with_core();
     machine
         .write("sternway.toml", &format!("{APP}{CORE}[database]\npassword_command = \"true\"\n"));
-    let mut command = machine.command(&["status", "--profile", "kagent"]);
+    let laid = ["status", "--profile", "kagent", "--config", "sternway.toml"];
+    let mut command = machine.command(&laid);
     command.env("POSTGRES_DATABASE_URL", machine.embedded());
     Run::of(command).ended(0).says(&["harbour in database"]);
+    // A file that only lies around is another application's.
+    let run = machine.run(&["releases", "--profile", "kagent"]).ended(2);
+    run.explains(&["a `github:` source cannot be read yet"]);
     let empty = Machine::empty();
     let run = empty.run(&["releases", "--profile", "kagent"]).ended(2);
     run.explains(&["a `github:` source cannot be read yet", "name the clone with --source"]);

@@ -4,8 +4,8 @@
 //! It works on sets of migrations and not on their highest number, because two releases may share a
 //! number and mean different things by it.
 //!
-//! The stages stand in their order: [`applied`] finds out what is in the database, [`course`] which
-//! way to go, [`route`] the hops, [`steps`] their steps with the bodies to run.
+//! The stages stand in their order: `applied` finds out what is in the database, `course` which
+//! way to go, `route` the hops, `steps` their steps with the bodies to run.
 
 mod applied;
 mod course;
