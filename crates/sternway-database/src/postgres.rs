@@ -35,6 +35,8 @@ pub struct Postgres {
     user: String,
     /// What the session's settings are put back with, after `RESET ALL`.
     reset: String,
+    /// The tracking tables that were found to exist.
+    tracked: BTreeSet<String>,
     /// The locks that the session holds.
     locks: Vec<i64>,
     /// What the session lives on, if that is inside this process.

@@ -132,3 +132,25 @@ async fn a_table_is_named_as_it_is() {
         assert_eq!(session.track(&step.table).await.expect("a track"), at(3));
     }
 }
+
+#[tokio::test]
+async fn a_user_who_owns_the_tables_and_may_create_none_goes_back() {
+    let Some(mut fresh) = fresh().await else { return };
+    let (role, url) = fresh.role("secret").await;
+    let mut watch = fresh.watch().await;
+    for sql in [
+        "CREATE TABLE schema_migrations (version bigint not null primary key, dirty boolean not null)".to_owned(),
+        "INSERT INTO schema_migrations VALUES (2, false)".to_owned(),
+        "CREATE TABLE a (x int, y int)".to_owned(),
+        format!("ALTER TABLE schema_migrations OWNER TO {role}"),
+        format!("ALTER TABLE a OWNER TO {role}"),
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC".to_owned(),
+    ] {
+        execute(&mut watch, &sql).await;
+    }
+    let mut session = support::session(url.as_str()).await;
+    assert_eq!(track(&mut session).await, at(2));
+    let step = down(2, Some(1), "ALTER TABLE a DROP COLUMN y");
+    session.migrate(&step, "ALTER TABLE a DROP COLUMN y", None).await.expect("the step");
+    assert_eq!(track(&mut session).await, at(1));
+}

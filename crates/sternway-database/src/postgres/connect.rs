@@ -1,5 +1,6 @@
 //! Opening a session: a libpq URL, the environment that libpq reads, and the password file.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::str::FromStr;
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub(super) async fn connect_to(
         identity: Identity::default(),
         user: String::new(),
         reset: String::new(),
+        tracked: BTreeSet::new(),
         locks: Vec::new(),
         #[cfg(feature = "embedded")]
         server: None,

@@ -23,8 +23,10 @@ pub(super) async fn read(
     .await
     .map_err(failed(&doing))?;
     if !exists {
+        postgres.tracked.remove(table);
         return Ok(TrackState::NoTable);
     }
+    postgres.tracked.insert(table.to_owned());
     let sql = format!("SELECT version::bigint, dirty FROM {} LIMIT 2", postgres.table(table));
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .fetch_all(&mut postgres.connection)
@@ -51,14 +53,20 @@ pub(super) async fn read(
 
 /// The statements that make the tracking table say `position`.
 ///
+/// Like golang-migrate, they make the table only where it was not found to exist: the server refuses
+/// even `IF NOT EXISTS` to a user who may create nothing in the schema.
+///
 /// golang-migrate empties the table with `TRUNCATE`. `DELETE` leaves the same rows, and does not
 /// shut out those who only read.
 pub(super) fn write(postgres: &Postgres, table: &str, position: Position) -> String {
+    let exists = postgres.tracked.contains(table);
     let table = postgres.table(table);
-    let mut sql = format!(
-        "CREATE TABLE IF NOT EXISTS {table} (version bigint not null primary key, dirty boolean not null);\n\
-         DELETE FROM {table};\n"
-    );
+    let columns = "version bigint not null primary key, dirty boolean not null";
+    let mut sql = match exists {
+        true => String::new(),
+        false => format!("CREATE TABLE IF NOT EXISTS {table} ({columns});\n"),
+    };
+    sql.push_str(&format!("DELETE FROM {table};\n"));
     let row = match position {
         Position { version: None, dirty: false } => None,
         Position { version: None, dirty: true } => Some("-1".to_owned()),

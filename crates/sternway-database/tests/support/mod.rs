@@ -64,11 +64,10 @@ impl Fresh {
     /// A new database of this name.
     pub async fn named(variable_name: &str, name: &str) -> Option<Fresh> {
         let server = Url::parse(&variable(variable_name)?).expect("a URL");
-        execute(
-            &mut open(server.as_str()).await,
-            &format!("CREATE DATABASE {name} TEMPLATE template0"),
-        )
-        .await;
+        let mut admin = open(server.as_str()).await;
+        // A test that was stopped may have left it behind.
+        execute(&mut admin, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+        execute(&mut admin, &format!("CREATE DATABASE {name} TEMPLATE template0")).await;
         Some(Fresh { name: name.to_owned(), server, roles: Vec::new() })
     }
 
