@@ -88,7 +88,7 @@ fn lineage(
     let holders = releases_with(facts, track, version);
     let running = facts.app.running.as_ref();
     let running = holders.iter().find(|(release, _)| Some(*release) == running);
-    let chosen = match (running, preferred(&holders)) {
+    let chosen = match (running, newest_stable_first(&holders)) {
         (Some((_, entry)), _) => entry.set(track).up_to(Some(version)),
         (None, Some((release, entry))) => {
             let set = entry.set(track).up_to(Some(version));
@@ -197,12 +197,6 @@ pub(super) fn halves<'a>(
 /// The newest stable one; without any, the newest.
 pub(super) fn newest_stable_first<'a, T>(of: &'a [(&Release, T)]) -> Option<&'a (&'a Release, T)> {
     of.iter().rev().find(|(release, _)| !release.is_prerelease()).or(of.last())
-}
-
-fn preferred<'a>(
-    holders: &'a [(&'a Release, &'a ReleaseEntry)],
-) -> Option<&'a (&'a Release, &'a ReleaseEntry)> {
-    newest_stable_first(holders)
 }
 
 fn releases_with<'a>(
