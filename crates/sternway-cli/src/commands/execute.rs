@@ -45,9 +45,10 @@ pub async fn execute(
     let format = "sternway.run/1";
     match outcome {
         Outcome::Arrived(proofs) => {
+            let install = plan.hops.last().map(|hop| plan.clean_install(hop)).unwrap_or_default();
             let done = ui.good(&format!("{} to {}", plan.course.done(), plan.target));
             ui.say(match proofs.iter().all(Option::is_some) {
-                true => format!("{done}; the schema is that of {}", ends(plan)),
+                true => format!("{done}; the schema is that of a clean install of {install}"),
                 false => format!("{done}, unproven"),
             });
             ui.json(&Ran { format, plan, outcome: "arrived", proofs });
@@ -62,17 +63,6 @@ pub async fn execute(
             Ok(Exit::Interrupted)
         }
     }
-}
-
-/// Names what the journey ends at.
-fn ends(plan: &Plan) -> String {
-    let ends = plan.hops.last().map(|hop| &hop.ends_at);
-    let tracks = plan.tracks.iter().filter_map(|(track, _)| {
-        let version = ends?.get(track).copied().flatten()?;
-        Some(format!("{track} {version}"))
-    });
-    let tracks: Vec<String> = tracks.collect();
-    format!("a clean install of {}", tracks.join(", "))
 }
 
 async fn expected(

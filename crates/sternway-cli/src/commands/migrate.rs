@@ -3,7 +3,7 @@
 use sternway_model::plan::Course;
 
 use super::execute::execute;
-use super::status::with_diagnosis;
+use super::status::or_diagnosis;
 use crate::args::{ExecuteArgs, RollbackArgs, Shared, UpgradeArgs, WayArgs};
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
@@ -28,11 +28,7 @@ async fn go(
 ) -> Result<Exit, Failure> {
     let mut database = setup.connect().await?;
     let known = setup.know(&mut *database).await?;
-    let plan = match known.plan(to, Some(course), way) {
-        Err(refusal) if refusal.exit == Exit::Dirty => {
-            return Err(with_diagnosis(refusal, &known, &mut *database).await?);
-        }
-        planned => planned?,
-    };
+    let planned = known.plan(to, Some(course), way);
+    let plan = or_diagnosis(planned, &known, &mut *database).await?;
     execute(setup, &plan, &mut *database, args).await
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sternway_model::plan::Plan;
 
-use super::status::with_diagnosis;
+use super::status::or_diagnosis;
 use crate::args::{PlanArgs, Shared};
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
@@ -17,12 +17,8 @@ pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Fai
         Ok(_) => {
             let mut database = setup.connect().await?;
             let known = setup.know(&mut *database).await?;
-            match known.plan(&args.to, None, args.way) {
-                Err(refusal) if refusal.exit == Exit::Dirty => {
-                    return Err(with_diagnosis(refusal, &known, &mut *database).await?);
-                }
-                planned => planned?,
-            }
+            let planned = known.plan(&args.to, None, args.way);
+            or_diagnosis(planned, &known, &mut *database).await?
         }
         Err(_) => setup.assume()?.plan(&args.to, None, args.way)?,
     };

@@ -7,7 +7,7 @@ use sternway_engine::diagnose::diagnose;
 use sternway_engine::observe::tables;
 use sternway_engine::rehearse::{Material, Positions, RehearsalError, expected_here};
 use sternway_model::catalog::{Digest, Enabled, Migration, MigrationSet, Release, TrackName};
-use sternway_model::plan::{PlanError, Standing, standing};
+use sternway_model::plan::{Plan, PlanError, Standing, standing};
 use sternway_model::proof::{Comparison, compare};
 use sternway_model::state::{RecordsAccess, TrackState};
 
@@ -196,11 +196,15 @@ fn chain(error: RehearsalError) -> String {
 }
 
 /// Adds to a refusal for a dirty track what the schema really has, and the statement that says so.
-pub async fn with_diagnosis(
-    refusal: Failure,
+pub async fn or_diagnosis(
+    planned: Result<Plan, Failure>,
     known: &Known,
     database: &mut dyn Database,
-) -> Result<Failure, Failure> {
+) -> Result<Plan, Failure> {
+    let refusal = match planned {
+        Err(refusal) if refusal.exit == Exit::Dirty => refusal,
+        planned => return planned,
+    };
     let mut status = describe(known);
     repair(known, &mut status, database).await?;
     let mut hint = String::new();
@@ -214,7 +218,7 @@ pub async fn with_diagnosis(
         hint.push_str(&format!("what the schema has is not known: {reason}\n"));
     }
     hint.push_str("then give the same command again");
-    Ok(refusal.hint(hint))
+    Err(refusal.hint(hint))
 }
 
 /// Finds out what dirty tracks really have, and how to say so to the tracking table.

@@ -192,7 +192,7 @@ pub(super) async fn read(postgres: &mut Postgres, app: &str) -> Result<Records, 
         let numbers: Numbers = serde_json::from_str(&text(1)?).map_err(|e| damaged(&e))?;
         records.releases.insert(release(&text(0)?)?, numbers);
     }
-    let runs = history(postgres, app).await?;
+    let runs = runs(postgres, app).await?;
     let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
     records.arrived_at = last.map(|run| run.target);
     Ok(records)
@@ -319,10 +319,15 @@ pub(super) async fn history(
     postgres: &mut Postgres,
     app: &str,
 ) -> Result<Vec<RunSummary>, DatabaseError> {
-    let doing = "read the history";
-    if !matches!(access(postgres).await?, Access::Ready) {
-        return Ok(Vec::new());
+    match access(postgres).await? {
+        Access::Ready => runs(postgres, app).await,
+        Access::Absent | Access::Refused(_) => Ok(Vec::new()),
     }
+}
+
+/// The runs, where the records are known to be there.
+async fn runs(postgres: &mut Postgres, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
+    let doing = "read the history";
     let rows = sqlx::query(
         "SELECT r.id, r.course, r.source, r.target, r.steps, r.run_by,
                 to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),

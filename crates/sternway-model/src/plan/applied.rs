@@ -28,11 +28,9 @@ pub(super) struct Applied<'a> {
 }
 
 impl Applied<'_> {
-    /// What is applied in one track.
+    /// What is applied in one track, which takes part.
     pub fn set(&self, track: &TrackName) -> &MigrationSet {
-        static NONE: std::sync::LazyLock<MigrationSet> =
-            std::sync::LazyLock::new(MigrationSet::default);
-        self.sets.get(track).unwrap_or(&NONE)
+        &self.sets[track]
     }
 
     /// Whether nothing is applied.

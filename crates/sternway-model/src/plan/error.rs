@@ -191,7 +191,8 @@ pub enum PlanError {
     NoTracks,
 }
 
-fn number(at: Option<u64>) -> String {
+/// A number in a tracking row, which may be empty.
+pub(super) fn number(at: Option<u64>) -> String {
     at.map_or("nothing".to_owned(), |it| it.to_string())
 }
 

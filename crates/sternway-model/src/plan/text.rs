@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::body::Mode;
+use crate::plan::error::number;
 use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan};
 
 impl fmt::Display for Plan {
@@ -18,10 +19,9 @@ impl fmt::Display for Plan {
             Some(release) => format!("the schema of {release}"),
             None => "a schema that no release has exactly".to_owned(),
         };
-        let at = |version: Option<u64>| version.map_or("nothing".to_owned(), |it| it.to_string());
         let tracks = self.tracks.iter().map(|(track, _)| {
             let state = self.basis.tracks.get(track);
-            format!("{track} at {}", at(state.and_then(|it| it.position().version)))
+            format!("{track} at {}", number(state.and_then(|it| it.position().version)))
         });
         let tracks: Vec<String> = tracks.collect();
         if self.basis.tracks.values().all(|it| it.position().version.is_none()) {
@@ -45,6 +45,16 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    /// Names what a clean install of a hop's end consists of, such as `core 7, vector 3`.
+    pub fn clean_install(&self, hop: &Hop) -> String {
+        let tracks = self.tracks.iter().filter_map(|(track, _)| {
+            let version = hop.ends_at.get(track).copied().flatten()?;
+            Some(format!("{track} {version}"))
+        });
+        let tracks: Vec<String> = tracks.collect();
+        if tracks.is_empty() { "nothing".to_owned() } else { tracks.join(", ") }
+    }
+
     fn hop(&self, f: &mut fmt::Formatter<'_>, hop: &Hop) -> fmt::Result {
         if hop.migrations().next().is_none() {
             writeln!(f, "  schema: no change")?;
@@ -64,19 +74,13 @@ impl Plan {
         if !ends.is_empty() {
             writeln!(f, "  {}", ends.join(", "))?;
         }
-        let tracks = self.tracks.iter().filter_map(|(track, _)| {
-            let version = hop.ends_at.get(track).copied().flatten()?;
-            Some(format!("{track} {version}"))
-        });
-        let tracks: Vec<String> = tracks.collect();
-        let install = if tracks.is_empty() { "nothing".to_owned() } else { tracks.join(", ") };
+        let install = self.clean_install(hop);
         writeln!(f, "  proof: the schema equals a clean install of {install}")?;
         writeln!(f, "  app: runs {} from here on", hop.to)
     }
 }
 
 fn write_step(f: &mut fmt::Formatter<'_>, step: &Migrate) -> fmt::Result {
-    let number = |at: Option<u64>| at.map_or("nothing".to_owned(), |it| it.to_string());
     let (from, to) = (number(step.from), number(step.to));
     let origin = match &step.origin {
         BodyOrigin::Records => "from the database's records".to_owned(),
@@ -95,25 +99,24 @@ fn write_step(f: &mut fmt::Formatter<'_>, step: &Migrate) -> fmt::Result {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |at: &Option<u64>| at.map_or("nothing".to_owned(), |it| it.to_string());
         match self {
             Self::SchemaStaysAhead { track, at, target } => write!(
                 f,
                 "track `{track}` stays at {}, ahead of the target's {}, which starts on it all the same; --reset-schema takes it back too",
-                number(at),
-                number(target)
+                number(*at),
+                number(*target)
             ),
             Self::TrackBelow { track, at, target } => write!(
                 f,
                 "track `{track}` is at {}, below the target's {}, and stays there: a rollback runs no up step",
-                number(at),
-                number(target)
+                number(*at),
+                number(*target)
             ),
             Self::TrackAhead { track, at, target } => write!(
                 f,
                 "track `{track}` is at {}, ahead of the target's {}, and stays there: an upgrade runs no down step",
-                number(at),
-                number(target)
+                number(*at),
+                number(*target)
             ),
             Self::MinorSkipped { minor } => {
                 write!(f, "{minor} has no stable release, so the journey does not stop there")
