@@ -7,10 +7,13 @@
 //! SQL lives there and nowhere else. [`embedded`] is a PostgreSQL inside the process.
 
 pub mod port;
+pub mod dialect;
 pub mod postgres;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 
+pub use dialect::Dialect;
 pub use port::{
-    Connect, Database, DatabaseError, Holder, LockError, RunId, RunSummary, SqlError, StepError,
+    Connect, Database, DatabaseError, Holder, Interrupt, LockError, RunId, RunSummary, Settings,
+    SqlError, StepError, Work,
 };

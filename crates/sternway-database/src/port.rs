@@ -5,17 +5,16 @@
 
 mod error;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sternway_model::body::BodyFacts;
+use sternway_model::body::{BodyFacts, Mode};
+use sternway_model::catalog::{Digest, Migration, Release, TrackName};
 use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::{Course, Migrate, Plan};
 use sternway_model::proof::Fingerprint;
-use sternway_model::state::{Identity, Records, RecordsAccess, TrackState};
-
-use sternway_model::catalog::Release;
+use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
 pub use error::{Connect, DatabaseError, Holder, LockError, SqlError, StepError};
 
@@ -45,14 +44,83 @@ pub struct RunSummary {
     pub user: String,
 }
 
+/// One half of a migration, as a session runs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Work<'a> {
+    /// The tracking table.
+    pub table: &'a str,
+    /// What its row says before. Looked at again by a dialect whose locks golang-migrate does not
+    /// know (SQLite).
+    pub from: Option<u64>,
+    /// What its row says afterwards.
+    pub to: Option<u64>,
+    /// The name of the file, for messages.
+    pub file: &'a str,
+    /// What it says.
+    pub body: &'a str,
+    /// How it is run.
+    pub mode: &'a Mode,
+    /// The run and the number of the step in it. Its end is recorded together with the tracking row.
+    pub journal: Option<(RunId, usize)>,
+    /// What becomes of the settings that the body leaves in the session, such as a search path.
+    pub settings: Settings,
+}
+
+impl<'a> Work<'a> {
+    /// A step of a plan, whose body this is.
+    pub fn of(step: &'a Migrate, body: &'a str, journal: Option<(RunId, usize)>) -> Work<'a> {
+        Work {
+            table: &step.table,
+            from: step.from,
+            to: step.to,
+            file: &step.file,
+            body,
+            mode: &step.mode,
+            journal,
+            settings: Settings::Reset,
+        }
+    }
+}
+
+/// What becomes of the settings that a body leaves in the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settings {
+    /// They are taken back: each body starts as the first one does.
+    Reset,
+    /// They reach the next body, as with golang-migrate. The tracking row is written all the same.
+    Kept,
+}
+
+/// What ends the statement that a session is at, from another task.
+#[async_trait]
+pub trait Interrupt: Send + Sync {
+    /// Asks the server to end it. The statement may have ended by itself meanwhile.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    async fn interrupt(&self) -> Result<(), Connect>;
+}
+
 /// A session with one database.
+///
+/// A fourth dialect is a folder with the files of the other three, this trait implemented in its
+/// root, and a variant in [`crate::Dialect`]. What a method promises is what the suite of
+/// `tests/contract.rs` asks of every dialect.
 #[async_trait]
 pub trait Database: Send {
     /// Which database this is.
     fn identity(&self) -> &Identity;
 
-    /// What a body says, in this dialect.
+    /// The tracking table that the URL names with `x-migrations-table`, or golang-migrate's default
+    /// for its scheme. The schema that the URL may name with it is the session's own matter.
+    fn tracking_table(&self) -> &str;
+
+    /// What a body says, in this dialect and in this session: parameters of the URL such as
+    /// `x-multi-statement` change how a body is run.
     fn facts(&self, body: &str) -> BodyFacts;
+
+    /// What ends the statement under way. Had before the statement starts.
+    fn interrupter(&self) -> Box<dyn Interrupt>;
 
     /// Takes every lock by which golang-migrate and Sternway keep each other out of these tracking
     /// tables, all or none, trying for as long as `patience`.
@@ -63,6 +131,16 @@ pub trait Database: Send {
 
     /// What a tracking table says.
     async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError>;
+
+    /// Makes a tracking table, if there is none, in the shape that golang-migrate gives it.
+    async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError>;
+
+    /// Writes the tracking row, and runs nothing. The table is made where there is none.
+    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError>;
+
+    /// Drops what golang-migrate's `drop` drops: every table of the current schema, the tracking
+    /// tables among them. Returns what was dropped.
+    async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError>;
 
     /// The tables in the current schema, without `except`.
     async fn tables(&mut self, except: &[String]) -> Result<BTreeSet<String>, DatabaseError>;
@@ -85,14 +163,17 @@ pub trait Database: Send {
     /// Adds to the journal of a run.
     async fn record(&mut self, run: RunId, record: &Record) -> Result<(), DatabaseError>;
 
-    /// Runs one half of a migration and writes the tracking row. `journal` is the run and the
-    /// number of the step; its end is recorded together with the tracking row.
-    async fn migrate(
+    /// Keeps migrations of a track of the application `app`, with the bodies that are given.
+    async fn keep(
         &mut self,
-        step: &Migrate,
-        body: &str,
-        journal: Option<(RunId, usize)>,
-    ) -> Result<(), StepError>;
+        app: &str,
+        track: &TrackName,
+        migrations: &[Migration],
+        bodies: &BTreeMap<Digest, String>,
+    ) -> Result<(), DatabaseError>;
+
+    /// Runs one half of a migration and writes the tracking row.
+    async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError>;
 
     /// Every run of the application `app`, the last one first.
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError>;

@@ -7,6 +7,7 @@ pub mod statements;
 mod execute;
 mod introspect;
 mod records;
+mod interrupt;
 pub mod scratch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,12 +17,15 @@ use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 use sternway_model::body::BodyFacts;
+use sternway_model::catalog::{Digest, Migration, TrackName};
 use sternway_model::journal::Record;
-use sternway_model::plan::{Migrate, Plan};
+use sternway_model::plan::Plan;
 use sternway_model::proof::Fingerprint;
-use sternway_model::state::{Identity, Records, RecordsAccess, TrackState};
+use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
-use crate::port::{Database, DatabaseError, LockError, RunId, RunSummary, StepError};
+use crate::port::{
+    Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, StepError, Work,
+};
 
 pub use connect::connect;
 pub use lock::{ids, lock_id};
@@ -130,8 +134,16 @@ impl Database for Postgres {
         &self.identity
     }
 
+    fn tracking_table(&self) -> &str {
+        "schema_migrations"
+    }
+
     fn facts(&self, body: &str) -> BodyFacts {
         statements::facts(body)
+    }
+
+    fn interrupter(&self) -> Box<dyn Interrupt> {
+        Box::new(interrupt::Backend {})
     }
 
     async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError> {
@@ -144,6 +156,27 @@ impl Database for Postgres {
 
     async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError> {
         track::read(self, table).await
+    }
+
+    async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
+        match track::read(self, table).await? {
+            TrackState::At(_) => Ok(()),
+            TrackState::NoTable => self.set_track(table, Position::default()).await,
+        }
+    }
+
+    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
+        let sql = format!("BEGIN; {} COMMIT", track::write(self, table, position));
+        self.run("write the tracking row", sql).await
+    }
+
+    async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {
+        let names: Vec<String> = self.tables(&[]).await?.into_iter().collect();
+        for name in &names {
+            let sql = format!("DROP TABLE IF EXISTS {} CASCADE", self.table(name));
+            self.run(&format!("drop the table `{name}`"), sql).await?;
+        }
+        Ok(names)
     }
 
     async fn tables(&mut self, except: &[String]) -> Result<BTreeSet<String>, DatabaseError> {
@@ -192,13 +225,18 @@ impl Database for Postgres {
         self.run("write the journal", sql).await
     }
 
-    async fn migrate(
+    async fn keep(
         &mut self,
-        step: &Migrate,
-        body: &str,
-        journal: Option<(RunId, usize)>,
-    ) -> Result<(), StepError> {
-        execute::migrate(self, step, body, journal).await
+        app: &str,
+        track: &TrackName,
+        migrations: &[Migration],
+        bodies: &BTreeMap<Digest, String>,
+    ) -> Result<(), DatabaseError> {
+        records::keep(self, app, track, migrations, bodies).await
+    }
+
+    async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
+        execute::migrate(self, work).await
     }
 
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {

@@ -5,9 +5,9 @@
 mod support;
 
 use sternway_database::Connect;
-use sternway_database::Database;
 use sternway_database::embedded::{Place, connect, connect_in};
 use sternway_database::postgres::Postgres;
+use sternway_database::{Database, Work};
 use support::{at, holds, track, up};
 
 const VECTOR: &str = "EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')";
@@ -25,7 +25,7 @@ async fn two_at_once_know_nothing_of_each_other() {
         connect_in(&Place::Temporary, &[], "My app")
     );
     let (mut one, mut two) = (one.expect("one"), two.expect("two"));
-    one.migrate(&up(1, "CREATE EXTENSION vector"), "CREATE EXTENSION vector", None)
+    one.migrate(&Work::of(&up(1, "CREATE EXTENSION vector"), "CREATE EXTENSION vector", None))
         .await
         .expect("a step");
     assert_eq!(one.identity().schema, "public");
@@ -35,8 +35,8 @@ async fn two_at_once_know_nothing_of_each_other() {
     // Another schema, also after a body that sets the search path.
     assert_eq!(two.identity().schema, "My app");
     let body = "SET search_path TO public; CREATE TABLE a (x int)";
-    two.migrate(&up(2, body), body, None).await.expect("a step");
-    two.migrate(&up(3, "CREATE TABLE b (x int)"), "CREATE TABLE b (x int)", None)
+    two.migrate(&Work::of(&up(2, body), body, None)).await.expect("a step");
+    two.migrate(&Work::of(&up(3, "CREATE TABLE b (x int)"), "CREATE TABLE b (x int)", None))
         .await
         .expect("a step");
     assert_eq!(track(&mut two).await, at(3));
@@ -65,7 +65,7 @@ async fn what_is_kept_is_there_again() {
         if round > 1 {
             assert_eq!(track(&mut session).await, at(round - 1));
         }
-        session.migrate(&up(round, body), body, None).await.expect(body);
+        session.migrate(&Work::of(&up(round, body), body, None)).await.expect(body);
     }
     // Opened without a wish, it still has what it has.
     let mut session = connect(&place, &[]).await.expect("the embedded PostgreSQL");

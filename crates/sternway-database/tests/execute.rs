@@ -3,7 +3,7 @@
 mod support;
 
 use sternway_database::postgres::Postgres;
-use sternway_database::{Database, DatabaseError, SqlError, StepError};
+use sternway_database::{Database, DatabaseError, SqlError, StepError, Work};
 use sternway_model::body::Mode;
 use sternway_model::journal::{Progress, Record};
 use sternway_model::state::TrackState;
@@ -12,14 +12,14 @@ use support::{
 };
 
 async fn run_up(session: &mut Postgres, version: u64, body: &str) {
-    let done = session.migrate(&up(version, body), body, None).await;
+    let done = session.migrate(&Work::of(&up(version, body), body, None)).await;
     done.unwrap_or_else(|error| panic!("{body}: {}", whole(&error)));
     assert_eq!(track(session).await, at(version), "{body}");
 }
 
 async fn taken_back(session: &mut Postgres, version: u64, body: &str) -> SqlError {
     let before = track(session).await;
-    let error = session.migrate(&up(version, body), body, None).await.expect_err(body);
+    let error = session.migrate(&Work::of(&up(version, body), body, None)).await.expect_err(body);
     let StepError::TakenBack { source, .. } = error else { panic!("{}", whole(&error)) };
     assert_eq!(track(session).await, before, "{body}");
     source
@@ -27,7 +27,7 @@ async fn taken_back(session: &mut Postgres, version: u64, body: &str) -> SqlErro
 
 /// The statement that failed, and why.
 async fn left_dirty(session: &mut Postgres, version: u64, body: &str) -> (usize, SqlError) {
-    let error = session.migrate(&up(version, body), body, None).await.expect_err(body);
+    let error = session.migrate(&Work::of(&up(version, body), body, None)).await.expect_err(body);
     let StepError::Dirty { statement, source, .. } = error else { panic!("{}", whole(&error)) };
     assert_eq!(track(session).await, dirty(version), "{body}");
     (statement, source)
@@ -51,7 +51,8 @@ async fn the_body_the_tracking_row_and_the_journal_commit_together() {
         execute(&mut watch, "SELECT pg_advisory_unlock(7)").await;
     };
     let step = up(1, body);
-    let (ran, ()) = tokio::join!(session.migrate(&step, body, Some((run, 0))), look);
+    let work = Work::of(&step, body, Some((run, 0)));
+    let (ran, ()) = tokio::join!(session.migrate(&work), look);
     ran.expect("a step");
     assert_eq!(track(&mut session).await, at(1));
     holds(&mut session, "to_regclass('a') IS NOT NULL").await;
@@ -157,7 +158,7 @@ async fn the_journal_is_written_whatever_the_body_sets() {
             );
             let run = session.begin_run(&plan("app", "1.0.0", &[&body])).await.expect("a run");
             session.record(run, &Record::Started { step: 0 }).await.expect("a record");
-            let ran = session.migrate(&up(1, &body), &body, Some((run, 0))).await;
+            let ran = session.migrate(&Work::of(&up(1, &body), &body, Some((run, 0)))).await;
             ran.unwrap_or_else(|error| panic!("{set}: {}", whole(&error)));
             let history = session.history("app").await.expect("a history");
             assert_eq!(history[0].progress, Progress::Before { step: 1 });
@@ -197,7 +198,8 @@ async fn an_index_is_built_concurrently_under_the_dirty_mark() {
         assert_eq!(track(&mut fresh.session().await).await, dirty(2));
         execute(&mut writer, "COMMIT").await;
     };
-    let (ran, ()) = tokio::join!(session.migrate(&step, body, None), look);
+    let work = Work::of(&step, body, None);
+    let (ran, ()) = tokio::join!(session.migrate(&work), look);
     ran.expect("an index");
     assert_eq!(track(&mut session).await, at(2));
     holds(&mut session, "(SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass)").await;
@@ -211,7 +213,8 @@ async fn a_statement_that_fails_outside_a_transaction_is_named() {
         let body = "INSERT INTO t VALUES (1); -- one; two\nVACUUM t;\n INSERT INTO nowhere VALUES (1); VACUUM";
         let run = session.begin_run(&plan("app", "1.0.0", &[body])).await.expect("a run");
         session.record(run, &Record::Started { step: 0 }).await.expect("a record");
-        let error = session.migrate(&up(2, body), body, Some((run, 0))).await.expect_err(body);
+        let error =
+            session.migrate(&Work::of(&up(2, body), body, Some((run, 0)))).await.expect_err(body);
         let StepError::Dirty { statement: 3, source, .. } = error else { panic!("{error:?}") };
         assert_eq!((source.code.as_str(), source.at), ("42P01", Some((3, 14))));
         assert_eq!(track(&mut session).await, dirty(2));
@@ -227,12 +230,12 @@ async fn a_failed_down_carries_the_number_below() {
         run_up(&mut session, 5, "SELECT 1").await;
         run_up(&mut session, 7, "SELECT 1").await;
         session
-            .migrate(&down(7, Some(5), "VACUUM nope"), "VACUUM nope", None)
+            .migrate(&Work::of(&down(7, Some(5), "VACUUM nope"), "VACUUM nope", None))
             .await
             .expect_err("none");
         assert_eq!(track(&mut session).await, dirty(5));
         session
-            .migrate(&down(5, None, "VACUUM nope"), "VACUUM nope", None)
+            .migrate(&Work::of(&down(5, None, "VACUUM nope"), "VACUUM nope", None))
             .await
             .expect_err("none");
         assert_eq!(track(&mut session).await, dirty(None));
@@ -245,13 +248,13 @@ async fn down_to_nothing_empties_the_table() {
     for (mut session, _fresh) in everywhere().await {
         run_up(&mut session, 1, "CREATE TABLE t (x int)").await;
         session
-            .migrate(&down(1, None, "DROP TABLE t"), "DROP TABLE t", None)
+            .migrate(&Work::of(&down(1, None, "DROP TABLE t"), "DROP TABLE t", None))
             .await
             .expect("a step");
         assert_eq!(track(&mut session).await, at(None));
         holds(&mut session, "NOT EXISTS (SELECT FROM schema_migrations)").await;
         run_up(&mut session, 1, "VACUUM").await;
-        session.migrate(&down(1, None, "VACUUM"), "VACUUM", None).await.expect("a step");
+        session.migrate(&Work::of(&down(1, None, "VACUUM"), "VACUUM", None)).await.expect("a step");
         holds(&mut session, "NOT EXISTS (SELECT FROM schema_migrations)").await;
     }
 }
@@ -278,7 +281,7 @@ async fn a_body_that_ends_our_transaction_is_noticed() {
         let body = "CREATE TABLE a (x int); COMMIT; CREATE TABLE b (x int)";
         let mut step = up(1, body);
         step.mode = Mode::Transaction;
-        let error = session.migrate(&step, body, None).await.expect_err("an end");
+        let error = session.migrate(&Work::of(&step, body, None)).await.expect_err("an end");
         let StepError::Database { source, .. } = &error else { panic!("{}", whole(&error)) };
         assert!(matches!(source, DatabaseError::Query { .. }), "{source:?}");
         assert_eq!(track(&mut session).await, TrackState::NoTable);
@@ -298,7 +301,8 @@ async fn a_killed_session_leaves_nothing_of_a_transaction() {
         execute(&mut watch, &format!("SELECT pg_terminate_backend(pid, 10000) {blocked}")).await;
     };
     let step = up(1, body);
-    let (ran, ()) = tokio::join!(session.migrate(&step, body, None), kill);
+    let work = Work::of(&step, body, None);
+    let (ran, ()) = tokio::join!(session.migrate(&work), kill);
     ran.expect_err("a killed session");
     session.track("schema_migrations").await.expect_err("a session that is gone");
     let mut session = fresh.session().await;
@@ -321,7 +325,8 @@ async fn a_session_killed_outside_a_transaction_leaves_the_mark() {
         execute(&mut watch, &format!("SELECT pg_terminate_backend(pid, 10000) {blocked}")).await;
     };
     let step = up(2, body);
-    let (ran, ()) = tokio::join!(session.migrate(&step, body, None), kill);
+    let work = Work::of(&step, body, None);
+    let (ran, ()) = tokio::join!(session.migrate(&work), kill);
     ran.expect_err("a killed session");
     let mut session = fresh.session().await;
     assert_eq!(track(&mut session).await, dirty(2));
@@ -350,7 +355,7 @@ async fn bodies_that_say_little_or_end_oddly_are_run() {
         let empty = up(10, "");
         let outside = Mode::Dirty { reason: "of the test".to_owned() };
         let empty = sternway_model::plan::Migrate { mode: outside, ..empty };
-        session.migrate(&empty, "", None).await.expect("a step");
+        session.migrate(&Work::of(&empty, "", None)).await.expect("a step");
         assert_eq!(track(&mut session).await, at(10));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use sternway_database::postgres::ids;
-use sternway_database::{Database, LockError};
+use sternway_database::{Database, LockError, Work};
 use sternway_model::state::TrackState;
 use support::{Fresh, GolangMigrate, ask, at, execute, fresh, track, until, up};
 
@@ -164,7 +164,7 @@ async fn an_index_is_built_concurrently_while_another_waits_for_the_locks() {
     let build = async {
         for version in 1..5 {
             let body = format!("{body}; DROP INDEX CONCURRENTLY i");
-            builder.migrate(&up(version, &body), &body, None).await.expect("an index");
+            builder.migrate(&Work::of(&up(version, &body), &body, None)).await.expect("an index");
         }
         builder.unlock().await.expect("no locks");
     };

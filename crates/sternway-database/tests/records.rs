@@ -3,7 +3,7 @@
 mod support;
 
 use sternway_database::postgres::Postgres;
-use sternway_database::{Database, DatabaseError};
+use sternway_database::{Database, DatabaseError, Work};
 use sternway_model::catalog::{Digest, Release, TrackName};
 use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::Course;
@@ -149,7 +149,7 @@ async fn a_user_who_may_not_create_schemas_still_migrates() {
     assert_eq!(access, found.access);
     assert_eq!(session.history("app").await.expect("a history"), []);
     for (version, body) in (1..).zip(BODIES) {
-        session.migrate(&up(version, body), body, None).await.expect("a step");
+        session.migrate(&Work::of(&up(version, body), body, None)).await.expect("a step");
     }
     assert_eq!(track(&mut session).await, at(2));
     session.fingerprint(&[]).await.expect("a fingerprint");
@@ -250,7 +250,7 @@ async fn a_body_without_its_hash_is_noticed() {
 async fn without_its_records_everything_begins_anew() {
     for (mut session, _fresh) in everywhere().await {
         session.prepare_records().await.expect("records");
-        session.migrate(&up(1, "SELECT 1"), "SELECT 1", None).await.expect("a step");
+        session.migrate(&Work::of(&up(1, "SELECT 1"), "SELECT 1", None)).await.expect("a step");
         session.execute("DROP SCHEMA sternway CASCADE").await.expect("no records");
         assert_eq!(records(&mut session, "app").await, Records::default());
         assert_eq!(track(&mut session).await, at(1));

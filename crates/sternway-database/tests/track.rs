@@ -2,7 +2,7 @@
 
 mod support;
 
-use sternway_database::{Database, DatabaseError};
+use sternway_database::{Database, DatabaseError, Work};
 use sternway_model::state::TrackState;
 use support::{GolangMigrate, TABLE, ask, at, dirty, down, everywhere, execute, fresh, track, up};
 
@@ -48,13 +48,13 @@ async fn what_sternway_writes_is_read_by_golang_migrate() {
         (up(8, ""), ""),
         (down(8, Some(7), "VACUUM a"), "VACUUM a"),
     ] {
-        session.migrate(&step, body, None).await.expect("a step");
+        session.migrate(&Work::of(&step, body, None)).await.expect("a step");
         assert_eq!(version(), step.to.map(|it| it.to_string()).unwrap_or_default());
     }
-    let failed = session.migrate(&up(9, "VACUUM missing"), "VACUUM missing", None).await;
+    let failed = session.migrate(&Work::of(&up(9, "VACUUM missing"), "VACUUM missing", None)).await;
     failed.expect_err("a missing table");
     assert_eq!(version(), "9 (dirty)");
-    session.migrate(&down(7, None, ""), "", None).await.expect("a step");
+    session.migrate(&Work::of(&down(7, None, ""), "", None)).await.expect("a step");
     assert_eq!(version(), "error: no migration");
 }
 
@@ -63,11 +63,14 @@ async fn golang_migrate_goes_on_where_sternway_stopped() {
     let Some(fresh) = fresh().await else { return };
     let Some(migrate) = GolangMigrate::with(&FILES) else { return };
     let mut session = fresh.session().await;
-    session.migrate(&up(1, FILES[0].1), FILES[0].1, None).await.expect("a step");
+    session.migrate(&Work::of(&up(1, FILES[0].1), FILES[0].1, None)).await.expect("a step");
     let (success, said) = migrate.run(&fresh, &["up", "1"]);
     assert!(success, "{said}");
     assert_eq!(track(&mut session).await, at(2));
-    session.migrate(&down(2, Some(1), FILES[3].1), FILES[3].1, None).await.expect("a step");
+    session
+        .migrate(&Work::of(&down(2, Some(1), FILES[3].1), FILES[3].1, None))
+        .await
+        .expect("a step");
     assert_eq!(track(&mut session).await, at(1));
 }
 
@@ -128,7 +131,7 @@ async fn a_table_is_named_as_it_is() {
     for (mut session, _fresh) in everywhere().await {
         let mut step = up(3, "SELECT 1");
         step.table = "a.\"B c".to_owned();
-        session.migrate(&step, "SELECT 1", None).await.expect("a step");
+        session.migrate(&Work::of(&step, "SELECT 1", None)).await.expect("a step");
         assert_eq!(session.track(&step.table).await.expect("a track"), at(3));
     }
 }
@@ -151,6 +154,6 @@ async fn a_user_who_owns_the_tables_and_may_create_none_goes_back() {
     let mut session = support::session(url.as_str()).await;
     assert_eq!(track(&mut session).await, at(2));
     let step = down(2, Some(1), "ALTER TABLE a DROP COLUMN y");
-    session.migrate(&step, "ALTER TABLE a DROP COLUMN y", None).await.expect("the step");
+    session.migrate(&Work::of(&step, "ALTER TABLE a DROP COLUMN y", None)).await.expect("the step");
     assert_eq!(track(&mut session).await, at(1));
 }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 #[cfg(feature = "embedded")]
 use sternway_database::embedded;
 use sternway_database::postgres::scratch;
-use sternway_database::{Connect, Database, DatabaseError, StepError};
+use sternway_database::{Connect, Database, DatabaseError, StepError, Work};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Direction, Migration, TrackName};
 use sternway_model::plan::{BodyOrigin, Migrate, Plan};
@@ -189,8 +189,9 @@ impl<'a> Laboratory<'a> {
 
     pub async fn run(&mut self, step: &Migrate) -> Result<(), StepError> {
         let body = self.material.bodies.get(&step.hash).map_or("", String::as_str);
-        let step = Migrate { mode: self.database.facts(body).mode, ..step.clone() };
-        self.database.migrate(&step, body, None).await
+        let mode = &self.database.facts(body).mode;
+        let work = Work { mode, ..Work::of(step, body, None) };
+        self.database.migrate(&work).await
     }
 
     pub async fn install(&mut self, ends_at: &Positions) -> Result<(), RehearsalError> {

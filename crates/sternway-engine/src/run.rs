@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use sternway_database::{Database, DatabaseError, LockError, RunId, StepError};
+use sternway_database::{Database, DatabaseError, LockError, RunId, StepError, Work};
 use sternway_model::catalog::Release;
 use sternway_model::journal::Record;
 use sternway_model::plan::{Migrate, Plan, Step};
@@ -190,7 +190,8 @@ async fn one(
     let body = plan.bodies.get(&migrate.hash).ok_or(OneError::BodyMissing)?;
     watch.starts(migrate);
     let start = std::time::Instant::now();
-    database.migrate(migrate, body, journal).await.map_err(OneError::Step)?;
+    let work = Work::of(migrate, body, journal);
+    database.migrate(&work).await.map_err(OneError::Step)?;
     watch.ends(migrate, start.elapsed());
     Ok(())
 }

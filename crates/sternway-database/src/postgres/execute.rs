@@ -9,12 +9,11 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use sternway_model::body::Mode;
 use sternway_model::journal::Record;
-use sternway_model::plan::Migrate;
 use sternway_model::state::Position;
 
 use super::statements::{Control, Statement, statements};
 use super::{Postgres, failed, records, track};
-use crate::port::{DatabaseError, RunId, SqlError, StepError};
+use crate::port::{DatabaseError, RunId, SqlError, StepError, Work};
 
 /// Takes back what a body set for the session, so that it does not reach our own statements or the
 /// next body.
@@ -37,13 +36,9 @@ enum Failure {
 }
 
 /// Runs the body of `step`.
-pub(super) async fn migrate(
-    postgres: &mut Postgres,
-    step: &Migrate,
-    body: &str,
-    journal: Option<(RunId, usize)>,
-) -> Result<(), StepError> {
-    let file = step.file.clone();
+pub(super) async fn migrate(postgres: &mut Postgres, step: &Work<'_>) -> Result<(), StepError> {
+    let (body, journal) = (step.body, step.journal);
+    let file = step.file.to_owned();
     if let Err(source) = postgres.forget_prepared().await {
         return Err(StepError::Database { file, source });
     }
@@ -67,7 +62,7 @@ pub(super) async fn migrate(
 
 async fn in_transaction(
     postgres: &mut Postgres,
-    step: &Migrate,
+    step: &Work<'_>,
     body: &str,
     journal: Option<(RunId, usize)>,
 ) -> Result<(), Failure> {
@@ -93,12 +88,12 @@ async fn in_transaction(
 
 async fn one_by_one(
     postgres: &mut Postgres,
-    step: &Migrate,
+    step: &Work<'_>,
     body: &str,
     journal: Option<(RunId, usize)>,
 ) -> Result<(), (usize, Failure)> {
     let mark = Position { version: step.to, dirty: true };
-    let mark = format!("BEGIN; {} COMMIT", track::write(postgres, &step.table, mark));
+    let mark = format!("BEGIN; {} COMMIT", track::write(postgres, step.table, mark));
     let marked = postgres.run("mark the track dirty", mark).await;
     marked.map_err(|error| (0, Failure::Other(error)))?;
     let ran = each(postgres, body, journal).await;
@@ -144,9 +139,9 @@ async fn each(
 }
 
 /// The statements that end a step: the tracking row, and the journal's entry beside it.
-fn clean(postgres: &Postgres, step: &Migrate, journal: Option<(RunId, usize)>) -> String {
+fn clean(postgres: &Postgres, step: &Work<'_>, journal: Option<(RunId, usize)>) -> String {
     let position = Position { version: step.to, dirty: false };
-    let mut sql = track::write(postgres, &step.table, position);
+    let mut sql = track::write(postgres, step.table, position);
     if let Some((run, step)) = journal {
         sql.push_str(&records::insert(run, &Record::Ended { step }));
         sql.push_str(";\n");

@@ -239,14 +239,21 @@ pub(super) async fn begin_run(
     begun
 }
 
-async fn keep_and_note(postgres: &mut Postgres, plan: &Plan) -> Result<RunId, DatabaseError> {
+/// Keeps migrations of a track, with the bodies that are given.
+pub(super) async fn keep(
+    postgres: &mut Postgres,
+    app: &str,
+    track: &TrackName,
+    migrations: &[Migration],
+    bodies: &BTreeMap<Digest, String>,
+) -> Result<(), DatabaseError> {
     let doing = "keep the migrations";
     let schema = postgres.identity.schema.clone();
-    for (track, migrations) in &plan.migrations {
+    {
         for migration in migrations {
             let part = |half: &Option<Half>| {
                 let half = half.as_ref()?;
-                let body = plan.bodies.get(&half.hash)?;
+                let body = bodies.get(&half.hash)?;
                 Some((half.file.clone(), half.hash.to_string(), body.clone()))
             };
             let (up, down) = (part(&migration.up), part(&migration.down));
@@ -261,7 +268,7 @@ async fn keep_and_note(postgres: &mut Postgres, plan: &Plan) -> Result<RunId, Da
                     down_hash = coalesce(excluded.down_hash, migration.down_hash),
                     down_body = coalesce(excluded.down_body, migration.down_body)",
             )
-            .bind(&plan.app)
+            .bind(app)
             .bind(&schema)
             .bind(&track.0)
             .bind(i64::try_from(migration.version).unwrap_or(i64::MAX));
@@ -273,6 +280,14 @@ async fn keep_and_note(postgres: &mut Postgres, plan: &Plan) -> Result<RunId, Da
             }
             query.execute(&mut postgres.connection).await.map_err(failed(doing))?;
         }
+    }
+    Ok(())
+}
+
+async fn keep_and_note(postgres: &mut Postgres, plan: &Plan) -> Result<RunId, DatabaseError> {
+    let schema = postgres.identity.schema.clone();
+    for (track, migrations) in &plan.migrations {
+        keep(postgres, &plan.app, track, migrations, &plan.bodies).await?;
     }
     for (release, numbers) in &plan.releases {
         sqlx::query(

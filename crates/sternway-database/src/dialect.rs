@@ -1,0 +1,117 @@
+//! The dialects, and which of them a URL means.
+
+use std::fmt;
+
+use sternway_model::body::BodyFacts;
+
+use crate::port::{Connect, Database, DatabaseError};
+use crate::postgres;
+
+/// A kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// PostgreSQL, and what speaks its protocol.
+    Postgres,
+    /// MySQL and MariaDB.
+    MySql,
+    /// SQLite.
+    Sqlite,
+}
+
+/// The schemes of golang-migrate's URLs that are known, in alphabetical order.
+pub const SCHEMES: [&str; 16] = [
+    "cockroach",
+    "cockroachdb",
+    "crdb-postgres",
+    "mysql",
+    "pgx",
+    "pgx4",
+    "pgx5",
+    "postgres",
+    "postgresql",
+    "redshift",
+    "sqlite",
+    "sqlite3",
+    "yugabyte",
+    "yugabytedb",
+    "ysql",
+    "embedded",
+];
+
+impl Dialect {
+    /// The dialect of a URL; its scheme is read verbatim, as golang-migrate does.
+    ///
+    /// # Errors
+    /// When the scheme is missing or not known.
+    pub fn of(url: &str) -> Result<Dialect, Connect> {
+        let (scheme, _) = url.split_once(':').ok_or_else(|| {
+            Connect::Url("it does not begin with a scheme such as postgres://".to_owned())
+        })?;
+        match scheme {
+            "mysql" => Ok(Dialect::MySql),
+            "sqlite" | "sqlite3" => Ok(Dialect::Sqlite),
+            _ if SCHEMES.contains(&scheme) => Ok(Dialect::Postgres),
+            _ => Err(Connect::Scheme(scheme.to_owned())),
+        }
+    }
+
+    /// What a body says, without asking a server.
+    pub fn facts(self, body: &str) -> BodyFacts {
+        match self {
+            Dialect::Postgres => postgres::statements::facts(body),
+            Dialect::MySql => postgres::statements::facts(body),
+            Dialect::Sqlite => postgres::statements::facts(body),
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dialect::Postgres => "PostgreSQL",
+            Dialect::MySql => "MySQL",
+            Dialect::Sqlite => "SQLite",
+        })
+    }
+}
+
+/// Opens a session with the database that `url` names. `password` stands in for the URL's.
+///
+/// # Errors
+/// When there is no session. The URL is never repeated.
+pub async fn connect(url: &str, password: Option<&str>) -> Result<Box<dyn Database>, Connect> {
+    Ok(match Dialect::of(url)? {
+        Dialect::Postgres => Box::new(postgres::connect(url, password).await?),
+        Dialect::MySql => return Err(Connect::Scheme("mysql".to_owned())),
+        Dialect::Sqlite => return Err(Connect::Scheme("sqlite".to_owned())),
+    })
+}
+
+/// An empty database to rehearse in, and what [`remove_scratch`] finds it by.
+///
+/// # Errors
+/// When none can be made.
+pub async fn create_scratch(
+    url: &str,
+    schema: &str,
+) -> Result<(Box<dyn Database>, String), Connect> {
+    match Dialect::of(url)? {
+        Dialect::Postgres => {
+            let (database, name) = postgres::scratch::create(url, schema).await?;
+            Ok((Box::new(database), name))
+        }
+        Dialect::MySql => Err(Connect::Scheme("mysql".to_owned())),
+        Dialect::Sqlite => Err(Connect::Scheme("sqlite".to_owned())),
+    }
+}
+
+/// Removes what [`create_scratch`] made.
+///
+/// # Errors
+/// When it cannot be removed; it is then left behind.
+pub async fn remove_scratch(url: &str, name: &str) -> Result<(), DatabaseError> {
+    match Dialect::of(url) {
+        Ok(Dialect::Postgres) => postgres::scratch::remove(url, name).await,
+        Ok(Dialect::MySql | Dialect::Sqlite) | Err(_) => Ok(()),
+    }
+}
