@@ -5,6 +5,7 @@
 
 mod digest;
 mod file_name;
+mod file_set;
 mod release;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 pub use digest::{Digest, InvalidDigest, canonical};
 pub use file_name::FileName;
+pub use file_set::{FilePair, FileSet, FileSetError, NearMiss};
 pub use release::{InvalidRelease, Minor, Release};
 
 /// The name of a track, such as `core`.

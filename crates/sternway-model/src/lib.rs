@@ -2,12 +2,14 @@
 //!
 //! The modules stand in the order in which data flows through them. The [`catalog`] says what could
 //! be, the [`state`] what is, the [`policy`] what is allowed. The [`plan`] is computed from the three
-//! and says what to do; the [`journal`] records what was done, and the [`proof`] whether it worked.
+//! and says what to do; the [`walk`] is what golang-migrate would do, which knows no releases. The
+//! [`journal`] records what was done, and the [`proof`] whether it worked.
 
 pub mod catalog;
 pub mod body;
 pub mod state;
 pub mod policy;
 pub mod plan;
+pub mod walk;
 pub mod journal;
 pub mod proof;
