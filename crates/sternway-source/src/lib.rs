@@ -3,15 +3,23 @@
 //! A [`Location`] says where to read and a [`Layout`] what to look for; [`read()`] turns the two into
 //! a [`Reading`]. Nothing is checked out or written, apart from a cache that never changes a result:
 //! a git repository is read from its object database, a folder of releases file by file.
+//!
+//! [`files`] is another matter: a single folder of migrations without releases, here or elsewhere.
 
 mod location;
 mod layout;
+#[cfg(feature = "git")]
 mod git;
+#[cfg(not(feature = "git"))]
+#[path = "no_git.rs"]
+mod git;
+#[cfg(feature = "git")]
 mod cache;
 mod directory;
 mod folder;
 mod reading;
 mod error;
+pub mod files;
 
 use std::path::Path;
 

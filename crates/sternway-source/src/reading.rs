@@ -113,6 +113,7 @@ impl<'l> Builder<'l> {
     }
 
     /// Adds a warning.
+    #[cfg(feature = "git")]
     pub fn warn(&mut self, warning: Warning) {
         self.warnings.push(warning);
     }

@@ -1,5 +1,7 @@
 //! The cache saves work and changes nothing.
 
+#![cfg(feature = "git")]
+
 mod common;
 
 use common::{Place, files, git_in, layout, read_git, track};

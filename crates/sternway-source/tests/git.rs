@@ -1,5 +1,7 @@
 //! Reading git repositories of every kind.
 
+#![cfg(feature = "git")]
+
 mod common;
 
 use common::{Place, chain, files, git_in, layout, read_git, release, track};

@@ -2,6 +2,8 @@
 //!
 //! Runs when `STERNWAY_KAGENT_REPO` is the path of a clone with tags.
 
+#![cfg(feature = "git")]
+
 use std::collections::BTreeMap;
 use std::env;
 

@@ -1,0 +1,216 @@
+//! Requests to a service that hosts repositories.
+//!
+//! Credentials go to the service and nowhere else. An answer counts when it says success and has
+//! arrived in full. Addresses are shown without credentials and queries, which may hold tokens.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, StatusCode, Url, retry};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{FilesError, choose_cryptography};
+
+/// How long a connection may take, how long an answer may pause, and how long it may take in all.
+const CONNECTING: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(30);
+const ANSWERING: Duration = Duration::from_secs(300);
+
+/// How often a request is repeated that failed for a reason that may pass.
+const RETRIES: u32 = 2;
+
+/// How much of what a service says about a failure is shown.
+const MESSAGE: usize = 200;
+
+/// Who asks.
+pub(super) enum Identity {
+    /// Anybody.
+    Anonymous,
+    /// Whoever holds the token.
+    Bearer(String),
+    /// A user with a password or a token.
+    Basic(String, String),
+    /// Whoever holds the token, in the words of GitLab.
+    PrivateToken(String),
+}
+
+/// A service.
+pub(super) struct Web {
+    client: Client,
+    base: Url,
+    identity: Identity,
+}
+
+/// A complete and successful answer.
+pub(super) struct Answer {
+    /// What answered, as it may be shown.
+    pub url: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A file, as GitHub and GitLab put it into JSON.
+#[derive(Deserialize)]
+struct Encoded {
+    content: String,
+    encoding: String,
+    size: u64,
+}
+
+impl Web {
+    /// The service at `base`. `verify` says whether its certificate has to be good.
+    pub fn new(base: Url, identity: Identity, verify: bool) -> Result<Self, FilesError> {
+        choose_cryptography();
+        let host = base.host_str().unwrap_or_default().to_owned();
+        // Only requests that change nothing are made, so every one can be repeated.
+        let passing = retry::for_host(host)
+            .no_budget()
+            .max_retries_per_request(RETRIES)
+            .classify_fn(|attempt| match attempt.status() {
+                Some(StatusCode::BAD_GATEWAY)
+                | Some(StatusCode::SERVICE_UNAVAILABLE)
+                | Some(StatusCode::GATEWAY_TIMEOUT)
+                | None => attempt.retryable(),
+                Some(_) => attempt.success(),
+            });
+        let redirect = match identity {
+            // The client takes back the usual headers when it is led elsewhere, but not this one.
+            Identity::PrivateToken(_) => Policy::custom(stay),
+            _ => Policy::default(),
+        };
+        let client = Client::builder()
+            .user_agent(concat!("sternway/", env!("CARGO_PKG_VERSION")))
+            .tls_danger_accept_invalid_certs(!verify)
+            .connect_timeout(CONNECTING)
+            .read_timeout(PAUSE)
+            .timeout(ANSWERING)
+            .redirect(redirect)
+            .referer(false)
+            .retry(passing)
+            .build()
+            .map_err(|cause| unanswered(&base, cause))?;
+        Ok(Self { client, base, identity })
+    }
+
+    /// Whether requests are made in nobody's name.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.identity, Identity::Anonymous)
+    }
+
+    /// An address of the service; each part is escaped.
+    pub fn url<'p>(&self, parts: impl IntoIterator<Item = &'p str>) -> Url {
+        let mut url = self.base.clone();
+        // Fails for addresses without a path, such as `mailto:`, which cannot be asked anyway.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(parts);
+        }
+        url
+    }
+
+    /// Asks for what is at `url`.
+    pub async fn get(&self, url: Url) -> Result<Answer, FilesError> {
+        let mut request = self.client.get(url.clone()).header(header::ACCEPT, "application/json");
+        if url.origin() == self.base.origin() {
+            request = match &self.identity {
+                Identity::Anonymous => request,
+                Identity::Bearer(token) => request.bearer_auth(token),
+                Identity::Basic(user, password) => request.basic_auth(user, Some(password)),
+                Identity::PrivateToken(token) => {
+                    let mut value = HeaderValue::from_str(token).map_err(|cause| {
+                        FilesError::Unanswered { url: shown(&url), source: cause.into() }
+                    })?;
+                    value.set_sensitive(true);
+                    request.header("PRIVATE-TOKEN", value)
+                }
+            };
+        }
+        let response = request.send().await.map_err(|cause| unanswered(&url, cause))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if !status.is_success() {
+            let body = response.bytes().await.unwrap_or_default();
+            let (url, status) = (shown(&url), status.to_string());
+            return Err(FilesError::Status { url, status, message: message(&body) });
+        }
+        let body = response.bytes().await.map_err(|cause| unanswered(&url, cause))?;
+        Ok(Answer { url: shown(&url), headers, body: body.into() })
+    }
+}
+
+impl Answer {
+    /// What the body holds.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, FilesError> {
+        // The error of the parser may repeat what it met, and is left out.
+        serde_json::from_slice(&self.body).map_err(|_| {
+            self.unexpected(
+                "something else than JSON \
+            of the form expected",
+            )
+        })
+    }
+
+    /// The content of a file in the form that GitHub and GitLab share.
+    pub fn base64(&self) -> Result<Vec<u8>, FilesError> {
+        let file: Encoded = self.json()?;
+        let text: String = file.content.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        let bytes = (file.encoding == "base64").then(|| STANDARD.decode(text));
+        let Some(Ok(bytes)) = bytes else { return Err(self.unexpected("a body not in base64")) };
+        if bytes.len() as u64 != file.size {
+            return Err(self.unexpected("a body of another size than it says"));
+        }
+        Ok(bytes)
+    }
+
+    /// The error for an answer that is not what was asked for.
+    pub fn unexpected(&self, what: &str) -> FilesError {
+        FilesError::Unexpected { url: self.url.clone(), what: what.to_owned() }
+    }
+}
+
+/// The base URL in the value of a variable, or else the usual one.
+pub(super) fn base(
+    variable: &'static str,
+    value: Option<&str>,
+    usual: &str,
+) -> Result<Url, FilesError> {
+    let url = Url::parse(value.unwrap_or(usual));
+    match url {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        _ if value.is_none() => Err(FilesError::NoHost),
+        _ => Err(FilesError::BaseUrl { variable }),
+    }
+}
+
+/// The address without credentials, query and fragment.
+fn shown(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+fn unanswered(url: &Url, cause: reqwest::Error) -> FilesError {
+    FilesError::Unanswered { url: shown(url), source: cause.without_url().into() }
+}
+
+/// Follows a redirection that stays with the service, up to the usual number.
+fn stay(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let first = attempt.previous().first().map(Url::origin);
+    if attempt.previous().len() > 10 || first.is_none_or(|first| first != attempt.url().origin()) {
+        attempt.stop()
+    } else {
+        attempt.follow()
+    }
+}
+
+/// What a service says about a failure, if it says it in JSON: as `message`, as `error`, or as
+/// `message` in `error`.
+fn message(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let said = [body.pointer("/message"), body.pointer("/error/message"), body.pointer("/error")];
+    let text = said.into_iter().flatten().find_map(Value::as_str)?;
+    Some(text.chars().filter(|c| !c.is_control()).take(MESSAGE).collect())
+}
