@@ -38,6 +38,14 @@ impl Arguments {
     }
 }
 
+impl Shared {
+    /// The settings as `options` and the variables have them.
+    pub fn of(options: &[String]) -> Result<Shared, clap::Error> {
+        let words = [&["sternway".to_owned()], options, &["status".to_owned()]].concat();
+        Arguments::try_parse_from(words).map(|arguments| arguments.shared)
+    }
+}
+
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy or safety, \
 4 drift, 5 dirty, 6 lock not obtained, 130 interrupted cleanly.";
 
@@ -59,6 +67,9 @@ pub enum Command {
     Upgrade(UpgradeArgs),
     /// List what Sternway ran on this database
     History,
+    /// Move one track by its numbers, with golang-migrate's command line: `sternway migrate -help`
+    #[command(disable_help_flag = true)]
+    Migrate(MigrateArgs),
 }
 
 /// What every command understands. Each has a variable, and a key in `sternway.toml`.
@@ -175,6 +186,13 @@ pub enum OutputFormat {
 
 fn track_name(text: &str) -> Result<TrackName, std::convert::Infallible> {
     Ok(TrackName::from(text))
+}
+
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// golang-migrate's options, command and arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
+    pub words: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,6 @@ pub mod releases;
 pub mod status;
 pub mod plan;
 pub mod apply;
-pub mod migrate;
+pub mod journey;
 pub mod history;
 mod execute;

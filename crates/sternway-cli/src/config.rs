@@ -20,6 +20,8 @@ pub use redact::holds_password;
 /// The settings of a command.
 #[derive(Debug)]
 pub struct Config {
+    /// The folder of the settings file; empty where there is none.
+    pub folder: PathBuf,
     /// Where the releases are; `None` where only the database is asked.
     pub source: Option<(String, Location)>,
     /// What to look for there.
@@ -109,10 +111,12 @@ impl Config {
                 .or(settings.policy.ahead_ok_since),
         };
         let app = name.unwrap_or_else(|| "application".to_owned());
+        let database = database(shared, settings.database, &folder)?;
         Ok(Config {
+            folder,
             source,
             layout: Layout { app, tag, tracks },
-            database: database(shared, settings.database, &folder)?,
+            database,
             policy,
             rehearsal: shared.rehearsal.clone().or(expand(settings.rehearsal.url)?).map(Secret),
         })
@@ -120,7 +124,7 @@ impl Config {
 }
 
 /// The file that is looked for upwards from here.
-fn find() -> Option<PathBuf> {
+pub fn find() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     here.ancestors().map(|folder| folder.join("sternway.toml")).find(|path| path.is_file())
 }

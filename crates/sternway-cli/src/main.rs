@@ -4,6 +4,7 @@ mod args;
 mod config;
 mod wiring;
 mod commands;
+mod migrate;
 mod failure;
 mod ui;
 mod output;
@@ -11,11 +12,18 @@ mod output;
 use std::process::ExitCode;
 
 use crate::args::{Arguments, Command};
-use crate::commands::{apply, demo, history, migrate, plan, releases, status};
+use crate::commands::{apply, demo, history, journey, plan, releases, status};
 use crate::failure::Failure;
 use crate::ui::Ui;
 
 fn main() -> ExitCode {
+    if let Some(words) = migrate::words() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        return match runtime {
+            Ok(runtime) => runtime.block_on(migrate::run(&words)).into(),
+            Err(_) => migrate::End::Failed.into(),
+        };
+    }
     let arguments = Arguments::read();
     let ui = Ui::new(&arguments.shared);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -37,8 +45,11 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<failure::Exit, Failure> {
         Command::Status => status::status(ui, shared).await,
         Command::Plan(args) => plan::plan(ui, shared, args).await,
         Command::Apply(args) => apply::apply(ui, shared, args).await,
-        Command::Rollback(args) => migrate::rollback(ui, shared, args).await,
-        Command::Upgrade(args) => migrate::upgrade(ui, shared, args).await,
+        Command::Rollback(args) => journey::rollback(ui, shared, args).await,
+        Command::Upgrade(args) => journey::upgrade(ui, shared, args).await,
         Command::History => history::history(ui, shared).await,
+        Command::Migrate(args) => {
+            Ok(migrate::run(&migrate::with_settings(shared, &args.words)).await.into())
+        }
     }
 }

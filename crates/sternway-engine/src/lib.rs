@@ -2,6 +2,9 @@
 //! plan to learn what it should lead to, [`run`] it, and [`verify`] the result. [`diagnose`] finds
 //! out what a dirty database really has.
 //!
+//! [`folder`], [`walk`], [`startup`] and [`suspects`] serve those who know no releases: golang-migrate's command
+//! line, and an application that applies its own migrations when it starts.
+//!
 //! Nothing here decides where to go: that is `sternway_model::plan`. Nothing here prints.
 
 pub mod observe;
@@ -9,3 +12,7 @@ pub mod rehearse;
 pub mod run;
 pub mod verify;
 pub mod diagnose;
+pub mod folder;
+pub mod walk;
+pub mod startup;
+pub mod suspects;

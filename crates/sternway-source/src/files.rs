@@ -31,6 +31,10 @@ pub use directory::{Directory, directory};
 pub use error::FilesError;
 pub use url::redacted;
 
+/// The schemes that [`open`] knows, in alphabetical order.
+pub const SCHEMES: [&str; 8] =
+    ["bitbucket", "file", "gcs", "github", "github-ee", "gitlab", "gs", "s3"];
+
 /// A folder of migration files, wherever it is.
 #[async_trait]
 pub trait Files: Send + Sync {

@@ -1,0 +1,308 @@
+//! Errors: golang-migrate's words first, because scripts and people know them, then what it leaves
+//! out: where in the file, what the server says besides, and the way out.
+
+use std::fmt::Write as _;
+
+use sternway_database::{Connect, DatabaseError, LockError, SqlError, StepError};
+use sternway_engine::folder::FolderError;
+use sternway_engine::suspects::Suspect;
+use sternway_engine::walk::{Failed, MigrateError};
+use sternway_model::body::Mode;
+use sternway_model::catalog::Direction;
+use sternway_model::walk::WalkError;
+use sternway_source::files::FilesError;
+
+use super::End;
+use super::log::Log;
+use crate::failure::{BoxError, Failure};
+
+/// An error as this command line shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What golang-migrate says, or would.
+    words: String,
+    /// What stands below that, a line each.
+    below: Vec<String>,
+    /// What to do next.
+    hint: Option<String>,
+    /// The line of the file, with a caret.
+    excerpt: Option<String>,
+    /// Whether `error: ` stands before the words.
+    bare: bool,
+}
+
+impl Trouble {
+    /// An error of these words.
+    pub fn new(words: impl Into<String>) -> Trouble {
+        let words = words.into();
+        Trouble { words, below: Vec::new(), hint: None, excerpt: None, bare: false }
+    }
+
+    /// As `new`, without `error: ` before it.
+    pub fn bare(words: impl Into<String>) -> Trouble {
+        Trouble { bare: true, ..Trouble::new(words) }
+    }
+
+    /// Adds what to do next.
+    pub fn hint(self, hint: impl Into<String>) -> Trouble {
+        Trouble { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds a line below the words.
+    pub fn below(mut self, line: impl Into<String>) -> Trouble {
+        self.below.push(line.into());
+        self
+    }
+
+    /// Shows it.
+    pub fn say(&self, log: &Log) -> End {
+        if log.json {
+            let value = serde_json::json!({
+                "format": "sternway.error/1", "error": self.words, "causes": self.below,
+                "hint": self.hint, "exit": 1,
+            });
+            log.line(serde_json::to_string_pretty(&value).unwrap_or_default());
+            return End::Failed;
+        }
+        let prefix = if self.bare { "" } else { "error: " };
+        log.line(format!("{prefix}{}", self.words));
+        for text in self.excerpt.iter().chain(&self.below) {
+            log.line(text);
+        }
+        if let Some(hint) = &self.hint {
+            log.line(format!("hint: {hint}"));
+        }
+        End::Failed
+    }
+}
+
+/// An error with its causes, in one line.
+pub fn in_full(cause: impl Into<BoxError>) -> String {
+    let (_, causes, _) = Failure::of("", cause).parts();
+    causes.join(": ")
+}
+
+/// A source that cannot be opened. `url` is the one that was given, without secrets.
+pub fn source(url: &str, cause: FolderError) -> Trouble {
+    let hint = match &cause {
+        FolderError::Files(FilesError::NoUrl | FilesError::NoScheme) => {
+            return Trouble::new(cause.to_string())
+                .hint("-path names a folder of migrations, -source a URL of one");
+        }
+        FolderError::Files(FilesError::UnknownScheme { .. }) => {
+            "`-help` lists the source drivers".to_owned()
+        }
+        FolderError::Files(FilesError::NoSuchFolder { path }) => {
+            format!("there is no folder {}", path.display())
+        }
+        FolderError::Set(_) => "rename one of the files, or remove it".to_owned(),
+        _ => String::new(),
+    };
+    let trouble = Trouble::new(format!("failed to open source, {url:?}: {}", in_full(cause)));
+    if hint.is_empty() { trouble } else { trouble.hint(hint) }
+}
+
+/// A database that cannot be opened.
+pub fn database(cause: Connect) -> Trouble {
+    if let Connect::Scheme(scheme) = &cause {
+        let words = format!(
+            "failed to open database: database driver: unknown driver {scheme} (forgotten import?)"
+        );
+        return Trouble::new(words).hint("`-help` lists the database drivers");
+    }
+    let failure = Failure::to_connect(cause);
+    let (_, causes, hint) = failure.parts();
+    let trouble = Trouble::new(format!("failed to open database: {}", causes.join(": ")));
+    match hint {
+        Some(hint) => trouble.hint(hint),
+        None => trouble,
+    }
+}
+
+/// A walk that did not arrive. `suspects` are what a dirty mark may mean.
+pub fn migrate(cause: MigrateError, suspects: &[Suspect]) -> Trouble {
+    match cause {
+        MigrateError::Walk(WalkError::Unknown(version)) => Trouble::new(format!(
+            "no migration found for version {version}: read down for version {version} .: file does not exist"
+        ))
+        .hint("the folder is older than the database, or another application's: use the release that made this schema, or a later one"),
+        MigrateError::Walk(error @ WalkError::Dirty(_)) => dirty(&error.to_string(), suspects),
+        MigrateError::Walk(WalkError::End) => {
+            Trouble::new(WalkError::End.to_string()).hint("there is no migration left in that direction")
+        }
+        MigrateError::Walk(WalkError::Empty) => {
+            Trouble::new(WalkError::Empty.to_string()).hint("the folder holds no migrations")
+        }
+        MigrateError::Walk(WalkError::NoChange) => Trouble::new(WalkError::NoChange.to_string()),
+        MigrateError::Lock(error) => lock(error),
+        MigrateError::Step(failed) => step(*failed),
+        MigrateError::Short(short) => Trouble::new(format!("limit {short} short"))
+            .hint("what there was is applied"),
+        MigrateError::Folder(error) => {
+            Trouble::new(in_full(error)).hint("nothing was run")
+        }
+        error @ MigrateError::Obstacle { .. } => {
+            Trouble::new(error.to_string()).hint("nothing was run; mend the file")
+        }
+        MigrateError::Database(error) => question(error),
+    }
+}
+
+/// Locks that were not obtained.
+pub fn lock(cause: LockError) -> Trouble {
+    match cause {
+        held @ LockError::Held(_) => Trouble::new("timeout: can't acquire database lock")
+            .below(held.to_string())
+            .hint("nothing was touched; wait for it to end, or give -lock-timeout more seconds"),
+        LockError::Database(error) => question(error),
+    }
+}
+
+/// A question that failed.
+pub fn question(cause: DatabaseError) -> Trouble {
+    let failure = Failure::to_ask("", cause);
+    let (_, causes, hint) = failure.parts();
+    let trouble = Trouble::new(causes.join(": "));
+    match hint {
+        Some(hint) => trouble.hint(hint),
+        None => trouble,
+    }
+}
+
+/// A track that is dirty, and what may be the matter.
+pub fn dirty(words: &str, suspects: &[Suspect]) -> Trouble {
+    let mut trouble = Trouble::new(words);
+    for suspect in suspects {
+        trouble = trouble.below(suspicion(suspect));
+    }
+    trouble.hint(match suspects {
+        [] => "find out what the schema really has; `force V` then says so".to_owned(),
+        _ => "look which of them took effect, take back or finish the rest by hand, then `force` the number that fits".to_owned(),
+    })
+}
+
+fn suspicion(suspect: &Suspect) -> String {
+    let force = |version: Option<u64>| match version {
+        Some(version) => format!("force {version}"),
+        None => "force -- -1".to_owned(),
+    };
+    let Suspect { file, undone, done, .. } = suspect;
+    let mut text = format!(
+        "{file} may not have ended: `{}` if nothing of it is in the schema, `{}` if all of it is",
+        force(*undone),
+        force(*done),
+    );
+    for (table, spoken) in &suspect.signs {
+        let made = suspect.direction == Direction::Up;
+        let _ = match spoken {
+            true => write!(text, "; table {table} is {}", if made { "there" } else { "gone" }),
+            false => {
+                write!(text, "; table {table} is {}", if made { "not there" } else { "there" })
+            }
+        };
+    }
+    text
+}
+
+/// A body that failed.
+fn step(failed: Failed) -> Trouble {
+    let Failed { leg, body, mode, source } = failed;
+    let file = leg.file.clone().unwrap_or_default();
+    let (error, statement) = match source {
+        StepError::TakenBack { source, .. } => (source, None),
+        StepError::Dirty { source, statement, .. } => (source, Some(statement)),
+        StepError::Database { source, .. } => {
+            let below = format!("{file} was not run to its end");
+            return Trouble { below: vec![below], ..question(source) }
+                .hint("`version` tells where the database stands");
+        }
+    };
+    let stands = leg
+        .from
+        .map_or("nothing is applied".to_owned(), |it| format!("the database is at version {it}"));
+    let hint = match (statement, &mode) {
+        (None, _) => format!(
+            "nothing of {file} is left and {stands}; mend the file, then run the same command again"
+        ),
+        (Some(_), Mode::Dirty { reason }) => format!(
+            "{file} ran outside a transaction ({reason}): what came before that statement stays, and the database is dirty. Finish or undo it by hand, then `{}` or `{}`",
+            forced(leg.to),
+            forced(leg.from),
+        ),
+        (Some(_), Mode::Transaction) => {
+            format!("the database is dirty; `{}` once nothing of {file} is left", forced(leg.from))
+        }
+    };
+    let place = error.at.map(|(line, _)| format!(" in line {line} of {file}"));
+    let place = place.unwrap_or_else(|| format!(" in {file}"));
+    let column = error.at.map(|(_, column)| format!(" (column {column})")).unwrap_or_default();
+    let detail = error.detail.as_ref().map(|detail| format!(", {detail}")).unwrap_or_default();
+    let words = format!("migration failed: {}{column}{detail}{place}", error.message);
+    let mut trouble = Trouble { excerpt: excerpt(&body, &error), ..Trouble::new(words) };
+    if let Some(statement) = statement {
+        trouble = trouble.below(format!("statement {statement} failed ({})", error.code));
+    }
+    if let Some(advice) = &error.hint {
+        trouble = trouble.below(format!("the server's hint: {advice}"));
+    }
+    trouble.hint(hint)
+}
+
+fn forced(version: Option<u64>) -> String {
+    version.map_or_else(|| "force -- -1".to_owned(), |version| format!("force {version}"))
+}
+
+/// The line that an error is in, with a caret under its column. A long line is cut around it.
+fn excerpt(body: &str, error: &SqlError) -> Option<String> {
+    const WIDTH: usize = 100;
+    let (line, column) = error.at?;
+    let text: Vec<char> = body.lines().nth(line.checked_sub(1)?)?.chars().collect();
+    let start = column.saturating_sub(WIDTH / 2);
+    let shown: String = text
+        .iter()
+        .skip(start)
+        .take(WIDTH)
+        .map(|it| if it.is_control() { ' ' } else { *it })
+        .collect();
+    let before = if start > 0 { "…" } else { "" };
+    let after = if start + WIDTH < text.len() { "…" } else { "" };
+    let caret = column.saturating_sub(1).saturating_sub(start) + before.chars().count();
+    let gutter = line.to_string();
+    let margin = " ".repeat(gutter.len());
+    Some(format!("  {gutter} | {before}{shown}{after}\n  {margin} | {}^", " ".repeat(caret)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(line: usize, column: usize) -> SqlError {
+        let (message, code) = ("m".to_owned(), "c".to_owned());
+        SqlError { message, code, detail: None, hint: None, at: Some((line, column)) }
+    }
+
+    #[test]
+    fn the_caret_stands_under_the_column() {
+        let shown = excerpt("select 1;\ncreate tablee x;", &at(2, 8)).expect("an excerpt");
+        assert_eq!(shown, "  2 | create tablee x;\n    |        ^");
+        let shown = excerpt("é\tü x", &at(1, 3)).expect("an excerpt");
+        assert_eq!(shown, "  1 | é ü x\n    |   ^");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_column() {
+        let body = format!("{}X{}", "a".repeat(1000), "b".repeat(1000));
+        let shown = excerpt(&body, &at(1, 1001)).expect("an excerpt");
+        let (line, caret) = shown.split_once('\n').expect("two lines");
+        let column = caret.chars().position(|it| it == '^').expect("a caret");
+        assert_eq!(line.chars().nth(column), Some('X'));
+        assert!(line.chars().count() < 120);
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_not_shown() {
+        assert_eq!(excerpt("", &at(1, 1)), None);
+        assert_eq!(excerpt("a", &at(0, 1)), None);
+        assert_eq!(excerpt("a", &at(7, 1)), None);
+    }
+}

@@ -1,0 +1,291 @@
+//! What each command does with the tracks. It offers what kagent's own `db migrate` does.
+
+use sternway_engine::startup::{self, Raised, StartupError};
+use sternway_engine::walk::{MigrateError, Steps, Track, force, migrate, standings};
+use sternway_model::state::{Position, TrackState};
+use sternway_model::walk::{Goal, WalkError};
+
+use super::{Listed, Tracks, list, names};
+use crate::migrate::End;
+use crate::migrate::command::patience;
+use crate::migrate::flags::Given;
+use crate::migrate::progress::{Progress, name};
+use crate::migrate::show::{self, Trouble};
+use crate::migrate::signals::Signals;
+use crate::migrate::text;
+
+/// Refuses what was typed wrongly, before any database is asked.
+pub fn check(command: &str, local: &Given<'_>) -> Result<(), Trouble> {
+    let word = local.rest.first().map(String::as_str);
+    match command {
+        "up" if word.is_some() => limit(local).map(drop),
+        "down" if !local.on("all") => limit(local).map(drop),
+        "goto" | "force" => number(local).map(drop),
+        "drop" => Err(Trouble::new("drop is for one database: give -path and -database")),
+        _ => Ok(()),
+    }
+}
+
+fn limit(local: &Given<'_>) -> Result<u64, Trouble> {
+    let word = local.rest.first().map_or("", String::as_str);
+    let wrong = || Trouble::new(format!("expected a positive integer for N, got {word:?}"));
+    text::version(word).filter(|it| *it > 0).ok_or_else(wrong)
+}
+
+/// A version; `None` for `nil`, and for -1.
+fn number(local: &Given<'_>) -> Result<Option<u64>, Trouble> {
+    let word = local.rest.first().map_or("", String::as_str);
+    if word == "nil" {
+        return Ok(None);
+    }
+    let wrong = || Trouble::new(format!("expected a non-negative integer for V, got {word:?}"));
+    text::version(word).map(Some).ok_or_else(wrong)
+}
+
+impl Tracks<'_> {
+    /// Runs a command.
+    pub async fn run(
+        &mut self,
+        command: &str,
+        given: &Given<'_>,
+        local: &Given<'_>,
+    ) -> Result<End, Trouble> {
+        match command {
+            "status" => self.status().await,
+            "version" => self.version().await,
+            "up" if local.rest.is_empty() => self.up(given, local).await,
+            "up" => {
+                let index = self.only()?;
+                self.walk(index, Goal::Up(Some(limit(local)?)), given, local).await
+            }
+            "down" => self.down(given, local).await,
+            "goto" => self.goto(given, local).await,
+            _ => self.force(given, local).await,
+        }
+    }
+
+    async fn status(&mut self) -> Result<End, Trouble> {
+        let mut listed = Vec::new();
+        for index in 0..self.members.len() {
+            let position = self.position(index).await?;
+            let member = &self.members[index];
+            listed.push(Listed {
+                name: Some(member.name.0.clone()),
+                table: member.table.clone(),
+                position,
+                standings: standings(&member.folder, position),
+            });
+        }
+        list(self.log, &listed);
+        Ok(End::Done)
+    }
+
+    async fn version(&mut self) -> Result<End, Trouble> {
+        let mut rows = Vec::new();
+        for index in 0..self.members.len() {
+            let position = self.position(index).await?;
+            rows.push((self.members[index].name.0.clone(), position));
+        }
+        self.log.json(&serde_json::json!({
+            "format": "sternway.migrate.versions/1",
+            "tracks": rows.iter().map(|(name, Position { version, dirty })| {
+                serde_json::json!({ "name": name, "version": version, "dirty": dirty })
+            }).collect::<Vec<_>>(),
+        }));
+        for (name, position) in &rows {
+            let shown = match position {
+                Position { version: None, dirty: false } => "0 (no migrations applied)".to_owned(),
+                position => position.to_string(),
+            };
+            self.log.result(match rows.len() {
+                1 => shown,
+                _ => format!("{name}: {shown}"),
+            });
+        }
+        Ok(End::Done)
+    }
+
+    /// Brings every track up, together.
+    async fn up(&mut self, given: &Given<'_>, local: &Given<'_>) -> Result<End, Trouble> {
+        for index in 0..self.members.len() {
+            self.clean(index).await?;
+        }
+        if given.on("dry-run") || local.on("dry-run") {
+            for index in 0..self.members.len() {
+                self.show(index, Goal::Up(None)).await?;
+            }
+            return Ok(End::Done);
+        }
+        let signals = Signals::default();
+        signals.listen(*self.log, self.database().interrupter());
+        let mut watch = Progress { log: *self.log, signals, prefix: String::new() };
+        let app = self.app.clone();
+        let raised =
+            startup::up(&mut self.sessions, &self.members, Some(&app), patience(given), &mut watch);
+        let raised = raised.await.map_err(|error| self.startup(error))?;
+        for track in raised.iter().filter(|track| track.ahead_of.is_some()) {
+            self.log.tell(format!(
+                "warning: {} is ahead of these files, whose last is {}",
+                track.track,
+                track.ahead_of.unwrap_or_default(),
+            ));
+        }
+        let count: usize = raised.iter().map(|track| track.legs.len()).sum();
+        self.log.json(&serde_json::json!({
+            "format": "sternway.migrate.up/1",
+            "applied": count,
+            "tracks": raised.iter().map(|Raised { track, from, to, ahead_of, .. }| serde_json::json!({
+                "name": track, "from": from, "to": to, "ahead": ahead_of.is_some(),
+            })).collect::<Vec<_>>(),
+        }));
+        self.log.result(match count {
+            0 => "no pending migrations; schema is up to date".to_owned(),
+            _ if watch.signals.asked() => format!("applied {count} migration(s), then stopped"),
+            count => format!("applied {count} migration(s); schema is up to date"),
+        });
+        Ok(End::Done)
+    }
+
+    fn startup(&self, error: StartupError) -> Trouble {
+        let words = error.to_string();
+        match error {
+            StartupError::Failed { track, source, taken_back } => {
+                let mut trouble = show::migrate(source, &[]).below(format!("in track {track}"));
+                for (track, ended) in taken_back {
+                    trouble = trouble.below(match ended {
+                        Ok(version) => {
+                            let at = version.map_or("nothing".to_owned(), |it| it.to_string());
+                            format!("{track} was taken back to {at}")
+                        }
+                        Err(error) => {
+                            format!("{track} was not taken back: {}", show::in_full(error))
+                        }
+                    });
+                }
+                trouble
+            }
+            StartupError::Plan { track, source } => {
+                show::migrate(source, &[]).below(format!("in track {track}"))
+            }
+            StartupError::Lock(error) => show::lock(error),
+            StartupError::Database(error) => show::question(error),
+            StartupError::Extension { extension, .. } => Trouble::new(words).hint(format!(
+                "nothing was touched; install {extension} on the server, or leave the track out"
+            )),
+            StartupError::Shared { .. } | StartupError::Dirty { .. } => {
+                Trouble::new(words).hint("nothing was touched")
+            }
+        }
+    }
+
+    async fn down(&mut self, given: &Given<'_>, local: &Given<'_>) -> Result<End, Trouble> {
+        let index = self.only()?;
+        let position = self.clean(index).await?;
+        if position.version.is_none() {
+            self.log.result("no migrations to roll back");
+            return Ok(End::Done);
+        }
+        let goal = if local.on("all") { None } else { Some(limit(local)?) };
+        self.walk(index, Goal::Down(goal), given, local).await
+    }
+
+    async fn goto(&mut self, given: &Given<'_>, local: &Given<'_>) -> Result<End, Trouble> {
+        let index = self.only()?;
+        self.clean(index).await?;
+        // 0 is "nothing applied", unless a migration has that number.
+        let set = self.members[index].folder.set();
+        let version = number(local)?.filter(|it| *it != 0 || set.get(0).is_some());
+        self.walk(index, Goal::To(version), given, local).await
+    }
+
+    async fn force(&mut self, given: &Given<'_>, local: &Given<'_>) -> Result<End, Trouble> {
+        let index = self.only()?;
+        let member = &self.members[index];
+        let set = member.folder.set();
+        let version = number(local)?.filter(|it| *it != 0 || set.get(0).is_some());
+        if let Some(version) = version.filter(|it| set.get(*it).is_none()) {
+            let valid: Vec<String> = set.iter().map(|(number, _)| number.to_string()).collect();
+            return Err(Trouble::new(format!(
+                "version {version} is not a migration of track {:?}; valid versions are {}",
+                member.name.0,
+                names(valid.iter().map(String::as_str)),
+            )));
+        }
+        let table = member.table.clone();
+        let forced = force(self.database(), &table, version, patience(given)).await;
+        forced.map_err(|error| show::migrate(error, &[]))?;
+        self.log.result(match version {
+            Some(version) => format!("version {version} marked as applied"),
+            None => "version record cleared (no migrations applied)".to_owned(),
+        });
+        Ok(End::Done)
+    }
+
+    /// Takes one track somewhere.
+    async fn walk(
+        &mut self,
+        index: usize,
+        goal: Goal,
+        given: &Given<'_>,
+        local: &Given<'_>,
+    ) -> Result<End, Trouble> {
+        self.clean(index).await?;
+        if given.on("dry-run") || local.on("dry-run") {
+            self.show(index, goal).await?;
+            return Ok(End::Done);
+        }
+        let signals = Signals::default();
+        signals.listen(*self.log, self.database().interrupter());
+        let mut watch =
+            Progress { log: *self.log, signals: signals.clone(), prefix: String::new() };
+        let (member, session) = (&self.members[index], &mut self.sessions[0]);
+        let track = Track {
+            table: &member.table,
+            folder: &member.folder,
+            keep: Some((&self.app, &member.name)),
+        };
+        let ended = migrate(&mut **session, &track, goal, patience(given), &mut watch).await;
+        let (legs, stopped) = match ended {
+            Ok(walked) => (walked.legs.len(), walked.interrupted),
+            Err(MigrateError::Walk(WalkError::NoChange)) => (0, false),
+            Err(error) => {
+                let trouble = show::migrate(error, &[]);
+                if signals.insisted() {
+                    trouble.say(self.log);
+                    return Ok(End::Interrupted);
+                }
+                return Err(trouble);
+            }
+        };
+        let position = self.position(index).await?;
+        self.log.json(&serde_json::json!({
+            "format": "sternway.migrate.track/1", "name": self.members[index].name,
+            "migrations": legs, "version": position.version, "stopped": stopped,
+        }));
+        self.log.result(match (goal, position.version) {
+            _ if stopped => format!("stopped at {position} after {legs} migration(s)"),
+            (Goal::Down(_), _) => format!("rolled back {legs} migration(s)"),
+            (Goal::Up(_), _) => format!("applied {legs} migration(s)"),
+            (Goal::To(_), Some(version)) => format!("schema is at version {version}"),
+            (Goal::To(_), None) => "schema is at version 0 (empty)".to_owned(),
+        });
+        Ok(End::Done)
+    }
+
+    /// Shows what would run on one track.
+    async fn show(&mut self, index: usize, goal: Goal) -> Result<(), Trouble> {
+        let state = TrackState::At(self.position(index).await?);
+        let (member, session) = (&self.members[index], &self.sessions[0]);
+        let steps = Steps::plan(&**session, &member.folder, state.position(), goal, &mut ()).await;
+        let steps = match steps {
+            Ok(steps) => steps,
+            Err(MigrateError::Walk(WalkError::NoChange)) => return Ok(()),
+            Err(error) => return Err(show::migrate(error, &[])),
+        };
+        for leg in &steps.legs {
+            let body = steps.body(leg).map_or("", |(body, _)| body);
+            self.log.result(format!("-- {}: {}\n{}", member.name, name(leg), body.trim_end()));
+        }
+        Ok(())
+    }
+}

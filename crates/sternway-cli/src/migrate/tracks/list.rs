@@ -1,0 +1,143 @@
+//! `status`: every migration, applied and pending.
+
+use serde::Serialize;
+use sternway_engine::walk::Standing;
+use sternway_model::catalog::{Direction, FileName};
+use sternway_model::state::Position;
+
+use crate::migrate::log::Log;
+use crate::ui::table;
+
+/// A track as it is listed.
+pub struct Listed {
+    /// Its name; a folder that `-path` names has none.
+    pub name: Option<String>,
+    /// Its tracking table.
+    pub table: String,
+    /// Where it stands.
+    pub position: Position,
+    /// Its migrations.
+    pub standings: Vec<Standing>,
+}
+
+/// The shape for machines; `docs/output.md` describes it.
+#[derive(Serialize)]
+struct Status {
+    format: &'static str,
+    applied: usize,
+    pending: usize,
+    tracks: Vec<TrackStatus>,
+}
+
+#[derive(Serialize)]
+struct TrackStatus {
+    name: Option<String>,
+    table: String,
+    applied: usize,
+    pending: usize,
+    version: Option<u64>,
+    dirty: bool,
+    /// Whether the database is ahead of the files.
+    ahead: bool,
+    migrations: Vec<MigrationStatus>,
+}
+
+#[derive(Serialize)]
+struct MigrationStatus {
+    version: u64,
+    title: String,
+    applied: bool,
+    up: bool,
+    down: bool,
+}
+
+impl Listed {
+    fn applied(&self) -> usize {
+        self.standings.iter().filter(|it| it.applied).count()
+    }
+
+    fn pending(&self) -> usize {
+        self.standings.len() - self.applied()
+    }
+
+    fn ahead(&self) -> bool {
+        self.position.version > self.standings.last().map(|it| it.version)
+    }
+
+    /// `core: 2 applied (at 2), 1 pending`
+    fn summary(&self) -> String {
+        let (applied, pending) = (self.applied(), self.pending());
+        let name = self.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        let position = self.position;
+        match (self.ahead(), position.version, position.dirty) {
+            (true, ..) => format!(
+                "{name}{applied} applied, {pending} pending (the database is at {position}, ahead of these files)"
+            ),
+            (false, None, false) => format!("{name}{applied} applied, {pending} pending"),
+            (false, ..) => format!("{name}{applied} applied (at {position}), {pending} pending"),
+        }
+    }
+
+    fn status(&self) -> TrackStatus {
+        let migration = |it: &Standing| MigrationStatus {
+            version: it.version,
+            title: title(it),
+            applied: it.applied,
+            up: it.halves.contains(&Direction::Up),
+            down: it.halves.contains(&Direction::Down),
+        };
+        TrackStatus {
+            name: self.name.clone(),
+            table: self.table.clone(),
+            applied: self.applied(),
+            pending: self.pending(),
+            version: self.position.version,
+            dirty: self.position.dirty,
+            ahead: self.ahead(),
+            migrations: self.standings.iter().map(migration).collect(),
+        }
+    }
+}
+
+fn title(standing: &Standing) -> String {
+    FileName::parse(&standing.file).map(|name| name.title).unwrap_or_default()
+}
+
+/// Lists tracks, on standard output.
+pub fn list(log: &Log, tracks: &[Listed]) {
+    let (applied, pending) = tracks.iter().fold((0, 0), |(applied, pending), track| {
+        (applied + track.applied(), pending + track.pending())
+    });
+    log.json(&Status {
+        format: "sternway.migrate.status/1",
+        applied,
+        pending,
+        tracks: tracks.iter().map(Listed::status).collect(),
+    });
+    if tracks.len() > 1 {
+        log.result(format!("{applied} migration(s) applied, {pending} pending"));
+    }
+    for track in tracks {
+        log.result(track.summary());
+        let rows: Vec<Vec<String>> =
+            track.standings.iter().map(|it| row(it, track.position)).collect();
+        if !rows.is_empty() {
+            log.result(table(&rows).trim_end());
+        }
+    }
+}
+
+fn row(standing: &Standing, position: Position) -> Vec<String> {
+    let state = match standing.applied {
+        true if position.dirty && position.version == Some(standing.version) => "dirty",
+        true => "applied",
+        false => "pending",
+    };
+    let lacks = match standing.halves.as_slice() {
+        [Direction::Up] => "no down file",
+        [Direction::Down] => "no up file",
+        _ => "",
+    };
+    let version = format!("  {}", standing.version);
+    vec![version, title(standing), state.to_owned(), lacks.to_owned()]
+}

@@ -1,0 +1,360 @@
+//! Bringing every track of an application up, as it does itself when it starts.
+//!
+//! The rules are those of kagent's runner, which is the model case: every extension is checked before
+//! anything is touched; tracks go up in the order of their registration; a database ahead of the
+//! files is accepted; when a track fails, it and those before it go back to where they stood, unless
+//! that was "nothing": what was there before the first migration is not known. In addition, the locks
+//! of all tracks are held from before the first look until after the last write, a dirty track stops
+//! everything before anything is touched, and every body is read before the first one runs.
+
+use std::time::Duration;
+
+use sternway_database::{Database, DatabaseError, LockError};
+use sternway_model::catalog::TrackName;
+use sternway_model::state::{Position, RecordsAccess, TrackState};
+use sternway_model::walk::{Goal, Leg, WalkError};
+use thiserror::Error;
+
+use crate::folder::{Folder, FolderError};
+use crate::walk::{MigrateError, Steps, Watch, go};
+
+/// A track to bring up.
+pub struct Member {
+    /// Its name.
+    pub name: TrackName,
+    /// Its tracking table.
+    pub table: String,
+    /// Its files.
+    pub folder: Folder,
+    /// An extension that the server has to offer.
+    pub requires_extension: Option<String>,
+    /// Which of the sessions leads to its schema.
+    pub session: usize,
+}
+
+/// What became of a track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raised {
+    /// Its name.
+    pub track: TrackName,
+    /// Where it stood.
+    pub from: Option<u64>,
+    /// Where it stands.
+    pub to: Option<u64>,
+    /// What ran.
+    pub legs: Vec<Leg>,
+    /// The highest number of its files, where the database is ahead of that.
+    pub ahead_of: Option<u64>,
+}
+
+/// Why the tracks are not up.
+#[derive(Debug, Error)]
+pub enum StartupError {
+    /// Two tracks have the same tracking table.
+    #[error(
+        "tracks `{first}` and `{second}` share the tracking table `{table}` in schema `{schema}`"
+    )]
+    Shared {
+        /// The track met first.
+        first: TrackName,
+        /// The track met second.
+        second: TrackName,
+        /// The table.
+        table: String,
+        /// Its schema.
+        schema: String,
+    },
+    /// The locks were not obtained; nothing was touched.
+    #[error("the locks were not obtained")]
+    Lock(#[source] LockError),
+    /// The server does not offer an extension; nothing was touched.
+    #[error(
+        "track `{track}` requires the extension `{extension}`, which the server does not offer"
+    )]
+    Extension {
+        /// The track.
+        track: TrackName,
+        /// The extension.
+        extension: String,
+    },
+    /// A track is dirty; nothing was touched.
+    #[error("track `{track}` is dirty at {}", shown(*.version))]
+    Dirty {
+        /// The track.
+        track: TrackName,
+        /// The number in its tracking row.
+        version: Option<u64>,
+        /// Whether that is ahead of the files.
+        ahead: bool,
+    },
+    /// A body or a way is missing; nothing was touched.
+    #[error("track `{track}` cannot go up")]
+    Plan {
+        /// The track.
+        track: TrackName,
+        /// Why.
+        #[source]
+        source: MigrateError,
+    },
+    /// A track failed.
+    #[error("track `{track}` failed")]
+    Failed {
+        /// The track.
+        track: TrackName,
+        /// Why.
+        #[source]
+        source: MigrateError,
+        /// What was taken back, in that order: each track with where it stands now.
+        taken_back: Vec<(TrackName, Result<Option<u64>, MigrateError>)>,
+    },
+    /// A question or a write of our own failed before anything was touched.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+fn shown(version: Option<u64>) -> String {
+    version.map_or_else(|| "nothing".to_owned(), |version| version.to_string())
+}
+
+/// Brings every track up. With `app`, the migrations are kept in Sternway's records.
+///
+/// # Errors
+/// When the locks are not obtained, a check fails, or a migration does. [`StartupError`] says what
+/// was touched.
+pub async fn up(
+    sessions: &mut [Box<dyn Database>],
+    members: &[Member],
+    app: Option<&str>,
+    patience: Duration,
+    watch: &mut dyn Watch,
+) -> Result<Vec<Raised>, StartupError> {
+    distinct(sessions, members)?;
+    let mut locked = Ok(());
+    for (index, session) in sessions.iter_mut().enumerate() {
+        let tables = tables(members, index);
+        locked = session.lock(&tables, patience).await;
+        if locked.is_err() {
+            break;
+        }
+    }
+    let ended = match locked {
+        Ok(()) => under_locks(sessions, members, app, watch).await,
+        Err(error) => Err(StartupError::Lock(error)),
+    };
+    for session in sessions {
+        // The end of the walk is what matters; a lost connection has no lock to give back.
+        let _ = session.unlock().await;
+    }
+    ended
+}
+
+fn tables(members: &[Member], session: usize) -> Vec<String> {
+    let of_session = members.iter().filter(|member| member.session == session);
+    of_session.map(|member| member.table.clone()).collect()
+}
+
+/// Checks that no two tracks have the same tracking table.
+fn distinct(sessions: &[Box<dyn Database>], members: &[Member]) -> Result<(), StartupError> {
+    let schema = |member: &Member| sessions[member.session].identity().schema.clone();
+    for (index, member) in members.iter().enumerate() {
+        let same = |it: &&Member| it.table == member.table && schema(it) == schema(member);
+        if let Some(first) = members[..index].iter().find(same) {
+            return Err(StartupError::Shared {
+                first: first.name.clone(),
+                second: member.name.clone(),
+                table: member.table.clone(),
+                schema: schema(member),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What a track is about to do.
+struct Raise {
+    state: TrackState,
+    steps: Option<Steps>,
+    ahead_of: Option<u64>,
+}
+
+async fn under_locks(
+    sessions: &mut [Box<dyn Database>],
+    members: &[Member],
+    app: Option<&str>,
+    watch: &mut dyn Watch,
+) -> Result<Vec<Raised>, StartupError> {
+    for member in members {
+        let Some(extension) = &member.requires_extension else { continue };
+        if !sessions[member.session].extensions().await?.contains(extension) {
+            let (track, extension) = (member.name.clone(), extension.clone());
+            return Err(StartupError::Extension { track, extension });
+        }
+    }
+    let mut raises = Vec::new();
+    for member in members {
+        raises.push(raise(&mut *sessions[member.session], member, watch).await?);
+    }
+    if let Some(app) = app {
+        keep(sessions, members, &raises, app).await?;
+    }
+    let mut raised = Vec::new();
+    for (index, (member, raise)) in members.iter().zip(&raises).enumerate() {
+        let database = &mut *sessions[member.session];
+        let from = raise.state.position().version;
+        let ended = one(database, member, raise, watch).await;
+        match ended {
+            Ok((legs, stopped)) => {
+                let to = legs.last().map_or(from, |leg| leg.to);
+                let (track, ahead_of) = (member.name.clone(), raise.ahead_of);
+                raised.push(Raised { track, from, to, legs, ahead_of });
+                if stopped {
+                    break;
+                }
+            }
+            Err(source) => {
+                let track = member.name.clone();
+                let before = &members[..=index];
+                let taken_back = take_back(sessions, before, &raises, watch).await;
+                return Err(StartupError::Failed { track, source, taken_back });
+            }
+        }
+    }
+    Ok(raised)
+}
+
+/// Looks where a track stands, and plans its way up.
+async fn raise(
+    database: &mut dyn Database,
+    member: &Member,
+    watch: &mut dyn Watch,
+) -> Result<Raise, StartupError> {
+    let state = database.track(&member.table).await?;
+    let Position { version, dirty } = state.position();
+    let last = member.folder.set().last();
+    let ahead = version.is_some() && version > last;
+    if dirty {
+        return Err(StartupError::Dirty { track: member.name.clone(), version, ahead });
+    }
+    if ahead {
+        return Ok(Raise { state, steps: None, ahead_of: last });
+    }
+    let steps =
+        Steps::plan(database, &member.folder, state.position(), Goal::Up(None), watch).await;
+    match steps {
+        Ok(steps) => Ok(Raise { state, steps: Some(steps), ahead_of: None }),
+        // Nothing to do is no error for an application that starts.
+        Err(MigrateError::Walk(WalkError::NoChange)) => {
+            Ok(Raise { state, steps: None, ahead_of: None })
+        }
+        Err(source) => Err(StartupError::Plan { track: member.name.clone(), source }),
+    }
+}
+
+/// Keeps the migrations that are about to be applied, where records can be kept.
+async fn keep(
+    sessions: &mut [Box<dyn Database>],
+    members: &[Member],
+    raises: &[Raise],
+    app: &str,
+) -> Result<(), StartupError> {
+    for (member, raise) in members.iter().zip(raises) {
+        let Some(steps) = &raise.steps else { continue };
+        let database = &mut sessions[member.session];
+        if database.prepare_records().await? != RecordsAccess::Available {
+            continue;
+        }
+        let versions = steps.legs.iter().map(|leg| leg.version);
+        let read = member.folder.migrations(versions).await;
+        let (migrations, bodies) = read.map_err(|error: FolderError| StartupError::Plan {
+            track: member.name.clone(),
+            source: error.into(),
+        })?;
+        database.keep(app, &member.name, &migrations, &bodies).await?;
+    }
+    Ok(())
+}
+
+async fn one(
+    database: &mut dyn Database,
+    member: &Member,
+    raise: &Raise,
+    watch: &mut dyn Watch,
+) -> Result<(Vec<Leg>, bool), MigrateError> {
+    let Some(steps) = &raise.steps else { return Ok((Vec::new(), false)) };
+    if raise.state == TrackState::NoTable {
+        database.prepare_track(&member.table).await?;
+    }
+    let walked = go(database, &member.table, steps, watch).await?;
+    Ok((walked.legs, walked.interrupted))
+}
+
+/// Takes the tracks back to where they stood, the last one first. A track that had nothing applied
+/// stays where it is, and so does one that is dirty now.
+async fn take_back(
+    sessions: &mut [Box<dyn Database>],
+    members: &[Member],
+    raises: &[Raise],
+    watch: &mut dyn Watch,
+) -> Vec<(TrackName, Result<Option<u64>, MigrateError>)> {
+    let mut taken_back = Vec::new();
+    for (member, raise) in members.iter().zip(raises).rev() {
+        let Some(stood) = raise.state.position().version else { continue };
+        let database = &mut *sessions[member.session];
+        let ended = back(database, member, stood, watch).await;
+        match ended {
+            Ok(false) => {}
+            Ok(true) => taken_back.push((member.name.clone(), Ok(Some(stood)))),
+            Err(error) => taken_back.push((member.name.clone(), Err(error))),
+        }
+    }
+    taken_back
+}
+
+/// Tells all that another watch tells, but does not stop: what is taken back is taken back whole.
+struct Unstopped<'a>(&'a mut dyn Watch);
+
+impl Watch for Unstopped<'_> {
+    fn reads(&mut self, leg: &Leg) {
+        self.0.reads(leg);
+    }
+    fn starts(&mut self, leg: &Leg) {
+        self.0.starts(leg);
+    }
+    fn ends(&mut self, leg: &Leg, read: Duration, ran: Duration) {
+        self.0.ends(leg, read, ran);
+    }
+}
+
+/// Whether there was anything to take back.
+async fn back(
+    database: &mut dyn Database,
+    member: &Member,
+    stood: u64,
+    watch: &mut dyn Watch,
+) -> Result<bool, MigrateError> {
+    let position = database.track(&member.table).await?.position();
+    let goal = Goal::To(Some(stood));
+    match Steps::plan(database, &member.folder, position, goal, watch).await {
+        Err(MigrateError::Walk(WalkError::NoChange)) => Ok(false),
+        Err(error) => Err(error),
+        Ok(steps) => {
+            go(database, &member.table, &steps, &mut Unstopped(watch)).await?;
+            Ok(true)
+        }
+    }
+}
+
+/// Where the tracks stand, for those who only look.
+///
+/// # Errors
+/// When a question fails.
+pub async fn look(
+    sessions: &mut [Box<dyn Database>],
+    members: &[Member],
+) -> Result<Vec<TrackState>, DatabaseError> {
+    let mut states = Vec::new();
+    for member in members {
+        states.push(sessions[member.session].track(&member.table).await?);
+    }
+    Ok(states)
+}

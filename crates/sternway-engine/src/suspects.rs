@@ -1,0 +1,61 @@
+//! What a dirty mark may mean, and what the schema says about it.
+//!
+//! golang-migrate marks a track with the number that it was going *to*: an up to 7 that failed says
+//! 7, and so does a down from 8. The number alone therefore does not tell which body was under way.
+
+use sternway_database::{Database, DatabaseError};
+use sternway_model::catalog::Direction;
+
+use crate::folder::Folder;
+
+/// A body that may have been under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspect {
+    /// The number of the migration.
+    pub version: u64,
+    /// Which half.
+    pub direction: Direction,
+    /// The file.
+    pub file: String,
+    /// What the row has to say if nothing of the body took effect.
+    pub undone: Option<u64>,
+    /// What the row has to say if all of it did.
+    pub done: Option<u64>,
+    /// Tables that the body makes or drops: their names, and whether the sight of the schema speaks
+    /// for the body having run.
+    pub signs: Vec<(String, bool)>,
+}
+
+/// The bodies that a dirty mark at `version` may mean.
+///
+/// # Errors
+/// When the tables cannot be listed.
+pub async fn suspects(
+    database: &mut dyn Database,
+    folder: &Folder,
+    version: Option<u64>,
+) -> Result<Vec<Suspect>, DatabaseError> {
+    let tables = database.tables(&[]).await?;
+    let set = folder.set();
+    let up = version.map(|version| (version, Direction::Up, set.before(version), Some(version)));
+    let after = set.after(version);
+    let down = after.map(|after| (after, Direction::Down, Some(after), version));
+    let mut suspects = Vec::new();
+    for (version, direction, undone, done) in up.into_iter().chain(down) {
+        let file = set.get(version).and_then(|pair| pair.file(direction));
+        let Some(file) = file.map(str::to_owned) else { continue };
+        // A body that cannot be read tells nothing.
+        let body = folder.body(&file).await.unwrap_or_default();
+        let facts = database.facts(&body);
+        let made = facts.creates_tables.into_iter().map(|table| (table, true));
+        let dropped = facts.destroys.iter().filter_map(|it| it.what.strip_prefix("table "));
+        let dropped = dropped.map(|table| (table.to_owned(), false));
+        let sign = |(table, expected): (String, bool)| {
+            let there = tables.contains(&table);
+            (table, there == expected)
+        };
+        let signs = made.chain(dropped).map(sign).collect();
+        suspects.push(Suspect { version, direction, file, undone, done, signs });
+    }
+    Ok(suspects)
+}

@@ -1,0 +1,312 @@
+//! Walking one track by its numbers, as golang-migrate does.
+//!
+//! The lock is held from before the first look at the tracking table until after the last write to
+//! it. Every body that will run is read before the first one runs, so that a file that cannot be
+//! read whole changes nothing.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use sternway_database::{Database, DatabaseError, LockError, Settings, StepError, Work};
+use sternway_model::body::{BodyFacts, Mode};
+use sternway_model::catalog::{Direction, TrackName};
+use sternway_model::state::{Position, TrackState};
+use sternway_model::walk::{Goal, Leg, WalkError, walk as plan};
+use thiserror::Error;
+
+use crate::folder::{Folder, FolderError};
+
+/// Why a walk did not arrive.
+#[derive(Debug, Error)]
+pub enum MigrateError {
+    /// Somebody else is at work.
+    #[error(transparent)]
+    Lock(LockError),
+    /// There is nothing to do, or no way.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// A body that would have run cannot be read: none has run.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A body that would have run cannot be run: none has run.
+    #[error("`{file}` cannot be run: {obstacle}")]
+    Obstacle {
+        /// The file.
+        file: String,
+        /// What stands against it.
+        obstacle: String,
+    },
+    /// A body failed.
+    #[error(transparent)]
+    Step(Box<Failed>),
+    /// A question or a write of our own failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// Everything there was is applied, and it was less than asked for.
+    #[error("limit {0} short")]
+    Short(u64),
+}
+
+/// A leg that failed, with what is needed to show where.
+#[derive(Debug, Error)]
+#[error("migration {} failed on its way {}", .leg.version, .leg.direction)]
+pub struct Failed {
+    /// The leg.
+    pub leg: Leg,
+    /// What its file says.
+    pub body: String,
+    /// How it was run.
+    pub mode: Mode,
+    /// Why.
+    #[source]
+    pub source: StepError,
+}
+
+/// What is told while a walk goes on.
+pub trait Watch: Send {
+    /// A body will be read.
+    fn reads(&mut self, _leg: &Leg) {}
+    /// A leg starts.
+    fn starts(&mut self, _leg: &Leg) {}
+    /// A leg ended well: how long its body took to read and to run.
+    fn ends(&mut self, _leg: &Leg, _read: Duration, _ran: Duration) {}
+    /// Whether to stop before the next leg.
+    fn stop(&mut self) -> bool {
+        false
+    }
+}
+
+/// Nobody watches.
+impl Watch for () {}
+
+/// A track to walk on.
+pub struct Track<'a> {
+    /// Its tracking table.
+    pub table: &'a str,
+    /// Its files.
+    pub folder: &'a Folder,
+    /// The application and the track under which the migrations are kept in Sternway's records; none
+    /// are kept without.
+    pub keep: Option<(&'a str, &'a TrackName)>,
+}
+
+/// How a walk ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walked {
+    /// The legs that were done.
+    pub legs: Vec<Leg>,
+    /// Whether it was asked to stop before its end.
+    pub interrupted: bool,
+}
+
+/// Takes a track to `goal`.
+///
+/// # Errors
+/// When the lock is not obtained, there is nothing to do or no way, a body cannot be read, or one
+/// fails. What was done before stays done.
+pub async fn migrate(
+    database: &mut dyn Database,
+    track: &Track<'_>,
+    goal: Goal,
+    patience: Duration,
+    watch: &mut dyn Watch,
+) -> Result<Walked, MigrateError> {
+    if matches!(goal, Goal::Up(Some(0)) | Goal::Down(Some(0))) {
+        return Err(WalkError::NoChange.into());
+    }
+    let tables = [track.table.to_owned()];
+    database.lock(&tables, patience).await.map_err(MigrateError::Lock)?;
+    let ended = locked(database, track, goal, watch).await;
+    // The error of the walk is what matters; with a lost connection there is no lock to give back.
+    let unlocked = database.unlock().await;
+    let walked = ended?;
+    unlocked?;
+    Ok(walked)
+}
+
+async fn locked(
+    database: &mut dyn Database,
+    track: &Track<'_>,
+    goal: Goal,
+    watch: &mut dyn Watch,
+) -> Result<Walked, MigrateError> {
+    let state = database.track(track.table).await?;
+    let steps = Steps::plan(database, track.folder, state.position(), goal, watch).await?;
+    if state == TrackState::NoTable {
+        database.prepare_track(track.table).await?;
+    }
+    keep(database, track, &steps).await?;
+    let walked = go(database, track.table, &steps, watch).await?;
+    match steps.short {
+        0 => Ok(walked),
+        _ if walked.interrupted => Ok(walked),
+        short => Err(MigrateError::Short(short)),
+    }
+}
+
+/// The legs of a walk, with what each runs.
+pub struct Steps {
+    /// The legs.
+    pub legs: Vec<Leg>,
+    /// By how many the folder falls short of the limit.
+    pub short: u64,
+    /// The bodies, by file, with how they are run and how long they took to read.
+    bodies: HashMap<String, (String, BodyFacts, Duration)>,
+}
+
+impl Steps {
+    /// Plans the way from `position` to `goal`, and reads every body on it.
+    ///
+    /// # Errors
+    /// When there is nothing to do, no way, or a body that cannot be read or run.
+    pub async fn plan(
+        database: &dyn Database,
+        folder: &Folder,
+        position: Position,
+        goal: Goal,
+        watch: &mut dyn Watch,
+    ) -> Result<Steps, MigrateError> {
+        let walk = plan(folder.set(), position, goal)?;
+        let mut bodies = HashMap::new();
+        for leg in &walk.legs {
+            let Some(file) = &leg.file else { continue };
+            watch.reads(leg);
+            let start = Instant::now();
+            let body = folder.body(file).await?;
+            let facts = database.facts(&body);
+            if let Some(obstacle) = facts.obstacle {
+                return Err(MigrateError::Obstacle { file: file.clone(), obstacle });
+            }
+            bodies.insert(file.clone(), (body, facts, start.elapsed()));
+        }
+        Ok(Steps { legs: walk.legs, short: walk.short, bodies })
+    }
+
+    /// What a leg runs, and what that says.
+    pub fn body(&self, leg: &Leg) -> Option<(&str, &BodyFacts)> {
+        let (body, facts, _) = self.bodies.get(leg.file.as_ref()?)?;
+        Some((body, facts))
+    }
+}
+
+/// Keeps the migrations of a walk in Sternway's records, where it may.
+async fn keep(
+    database: &mut dyn Database,
+    track: &Track<'_>,
+    steps: &Steps,
+) -> Result<(), MigrateError> {
+    use sternway_model::state::RecordsAccess::Available;
+    let Some((app, name)) = track.keep else { return Ok(()) };
+    if database.prepare_records().await? != Available {
+        return Ok(());
+    }
+    let versions = steps.legs.iter().map(|leg| leg.version);
+    let (migrations, bodies) = track.folder.migrations(versions).await?;
+    Ok(database.keep(app, name, &migrations, &bodies).await?)
+}
+
+/// Runs the legs. The lock is held, and the tracking table is there.
+pub(crate) async fn go(
+    database: &mut dyn Database,
+    table: &str,
+    steps: &Steps,
+    watch: &mut dyn Watch,
+) -> Result<Walked, MigrateError> {
+    let mut legs = Vec::new();
+    for leg in &steps.legs {
+        if watch.stop() {
+            return Ok(Walked { legs, interrupted: true });
+        }
+        watch.starts(leg);
+        let start = Instant::now();
+        let body = leg.file.as_ref().and_then(|file| steps.bodies.get(file));
+        match (&leg.file, body) {
+            (Some(file), Some((body, facts, _))) => {
+                let work = Work {
+                    table,
+                    from: leg.from,
+                    to: leg.to,
+                    file,
+                    body,
+                    mode: &facts.mode,
+                    journal: None,
+                    settings: Settings::Kept,
+                };
+                database.migrate(&work).await.map_err(|source| {
+                    let (body, mode) = (body.clone(), facts.mode.clone());
+                    MigrateError::Step(Box::new(Failed { leg: leg.clone(), body, mode, source }))
+                })?;
+            }
+            _ => {
+                let position = Position { version: leg.to, dirty: false };
+                database.set_track(table, position).await?;
+            }
+        }
+        let read = body.map_or(Duration::ZERO, |(_, _, read)| *read);
+        watch.ends(leg, read, start.elapsed());
+        legs.push(leg.clone());
+    }
+    Ok(Walked { legs, interrupted: false })
+}
+
+/// Writes a position into the tracking table, and runs nothing.
+///
+/// # Errors
+/// When the lock is not obtained or the row cannot be written.
+pub async fn force(
+    database: &mut dyn Database,
+    table: &str,
+    version: Option<u64>,
+    patience: Duration,
+) -> Result<(), MigrateError> {
+    database.lock(&[table.to_owned()], patience).await.map_err(MigrateError::Lock)?;
+    let written = database.set_track(table, Position { version, dirty: false }).await;
+    let unlocked = database.unlock().await;
+    written?;
+    Ok(unlocked?)
+}
+
+/// Drops every table, the tracking table among them. Returns what was dropped.
+///
+/// # Errors
+/// When the lock is not obtained or a table cannot be dropped.
+pub async fn drop_tables(
+    database: &mut dyn Database,
+    table: &str,
+    patience: Duration,
+) -> Result<Vec<String>, MigrateError> {
+    database.lock(&[table.to_owned()], patience).await.map_err(MigrateError::Lock)?;
+    let dropped = database.drop_tables().await;
+    let unlocked = database.unlock().await;
+    let dropped = dropped?;
+    unlocked?;
+    Ok(dropped)
+}
+
+/// One line of a status: a number, its title, and whether it is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The number.
+    pub version: u64,
+    /// The up file, or the down file where there is no other.
+    pub file: String,
+    /// The halves that there are.
+    pub halves: Vec<Direction>,
+    /// Whether the tracking row says that it is applied.
+    pub applied: bool,
+}
+
+/// Every migration of a folder, seen from a position.
+pub fn standings(folder: &Folder, position: Position) -> Vec<Standing> {
+    let standing = |(version, pair): (u64, &sternway_model::catalog::FilePair)| {
+        let halves = [Direction::Up, Direction::Down];
+        let file = pair.up.as_ref().or(pair.down.as_ref()).cloned().unwrap_or_default();
+        Standing {
+            version,
+            file,
+            halves: halves.into_iter().filter(|it| pair.file(*it).is_some()).collect(),
+            applied: Some(version) <= position.version,
+        }
+    };
+    folder.set().iter().map(standing).collect()
+}
