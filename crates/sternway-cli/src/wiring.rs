@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sternway_database::{Connect, Database, postgres};
+use sternway_database::{Connect, Database, Dialect, dialect};
 use sternway_engine::observe::observe;
 use sternway_engine::rehearse::Bench;
 use sternway_model::body::BodyFacts;
@@ -75,7 +75,17 @@ impl<'a> Setup<'a> {
 
     /// Where to rehearse.
     pub fn bench(&self) -> Bench {
-        self.config.rehearsal.clone().map_or_else(Bench::default, |Secret(url)| Bench::on(url))
+        let rehearsal = self.config.rehearsal.clone();
+        match rehearsal {
+            Some(Secret(url)) => Bench::on(self.dialect(), url),
+            None => Bench::inside(self.dialect()),
+        }
+    }
+
+    /// What the database speaks; PostgreSQL where there is none.
+    fn dialect(&self) -> Dialect {
+        let url = self.config.database.as_ref().map(|database| Dialect::of(&database.url));
+        url.ok().and_then(Result::ok).unwrap_or(Dialect::Postgres)
     }
 
     /// Reads the catalog from the source.
@@ -122,8 +132,8 @@ impl<'a> Setup<'a> {
             Some(command) => Some(password(command).await?),
             None => None,
         };
-        let connected = postgres::connect(&database.url, password.as_deref()).await;
-        Ok(Box::new(connected.map_err(Failure::to_connect)?))
+        let connected = dialect::connect(&database.url, password.as_deref()).await;
+        connected.map_err(Failure::to_connect)
     }
 
     /// Looks at the database and reads the catalog: from the source, or from the database's records.
@@ -186,8 +196,8 @@ impl<'a> Setup<'a> {
             );
         }
         let texts = catalog.bodies.iter().chain(&state.records.bodies);
-        let facts = postgres::statements::facts;
-        let bodies = texts.map(|(hash, body)| (*hash, facts(body))).collect();
+        let dialect = self.dialect();
+        let bodies = texts.map(|(hash, body)| (*hash, dialect.facts(body))).collect();
         let policy = self.config.policy.clone();
         Ok(Known { catalog, bodies, state, policy, app: AppState { running }, bench: self.bench() })
     }

@@ -80,6 +80,10 @@ impl fmt::Display for Dialect {
 /// # Errors
 /// When there is no session. The URL is never repeated.
 pub async fn connect(url: &str, password: Option<&str>) -> Result<Box<dyn Database>, Connect> {
+    #[cfg(feature = "embedded")]
+    if let Some(place) = crate::embedded::Place::parse(url) {
+        return Ok(Box::new(crate::embedded::connect(&place, &[]).await?));
+    }
     Ok(match Dialect::of(url)? {
         Dialect::Postgres => Box::new(postgres::connect(url, password).await?),
         Dialect::MySql => return Err(Connect::Scheme("mysql".to_owned())),

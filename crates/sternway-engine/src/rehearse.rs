@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 #[cfg(feature = "embedded")]
 use sternway_database::embedded;
-use sternway_database::postgres::scratch;
-use sternway_database::{Connect, Database, DatabaseError, StepError, Work};
+use sternway_database::dialect::{create_scratch, remove_scratch};
+use sternway_database::{Connect, Database, DatabaseError, Dialect, StepError, Work};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Direction, Migration, TrackName};
 use sternway_model::plan::{BodyOrigin, Migrate, Plan};
@@ -24,9 +24,9 @@ pub type Positions = BTreeMap<TrackName, Option<u64>>;
 /// Why it cannot be told what a plan should lead to.
 #[derive(Debug, Error)]
 pub enum RehearsalError {
-    /// This build has no embedded PostgreSQL.
-    #[error("this build has no embedded PostgreSQL to make a clean install on")]
-    NotBuilt,
+    /// This process has no server of that kind to make a clean install on.
+    #[error("there is no {0} inside this program to make a clean install on")]
+    NotInside(Dialect),
     /// There is no database to rehearse in.
     #[error("there is no database to rehearse in")]
     Server(#[source] Connect),
@@ -119,35 +119,49 @@ impl<'a> Material<'a> {
     }
 }
 
+/// The database that SQLite rehearses in.
+const IN_MEMORY: &str = "sqlite://:memory:";
+
 /// Where clean installs are made.
-#[derive(Default)]
 pub struct Bench {
-    /// The server's URL; the PostgreSQL inside this process where there is none.
+    /// What it has to speak.
+    dialect: Dialect,
+    /// The server's URL; a database inside this process where there is none.
     url: Option<String>,
     /// The databases made on that server.
     made: Mutex<Vec<String>>,
 }
 
 impl Bench {
+    /// A bench inside this process: the embedded PostgreSQL, or SQLite in memory.
+    pub fn inside(dialect: Dialect) -> Bench {
+        Bench { dialect, url: None, made: Mutex::default() }
+    }
+
     /// A bench on the server that `url` leads to, in databases of its own, which it drops again.
-    pub fn on(url: String) -> Bench {
-        Bench { url: Some(url), made: Mutex::default() }
+    pub fn on(dialect: Dialect, url: String) -> Bench {
+        Bench { dialect, url: Some(url), made: Mutex::default() }
     }
 
     async fn database(&self, material: &Material<'_>) -> Result<Box<dyn Database>, RehearsalError> {
-        let Some(url) = &self.url else { return inside(material).await };
-        let created = scratch::create(url, material.schema).await;
+        let url = match (&self.url, self.dialect) {
+            (Some(url), _) => url,
+            (None, Dialect::Postgres) => return inside(material).await,
+            (None, Dialect::Sqlite) => IN_MEMORY,
+            (None, Dialect::MySql) => return Err(RehearsalError::NotInside(self.dialect)),
+        };
+        let created = create_scratch(url, material.schema).await;
         let (database, name) = created.map_err(RehearsalError::Server)?;
         self.made.lock().unwrap_or_else(PoisonError::into_inner).push(name);
-        Ok(Box::new(database))
+        Ok(database)
     }
 
     /// Drops what was made, after `result` was had from it.
     pub(crate) async fn tidied<T>(&self, result: T) -> T {
         let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
         for name in made {
-            let url = self.url.as_deref().unwrap_or_default();
-            if let Err(error) = scratch::remove(url, &name).await {
+            let url = self.url.as_deref().unwrap_or(IN_MEMORY);
+            if let Err(error) = remove_scratch(url, &name).await {
                 tracing::warn!("the database `{name}` is left behind: {error}");
             }
         }
@@ -169,7 +183,7 @@ async fn inside(material: &Material<'_>) -> Result<Box<dyn Database>, RehearsalE
 
 #[cfg(not(feature = "embedded"))]
 async fn inside(_: &Material<'_>) -> Result<Box<dyn Database>, RehearsalError> {
-    Err(RehearsalError::NotBuilt)
+    Err(RehearsalError::NotInside(Dialect::Postgres))
 }
 
 /// An empty database to make one clean install in.

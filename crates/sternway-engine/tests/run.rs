@@ -9,7 +9,7 @@ use std::path::Path;
 
 use sternway_database::embedded::{Place, connect_in};
 use sternway_database::postgres::Postgres;
-use sternway_database::{Database, StepError};
+use sternway_database::{Database, Dialect, StepError};
 use sternway_engine::diagnose::diagnose;
 use sternway_engine::rehearse::{Bench, Positions};
 use sternway_engine::run::{Outcome, RunError, run};
@@ -454,7 +454,7 @@ async fn diagnosis(harbour: &mut Harbour) -> Vec<Option<u64>> {
     let found = harbour.app.fingerprint(&mut harbour.database).await;
     let parts = harbour.app.parts(NEW);
     let fits =
-        diagnose(&Bench::default(), &parts.material(), &"core".into(), &others, &found).await;
+        diagnose(&Bench::inside(Dialect::Postgres), &parts.material(), &"core".into(), &others, &found).await;
     fits.expect("a diagnosis")
 }
 
@@ -510,7 +510,7 @@ async fn nothing_applied_is_a_diagnosis_too() {
     let found = app.fingerprint(&mut database).await;
     let parts = app.parts(NEW);
     let none = Positions::new();
-    let fits = diagnose(&Bench::default(), &parts.material(), &"core".into(), &none, &found).await;
+    let fits = diagnose(&Bench::inside(Dialect::Postgres), &parts.material(), &"core".into(), &none, &found).await;
     assert_eq!(fits.expect("a diagnosis"), [None]);
 }
 

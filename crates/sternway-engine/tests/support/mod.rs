@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use sternway_database::embedded::{Place, connect};
 use sternway_database::postgres::Postgres;
-use sternway_database::{Database, DatabaseError, postgres};
+use sternway_database::{Database, DatabaseError, Dialect, postgres};
 use sternway_engine::observe::observe;
 use sternway_engine::rehearse::{Bench, Material, Positions, clean_install, expectations};
 use sternway_engine::run::{Outcome, RunError, Watch, run};
@@ -206,7 +206,7 @@ impl Proofs {
         if let Some(known) = known {
             return known;
         }
-        let expected = expectations(&Bench::default(), plan).await.expect("expectations");
+        let expected = expectations(&Bench::inside(Dialect::Postgres), plan).await.expect("expectations");
         self.expected.lock().expect("the lock").insert(key, expected.clone());
         expected
     }
@@ -218,7 +218,7 @@ impl Proofs {
         if let Some(known) = known {
             return known;
         }
-        let clean = clean_install(&Bench::default(), &app.parts(of).material(), at)
+        let clean = clean_install(&Bench::inside(Dialect::Postgres), &app.parts(of).material(), at)
             .await
             .expect("a clean install");
         self.clean.lock().expect("the lock").insert(key, clean.clone());
