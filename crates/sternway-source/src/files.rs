@@ -61,7 +61,8 @@ pub trait Files: Send + Sync {
 ///   service, in place of `https://api.github.com`, `https://HOST/api/v4` and
 ///   `https://api.bitbucket.org/2.0`. The credentials of the source URL are sent there.
 /// - `AWS_…`: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`,
-///   `AWS_ENDPOINT_URL`, `AWS_ALLOW_HTTP` and the others that the crate `object_store` knows.
+///   `AWS_ENDPOINT_URL`, `AWS_ALLOW_HTTP` and the others that the crate `object_store` knows. Without keys the
+///   machine is asked for them, if it is one of AWS. Files with profiles are not read.
 /// - `GOOGLE_…` likewise, among them `GOOGLE_APPLICATION_CREDENTIALS`, and `STORAGE_EMULATOR_HOST`,
 ///   the address of an emulator of Google Cloud Storage, which is asked without credentials.
 ///
@@ -81,6 +82,13 @@ impl Environment {
     /// The value of a variable; `None` if it is empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The variables whose names start like this and whose values are not empty.
+    #[cfg(feature = "buckets")]
+    fn starting_with(&self, start: &str) -> impl Iterator<Item = (&str, &str)> {
+        let variables = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        variables.filter(move |(name, value)| name.starts_with(start) && !value.is_empty())
     }
 }
 

@@ -17,7 +17,7 @@ use super::address::Address;
 use super::{Environment, Files, FilesError, choose_cryptography};
 
 /// How long a connection may take, how long an answer may pause, and how long it may take in all.
-const CONNECTING: Duration = Duration::from_secs(10);
+const CONNECTING: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(30);
 const ANSWERING: Duration = Duration::from_secs(300);
 
@@ -37,9 +37,9 @@ pub(super) async fn open_s3(
     choose_cryptography();
     let mut builder =
         AmazonS3Builder::new().with_client_options(options()).with_retry(passing_failures());
-    for (name, value) in &environment.0 {
-        let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse());
-        if let Some(Ok(key)) = key {
+    for (name, value) in environment.starting_with("AWS_") {
+        // A name that the library does not know is meant for others.
+        if let Ok(key) = name.to_ascii_lowercase().parse() {
             builder = builder.with_config(key, value);
         }
     }
@@ -59,9 +59,9 @@ pub(super) async fn open_gcs(
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_client_options(options)
         .with_retry(passing_failures());
-    for (name, value) in &environment.0 {
-        let key = name.starts_with("GOOGLE_").then(|| name.to_ascii_lowercase().parse());
-        if let Some(Ok(key)) = key {
+    for (name, value) in environment.starting_with("GOOGLE_") {
+        // A name that the library does not know is meant for others.
+        if let Ok(key) = name.to_ascii_lowercase().parse() {
             builder = builder.with_config(key, value);
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use reqwest::Url;
 use serde::Deserialize;
 
 use super::address::Address;
@@ -60,22 +61,26 @@ pub(super) async fn open(
 }
 
 impl GitLab {
+    /// The address of a page of the listing.
+    fn listing(&self, page: usize) -> Url {
+        let mut url = self.web.url(["projects", &*self.project, "repository", "tree"]);
+        let mut query = url.query_pairs_mut();
+        query.append_pair("per_page", &PAGE.to_string());
+        query.append_pair("page", &page.to_string());
+        if !self.path.is_empty() {
+            query.append_pair("path", &self.path);
+        }
+        if !self.reference.is_empty() {
+            query.append_pair("ref", &self.reference);
+        }
+        drop(query);
+        url
+    }
+
     async fn load(&mut self) -> Result<(), FilesError> {
         let mut page = 1;
         loop {
-            let parts = ["projects", &*self.project, "repository", "tree"];
-            let mut url = self.web.url(parts);
-            let mut query = url.query_pairs_mut();
-            query.append_pair("per_page", &PAGE.to_string());
-            query.append_pair("page", &page.to_string());
-            if !self.path.is_empty() {
-                query.append_pair("path", &self.path);
-            }
-            if !self.reference.is_empty() {
-                query.append_pair("ref", &self.reference);
-            }
-            drop(query);
-            let answer = self.web.get(url).await?;
+            let answer = self.web.get(self.listing(page)).await?;
             let entries: Vec<Entry> = answer.json()?;
             let count = entries.len();
             for entry in entries.into_iter().filter(|entry| entry.r#type == "blob") {
