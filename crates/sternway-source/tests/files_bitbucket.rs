@@ -32,6 +32,11 @@ fn repository(request: &Request) -> Reply {
         ("/2.0/repositories/o/r", _) => {
             Reply::ok(json!({ "mainbranch": { "name": "trunk" } }).to_string())
         }
+        (
+            "/2.0/repositories/o/r/refs/branches/feature/x"
+            | "/2.0/repositories/o/r/refs/tags/sql/v1",
+            _,
+        ) => Reply::ok(json!({ "target": { "hash": "trunk" } }).to_string()),
         ("/2.0/repositories/o/r/src/trunk/sql/", None) => {
             let next = "https://api.bitbucket.org/2.0/repositories/o/r/src/c0ffee/sql/?page=a%3D";
             let values: Value = (0..100).map(entry).collect();
@@ -74,6 +79,18 @@ async fn every_page_is_read_and_bodies_come_from_the_same_commit() {
     for request in server.asked() {
         assert_eq!(request.header("authorization"), Some("Basic dTpwQHNz"));
     }
+}
+
+#[tokio::test]
+async fn a_branch_or_a_tag_with_a_slash_is_looked_up() {
+    let server = Server::start(repository).await;
+    for reference in ["feature/x", "sql/v1", "feature%2Fx"] {
+        let url = format!("bitbucket://u:p@o/r/sql#{reference}");
+        let files = open(&server, &url).await.expect(&url);
+        assert_eq!(files.list().await.expect("a listing").len(), 149);
+    }
+    let text = refused(&server, "bitbucket://u:p@o/r/sql#no/such").await;
+    assert!(text.contains("/refs/tags/no/such answered 404 Not Found"), "{text}");
 }
 
 #[tokio::test]

@@ -55,6 +55,12 @@ struct Branch {
     name: String,
 }
 
+/// A branch or a tag.
+#[derive(Deserialize)]
+struct Reference {
+    target: Commit,
+}
+
 /// Opens `bitbucket://user:password@owner/repo[/path][#ref]`. Without a reference it is the main
 /// branch.
 pub(super) async fn open(
@@ -83,6 +89,9 @@ pub(super) async fn open(
     if folder.reference.is_empty() {
         folder.reference = folder.main_branch().await?;
     }
+    if folder.reference.contains('/') {
+        folder.reference = folder.commit().await?;
+    }
     folder.load().await?;
     Ok(folder)
 }
@@ -92,6 +101,17 @@ impl Bitbucket {
         let answer = self.web.get(self.url([])).await?;
         let branch = answer.json::<About>()?.mainbranch;
         branch.map(|it| it.name).ok_or_else(|| answer.unexpected("without a main branch"))
+    }
+
+    /// The commit of a branch or a tag. A name with a slash needs it: in the address of a listing the
+    /// rest of such a name is taken for the path, escaped or not.
+    async fn commit(&self) -> Result<String, FilesError> {
+        let url = |kind| self.url(["refs", kind].into_iter().chain(self.reference.split('/')));
+        let answer = match self.web.get(url("branches")).await {
+            Err(FilesError::Status { .. }) => self.web.get(url("tags")).await?,
+            answer => answer?,
+        };
+        Ok(answer.json::<Reference>()?.target.hash)
     }
 
     fn url<'p>(&'p self, parts: impl IntoIterator<Item = &'p str>) -> Url {
