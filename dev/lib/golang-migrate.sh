@@ -2,9 +2,10 @@
 # golang-migrate's own command line, to prove that both tools can work on one database.
 
 golang_migrate_version=4.19.1
+golang_migrate_tags='postgres pgx pgx5 cockroachdb mysql sqlite'
 
 prepare_golang_migrate() {
-  local dir=$cache/golang-migrate-$golang_migrate_version go
+  local dir=$cache/golang-migrate-$golang_migrate_version-${golang_migrate_tags// /-} go
   if [[ ! -x $dir/migrate ]]; then
     find_go || install_go || return
     say "building golang-migrate $golang_migrate_version with $("$go" env GOVERSION)"
@@ -12,7 +13,7 @@ prepare_golang_migrate() {
     rm -rf "$new"
     # From a directory without a go.mod or go.work, which might choose other versions. No cgo: its
     # SQLite is pure Go.
-    (cd "$scratch" && CGO_ENABLED=0 GOBIN=$new "$go" install -tags 'postgres mysql sqlite' \
+    (cd "$scratch" && CGO_ENABLED=0 GOBIN=$new "$go" install -tags "$golang_migrate_tags" \
       "github.com/golang-migrate/migrate/v4/cmd/migrate@v$golang_migrate_version") >"$scratch/go.log" 2>&1 || {
       tail -n 5 "$scratch/go.log" >&2
       cannot "go install failed: $(tail -n 1 "$scratch/go.log")" || return
