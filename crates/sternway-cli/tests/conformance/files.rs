@@ -1,0 +1,1 @@
+use super::case::Case; pub fn cases() -> Vec<Case> { Vec::new() }
