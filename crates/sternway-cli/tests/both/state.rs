@@ -24,7 +24,7 @@ pub struct State {
 impl State {
     /// Looks at a place, whose tracking table is `table`.
     pub fn of(place: &Place, admin: &mut Admin, table: &str) -> State {
-        let names = relations(place, admin);
+        let names = relations(place, admin, true);
         let tracked = |name: &&String| *name == table;
         let tracking = match names.iter().find(tracked) {
             Some(name) => {
@@ -41,7 +41,8 @@ impl State {
             None => "absent".to_owned(),
         };
         let others: Vec<_> = names.iter().filter(|it| !tracked(it)).cloned().collect();
-        let rows = others.iter().flat_map(|it| data(place, admin, it)).collect();
+        let full = relations(place, admin, false).into_iter().filter(|it| others.contains(it));
+        let rows = full.flat_map(|it| data(place, admin, &it)).collect();
         let schema = objects(place, admin).into_iter();
         State {
             tracking,
@@ -53,22 +54,23 @@ impl State {
     }
 }
 
-/// Tables and views.
-fn relations(place: &Place, admin: &mut Admin) -> Vec<String> {
+/// Tables, and views if they are asked for as well.
+fn relations(place: &Place, admin: &mut Admin, views: bool) -> Vec<String> {
     let name = &place.name;
     let sql = match place.pair.kind {
         Kind::PostgreSql => format!(
             "SELECT CASE WHEN nspname = '{name}' THEN '' ELSE nspname || '.' END || relname
              FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-             WHERE starts_with(nspname, '{name}') AND relkind IN ('r', 'v', 'm', 'p') ORDER BY 1"
+             WHERE starts_with(nspname, '{name}') AND (relkind IN ('r', 'p') OR {views} AND relkind IN ('v', 'm')) ORDER BY 1"
         ),
         Kind::MariaDb => format!(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = '{name}'
-             ORDER BY 1"
+             AND (table_type = 'BASE TABLE' OR {views}) ORDER BY 1"
         ),
-        Kind::Sqlite if place.database_file().exists() => {
-            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY 1".to_owned()
-        }
+        Kind::Sqlite if place.database_file().exists() => format!(
+            "SELECT name FROM sqlite_schema
+             WHERE type = 'table' OR {views} AND type = 'view' ORDER BY 1"
+        ),
         Kind::Sqlite | Kind::None => return Vec::new(),
     };
     let names = admin.rows(place, &sql).into_iter();
@@ -81,7 +83,7 @@ fn quoted(place: &Place, name: &str) -> String {
         Kind::MariaDb => format!("`{name}`"),
         Kind::PostgreSql => match name.strip_prefix("DB").and_then(|it| it.split_once('.')) {
             Some((rest, table)) => format!("\"{}{rest}\".\"{table}\"", place.name),
-            None => format!("\"{name}\""),
+            None => format!("\"{}\"", name.replace('"', "\"\"")),
         },
         Kind::Sqlite | Kind::None => format!("\"{name}\""),
     }
@@ -148,7 +150,7 @@ fn objects(place: &Place, admin: &mut Admin) -> Vec<String> {
         ),
         Kind::MariaDb => {
             let mut found = Vec::new();
-            for table in relations(place, admin) {
+            for table in relations(place, admin, true) {
                 found.extend(admin.rows(place, &format!("SHOW CREATE TABLE `{table}`")));
             }
             let routines = format!(

@@ -69,6 +69,7 @@ pub struct Claim {
     pub tracking: Option<String>,
     pub tables: Option<String>,
     pub files: Option<Vec<String>>,
+    pub no_files: Vec<String>,
 }
 
 /// A case about a command, with the reference's files or none yet.
@@ -248,6 +249,13 @@ impl Claim {
     /// These files are there, each named by its beginning.
     pub fn files(mut self, files: &[&str]) -> Claim {
         self.files = Some(files.iter().map(|&it| it.to_owned()).collect());
+        self
+    }
+
+    /// Files that begin so are not.
+    pub fn no_files(mut self, files: &[&str]) -> Claim {
+        self.files.get_or_insert_default();
+        self.no_files = files.iter().map(|&it| it.to_owned()).collect();
         self
     }
 }

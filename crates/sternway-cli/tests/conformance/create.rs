@@ -1,6 +1,6 @@
 //! `create`, which needs no database.
 
-use super::case::{Case, NONE, SQLITE, at, case, exits, says};
+use super::case::{Case, NONE, SQLITE, at, case, exits};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = plain();
@@ -122,13 +122,14 @@ fn odd() -> Vec<Case> {
                 exits(0).files(&["m/03_a.up.sql"]),
                 exits(0).files(&["m/04_a.up.sql", "m/04_a.down.sql"]),
             ),
-        create("the second file cannot be made", "-ext sql -dir m -seq a")
-            .folder("m/000001_a.down.sql"),
+        create("the second name is too long", &format!("-ext sql -dir m -seq {}", "a".repeat(241)))
+            .differs(
+                "D17",
+                exits(1).says("file name too long").files(&["m/000001_aaa"]),
+                exits(1).says("file name too long").no_files(&["m/000001_aaa"]),
+            ),
         case("create: a database that is given", SQLITE)
             .run("create -ext sql -dir m -seq a")
             .differs("D17", at("none"), at("absent")),
-        create("an unreadable pair", "-ext sql -dir m -format zz a")
-            .folder("m/zz_a.down.sql")
-            .differs("D17", says("error: duplicate"), says("error: duplicate")),
     ]
 }

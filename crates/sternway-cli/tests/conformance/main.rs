@@ -192,6 +192,10 @@ impl<'a> Outcome<'a> {
             let found = self.state.files.iter().any(|it| it.starts_with(name));
             must(found, format!("file {name}"));
         }
+        for name in &claim.no_files {
+            let found = self.state.files.iter().any(|it| it.starts_with(name));
+            must(!found, format!("no file {name}"));
+        }
         missed
     }
 }
