@@ -31,7 +31,9 @@ fn example(place: &Place) {
     let mut before = 0;
     for version in VERSIONS {
         let audit = |what: &str| format!("INSERT INTO audit (said) VALUES ('{version} {what}');\n");
-        let up = format!("CREATE TABLE t{version} (x int);\nINSERT INTO t{version} VALUES ({before});\n");
+        let up = format!(
+            "CREATE TABLE t{version} (x int);\nINSERT INTO t{version} VALUES ({before});\n"
+        );
         // The first has no way down that does anything, the third none at all.
         place.write(&format!("m/{version}_step.up.sql"), &format!("{up}{}", audit("up")));
         if version != 5 {
@@ -111,10 +113,12 @@ fn walk(pair: &Pair, admin: &mut Admin, mut tool: impl FnMut() -> Tool) -> Vec<S
 fn turns(kind: Kind, test: &str) {
     let Some(pair) = Pair::new(kind, test) else { return };
     let walks = std::thread::scope(|scope| {
-        let alone = |tool| scope.spawn({
-            let pair = &pair;
-            move || walk(pair, &mut pair.admin(), || tool)
-        });
+        let alone = |tool| {
+            scope.spawn({
+                let pair = &pair;
+                move || walk(pair, &mut pair.admin(), || tool)
+            })
+        };
         let (golang, sternway) = (alone(Tool::GolangMigrate), alone(Tool::Sternway));
         let mut dice = Dice(7);
         let mut both = || if dice.roll(2) == 0 { Tool::Sternway } else { Tool::GolangMigrate };

@@ -55,9 +55,9 @@ pub fn plain(place: &Place, stderr: &str) -> Message {
         lines.truncate(at);
     }
     // golang-migrate reads ahead in other threads, which tell so whenever they come to it.
-    let (mut ahead, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(|it| {
-        it.starts_with("TIME Start buffering") || it.starts_with("TIME Scheduled")
-    });
+    let (mut ahead, rest): (Vec<_>, Vec<_>) = lines
+        .into_iter()
+        .partition(|it| it.starts_with("TIME Start buffering") || it.starts_with("TIME Scheduled"));
     ahead.sort();
     ahead.extend(rest);
     Message { lines: ahead, usage: lists }
@@ -85,7 +85,8 @@ pub fn undated(text: &str) -> String {
 
 fn line(line: &str) -> String {
     let shape = "dddd/dd/dd dd:dd:dd ";
-    let fits = |(ours, shape)| if shape == 'd' { char::is_ascii_digit(&ours) } else { ours == shape };
+    let fits =
+        |(ours, shape)| if shape == 'd' { char::is_ascii_digit(&ours) } else { ours == shape };
     let timed = line.len() >= shape.len() && line.chars().zip(shape.chars()).all(fits);
     let rest = if timed { &line[shape.len()..] } else { line };
     let mut words: Vec<String> = Vec::new();

@@ -106,7 +106,8 @@ fn data(place: &Place, admin: &mut Admin, table: &str) -> Vec<String> {
             format!("SELECT CONCAT_WS(',', {}) FROM {quoted} ORDER BY 1", columns.join(", "))
         }
         Kind::Sqlite | Kind::None => {
-            let columns = format!("SELECT 'quote(\"' || name || '\")' FROM pragma_table_info('{table}')");
+            let columns =
+                format!("SELECT 'quote(\"' || name || '\")' FROM pragma_table_info('{table}')");
             let columns = admin.rows(place, &columns).join(" || ',' || ");
             format!("SELECT {columns} FROM {quoted} ORDER BY 1")
         }

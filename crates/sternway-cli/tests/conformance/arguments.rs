@@ -1,6 +1,6 @@
 //! The command line: options, commands, numbers, and the answers to questions.
 
-use super::case::{Case, NONE, SQLITE, ALL, case, exits, says};
+use super::case::{ALL, Case, NONE, SQLITE, case, exits, says};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = options();
@@ -70,17 +70,61 @@ fn options() -> Vec<Case> {
 fn commands() -> Vec<Case> {
     let mut cases = Vec::new();
     for command in [
-        "goto", "goto x", "goto -1", "goto 4.0", "goto ''", "goto +4", "goto 0x4", "goto 4 9",
-        "goto 04", "goto 99999999999999999999", "goto ' 4'", "goto 1_0",
-        "up x", "up -1", "up 1 2", "up ''", "up 1.5", "up +1", "up 99999999999999999999",
-        "down x", "down -1", "down 1 2", "down -all 1", "down 1 -all", "down -all=false 1",
-        "down --all", "down ''", "down -all=true", "down +1",
-        "force", "force x", "force -1", "force -- -1", "force -- -2", "force 7 8", "force ''",
-        "force 1.0", "force +7", "force 9223372036854775807", "force 9223372036854775808",
-        "force -- -9223372036854775809", "force 0",
-        "version 1", "version x", "version -help", "version -nope",
-        "drop -f x", "drop -f -f", "drop -x", "drop -f=true", "drop --f",
-        "up --", "up -- 1", "goto -- 4", "down -- 1",
+        "goto",
+        "goto x",
+        "goto -1",
+        "goto 4.0",
+        "goto ''",
+        "goto +4",
+        "goto 0x4",
+        "goto 4 9",
+        "goto 04",
+        "goto 99999999999999999999",
+        "goto ' 4'",
+        "goto 1_0",
+        "up x",
+        "up -1",
+        "up 1 2",
+        "up ''",
+        "up 1.5",
+        "up +1",
+        "up 99999999999999999999",
+        "down x",
+        "down -1",
+        "down 1 2",
+        "down -all 1",
+        "down 1 -all",
+        "down -all=false 1",
+        "down --all",
+        "down ''",
+        "down -all=true",
+        "down +1",
+        "force",
+        "force x",
+        "force -1",
+        "force -- -1",
+        "force -- -2",
+        "force 7 8",
+        "force ''",
+        "force 1.0",
+        "force +7",
+        "force 9223372036854775807",
+        "force 9223372036854775808",
+        "force -- -9223372036854775809",
+        "force 0",
+        "version 1",
+        "version x",
+        "version -help",
+        "version -nope",
+        "drop -f x",
+        "drop -f -f",
+        "drop -x",
+        "drop -f=true",
+        "drop --f",
+        "up --",
+        "up -- 1",
+        "goto -- 4",
+        "down -- 1",
     ] {
         let case = ask(&format!("at 4: {command}"), command);
         let usage = ["goto -1", "up -1", "down -1", "force -1", "drop -x"].contains(&command);
@@ -123,7 +167,9 @@ fn questions() -> Vec<Case> {
         ] {
             cases.push(ask(&format!("{command}, answered {name}"), command).input(answer));
         }
-        cases.push(case(format!("{command} of nothing, y"), ALL).reference().run(command).input("y\n"));
+        cases.push(
+            case(format!("{command} of nothing, y"), ALL).reference().run(command).input("y\n"),
+        );
         let wrong = format!("-path m -database nope://x {command}");
         cases.push(line(&format!("{command} of no database, y"), &wrong).input("y\n"));
         cases.push(line(&format!("{command} of no database, n"), &wrong).input("n\n"));
@@ -134,14 +180,19 @@ fn questions() -> Vec<Case> {
 /// What `-verbose` and `-prefetch` change.
 fn telling() -> Vec<Case> {
     let mut cases = Vec::new();
-    for command in ["up", "up 2", "down 2", "goto 1", "down -all", "force 5", "version", "drop -f", "goto 4"] {
-        let start = |name: &str| case(format!("{name} {command}"), SQLITE).reference().after("goto 4");
+    for command in
+        ["up", "up 2", "down 2", "goto 1", "down -all", "force 5", "version", "drop -f", "goto 4"]
+    {
+        let start =
+            |name: &str| case(format!("{name} {command}"), SQLITE).reference().after("goto 4");
         let run = |options: &str| format!("{options} -path m -database {{url}} {command}");
         cases.push(start("verbose,").arguments(&run("-verbose")));
         cases.push(start("verbose and no prefetch,").arguments(&run("-verbose -prefetch 0")));
         cases.push(start("prefetch of one,").arguments(&run("-prefetch 1")));
     }
-    let verbose = |name: &str| case(name, SQLITE).reference().arguments("-verbose -path m -database {url} up");
+    let verbose = |name: &str| {
+        case(name, SQLITE).reference().arguments("-verbose -path m -database {url} up")
+    };
     cases.extend([
         verbose("verbose, from nothing"),
         verbose("verbose, nothing to do").after("up"),
@@ -150,7 +201,8 @@ fn telling() -> Vec<Case> {
         verbose("not verbose after all").arguments("-verbose=false -path m -database {url} up"),
         verbose("a prefetch of nothing").arguments("-prefetch 0 -path m -database {url} up"),
         verbose("a lock timeout").arguments("-lock-timeout 1 -path m -database {url} up"),
-        verbose("a lock timeout of nothing").arguments("-lock-timeout 0 -path m -database {url} version"),
+        verbose("a lock timeout of nothing")
+            .arguments("-lock-timeout 0 -path m -database {url} version"),
     ]);
     for number in ["9223372036854775808", "18446744073709551615"] {
         for command in ["goto", "up", "down"] {

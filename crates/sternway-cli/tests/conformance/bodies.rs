@@ -28,19 +28,39 @@ fn odd() -> Vec<Case> {
         body("a long comment", ALL, "/* nothing\n at all */"),
         body("a byte order mark", POSTGRESQL, "\u{feff}CREATE TABLE b (x int)"),
         body("two statements", ALL, "CREATE TABLE b (x int); INSERT INTO b VALUES (1);"),
-        body("a semicolon in a text", ALL, "CREATE TABLE b (x varchar(9)); INSERT INTO b VALUES ('a;b')"),
+        body(
+            "a semicolon in a text",
+            ALL,
+            "CREATE TABLE b (x varchar(9)); INSERT INTO b VALUES ('a;b')",
+        ),
         body("carriage returns", ALL, "CREATE TABLE b (x int);\r\nINSERT INTO b VALUES (1);\r\n"),
-        body("letters that are not ASCII", ALL, "CREATE TABLE b (x varchar(9)); INSERT INTO b VALUES ('é→')"),
-        body("no end of the last statement", ALL, "CREATE TABLE b (x int);\nINSERT INTO b VALUES (1)"),
+        body(
+            "letters that are not ASCII",
+            ALL,
+            "CREATE TABLE b (x varchar(9)); INSERT INTO b VALUES ('é→')",
+        ),
+        body(
+            "no end of the last statement",
+            ALL,
+            "CREATE TABLE b (x int);\nINSERT INTO b VALUES (1)",
+        ),
         body("a comment at the end", ALL, "CREATE TABLE b (x int);\n-- that is all\n"),
         body("a comment without a line's end", ALL, "CREATE TABLE b (x int);\n-- that is all"),
         body("a query", ALL, "SELECT 1;"),
         body("a query and more", ALL, "SELECT x FROM a; CREATE TABLE b (x int)"),
-        body("a large one", ALL, &format!("CREATE TABLE b (x int);\n{}", "-- words\n".repeat(20_000))),
+        body(
+            "a large one",
+            ALL,
+            &format!("CREATE TABLE b (x int);\n{}", "-- words\n".repeat(20_000)),
+        ),
         body("its tracking table is gone", ALL, "DROP TABLE schema_migrations"),
         body("a view", ALL, "CREATE VIEW b AS SELECT x FROM a"),
         body("the tracking row", ALL, "UPDATE schema_migrations SET version = 9"),
-        body("question marks and dollars", ALL, "CREATE TABLE b (x varchar(9)); INSERT INTO b VALUES ('?$1:a')"),
+        body(
+            "question marks and dollars",
+            ALL,
+            "CREATE TABLE b (x varchar(9)); INSERT INTO b VALUES ('?$1:a')",
+        ),
         body("a backslash", ALL, "CREATE TABLE b (x varchar(9)); INSERT INTO b VALUES ('a\\\\b')"),
     ];
     for (name, text) in [("empty", ""), ("blanks", " \n\t\n")] {
@@ -67,12 +87,19 @@ fn failing() -> Vec<Case> {
         body("a word is misspelt", ALL, "CREATE TABLEE b (x int)"),
         body("a word is misspelt in line 3", ALL, "SELECT 1;\n\nCREATE TABLEE b (x int)"),
         body("a table is there already", ALL, "CREATE TABLE a (x int)"),
-        body("a key is there already", ALL,
-             "CREATE TABLE b (x int PRIMARY KEY); INSERT INTO b VALUES (1); INSERT INTO b VALUES (1)"),
+        body(
+            "a key is there already",
+            ALL,
+            "CREATE TABLE b (x int PRIMARY KEY); INSERT INTO b VALUES (1); INSERT INTO b VALUES (1)",
+        ),
         body("a column is missing", ALL, "INSERT INTO a (y) VALUES (1)"),
         body("an unfinished text", ALL, "INSERT INTO a VALUES ('x"),
         body("words", ALL, "this is no SQL"),
-        body("carriage returns before a mistake", ALL, "SELECT 1;\r\nSELECT 2;\r\nCREATE TABLEE b (x int)"),
+        body(
+            "carriage returns before a mistake",
+            ALL,
+            "SELECT 1;\r\nSELECT 2;\r\nCREATE TABLEE b (x int)",
+        ),
     ];
     for command in ["up", "up 1", "up 2", "up 3", "goto 2", "goto 3"] {
         let case = body(&format!("a failing one, {command}"), ALL, "SELECT * FROM nothing");
@@ -86,35 +113,60 @@ fn postgresql() -> Vec<Case> {
     vec![
         on("a transaction of its own", "BEGIN; CREATE TABLE b (x int); COMMIT;"),
         on("a transaction in lower case", "begin;\ncreate table b (x int);\ncommit;\n"),
-        on("two transactions", "BEGIN; CREATE TABLE b (x int); COMMIT; BEGIN; CREATE TABLE d (x int); COMMIT;"),
+        on(
+            "two transactions",
+            "BEGIN; CREATE TABLE b (x int); COMMIT; BEGIN; CREATE TABLE d (x int); COMMIT;",
+        ),
         on("a rollback", "BEGIN; CREATE TABLE b (x int); ROLLBACK;"),
-        on("a failing transaction", "BEGIN; CREATE TABLE b (x int); SELECT * FROM nothing; COMMIT;")
-            .differs(
-                "D8",
-                exits(1).says("pq: current transaction is aborted").at("2 dirty"),
-                exits(1).says("migration failed: relation \"nothing\" does not exist")
-                    .lacks("current transaction is aborted")
-                    .at("2 dirty"),
-            ),
+        on(
+            "a failing transaction",
+            "BEGIN; CREATE TABLE b (x int); SELECT * FROM nothing; COMMIT;",
+        )
+        .differs(
+            "D8",
+            exits(1).says("pq: current transaction is aborted").at("2 dirty"),
+            exits(1)
+                .says("migration failed: relation \"nothing\" does not exist")
+                .lacks("current transaction is aborted")
+                .at("2 dirty"),
+        ),
         on("a transaction without an end", "BEGIN; CREATE TABLE b (x int);").differs(
             "D8",
             exits(1).says("transaction start failed").at("2 dirty").tables("a"),
             exits(1).says("error: ").at("2 dirty").tables("a"),
         ),
         on("an index concurrently", "CREATE INDEX CONCURRENTLY ai ON a (x)"),
-        on("an index concurrently, and another statement",
-           "CREATE TABLE b (x int); CREATE INDEX CONCURRENTLY ai ON a (x)"),
-        on("two indexes concurrently",
-           "CREATE INDEX CONCURRENTLY ai ON a (x); CREATE INDEX CONCURRENTLY aj ON a (x)"),
-        on("an index concurrently, and a comment", "-- slow\nCREATE INDEX CONCURRENTLY ai ON a (x);\n-- end\n"),
-        on("a function", "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$"),
+        on(
+            "an index concurrently, and another statement",
+            "CREATE TABLE b (x int); CREATE INDEX CONCURRENTLY ai ON a (x)",
+        ),
+        on(
+            "two indexes concurrently",
+            "CREATE INDEX CONCURRENTLY ai ON a (x); CREATE INDEX CONCURRENTLY aj ON a (x)",
+        ),
+        on(
+            "an index concurrently, and a comment",
+            "-- slow\nCREATE INDEX CONCURRENTLY ai ON a (x);\n-- end\n",
+        ),
+        on(
+            "a function",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$",
+        ),
         on("a block", "DO $$ BEGIN CREATE TABLE b (x int); END $$;"),
         on("a notice", "DO $$ BEGIN RAISE NOTICE 'hello'; END $$;"),
-        on("a raised error", "DO $$ BEGIN RAISE EXCEPTION 'no %', 1 USING DETAIL = 'a detail'; END $$;"),
+        on(
+            "a raised error",
+            "DO $$ BEGIN RAISE EXCEPTION 'no %', 1 USING DETAIL = 'a detail'; END $$;",
+        ),
         on("a type", "CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE b (x mood)"),
-        on("another search path", "CREATE SCHEMA {db}_x; SET search_path = {db}_x; CREATE TABLE b (x int)"),
-        on("another search path, for the statement",
-           "CREATE SCHEMA {db}_x; CREATE TABLE {db}_x.b (x int)"),
+        on(
+            "another search path",
+            "CREATE SCHEMA {db}_x; SET search_path = {db}_x; CREATE TABLE b (x int)",
+        ),
+        on(
+            "another search path, for the statement",
+            "CREATE SCHEMA {db}_x; CREATE TABLE {db}_x.b (x int)",
+        ),
         on("an empty search path", "SELECT pg_catalog.set_config('search_path', '', false)"),
         on("copy from the input", "COPY a FROM STDIN;\n1\n\\.\n"),
         on("a command of psql", "\\set x 1\nCREATE TABLE b (x int)"),
@@ -127,9 +179,11 @@ fn postgresql() -> Vec<Case> {
         on("a savepoint", "BEGIN; SAVEPOINT s; CREATE TABLE b (x int); ROLLBACK TO s; COMMIT"),
         on("a broken encoding", "SELECT '\u{fffd}'"),
         on("a prepared statement", "PREPARE p AS SELECT 1; EXECUTE p"),
-        on("a deferred key that fails at the end",
-           "CREATE TABLE b (x int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED);
-            INSERT INTO b VALUES (1); INSERT INTO b VALUES (1)"),
+        on(
+            "a deferred key that fails at the end",
+            "CREATE TABLE b (x int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED);
+            INSERT INTO b VALUES (1); INSERT INTO b VALUES (1)",
+        ),
     ]
 }
 
@@ -144,21 +198,34 @@ fn several() -> Vec<Case> {
         on("empty", ""),
         on("a comment", "-- nothing"),
         on("empty pieces", ";; CREATE TABLE b (x int);\n\n; ;"),
-        on("an index concurrently", "CREATE TABLE b (x int); CREATE INDEX CONCURRENTLY bi ON b (x);"),
-        on("the second fails", "CREATE TABLE b (x int); SELECT * FROM nothing; CREATE TABLE d (x int)"),
+        on(
+            "an index concurrently",
+            "CREATE TABLE b (x int); CREATE INDEX CONCURRENTLY bi ON b (x);",
+        ),
+        on(
+            "the second fails",
+            "CREATE TABLE b (x int); SELECT * FROM nothing; CREATE TABLE d (x int)",
+        ),
         on("a transaction", "BEGIN; CREATE TABLE b (x int); COMMIT;"),
         on("a small size", "CREATE TABLE b (x int); SELECT 1;")
             .parameters("x-multi-statement=true&x-multi-statement-max-size=10"),
         on("a size of nothing", "CREATE TABLE b (x int); SELECT 1;")
             .parameters("x-multi-statement=true&x-multi-statement-max-size=0"),
-        on("a semicolon in a text", "CREATE TABLE b (x text); INSERT INTO b VALUES ('a;b');").differs(
+        on("a semicolon in a text", "CREATE TABLE b (x text); INSERT INTO b VALUES ('a;b');")
+            .differs(
+                "D9",
+                exits(1).says("migration failed").at("2 dirty"),
+                exits(0).says("3/u c").at("3").tables("a b c"),
+            ),
+        on(
+            "a function",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;",
+        )
+        .differs(
             "D9",
-            exits(1).says("migration failed").at("2 dirty"),
-            exits(0).says("3/u c").at("3").tables("a b c"),
+            exits(1).at("2 dirty"),
+            exits(0).says("3/u c").at("3").tables("a c"),
         ),
-        on("a function",
-           "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;")
-            .differs("D9", exits(1).at("2 dirty"), exits(0).says("3/u c").at("3").tables("a c")),
         on("a semicolon in a comment", "CREATE TABLE b (x int) -- one; two\n;").differs(
             "D9",
             exits(1).at("2 dirty").tables("a b"),
@@ -172,10 +239,16 @@ fn mariadb() -> Vec<Case> {
     vec![
         on("a procedure", "CREATE PROCEDURE p() BEGIN SELECT 1; SELECT 2; END"),
         on("a delimiter", "DELIMITER //\nCREATE PROCEDURE p() BEGIN SELECT 1; END //\nDELIMITER ;"),
-        on("what came before a failure stays", "CREATE TABLE b (x int); INSERT INTO b VALUES (1); SELECT * FROM nothing"),
+        on(
+            "what came before a failure stays",
+            "CREATE TABLE b (x int); INSERT INTO b VALUES (1); SELECT * FROM nothing",
+        ),
         on("a transaction", "START TRANSACTION; INSERT INTO a VALUES (1); COMMIT"),
         on("a transaction without an end", "START TRANSACTION; INSERT INTO a VALUES (1)"),
-        on("a failing transaction", "START TRANSACTION; INSERT INTO a VALUES (1); SELECT * FROM nothing; COMMIT"),
+        on(
+            "a failing transaction",
+            "START TRANSACTION; INSERT INTO a VALUES (1); SELECT * FROM nothing; COMMIT",
+        ),
         on("a number sign", "# nothing\nCREATE TABLE b (x int)"),
         on("a conditional comment", "/*!40101 SET NAMES utf8mb4 */; CREATE TABLE b (x int)"),
         on("quotes of ANSI", "SET sql_mode = 'ANSI_QUOTES'; CREATE TABLE \"b\" (x int)"),
@@ -195,18 +268,33 @@ fn sqlite() -> Vec<Case> {
     };
     vec![
         on("a transaction of its own", "BEGIN; CREATE TABLE b (x int); COMMIT;"),
-        on("a trigger", "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; END; INSERT INTO a VALUES (1)"),
+        on(
+            "a trigger",
+            "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; END; INSERT INTO a VALUES (1)",
+        ),
         on("a vacuum", "VACUUM"),
         on("a pragma", "PRAGMA foreign_keys = ON"),
-        on("foreign keys are off", "PRAGMA foreign_keys; CREATE TABLE b (x int REFERENCES nothing(x)); INSERT INTO b VALUES (1)"),
-        on("a failing one leaves nothing", "CREATE TABLE b (x int); INSERT INTO nothing VALUES (1)"),
+        on(
+            "foreign keys are off",
+            "PRAGMA foreign_keys; CREATE TABLE b (x int REFERENCES nothing(x)); INSERT INTO b VALUES (1)",
+        ),
+        on(
+            "a failing one leaves nothing",
+            "CREATE TABLE b (x int); INSERT INTO nothing VALUES (1)",
+        ),
         on("a rollback", "CREATE TABLE b (x int); ROLLBACK"),
         on("a commit", "CREATE TABLE b (x int); COMMIT"),
-        on("a number by itself", "CREATE TABLE b (x INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO b DEFAULT VALUES"),
+        on(
+            "a number by itself",
+            "CREATE TABLE b (x INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO b DEFAULT VALUES",
+        ),
         bare("plain", "CREATE TABLE b (x int); INSERT INTO b VALUES (1)"),
         bare("empty", ""),
         bare("a transaction of its own", "BEGIN; CREATE TABLE b (x int); COMMIT;"),
-        bare("a failing one leaves a part", "CREATE TABLE b (x int); INSERT INTO nothing VALUES (1)"),
+        bare(
+            "a failing one leaves a part",
+            "CREATE TABLE b (x int); INSERT INTO nothing VALUES (1)",
+        ),
         bare("a vacuum", "VACUUM"),
         bare("a transaction without an end", "BEGIN; CREATE TABLE b (x int)"),
     ]

@@ -92,8 +92,7 @@ fn numbers() -> Vec<Case> {
         seq("a huge number").file("18446744073709551615_a.up.sql", ""),
         seq("a number too huge").file("99999999999999999999_a.up.sql", ""),
         seq("a folder's name counts").folder("m/000004_x.sql"),
-        create("one digit after nine", "-ext sql -dir m -seq -digits 1 a")
-            .file("9_a.up.sql", ""),
+        create("one digit after nine", "-ext sql -dir m -seq -digits 1 a").file("9_a.up.sql", ""),
         create("one digit after three", "-ext sql -dir m -seq -digits 1 a")
             .file("3_a.up.sql", "")
             .file("4_a.up.sql", ""),
@@ -112,7 +111,8 @@ fn odd() -> Vec<Case> {
         create("an empty name", "-ext sql -dir m -seq ''"),
         create("a name with points", "-ext sql -dir m -seq a.up"),
         create("a name that is not ASCII", "-ext sql -dir m -seq é"),
-        create("a folder in brackets", "-ext sql -dir 'c[1]' -seq a").beside("c[1]/000001_a.up.sql", ""),
+        create("a folder in brackets", "-ext sql -dir 'c[1]' -seq a")
+            .beside("c[1]/000001_a.up.sql", ""),
         create("mixed widths", "-ext sql -dir m -seq -digits 2 a")
             .file("000001_a.up.sql", "")
             .file("002_a.up.sql", "")

@@ -11,26 +11,41 @@ pub const SHOWN_ELSEWHERE: [(&str, &str); 3] = [
 
 pub fn cases() -> Vec<Case> {
     vec![
-        case("a way up from the end", ALL)
-            .reference()
-            .after("up")
-            .run("up 1")
-            .differs("D6", says("error: file does not exist"), says("error: file does not exist")),
+        case("a way up from the end", ALL).reference().after("up").run("up 1").differs(
+            "D6",
+            says("error: file does not exist"),
+            says("error: file does not exist"),
+        ),
         case("a file that comes too late", ALL)
             .reference()
             .after("goto 4")
             .file("2_late.up.sql", "CREATE TABLE late (x int)")
             .run("up")
-            .differs("D19", exits(0).says("7/u e").lacks("warning"), exits(0).says("warning: ").says("7/u e")),
+            .differs(
+                "D19",
+                exits(0).says("7/u e").lacks("warning"),
+                exits(0).says("warning: ").says("7/u e"),
+            ),
         case("a file whose name is nearly right", SQLITE)
             .reference()
             .file("8_F.UP.SQL", "CREATE TABLE t8 (x int)")
             .run("up")
-            .differs("D18", exits(0).lacks("warning"), exits(0).says("warning: ").says("8_F.UP.SQL")),
+            .differs(
+                "D18",
+                exits(0).lacks("warning"),
+                exits(0).says("warning: ").says("8_F.UP.SQL"),
+            ),
         case("a body with a secret fails", POSTGRESQL)
-            .file("1_a.up.sql", &format!("SELECT 'hush';\n{}SELECT nothing;", "SELECT 1;\n".repeat(40)))
+            .file(
+                "1_a.up.sql",
+                &format!("SELECT 'hush';\n{}SELECT nothing;", "SELECT 1;\n".repeat(40)),
+            )
             .run("up")
-            .differs("D10", exits(1).says("hush"), exits(1).says("migration failed: column \"nothing\"").lacks("hush")),
+            .differs(
+                "D10",
+                exits(1).says("hush"),
+                exits(1).says("migration failed: column \"nothing\"").lacks("hush"),
+            ),
         case("a mistake after carriage returns", POSTGRESQL)
             .file("1_a.up.sql", "SELECT 1;\r\nSELECT 2;\r\nCREATE TABLEE b (x int)")
             .run("up")

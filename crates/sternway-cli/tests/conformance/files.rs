@@ -21,19 +21,50 @@ fn on(name: &str) -> Case {
 fn names() -> Vec<Case> {
     let mut cases = Vec::new();
     for name in [
-        "1_foobar.up.sql", "20170412214116_date_foobar.up.sql", "1_f-o_ob+ar.up.sql", "0_a.up.sql",
-        "4_.up.sql", "3_y.up.", "5_a.up.b.down.sql", "11_x.up.sql.bak", "10_x y.up.sql",
-        "12_é.up.sql", "-1_x.up.sql", "foobar.up.sql", "1.up.sql", "1_foobar.sql", "1_foobar.up",
-        "1_A.UP.SQL", " 9_x.up.sql", "99999999999999999999_x.up.sql", "000001_a.up.sql",
-        "1_a.up.json", "1_a.up.sql~", "+1_a.up.sql", "1-a.up.sql", "1__a.up.sql", "01_a.up.sql.up.sql",
-        "1_a.down.up.sql", "1_up.up.sql", "1_.down.sql", "_1_a.up.sql", "1a_b.up.sql", ".1_a.up.sql",
-        "1_a.Up.sql", "1_a..up.sql", "9223372036854775807_x.up.sql", "V1__a.sql", "1_a.up.sql ",
+        "1_foobar.up.sql",
+        "20170412214116_date_foobar.up.sql",
+        "1_f-o_ob+ar.up.sql",
+        "0_a.up.sql",
+        "4_.up.sql",
+        "3_y.up.",
+        "5_a.up.b.down.sql",
+        "11_x.up.sql.bak",
+        "10_x y.up.sql",
+        "12_é.up.sql",
+        "-1_x.up.sql",
+        "foobar.up.sql",
+        "1.up.sql",
+        "1_foobar.sql",
+        "1_foobar.up",
+        "1_A.UP.SQL",
+        " 9_x.up.sql",
+        "99999999999999999999_x.up.sql",
+        "000001_a.up.sql",
+        "1_a.up.json",
+        "1_a.up.sql~",
+        "+1_a.up.sql",
+        "1-a.up.sql",
+        "1__a.up.sql",
+        "01_a.up.sql.up.sql",
+        "1_a.down.up.sql",
+        "1_up.up.sql",
+        "1_.down.sql",
+        "_1_a.up.sql",
+        "1a_b.up.sql",
+        ".1_a.up.sql",
+        "1_a.Up.sql",
+        "1_a..up.sql",
+        "9223372036854775807_x.up.sql",
+        "V1__a.sql",
+        "1_a.up.sql ",
     ] {
         cases.push(on(&format!("the file `{name}`, up")).file(name, A).run("up"));
     }
     for name in ["0_a.up.sql", "4_.up.sql", "5_a.up.b.down.sql", "9223372036854775807_x.up.sql"] {
         cases.push(on(&format!("the file `{name}`, down")).file(name, A).after("up").run("down 1"));
-        cases.push(on(&format!("the file `{name}`, version")).file(name, A).after("up").run("version"));
+        cases.push(
+            on(&format!("the file `{name}`, version")).file(name, A).after("up").run("version"),
+        );
     }
     cases.push(on("version 0, goto 0").file("0_a.up.sql", A).file("1_b.up.sql", B).run("goto 0"));
     for (name, first, second) in [
@@ -71,9 +102,11 @@ fn numbers() -> Vec<Case> {
         case("the largest number, goto", ALL)
             .file("9223372036854775807_a.up.sql", A)
             .run("goto 9223372036854775807"),
-        on("the number after the largest")
-            .file("9223372036854775808_a.up.sql", A)
-            .differs("D7", exits(2).says("panic"), exits(1).says("error: ").tables("")),
+        on("the number after the largest").file("9223372036854775808_a.up.sql", A).differs(
+            "D7",
+            exits(2).says("panic"),
+            exits(1).says("error: ").tables(""),
+        ),
         on("a folder with the number after the largest, version")
             .file("1_a.up.sql", A)
             .file("9223372036854775808_a.up.sql", A)
@@ -94,17 +127,20 @@ fn folders() -> Vec<Case> {
         on("files below are not read").folder("m/2_x.up.sql").file("1_a.up.sql", A),
         on("a folder below with migrations").reference().beside("m/sub/9_x.up.sql", A),
         on("a link to a file").file("1_a.up.sql", A).beside("b", B).link("2_b.up.sql", "../b"),
-        on("a link to nothing")
-            .file("1_a.up.sql", A)
-            .link("2_b.up.sql", "nowhere")
-            .differs("D2", exits(0).at("2"), exits(1).says("error: ").lacks("2/u").at("absent").tables("")),
+        on("a link to nothing").file("1_a.up.sql", A).link("2_b.up.sql", "nowhere").differs(
+            "D2",
+            exits(0).at("2"),
+            exits(1).says("error: ").lacks("2/u").at("absent").tables(""),
+        ),
         on("a link to a folder")
             .file("1_a.up.sql", A)
             .folder("m/sub")
             .link("2_b.up.sql", "sub")
             .differs("D1", exits(0).at("2"), exits(1).says("error: ").at("absent").tables("")),
     ];
-    for command in ["up", "up 1", "up 0", "down 1", "down -all", "goto 1", "version", "force 3", "drop -f"] {
+    for command in
+        ["up", "up 1", "up 0", "down 1", "down -all", "goto 1", "version", "force 3", "drop -f"]
+    {
         let case = case(format!("an empty folder, {command}"), ALL).run(command);
         cases.push(if command == "goto 1" { super::travel::missing(case, 1) } else { case });
         let name = format!("a folder of down files, {command}");
@@ -126,8 +162,11 @@ fn paths() -> Vec<Case> {
         line("a source without a scheme", "-source m -database nope://x up"),
         line("a source of a colon", "-source :m -database nope://x up"),
         line("a source that nobody knows", "-source nope://q -database nope://x up"),
-        line("a source that nobody knows, with a secret", "-source nope://u:hush@q -database nope://x up")
-            .differs("D20", says("hush"), says("unknown driver 'nope'").lacks("hush")),
+        line(
+            "a source that nobody knows, with a secret",
+            "-source nope://u:hush@q -database nope://x up",
+        )
+        .differs("D20", says("hush"), says("unknown driver 'nope'").lacks("hush")),
         line("a database without a scheme", "-path m -database db up"),
         line("a database of a colon", "-path m -database :db up"),
         line("a database that nobody knows", "-path m -database nope://q up"),
@@ -135,7 +174,8 @@ fn paths() -> Vec<Case> {
             .differs("D20", says("p%ss"), exits(1).says("failed to open database: ").lacks("p%ss")),
         line("a folder that is a file", "-path file -database nope://x up").beside("file", ""),
         line("a folder that is not there, and a bad database", "-path no -database nope://x up"),
-        line("a path with an address", "-path m@n -database nope://x up").beside("m@n/1_a.up.sql", A)
+        line("a path with an address", "-path m@n -database nope://x up")
+            .beside("m@n/1_a.up.sql", A)
             .differs("D12", says("open "), says("unknown driver nope").lacks("open .")),
     ];
     for (name, folder) in [
@@ -151,7 +191,9 @@ fn paths() -> Vec<Case> {
         cases.push(case.differs("D12", golang, exits(0).says("1/u a").tables("a").at("1")));
     }
     cases.extend([
-        on("a path that is a tilde").beside("~/1_a.up.sql", A).arguments("-path ~ -database {url} up"),
+        on("a path that is a tilde")
+            .beside("~/1_a.up.sql", A)
+            .arguments("-path ~ -database {url} up"),
         on("the current folder").beside("1_a.up.sql", A).arguments("-path . -database {url} up"),
         on("a source of the current folder")
             .beside("1_a.up.sql", A)
@@ -159,8 +201,12 @@ fn paths() -> Vec<Case> {
         on("a source with an encoded blank")
             .beside("a b/1_a.up.sql", A)
             .arguments("-source 'file://{dir}/a%20b' -database {url} up"),
-        on("a source with a fragment").reference().arguments("-source file://m#x -database {url} up"),
-        on("a source with parameters").reference().arguments("-source file://m?x=y -database {url} up"),
+        on("a source with a fragment")
+            .reference()
+            .arguments("-source file://m#x -database {url} up"),
+        on("a source with parameters")
+            .reference()
+            .arguments("-source file://m?x=y -database {url} up"),
         on("the version of no folder at all")
             .arguments("-source file://m -database {url} version")
             .differs("D3", exits(1).at("none"), exits(1).at("absent")),

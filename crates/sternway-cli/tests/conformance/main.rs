@@ -143,7 +143,8 @@ fn check(kind: Kind, against: Against, test: &str) {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let compared = || compare(case, &pair, &mut admin, against);
                     let compared = catch_unwind(AssertUnwindSafe(compared));
-                    if let Err(why) = compared.unwrap_or_else(|_| Err("  it panicked\n".to_owned())) {
+                    if let Err(why) = compared.unwrap_or_else(|_| Err("  it panicked\n".to_owned()))
+                    {
                         let id = case.difference.as_ref().map_or("", |it| it.id);
                         let failure = format!("{}  [{kind:?} {id}]\n{why}", case.name);
                         failures.lock().expect("a list").push(failure);

@@ -1,6 +1,6 @@
 //! What the database's URL says: the tracking table, modes, and values that are none.
 
-use super::case::{ALL, Case, MARIADB, POSTGRESQL, SQLITE, at, case, exits, says};
+use super::case::{ALL, Case, MARIADB, POSTGRESQL, SQLITE, case, exits};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = values();
@@ -18,8 +18,10 @@ fn with(name: &str, kinds: &'static [super::Kind], parameters: &str) -> Case {
 /// Truth values and numbers, good and bad, on every database that knows them.
 fn values() -> Vec<Case> {
     let mut cases = Vec::new();
-    for value in ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False",
-                  "yes", "on", "2", "", "tRUE", "%20true"] {
+    for value in [
+        "1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False", "yes",
+        "on", "2", "", "tRUE", "%20true",
+    ] {
         cases.push(with("truth", POSTGRESQL, &format!("x-multi-statement={value}")));
         cases.push(with("truth", MARIADB, &format!("x-no-lock={value}")));
         cases.push(with("truth", SQLITE, &format!("x-no-tx-wrap={value}")));
@@ -44,7 +46,12 @@ fn tables() -> Vec<Case> {
     let mut cases = Vec::new();
     for command in ["up", "version", "goto 4", "force 3", "drop -f"] {
         let named = |name: &str| case(format!("{name}, {command}"), ALL).reference();
-        cases.push(named("a table of another name").parameters("x-migrations-table=other").table("other").run(command));
+        cases.push(
+            named("a table of another name")
+                .parameters("x-migrations-table=other")
+                .table("other")
+                .run(command),
+        );
         let beside = named("two tables in one database").after("goto 4");
         // SQLite's second table gets no index, since the index's name is one for all.
         if !["up", "version", "drop -f"].contains(&command) {
@@ -63,19 +70,32 @@ fn tables() -> Vec<Case> {
         quoted("alone", "\"other\"").table("other"),
         quoted("with a schema", "\"{db}_x\".\"t\"").sql("CREATE SCHEMA {db}_x").table("DB_x.t"),
         quoted("with a schema, version", "\"{db}_x\".\"t\"")
-            .sql("CREATE SCHEMA {db}_x").after("up").table("DB_x.t").run("version"),
+            .sql("CREATE SCHEMA {db}_x")
+            .after("up")
+            .table("DB_x.t")
+            .run("version"),
         quoted("with a schema, drop", "\"{db}_x\".\"t\"")
-            .sql("CREATE SCHEMA {db}_x").after("up").table("DB_x.t").run("drop -f"),
+            .sql("CREATE SCHEMA {db}_x")
+            .after("up")
+            .table("DB_x.t")
+            .run("drop -f"),
         quoted("with a schema that is missing", "\"{db}_x\".\"t\"").table("DB_x.t"),
         quoted("of three parts", "\"a\".\"b\".\"c\""),
         quoted("without quotes", "other"),
         quoted("with one quote", "\"other"),
         quoted("with a point inside", "\"a.b\"").table("a.b"),
         quoted("encoded", "%22other%22").table("other"),
-        with("not quoted after all", POSTGRESQL, "x-migrations-table-quoted=false&x-migrations-table=%22a%22")
-            .table("\"a\""),
-        with("quoted, and no name", POSTGRESQL, "x-migrations-table-quoted=true")
-            .differs("D13", exits(2).says("panic"), exits(1).says("error: ").lacks("panic").at("absent")),
+        with(
+            "not quoted after all",
+            POSTGRESQL,
+            "x-migrations-table-quoted=false&x-migrations-table=%22a%22",
+        )
+        .table("\"a\""),
+        with("quoted, and no name", POSTGRESQL, "x-migrations-table-quoted=true").differs(
+            "D13",
+            exits(2).says("panic"),
+            exits(1).says("error: ").lacks("panic").at("absent"),
+        ),
         with("an empty name", ALL, "x-migrations-table="),
     ]);
     cases
@@ -109,19 +129,32 @@ fn postgresql() -> Vec<Case> {
             .file("2_b.up.sql", "SELECT pg_sleep(30)")
             .differs(
                 "D8",
-                exits(1).says("migration failed: canceling statement due to user request").says("bad connection").at("2 dirty"),
-                exits(1).says("migration failed: canceling statement due to").lacks("bad connection").at("2 dirty"),
+                exits(1)
+                    .says("migration failed: canceling statement due to user request")
+                    .says("bad connection")
+                    .at("2 dirty"),
+                exits(1)
+                    .says("migration failed: canceling statement due to")
+                    .lacks("bad connection")
+                    .at("2 dirty"),
             ),
         guest("who may create nothing", "DROP TABLE schema_migrations", "up"),
         guest("who may read", rows, "version"),
         guest("who may not even read", "", "version"),
         guest("who may only read", "GRANT SELECT ON schema_migrations TO {db};", "force 3"),
-        guest("who may write rows but not truncate", rows, "force 3")
-            .differs("D22", exits(1).says("permission denied").at("4"), exits(0).lacks("permission denied").at("3")),
+        guest("who may write rows but not truncate", rows, "force 3").differs(
+            "D22",
+            exits(1).says("permission denied").at("4"),
+            exits(0).lacks("permission denied").at("3"),
+        ),
         case("the version of a database that nothing was applied to", ALL)
             .reference()
             .run("version")
-            .differs("D3", exits(1).says("no migration").at("none"), exits(1).says("no migration").at("absent")),
+            .differs(
+                "D3",
+                exits(1).says("no migration").at("none"),
+                exits(1).says("no migration").at("absent"),
+            ),
     ]
 }
 
@@ -136,8 +169,11 @@ fn mariadb() -> Vec<Case> {
         line("a wrong password for MariaDB", "mysql://root:wrong@{server}x"),
         line("a database that is missing", "'{url}_nope'"),
         line("a raw percent sign", "mysql://root:a%b@tcp(127.0.0.1:1)/x"),
-        line("a host and a port", "mysql://root:wrong@127.0.0.1:1/x")
-            .differs("D16", exits(1).says("default addr for network"), exits(1).lacks("default addr")),
+        line("a host and a port", "mysql://root:wrong@127.0.0.1:1/x").differs(
+            "D16",
+            exits(1).says("default addr for network"),
+            exits(1).lacks("default addr"),
+        ),
         with("TLS that is preferred", MARIADB, "tls=preferred"),
         with("TLS of a name", MARIADB, "tls=custom"),
         with("a certificate without a key", MARIADB, "tls=custom&x-tls-ca=nowhere&x-tls-cert=a"),
@@ -147,12 +183,20 @@ fn mariadb() -> Vec<Case> {
         with("no lock", MARIADB, "x-no-lock=true").run("up 2"),
         with("a slow statement", MARIADB, "x-statement-timeout=300")
             .file("2_b.up.sql", "SELECT SLEEP(30)")
-            .differs("D8", exits(1).says("context deadline exceeded").at("2 dirty"), exits(1).says("migration failed").at("2 dirty")),
+            .differs(
+                "D8",
+                exits(1).says("context deadline exceeded").at("2 dirty"),
+                exits(1).says("migration failed").at("2 dirty"),
+            ),
         case("a table that only looks alike", MARIADB)
             .reference()
             .sql("CREATE TABLE schemaXmigrations (x int)")
             .run("up")
-            .differs("D15", exits(1).says("Error 1146").at("absent"), exits(0).at("7").tables("schemaXmigrations t1 t3 t4 t7")),
+            .differs(
+                "D15",
+                exits(1).says("Error 1146").at("absent"),
+                exits(0).at("7").tables("schemaXmigrations t1 t3 t4 t7"),
+            ),
     ]
 }
 

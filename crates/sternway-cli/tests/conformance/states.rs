@@ -77,10 +77,7 @@ fn failures() -> Vec<Case> {
         bad("after a failure, up").after_failed("up").run("up"),
         bad("after a failure, version").after_failed("up").run("version"),
         bad("after a failure, force back").after_failed("up").run("force 7"),
-        bad("after a failure, force and down")
-            .after_failed("up")
-            .after("force 7")
-            .run("down 1"),
+        bad("after a failure, force and down").after_failed("up").after("force 7").run("down 1"),
         bad("after a failure, repaired and up again")
             .after_failed("up")
             .after("force 7")
@@ -146,7 +143,9 @@ fn tables() -> Vec<Case> {
         case(name, kinds).reference().sql(&format!("CREATE TABLE schema_migrations ({columns})"))
     };
     let row = |case: Case, version: i64, dirty: bool| {
-        case.sql(&format!("INSERT INTO schema_migrations (version, dirty) VALUES ({version}, {dirty})"))
+        case.sql(&format!(
+            "INSERT INTO schema_migrations (version, dirty) VALUES ({version}, {dirty})"
+        ))
     };
     let plain = "version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL";
     let mut cases = vec![
@@ -168,12 +167,16 @@ fn tables() -> Vec<Case> {
         several("two rows of one version, version", POSTGRESQL).run("version"),
         several("two rows of one version, up 1", POSTGRESQL).run("up 1"),
         several("two rows in SQLite, up 1", SQLITE)
-            .sql("DROP INDEX IF EXISTS version_unique; DELETE FROM schema_migrations;
-                  INSERT INTO schema_migrations VALUES (4, false), (3, false)")
+            .sql(
+                "DROP INDEX IF EXISTS version_unique; DELETE FROM schema_migrations;
+                  INSERT INTO schema_migrations VALUES (4, false), (3, false)",
+            )
             .run("force 5"),
-        several("two rows in MariaDB, force 5", MARIADB)
-            .run("force 5")
-            .differs("D15", at("4, 5"), at("5")),
+        several("two rows in MariaDB, force 5", MARIADB).run("force 5").differs(
+            "D15",
+            at("4, 5"),
+            at("5"),
+        ),
     ]);
     cases
 }
