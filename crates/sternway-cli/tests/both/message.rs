@@ -133,7 +133,18 @@ fn class(line: &str) -> Option<String> {
 
 /// Whether the reason that a database did not open is in a driver's or a library's words.
 fn drivers_own(text: &str) -> bool {
-    let first = ["pq: ", "dial ", "Error ", "parse ", "invalid DSN", "default addr", "unable to "];
+    let first = [
+        "pq: ",
+        "dial ",
+        "Error ",
+        "parse ",
+        "invalid DSN",
+        "default addr",
+        "unable to ",
+        "open ",
+        "invalid URL escape",
+        "file is not a database",
+    ];
     let first = first.iter().any(|it| text.starts_with(it));
     first || text.contains(" in line ") || text.contains("SQL logic error")
 }

@@ -76,12 +76,12 @@ fn odd() -> Vec<Case> {
 
 fn failing() -> Vec<Case> {
     let mut cases = vec![
-        body("the first statement fails", ALL, "SELECT * FROM nothing; CREATE TABLE b (x int)"),
-        body("the second statement fails", ALL, "CREATE TABLE b (x int); SELECT * FROM nothing"),
+        body("the first statement fails", ALL, "SELECT * FROM nowhere; CREATE TABLE b (x int)"),
+        body("the second statement fails", ALL, "CREATE TABLE b (x int); SELECT * FROM nowhere"),
         body(
             "the middle fails",
             ALL,
-            "CREATE TABLE b (x int);\nINSERT INTO b VALUES (1);\nINSERT INTO nothing VALUES (2);\n\
+            "CREATE TABLE b (x int);\nINSERT INTO b VALUES (1);\nINSERT INTO nowhere VALUES (2);\n\
              INSERT INTO b VALUES (3);\n",
         ),
         body("a word is misspelt", ALL, "CREATE TABLEE b (x int)"),
@@ -102,7 +102,7 @@ fn failing() -> Vec<Case> {
         ),
     ];
     for command in ["up", "up 1", "up 2", "up 3", "goto 2", "goto 3"] {
-        let case = body(&format!("a failing one, {command}"), ALL, "SELECT * FROM nothing");
+        let case = body(&format!("a failing one, {command}"), ALL, "SELECT * FROM nowhere");
         cases.push(case.run(command));
     }
     cases
@@ -120,13 +120,13 @@ fn postgresql() -> Vec<Case> {
         on("a rollback", "BEGIN; CREATE TABLE b (x int); ROLLBACK;"),
         on(
             "a failing transaction",
-            "BEGIN; CREATE TABLE b (x int); SELECT * FROM nothing; COMMIT;",
+            "BEGIN; CREATE TABLE b (x int); SELECT * FROM nowhere; COMMIT;",
         )
         .differs(
             "D8",
             exits(1).says("pq: current transaction is aborted").at("2 dirty"),
             exits(1)
-                .says("migration failed: relation \"nothing\" does not exist")
+                .says("migration failed: relation \"nowhere\" does not exist")
                 .lacks("current transaction is aborted")
                 .at("2 dirty"),
         ),
@@ -204,7 +204,7 @@ fn several() -> Vec<Case> {
         ),
         on(
             "the second fails",
-            "CREATE TABLE b (x int); SELECT * FROM nothing; CREATE TABLE d (x int)",
+            "CREATE TABLE b (x int); SELECT * FROM nowhere; CREATE TABLE d (x int)",
         ),
         on("a transaction", "BEGIN; CREATE TABLE b (x int); COMMIT;"),
         on("a small size", "CREATE TABLE b (x int); SELECT 1;")
@@ -241,13 +241,13 @@ fn mariadb() -> Vec<Case> {
         on("a delimiter", "DELIMITER //\nCREATE PROCEDURE p() BEGIN SELECT 1; END //\nDELIMITER ;"),
         on(
             "what came before a failure stays",
-            "CREATE TABLE b (x int); INSERT INTO b VALUES (1); SELECT * FROM nothing",
+            "CREATE TABLE b (x int); INSERT INTO b VALUES (1); SELECT * FROM nowhere",
         ),
         on("a transaction", "START TRANSACTION; INSERT INTO a VALUES (1); COMMIT"),
         on("a transaction without an end", "START TRANSACTION; INSERT INTO a VALUES (1)"),
         on(
             "a failing transaction",
-            "START TRANSACTION; INSERT INTO a VALUES (1); SELECT * FROM nothing; COMMIT",
+            "START TRANSACTION; INSERT INTO a VALUES (1); SELECT * FROM nowhere; COMMIT",
         ),
         on("a number sign", "# nothing\nCREATE TABLE b (x int)"),
         on("a conditional comment", "/*!40101 SET NAMES utf8mb4 */; CREATE TABLE b (x int)"),
@@ -276,11 +276,11 @@ fn sqlite() -> Vec<Case> {
         on("a pragma", "PRAGMA foreign_keys = ON"),
         on(
             "foreign keys are off",
-            "PRAGMA foreign_keys; CREATE TABLE b (x int REFERENCES nothing(x)); INSERT INTO b VALUES (1)",
+            "PRAGMA foreign_keys; CREATE TABLE b (x int REFERENCES nowhere(x)); INSERT INTO b VALUES (1)",
         ),
         on(
             "a failing one leaves nothing",
-            "CREATE TABLE b (x int); INSERT INTO nothing VALUES (1)",
+            "CREATE TABLE b (x int); INSERT INTO nowhere VALUES (1)",
         ),
         on("a rollback", "CREATE TABLE b (x int); ROLLBACK"),
         on("a commit", "CREATE TABLE b (x int); COMMIT"),
@@ -293,7 +293,7 @@ fn sqlite() -> Vec<Case> {
         bare("a transaction of its own", "BEGIN; CREATE TABLE b (x int); COMMIT;"),
         bare(
             "a failing one leaves a part",
-            "CREATE TABLE b (x int); INSERT INTO nothing VALUES (1)",
+            "CREATE TABLE b (x int); INSERT INTO nowhere VALUES (1)",
         ),
         bare("a vacuum", "VACUUM"),
         bare("a transaction without an end", "BEGIN; CREATE TABLE b (x int)"),
