@@ -1,7 +1,9 @@
 //! Why a database did not do what it was asked.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use sternway_model::state::Position;
 use thiserror::Error;
 
 /// Why there is no session.
@@ -39,6 +41,14 @@ pub enum Connect {
         place: String,
         /// The database.
         database: String,
+    },
+    /// The file of a database cannot be opened.
+    #[error("the database file {path} cannot be opened: {reason}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's or the system's words.
+        reason: String,
     },
     /// The connection could not be made as secure as the URL asks.
     #[error("no secure connection to {place}")]
@@ -83,6 +93,16 @@ pub enum DatabaseError {
     SeveralRows {
         /// The table.
         table: String,
+    },
+    /// Somebody whom our locks do not keep out has migrated meanwhile.
+    #[error("the tracking table `{table}` says {found} and no longer {expected}")]
+    TrackMoved {
+        /// The table.
+        table: String,
+        /// What it said when the step was decided on.
+        expected: Position,
+        /// What it says.
+        found: Position,
     },
     /// A number that golang-migrate does not write.
     #[error("the tracking table `{table}` has the version {version}, which no migrator writes")]
