@@ -5,7 +5,7 @@ use std::fmt;
 use sternway_model::body::BodyFacts;
 
 use crate::port::{Connect, Database, DatabaseError};
-use crate::postgres;
+use crate::{postgres, sqlite};
 
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,7 +60,7 @@ impl Dialect {
         match self {
             Dialect::Postgres => postgres::statements::facts(body),
             Dialect::MySql => postgres::statements::facts(body),
-            Dialect::Sqlite => postgres::statements::facts(body),
+            Dialect::Sqlite => sqlite::statements::facts(body),
         }
     }
 }
@@ -87,7 +87,7 @@ pub async fn connect(url: &str, password: Option<&str>) -> Result<Box<dyn Databa
     Ok(match Dialect::of(url)? {
         Dialect::Postgres => Box::new(postgres::connect(url, password).await?),
         Dialect::MySql => return Err(Connect::Scheme("mysql".to_owned())),
-        Dialect::Sqlite => return Err(Connect::Scheme("sqlite".to_owned())),
+        Dialect::Sqlite => Box::new(sqlite::connect(url).await?),
     })
 }
 
@@ -105,7 +105,10 @@ pub async fn create_scratch(
             Ok((Box::new(database), name))
         }
         Dialect::MySql => Err(Connect::Scheme("mysql".to_owned())),
-        Dialect::Sqlite => Err(Connect::Scheme("sqlite".to_owned())),
+        Dialect::Sqlite => {
+            let (database, name) = sqlite::scratch::create(url).await?;
+            Ok((Box::new(database), name))
+        }
     }
 }
 
@@ -116,6 +119,7 @@ pub async fn create_scratch(
 pub async fn remove_scratch(url: &str, name: &str) -> Result<(), DatabaseError> {
     match Dialect::of(url) {
         Ok(Dialect::Postgres) => postgres::scratch::remove(url, name).await,
-        Ok(Dialect::MySql | Dialect::Sqlite) | Err(_) => Ok(()),
+        Ok(Dialect::Sqlite) => sqlite::scratch::remove().await,
+        Ok(Dialect::MySql) | Err(_) => Ok(()),
     }
 }

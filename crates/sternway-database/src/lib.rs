@@ -9,6 +9,7 @@
 pub mod port;
 pub mod dialect;
 pub mod postgres;
+pub mod sqlite;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 

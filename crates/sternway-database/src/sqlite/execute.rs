@@ -1,0 +1,267 @@
+//! Running one half of a migration.
+//!
+//! In a transaction, the body, the tracking row and the journal commit together. Outside one, the
+//! dirty mark is committed first, then the statements run one by one, then the mark is taken away;
+//! the journal says which statement is under way.
+//!
+//! SQLite's own lock keeps golang-migrate out while a transaction is open, and nothing does before
+//! it: whether the tracking row still says what it said is looked at under that lock.
+
+use std::future::poll_fn;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Either};
+use sternway_model::body::Mode;
+use sternway_model::journal::Record;
+use sternway_model::state::Position;
+
+use super::statements::{Control, Statement, place_of, statements, without_foreign_keys};
+use super::{Sqlite, connect, failed, records, track};
+use crate::port::{DatabaseError, Settings, SqlError, StepError, Work};
+
+/// What went wrong: the body, or anything else.
+enum Failure {
+    Sql(SqlError),
+    Other(DatabaseError),
+}
+
+/// Runs the body of `work`.
+pub(super) async fn migrate(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), StepError> {
+    let file = work.file.to_owned();
+    if let Err(source) = connect::settle(sqlite, true).await {
+        return Err(StepError::Database { file, source });
+    }
+    if work.body.contains('\0') {
+        let message = "the file has a NUL byte, at which SQLite stops reading".to_owned();
+        let code = "SQLITE_MISUSE".to_owned();
+        let source = SqlError { message, code, detail: None, hint: None, at: None };
+        return Err(StepError::TakenBack { file, source });
+    }
+    sqlite.interrupted.clear();
+    match work.mode {
+        Mode::Transaction => in_transaction(sqlite, work).await.map_err(|failure| match failure {
+            Failure::Sql(source) => StepError::TakenBack { file, source },
+            Failure::Other(source) => StepError::Database { file, source },
+        }),
+        Mode::Dirty { .. } => {
+            let ended = one_by_one(sqlite, work).await;
+            ended.map_err(|(statement, failure)| match failure {
+                Failure::Sql(source) => StepError::Dirty { file, statement, source },
+                Failure::Other(source) => StepError::Database { file, source },
+            })
+        }
+    }
+}
+
+async fn in_transaction(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), Failure> {
+    let without_keys = without_foreign_keys(work.body);
+    if without_keys {
+        let sql = "PRAGMA foreign_keys = off".to_owned();
+        sqlite.run("switch the foreign keys off", sql).await.map_err(Failure::Other)?;
+    }
+    let ran = async {
+        begin(sqlite, work).await.map_err(Failure::Other)?;
+        run_body(sqlite, work.body).await?;
+        let sql = format!("{} {} COMMIT", writable(work.body), clean(work));
+        let ended = sqlite.run("write the tracking row", sql).await;
+        ended.map_err(|error| match &error {
+            // What waits for the commit is the body's failure.
+            DatabaseError::Query { source: sqlx::Error::Database(source), .. }
+                if source.code().as_deref() == Some("787") =>
+            {
+                Failure::Sql(sql_error(source.as_ref(), None))
+            }
+            _ => Failure::Other(error),
+        })
+    };
+    let ran = ran.await;
+    match ran {
+        Ok(()) => drop(sqlite.tracked.insert(work.table.to_owned())),
+        Err(_) => sqlite.roll_back().await,
+    }
+    sqlite.interrupted.clear();
+    let settled = settle(sqlite, work, without_keys).await;
+    ran.and(settled.map_err(Failure::Other))
+}
+
+async fn one_by_one(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), (usize, Failure)> {
+    let other = |error| (0, Failure::Other(error));
+    let mark = Position { version: work.to, dirty: true };
+    let marked = async {
+        begin(sqlite, work).await?;
+        let sql = format!("{} COMMIT", track::write(work.table, mark));
+        sqlite.run("mark the track dirty", sql).await
+    };
+    let marked = marked.await;
+    if let Err(error) = marked {
+        sqlite.roll_back().await;
+        return Err(other(error));
+    }
+    sqlite.tracked.insert(work.table.to_owned());
+    let ran = each(sqlite, work).await;
+    if ran.is_err() {
+        sqlite.roll_back().await;
+    }
+    sqlite.interrupted.clear();
+    let settled = settle(sqlite, work, false).await;
+    ran?;
+    settled.map_err(other)?;
+    let sql = writable(work.body).to_owned();
+    sqlite.run("write the tracking row", sql).await.map_err(other)?;
+    sqlite.run_whole("write the tracking row", clean(work)).await.map_err(other)
+}
+
+/// Begins a transaction that writes, in which the tracking table is there and says what the step
+/// was decided on.
+async fn begin(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), DatabaseError> {
+    let table = work.table;
+    let doing = format!("read the tracking table `{table}`");
+    let mut sql = "BEGIN IMMEDIATE;".to_owned();
+    if !sqlite.tracked.contains(table) {
+        sqlite.run("begin a transaction", sql).await?;
+        sql = track::make(sqlite, table).await?;
+    }
+    sql.push_str(&track::select(table));
+    let query = sqlx::raw_sql(AssertSqlSafe(sql));
+    let rows: Vec<SqliteRow> =
+        query.fetch_all(&mut sqlite.connection).await.map_err(failed(&doing))?;
+    let expected = Position { version: work.from, dirty: false };
+    let found = track::position(table, &rows)?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(DatabaseError::TrackMoved { table: table.to_owned(), expected, found })
+}
+
+/// Takes back what a body may have set for the session, if it is to be taken back.
+async fn settle(
+    sqlite: &mut Sqlite,
+    work: &Work<'_>,
+    without_keys: bool,
+) -> Result<(), DatabaseError> {
+    let doing = "settle the session";
+    if work.settings == Settings::Kept && !without_keys {
+        return Ok(());
+    }
+    if mentions(work.body, b"pragma") {
+        sqlite.run(doing, sqlite.settings()).await?;
+    }
+    if matches!(work.mode, Mode::Dirty { .. }) && mentions(work.body, b"attach") {
+        let attached: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')",
+        )
+        .fetch_all(&mut sqlite.connection)
+        .await
+        .map_err(failed(doing))?;
+        for name in attached {
+            sqlite.run(doing, format!("DETACH {}", Sqlite::quote(&name))).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What lets us write after a body that forbids it.
+fn writable(body: &str) -> &'static str {
+    if mentions(body, b"query_only") { "PRAGMA query_only = off;" } else { "" }
+}
+
+/// Whether a body has this word, given in lower case.
+fn mentions(body: &str, word: &[u8]) -> bool {
+    body.as_bytes().windows(word.len()).any(|it| it.eq_ignore_ascii_case(word))
+}
+
+/// Runs the statements of a body, and tells which one failed.
+async fn each(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), (usize, Failure)> {
+    let mut open = false;
+    for (index, statement) in statements(work.body).into_iter().enumerate() {
+        let number = index + 1;
+        // Inside the body's own transaction a journal entry would be seen only at its end.
+        if let (Some((run, step)), false) = (work.journal, open) {
+            let record = Record::Statement { step, statement: number };
+            let sql = format!("{} {}", writable(work.body), records::insert(run, &record));
+            let written = sqlite.run("write the journal", sql).await;
+            written.map_err(|error| (number, Failure::Other(error)))?;
+        }
+        let ran = run(sqlite, statement.text).await;
+        ran.map_err(|(_, error)| (number, failure(error, work.body, Some(&statement))))?;
+        match statement.transaction {
+            Some(Control::Begin) => open = true,
+            Some(Control::End) => open = false,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// The statements that end a step: the tracking row, and the journal's entry beside it.
+fn clean(work: &Work<'_>) -> String {
+    let position = Position { version: work.to, dirty: false };
+    let mut sql = track::write(work.table, position);
+    if let Some((run, step)) = work.journal {
+        sql.push_str(&records::insert(run, &Record::Ended { step }));
+        sql.push_str(";\n");
+    }
+    sql
+}
+
+/// Runs a body whole.
+async fn run_body(sqlite: &mut Sqlite, body: &str) -> Result<(), Failure> {
+    let ran = run(sqlite, body).await;
+    ran.map_err(|(done, error)| failure(error, body, statements(body).get(done)))
+}
+
+/// Runs statements; on failure, tells how many had ended.
+async fn run(sqlite: &mut Sqlite, sql: &str) -> Result<(), (usize, sqlx::Error)> {
+    let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+    let mut results = query.fetch_many(&mut sqlite.connection);
+    let mut done = 0;
+    while let Some(result) = poll_fn(|context| results.as_mut().poll_next(context)).await {
+        match result {
+            Ok(Either::Left(_)) => done += 1,
+            Ok(Either::Right(_)) => {}
+            Err(error) => return Err((done, error)),
+        }
+    }
+    Ok(())
+}
+
+fn failure(error: sqlx::Error, body: &str, statement: Option<&Statement<'_>>) -> Failure {
+    match error {
+        sqlx::Error::Database(error) => {
+            let place = statement
+                .map(|statement| place_of(error.message(), statement).unwrap_or(statement.offset));
+            Failure::Sql(sql_error(error.as_ref(), place.and_then(|at| position_in(body, at))))
+        }
+        error => Failure::Other(failed("run the body")(error)),
+    }
+}
+
+fn sql_error(error: &dyn sqlx::error::DatabaseError, at: Option<(usize, usize)>) -> SqlError {
+    let number: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(1);
+    let code = match number & 0xff {
+        5 => "SQLITE_BUSY",
+        6 => "SQLITE_LOCKED",
+        7 => "SQLITE_NOMEM",
+        8 => "SQLITE_READONLY",
+        9 => "SQLITE_INTERRUPT",
+        10 => "SQLITE_IOERR",
+        11 => "SQLITE_CORRUPT",
+        13 => "SQLITE_FULL",
+        14 => "SQLITE_CANTOPEN",
+        19 => "SQLITE_CONSTRAINT",
+        20 => "SQLITE_MISMATCH",
+        23 => "SQLITE_AUTH",
+        26 => "SQLITE_NOTADB",
+        _ => "SQLITE_ERROR",
+    };
+    let message = error.message().to_owned();
+    SqlError { message, code: code.to_owned(), detail: None, hint: None, at }
+}
+
+/// The line and column, from 1, of a place in bytes.
+fn position_in(body: &str, offset: usize) -> Option<(usize, usize)> {
+    let before = body.get(..offset)?;
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    Some((line, column))
+}

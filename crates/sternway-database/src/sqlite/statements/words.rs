@@ -1,0 +1,238 @@
+//! A body as words, cut into statements as SQLite cuts it.
+
+/// What a word is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sqlite) enum Kind {
+    /// An unquoted word: a keyword or a name.
+    Plain,
+    /// A name in `"…"`, `` `…` `` or `[…]`.
+    Quoted,
+    /// A string in `'…'`.
+    Text,
+    /// A number, a sign or anything else.
+    Other,
+}
+
+/// A token that means something: a word, a name, a literal or a sign.
+#[derive(Debug, Clone)]
+pub(in crate::sqlite) struct Word<'a> {
+    /// As it is written.
+    pub text: &'a str,
+    /// Where it begins in the body, in bytes.
+    pub offset: usize,
+    /// The line it begins in, from 1.
+    pub line: usize,
+    /// In upper case, where it is an unquoted word; empty otherwise.
+    pub key: String,
+    pub kind: Kind,
+}
+
+impl Word<'_> {
+    /// Whether it is this unquoted word, given in upper case, or this sign.
+    pub fn is(&self, text: &str) -> bool {
+        self.key == text || (self.key.is_empty() && self.text == text)
+    }
+
+    /// Where it ends in the body, in bytes.
+    pub fn end(&self) -> usize {
+        self.offset + self.text.len()
+    }
+
+    /// The name it spells; SQLite takes a string for a name too, where only a name can stand.
+    pub fn name(&self) -> Option<String> {
+        let inner = || self.text.get(1..self.text.len().checked_sub(1)?);
+        match self.kind {
+            Kind::Plain => Some(self.text.to_owned()),
+            Kind::Quoted | Kind::Text => {
+                let quote = self.text.chars().next()?;
+                let doubled = format!("{quote}{quote}");
+                Some(inner()?.replace(&doubled, &quote.to_string()))
+            }
+            Kind::Other => None,
+        }
+    }
+}
+
+/// A body cut into statements.
+#[derive(Debug, Default)]
+pub(in crate::sqlite) struct Split<'a> {
+    /// The words of each statement that has any.
+    pub statements: Vec<Vec<Word<'a>>>,
+    /// Why the text cannot be cut with certainty, if so.
+    pub obstacle: Option<String>,
+}
+
+/// Cuts a body at the semicolons that end a statement: those that are in no trigger.
+pub(in crate::sqlite) fn split(body: &str) -> Split<'_> {
+    let mut split = Split::default();
+    let mut words: Vec<Word<'_>> = Vec::new();
+    let mut trigger = Trigger::default();
+    let (mut at, mut next_line) = (0, 1);
+    while let Some(rest) = body.get(at..).filter(|rest| !rest.is_empty()) {
+        let offset = at;
+        let (length, kind) = token(rest);
+        at += length;
+        let text = &rest[..length];
+        let line = next_line;
+        next_line += text.bytes().filter(|byte| *byte == b'\n').count();
+        if let Some(what) = broken(text, kind) {
+            split.obstacle = Some(match what {
+                "NUL" => format!("line {line} has a NUL byte, at which SQLite stops reading"),
+                what => format!("the {what} that begins in line {line} has no end"),
+            });
+        }
+        let Some(kind) = kind else { continue };
+        let key = if kind == Kind::Plain { text.to_ascii_uppercase() } else { String::new() };
+        if text == ";" && !trigger.is_open() {
+            if !words.is_empty() {
+                split.statements.push(std::mem::take(&mut words));
+            }
+            trigger = Trigger::default();
+            continue;
+        }
+        trigger.meet(if key.is_empty() { text } else { &key }, words.len());
+        words.push(Word { text, offset, line, key, kind });
+    }
+    if trigger.is_open() && split.obstacle.is_none() {
+        let line = words.first().map_or(1, |word| word.line);
+        split.obstacle = Some(format!("the trigger that begins in line {line} has no end"));
+    }
+    if !words.is_empty() {
+        split.statements.push(words);
+    }
+    split
+}
+
+/// Where in a `CREATE TRIGGER … BEGIN …; END` the text is, found as `sqlite3_complete` finds it.
+#[derive(Debug, Default)]
+struct Trigger {
+    /// The statement may still be `CREATE [TEMP] TRIGGER`.
+    create: bool,
+    /// It is.
+    named: bool,
+    /// Its `BEGIN` has been met.
+    begun: bool,
+    /// How many `CASE` are open before that.
+    cases: usize,
+    after_semicolon: bool,
+    ended: bool,
+}
+
+impl Trigger {
+    fn is_open(&self) -> bool {
+        self.begun && !self.ended
+    }
+
+    /// Meets the word that `before` others of its statement precede.
+    fn meet(&mut self, key: &str, before: usize) {
+        if before == 0 {
+            self.create = key == "CREATE";
+        } else if self.create && !self.named {
+            self.named = key == "TRIGGER";
+            self.create = self.named || (before == 1 && matches!(key, "TEMP" | "TEMPORARY"));
+        } else if self.named && !self.begun {
+            match key {
+                "CASE" => self.cases += 1,
+                "END" => self.cases = self.cases.saturating_sub(1),
+                // In a WHEN clause, no name can be BEGIN without quotes.
+                "BEGIN" if self.cases == 0 && before > 3 => self.begun = true,
+                _ => {}
+            }
+        } else if self.begun {
+            self.ended = self.ended || (self.after_semicolon && key == "END");
+            self.after_semicolon = key == ";";
+        }
+    }
+}
+
+/// The length of the token that `rest`, which is not empty, begins with; no kind for what means
+/// nothing.
+fn token(rest: &str) -> (usize, Option<Kind>) {
+    let bytes = rest.as_bytes();
+    let run = |from: usize, goes_on: fn(u8) -> bool| {
+        from + bytes[from..].iter().take_while(|byte| goes_on(**byte)).count()
+    };
+    let two = |second: u8| bytes.get(1) == Some(&second);
+    match bytes[0] {
+        b' ' | b'\t' | b'\n' | b'\x0c' | b'\r' => (run(1, |it| b" \t\n\x0c\r".contains(&it)), None),
+        _ if rest.starts_with('\u{feff}') => ('\u{feff}'.len_utf8(), None),
+        b'-' if two(b'-') => (rest.find('\n').unwrap_or(rest.len()), None),
+        b'/' if two(b'*') && bytes.len() > 2 => {
+            (rest[2..].find("*/").map_or(rest.len(), |end| end + 4), None)
+        }
+        quote @ (b'"' | b'`') => (quoted(bytes, 0, quote), Some(Kind::Quoted)),
+        b'[' => (rest.find(']').map_or(rest.len(), |end| end + 1), Some(Kind::Quoted)),
+        b'\'' => (quoted(bytes, 0, b'\''), Some(Kind::Text)),
+        b'x' | b'X' if two(b'\'') => (quoted(bytes, 1, b'\''), Some(Kind::Other)),
+        first if is_name(first) && !first.is_ascii_digit() => (run(1, is_name), Some(Kind::Plain)),
+        first if first.is_ascii_digit() => {
+            (run(1, |it| is_name(it) || it == b'.'), Some(Kind::Other))
+        }
+        _ => {
+            let twice = ["||", "==", "!=", "<>", "<=", ">=", "<<", ">>", "->"];
+            let length = if rest.starts_with("->>") { 3 } else { 2 };
+            let twice = twice.iter().any(|sign| rest.starts_with(sign));
+            (if twice { length } else { 1 }, Some(Kind::Other))
+        }
+    }
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..)
+}
+
+/// Where the quoted text that opens at `open` ends; a doubled quote does not end it.
+fn quoted(bytes: &[u8], open: usize, quote: u8) -> usize {
+    let mut at = open + 1;
+    while at < bytes.len() {
+        if bytes[at] == quote {
+            if bytes.get(at + 1) != Some(&quote) {
+                return at + 1;
+            }
+            at += 1;
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+/// What is wrong with a token. A comment may run to the end of the text.
+fn broken(text: &str, kind: Option<Kind>) -> Option<&'static str> {
+    let open = |quote: u8| {
+        let quotes = text.bytes().filter(|byte| *byte == quote).count();
+        !text.ends_with(char::from(quote)) || quotes % 2 == 1
+    };
+    match (kind, text.as_bytes()) {
+        (_, bytes) if bytes.contains(&0) => Some("NUL"),
+        (Some(Kind::Quoted), [b'[', ..]) => (!text.ends_with(']')).then_some("quoted name"),
+        (Some(Kind::Quoted), [quote, ..]) => open(*quote).then_some("quoted name"),
+        (Some(Kind::Text), _) | (Some(Kind::Other), [b'x' | b'X', ..]) => {
+            open(b'\'').then_some("string")
+        }
+        _ => None,
+    }
+}
+
+/// What follows `IF EXISTS` or `IF NOT EXISTS`, or neither of them.
+pub(in crate::sqlite) fn after_guard<'a, 'b>(words: &'b [Word<'a>]) -> &'b [Word<'a>] {
+    let mut rest = words;
+    for guard in ["IF", "NOT", "EXISTS"] {
+        if rest.first().is_some_and(|word| word.is(guard)) {
+            rest = &rest[1..];
+        }
+    }
+    rest
+}
+
+/// The parts of the possibly qualified name that `words` begin with.
+pub(in crate::sqlite) fn name(words: &[Word<'_>]) -> Vec<String> {
+    let mut parts = Vec::new();
+    for pair in words.chunks(2) {
+        let Some(part) = pair[0].name() else { break };
+        parts.push(part);
+        if !pair.get(1).is_some_and(|word| word.is(".")) {
+            break;
+        }
+    }
+    parts
+}

@@ -1,0 +1,101 @@
+//! The tracking table, as golang-migrate keeps it: one row, or none where nothing is applied.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
+use sternway_model::state::{Position, TrackState};
+
+use super::{Sqlite, failed};
+use crate::port::DatabaseError;
+
+/// Reads a tracking table; creates nothing.
+pub(super) async fn read(sqlite: &mut Sqlite, table: &str) -> Result<TrackState, DatabaseError> {
+    let doing = format!("read the tracking table `{table}`");
+    let exists: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM main.sqlite_schema
+         WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE",
+    )
+    .bind(table)
+    .fetch_one(&mut sqlite.connection)
+    .await
+    .map_err(failed(&doing))?;
+    if exists == 0 {
+        sqlite.tracked.remove(table);
+        return Ok(TrackState::NoTable);
+    }
+    sqlite.tracked.insert(table.to_owned());
+    let query = sqlx::query(AssertSqlSafe(select(table)));
+    let rows = query.fetch_all(&mut sqlite.connection).await.map_err(failed(&doing))?;
+    position(table, &rows).map(TrackState::At)
+}
+
+/// The statement whose rows [`position`] reads.
+pub(super) fn select(table: &str) -> String {
+    let table = Sqlite::table(table);
+    // Clients of other languages may have written TRUE as text.
+    format!("SELECT CAST(version AS INTEGER), dirty IN (1, '1', 'true') FROM {table} LIMIT 2")
+}
+
+/// What the rows of a tracking table say.
+pub(super) fn position(table: &str, rows: &[SqliteRow]) -> Result<Position, DatabaseError> {
+    let doing = format!("read the tracking table `{table}`");
+    let row = match rows {
+        [] => return Ok(Position::default()),
+        [row] => row,
+        _ => return Err(DatabaseError::SeveralRows { table: table.to_owned() }),
+    };
+    let version: i64 = row.try_get(0).map_err(failed(&doing))?;
+    let dirty: Option<i64> = row.try_get(1).map_err(failed(&doing))?;
+    let version = match version {
+        // golang-migrate's "nothing applied" after a failed down of the first migration.
+        -1 => None,
+        version => {
+            let number = u64::try_from(version);
+            let table = table.to_owned();
+            Some(number.map_err(|_| DatabaseError::Version { table, version })?)
+        }
+    };
+    Ok(Position { version, dirty: dirty.unwrap_or(0) != 0 })
+}
+
+/// Makes the tracking table known, and returns the statements that make it, if there is none.
+///
+/// golang-migrate has one name for the index, so that only one table of a file can have it. The
+/// index of another table has a name of its own; without one, it would not keep to one row a number.
+pub(super) async fn make(sqlite: &mut Sqlite, table: &str) -> Result<String, DatabaseError> {
+    if sqlite.tracked.contains(table) || read(sqlite, table).await? != TrackState::NoTable {
+        return Ok(String::new());
+    }
+    let taken: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM main.sqlite_schema WHERE name = 'version_unique'")
+            .fetch_one(&mut sqlite.connection)
+            .await
+            .map_err(failed("look for the tracking table's index"))?;
+    let index = match taken {
+        0 => "version_unique".to_owned(),
+        _ => format!("{table}_version_unique"),
+    };
+    let (index, name) = (Sqlite::table(&index), Sqlite::quote(table));
+    Ok(format!(
+        "CREATE TABLE IF NOT EXISTS {table} (version uint64,dirty bool);\n\
+         CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {name} (version);\n",
+        table = Sqlite::table(table),
+    ))
+}
+
+/// The statements that make the tracking table, which exists, say `position`.
+pub(super) fn write(table: &str, position: Position) -> String {
+    let table = Sqlite::table(table);
+    let row = match position {
+        Position { version: None, dirty: false } => None,
+        Position { version: None, dirty: true } => Some("-1".to_owned()),
+        Position { version: Some(version), .. } => Some(version.to_string()),
+    };
+    let mut sql = format!("DELETE FROM {table};\n");
+    if let Some(version) = row {
+        let dirty = u8::from(position.dirty);
+        sql.push_str(&format!(
+            "INSERT INTO {table} (version, dirty) VALUES ({version}, {dirty});\n"
+        ));
+    }
+    sql
+}
