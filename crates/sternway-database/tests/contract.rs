@@ -1,0 +1,429 @@
+//! What the port promises, asked of every dialect through the port alone.
+//!
+//! A dialect takes part with a [`Ground`]: what makes fresh databases, by its URLs. SQLite has one
+//! always, PostgreSQL and MariaDB where the variables of their servers are set.
+
+mod support;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions};
+use sternway_database::dialect::{connect, create_scratch, remove_scratch};
+use sternway_database::{Database, LockError, Settings, StepError, Work};
+use sternway_model::body::Mode;
+use sternway_model::catalog::{Digest, Half, Migration, TrackName};
+use sternway_model::journal::{Progress, Record};
+use sternway_model::state::{Position, Records, RecordsAccess, TrackState};
+use support::{Fresh, TABLE, at, dirty, fresh, plan, variable, whole};
+use tempfile::TempDir;
+
+type Session = Box<dyn Database>;
+
+/// A fresh database, which goes away with this value.
+struct Ground {
+    url: String,
+    _keeps: Keeps,
+}
+
+#[allow(dead_code, reason = "kept for what happens when they are dropped")]
+enum Keeps {
+    File(TempDir),
+    Postgres(Fresh),
+    MariaDb(MariaDb),
+}
+
+/// One for each dialect.
+async fn grounds() -> Vec<Ground> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite3://{}/app.db", folder.path().display());
+    let mut grounds = vec![Ground { url, _keeps: Keeps::File(folder) }];
+    if let Some(fresh) = fresh().await {
+        grounds.push(Ground { url: fresh.url(), _keeps: Keeps::Postgres(fresh) });
+    }
+    if let Some((url, database)) = MariaDb::fresh().await {
+        grounds.push(Ground { url, _keeps: Keeps::MariaDb(database) });
+    }
+    grounds
+}
+
+impl Ground {
+    async fn session(&self) -> Session {
+        open(&self.url).await
+    }
+}
+
+async fn open(url: &str) -> Session {
+    connect(url, None).await.unwrap_or_else(|error| panic!("{}", whole(&error)))
+}
+
+/// A database on the server of `STERNWAY_TEST_MARIADB`: `mysql://user:password@tcp(host:port)/`.
+struct MariaDb {
+    server: MySqlConnectOptions,
+    name: String,
+}
+
+impl MariaDb {
+    async fn fresh() -> Option<(String, MariaDb)> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let url = variable("STERNWAY_TEST_MARIADB")?;
+        let parts = || {
+            let (user, address) = url.strip_prefix("mysql://")?.rsplit_once("@tcp(")?;
+            let (address, _) = address.split_once(')')?;
+            Some((user.split_once(':').unwrap_or((user, "")), address.split_once(':')?))
+        };
+        let ((user, password), (host, port)) = parts().expect("a URL with tcp(host:port)");
+        let server = MySqlConnectOptions::new().username(user).password(password).host(host);
+        let server = server.port(port.parse().expect("a port"));
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("sternway_contract_{}_{next}", std::process::id());
+        execute(&server, &format!("DROP DATABASE IF EXISTS {name}")).await;
+        execute(&server, &format!("CREATE DATABASE {name}")).await;
+        Some((format!("{}/{name}", url.trim_end_matches('/')), MariaDb { server, name }))
+    }
+}
+
+async fn execute(server: &MySqlConnectOptions, sql: &str) {
+    let mut connection = server.connect().await.expect("a connection");
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await;
+    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        let (server, sql) = (self.server.clone(), format!("DROP DATABASE {}", self.name));
+        // Drop is not async, and the test's runtime is busy with the test.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(execute(&server, &sql));
+        });
+        let dropped = dropped.join();
+        assert!(dropped.is_ok() || std::thread::panicking(), "{} was not dropped", self.name);
+    }
+}
+
+/// Runs a body that goes from one number to another.
+async fn go(
+    session: &mut Session,
+    from: Option<u64>,
+    to: Option<u64>,
+    body: &str,
+    journal: Option<(i64, usize)>,
+) -> Result<(), StepError> {
+    let mode = session.facts(body).mode;
+    let (table, file, settings) = (TABLE, "000001_a.up.sql", Settings::Reset);
+    session.migrate(&Work { table, from, to, file, body, mode: &mode, journal, settings }).await
+}
+
+async fn went(session: &mut Session, from: Option<u64>, to: Option<u64>, body: &str) {
+    let went = go(session, from, to, body, None).await;
+    went.unwrap_or_else(|error| panic!("{}: {body}: {}", session.identity().server, whole(&error)));
+    assert_eq!(track(session).await, at(to), "{body}");
+}
+
+async fn track(session: &mut Session) -> TrackState {
+    session.track(TABLE).await.expect("a track")
+}
+
+async fn tables(session: &mut Session) -> Vec<String> {
+    session.tables(&[TABLE.to_owned()]).await.expect("tables").into_iter().collect()
+}
+
+async fn digest(session: &mut Session) -> Digest {
+    session.fingerprint(&[TABLE.to_owned()]).await.expect("a fingerprint").digest()
+}
+
+#[tokio::test]
+async fn a_fresh_database_has_nothing_and_asking_changes_nothing() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        assert_eq!(session.tracking_table(), TABLE);
+        assert!(!session.identity().server.is_empty() && !session.identity().database.is_empty());
+        for _ in 0..2 {
+            assert_eq!(track(&mut session).await, TrackState::NoTable);
+            assert_eq!(session.tables(&[]).await.expect("tables"), [].into());
+            assert_eq!(session.records("app").await.expect("records"), Records::default());
+            assert_eq!(session.history("app").await.expect("a history"), []);
+            session.extensions().await.expect("extensions");
+            let fingerprint = session.fingerprint(&[]).await.expect("a fingerprint");
+            assert_eq!(fingerprint.objects.len(), 0, "{fingerprint:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lock_keeps_a_second_session_out_until_it_is_given_back() {
+    for ground in grounds().await {
+        let tables = [TABLE.to_owned(), "other".to_owned()];
+        let (mut one, mut two) = (ground.session().await, ground.session().await);
+        let start = Instant::now();
+        for _ in 0..2 {
+            one.lock(&tables, Duration::ZERO).await.expect("a lock");
+            // It is held already, which is no reason to fail.
+            one.lock(&tables, Duration::ZERO).await.expect("the same lock");
+            let refused = two.lock(&tables, Duration::from_millis(200)).await.expect_err("held");
+            let LockError::Held(holders) = refused else { panic!("{refused:?}") };
+            assert_eq!(holders.len(), 1, "{holders:?}");
+            one.unlock().await.expect("unlocked");
+            two.lock(&tables, Duration::from_secs(5)).await.expect("a lock");
+            two.unlock().await.expect("unlocked");
+            two.unlock().await.expect("nothing to give back");
+        }
+        two.lock(&tables, Duration::ZERO).await.expect("a lock");
+        drop(two);
+        one.lock(&tables, Duration::from_secs(10)).await.expect("the lock of one that is gone");
+        assert!(start.elapsed() < Duration::from_secs(15));
+    }
+}
+
+#[tokio::test]
+async fn a_position_is_read_back_as_it_was_written() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        for (version, is_dirty) in [
+            (Some(1), true),
+            (Some(1), true),
+            (Some(2), false),
+            (Some(2), false),
+            (None, true),
+            (None, false),
+            (Some(0), false),
+            (Some(20_260_705_123_456), false),
+            (Some(i64::MAX as u64), true),
+        ] {
+            let position = Position { version, dirty: is_dirty };
+            session.set_track(TABLE, position).await.expect("written");
+            assert_eq!(track(&mut session).await, TrackState::At(position));
+            assert_eq!(track(&mut ground.session().await).await, TrackState::At(position));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tracking_table_is_prepared_once_and_keeps_what_it_says() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        for table in [TABLE, "other_migrations", "With-Dash"] {
+            session.prepare_track(table).await.expect(table);
+            assert_eq!(session.track(table).await.expect(table), at(None));
+            let position = Position { version: Some(7), dirty: false };
+            session.set_track(table, position).await.expect(table);
+            session.prepare_track(table).await.expect(table);
+            let mut second = ground.session().await;
+            second.prepare_track(table).await.expect(table);
+            assert_eq!(second.track(table).await.expect(table), at(7));
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_go_up_and_down() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        went(&mut session, None, Some(1), "CREATE TABLE a (x INT)").await;
+        went(&mut session, Some(1), Some(3), "CREATE TABLE b (x INT);\nINSERT INTO b VALUES (1);")
+            .await;
+        assert_eq!(tables(&mut session).await, ["a", "b"]);
+        // The first number, nothing at all, and nothing but a comment.
+        for body in ["", " \n;\n", "-- nothing\n"] {
+            went(&mut session, Some(3), Some(3), body).await;
+        }
+        went(&mut session, Some(3), Some(1), "DROP TABLE b").await;
+        went(&mut session, Some(1), None, "DROP TABLE a;").await;
+        assert_eq!(tables(&mut session).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_fails_leaves_what_its_mode_promises() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        went(&mut session, None, Some(1), "CREATE TABLE a (x INT)").await;
+        let body = "CREATE TABLE b (x INT);\nINSERT INTO nowhere VALUES (1)";
+        let mode = session.facts(body).mode;
+        let error = go(&mut session, Some(1), Some(2), body, None).await.expect_err("a failure");
+        match (mode, error) {
+            (Mode::Transaction, StepError::TakenBack { source, file }) => {
+                assert_eq!(source.at.map(|(line, _)| line), Some(2), "{source}");
+                assert_eq!(file, "000001_a.up.sql");
+                assert_eq!(track(&mut session).await, at(1));
+                assert_eq!(tables(&mut session).await, ["a"]);
+            }
+            (Mode::Dirty { .. }, StepError::Dirty { statement, .. }) => {
+                assert_eq!(statement, 2);
+                assert_eq!(track(&mut session).await, dirty(2));
+                assert_eq!(tables(&mut session).await, ["a", "b"]);
+                let position = Position { version: Some(1), dirty: false };
+                session.set_track(TABLE, position).await.expect("repaired");
+            }
+            (mode, error) => panic!("{mode:?}: {}", whole(&error)),
+        }
+        // The session is of use afterwards.
+        went(&mut session, Some(1), Some(2), "CREATE TABLE c (x INT)").await;
+    }
+}
+
+#[tokio::test]
+async fn everything_is_dropped() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        let body = "CREATE TABLE a (x INT PRIMARY KEY);
+                    CREATE TABLE b (x INT, FOREIGN KEY (x) REFERENCES a (x));
+                    INSERT INTO a VALUES (1); INSERT INTO b VALUES (1)";
+        went(&mut session, None, Some(1), body).await;
+        let mut dropped = session.drop_tables().await.expect("dropped");
+        dropped.sort_unstable();
+        assert_eq!(dropped, ["a", "b", TABLE]);
+        assert_eq!(track(&mut session).await, TrackState::NoTable);
+        assert_eq!(session.drop_tables().await.expect("nothing to drop"), [""; 0]);
+        went(&mut session, None, Some(1), body).await;
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_of_golang_migrates_reaches_no_server() {
+    for ground in grounds().await {
+        let with = if ground.url.contains('?') { '&' } else { '?' };
+        let mut session = open(&format!("{}{with}x-custom=foobar", ground.url)).await;
+        assert_eq!(track(&mut session).await, TrackState::NoTable);
+    }
+}
+
+#[tokio::test]
+async fn records_are_read_back_by_their_application() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        for _ in 0..2 {
+            let access = session.prepare_records().await.expect("records");
+            assert_eq!(access, RecordsAccess::Available);
+        }
+        assert_eq!(session.records("app").await.expect("records"), Records::default());
+        let bodies = ["CREATE TABLE a (x text DEFAULT 'it''s \\ $$ ?')", "-- é\nSELECT 1"];
+        let plan = plan("app", "1.2.0-rc.1", &bodies);
+        session.begin_run(&plan).await.expect("a run");
+        let track = TrackName::from("core");
+        let body = "DROP TABLE a";
+        let down = Half { file: "000001_step.down.sql".to_owned(), hash: Digest::of_body(body) };
+        let down = Migration { version: 1, up: None, down: Some(down) };
+        let bodies = [(Digest::of_body(body), body.to_owned())].into();
+        let kept = session.keep("app", &track, std::slice::from_ref(&down), &bodies).await;
+        kept.expect("kept");
+        let records = ground.session().await.records("app").await.expect("records");
+        let first = records.migrations[&track].get(1).expect("a migration");
+        assert_eq!(first.down, down.down);
+        assert_eq!(first.up, plan.migrations[&track][0].up);
+        assert_eq!(records.migrations[&track].versions().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(records.releases, plan.releases);
+        for (hash, body) in plan.bodies.iter().chain(&bodies) {
+            assert_eq!(&*records.bodies[hash], body);
+        }
+        assert_eq!(session.records("other").await.expect("records"), Records::default());
+        // They are no part of the application's schema.
+        assert_eq!(session.tables(&[]).await.expect("tables"), [].into());
+        let fingerprint = session.fingerprint(&[]).await.expect("a fingerprint");
+        assert_eq!(fingerprint.objects.len(), 0, "{fingerprint:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_told_from_its_journal() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        session.prepare_records().await.expect("records");
+        let bodies =
+            ["CREATE TABLE a (x INT)", "CREATE TABLE b (x INT); INSERT INTO nowhere VALUES (1)"];
+        let plan = plan("app", "1.0.0", &bodies);
+        let run = session.begin_run(&plan).await.expect("a run");
+        let progress = async |session: &mut Session| {
+            session.history("app").await.expect("a history")[0].progress.clone()
+        };
+        assert_eq!(progress(&mut session).await, Progress::START);
+        session.record(run, &Record::Started { step: 0 }).await.expect("a record");
+        let doubt = Progress::InDoubt { step: 0, statement: None };
+        assert_eq!(progress(&mut session).await, doubt);
+        let went = go(&mut session, None, Some(1), bodies[0], Some((run, 0))).await;
+        went.expect("a step");
+        assert_eq!(progress(&mut session).await, Progress::Before { step: 1 });
+        session.record(run, &Record::Started { step: 1 }).await.expect("a record");
+        go(&mut session, Some(1), Some(2), bodies[1], Some((run, 1))).await.expect_err("a failure");
+        let statement = match session.facts(bodies[1]).mode {
+            Mode::Transaction => None,
+            Mode::Dirty { .. } => Some(2),
+        };
+        assert_eq!(progress(&mut session).await, Progress::InDoubt { step: 1, statement });
+        let reason = "it's \\ \"no\" é".to_owned();
+        let failed = Record::Failed { step: 1, reason: reason.clone() };
+        session.record(run, &failed).await.expect("a record");
+        assert_eq!(progress(&mut session).await, Progress::Failed { step: 1, reason });
+        assert_eq!(session.records("app").await.expect("records").arrived_at, None);
+
+        let second = session.begin_run(&plan).await.expect("a run");
+        session.record(second, &Record::Finished).await.expect("a record");
+        let history = ground.session().await.history("app").await.expect("a history");
+        assert_eq!(history.iter().map(|it| it.id).collect::<Vec<_>>(), [second, run]);
+        assert_eq!((history[0].steps, &history[0].target), (2, &plan.target));
+        assert_eq!((history[0].course, &history[0].from), (plan.course, &None));
+        assert_eq!(history[0].started.len(), "2026-07-05 12:34:56".len());
+        assert!((0.0..60.0).contains(&history[0].seconds), "{}", history[0].seconds);
+        let records = session.records("app").await.expect("records");
+        assert_eq!(records.arrived_at, Some(plan.target.clone()));
+        assert_eq!(session.history("other").await.expect("a history"), []);
+    }
+}
+
+#[tokio::test]
+async fn a_fingerprint_comes_back_when_the_schema_does() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        went(&mut session, None, Some(1), "CREATE TABLE a (x INT NOT NULL, y VARCHAR(9))").await;
+        let before = digest(&mut session).await;
+        for (up, down) in [
+            ("CREATE TABLE b (x INT PRIMARY KEY)", "DROP TABLE b"),
+            ("ALTER TABLE a ADD COLUMN z INT DEFAULT 3", "ALTER TABLE a DROP COLUMN z"),
+            ("CREATE VIEW v AS SELECT x FROM a", "DROP VIEW v"),
+            ("ALTER TABLE a RENAME TO c", "ALTER TABLE c RENAME TO a"),
+            ("ALTER TABLE a RENAME COLUMN y TO w", "ALTER TABLE a RENAME COLUMN w TO y"),
+        ] {
+            went(&mut session, Some(1), Some(2), up).await;
+            assert_ne!(digest(&mut session).await, before, "{up}");
+            went(&mut session, Some(2), Some(1), down).await;
+            assert_eq!(digest(&mut session).await, before, "{down}");
+        }
+        went(&mut session, Some(1), Some(2), "INSERT INTO a VALUES (1, 'a')").await;
+        assert_eq!(digest(&mut session).await, before);
+    }
+}
+
+#[tokio::test]
+async fn a_scratch_database_is_empty_and_has_the_same_fingerprint() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        let body = "CREATE TABLE a (x INT PRIMARY KEY, y VARCHAR(9) DEFAULT 'z')";
+        went(&mut session, None, Some(1), body).await;
+        let schema = session.identity().schema.clone();
+        let scratch = create_scratch(&ground.url, &schema).await;
+        let (mut scratch, name) = scratch.unwrap_or_else(|error| panic!("{}", whole(&error)));
+        assert_eq!(track(&mut scratch).await, TrackState::NoTable);
+        went(&mut scratch, None, Some(1), body).await;
+        assert_eq!(digest(&mut scratch).await, digest(&mut session).await);
+        drop(scratch);
+        remove_scratch(&ground.url, &name).await.expect("removed");
+        assert_eq!(track(&mut session).await, at(1));
+    }
+}
+
+#[tokio::test]
+async fn what_a_body_sets_does_not_reach_the_next() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        let set = match session.identity().server.split(' ').next() {
+            Some("SQLite") => "PRAGMA query_only = on; PRAGMA case_sensitive_like = on",
+            Some("PostgreSQL") => "SET search_path TO pg_catalog",
+            _ => "SET SESSION sql_mode = 'ANSI_QUOTES'",
+        };
+        went(&mut session, None, Some(1), set).await;
+        went(&mut session, Some(1), Some(2), "CREATE TABLE a (x INT DEFAULT '1')").await;
+        assert_eq!(tables(&mut session).await, ["a"]);
+    }
+}
