@@ -234,6 +234,7 @@ impl Failure {
                 Exit::Failed,
             ),
             Connect::Tls { .. } => ("check sslmode and sslrootcert in the URL", Exit::Failed),
+            Connect::File { .. } => ("check the path after sqlite://", Exit::Failed),
             Connect::Session { source: DatabaseError::NoSchema, .. } => {
                 ("set search_path in the URL to a schema that exists", Exit::Failed)
             }
@@ -259,6 +260,9 @@ impl Failure {
             }
             DatabaseError::RecordsDamaged(_) => {
                 "`DROP SCHEMA sternway CASCADE` forgets them; the application does not need them"
+            }
+            DatabaseError::TrackMoved { .. } => {
+                "another migrator works on this database; wait for it to end, then plan again"
             }
             DatabaseError::NoSchema => "set search_path in the URL to a schema that exists",
             DatabaseError::Query { .. } => "",
