@@ -91,6 +91,23 @@ pub async fn connect(url: &str, password: Option<&str>) -> Result<Box<dyn Databa
     })
 }
 
+/// As [`connect`], where a URL that leaves open how secure the connection has to be means what it
+/// means to golang-migrate: its drivers for PostgreSQL refuse a server without TLS, except pgx.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_like_golang_migrate(
+    url: &str,
+    password: Option<&str>,
+) -> Result<Box<dyn Database>, Connect> {
+    match Dialect::of(url)? {
+        Dialect::Postgres => {
+            Ok(Box::new(postgres::connect_like_golang_migrate(url, password).await?))
+        }
+        Dialect::MySql | Dialect::Sqlite => connect(url, password).await,
+    }
+}
+
 /// An empty database to rehearse in, and what [`remove_scratch`] finds it by.
 ///
 /// # Errors

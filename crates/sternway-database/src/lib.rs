@@ -7,6 +7,7 @@
 //! SQL lives there and nowhere else. [`embedded`] is a PostgreSQL inside the process.
 
 pub mod port;
+mod go;
 pub mod dialect;
 pub mod postgres;
 pub mod sqlite;

@@ -1,10 +1,14 @@
 //! PostgreSQL.
 
+mod parameters;
 mod connect;
+mod identity;
 mod lock;
 mod track;
 pub mod statements;
 mod execute;
+mod send;
+mod drop;
 mod introspect;
 mod records;
 mod interrupt;
@@ -14,9 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
-use sternway_model::body::BodyFacts;
+use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::catalog::{Digest, Migration, TrackName};
 use sternway_model::journal::Record;
 use sternway_model::plan::Plan;
@@ -27,7 +31,10 @@ use crate::port::{
     Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, StepError, Work,
 };
 
-pub use connect::connect;
+use interrupt::Backend;
+use parameters::{Parameters, Server, Strategy};
+
+pub use connect::{connect, connect_like_golang_migrate};
 pub use lock::{ids, lock_id};
 
 /// A session with a PostgreSQL database.
@@ -39,8 +46,14 @@ pub struct Postgres {
     user: String,
     /// What the session's settings are put back with, after `RESET ALL`.
     reset: String,
-    /// The tracking tables that were found to exist.
-    tracked: BTreeSet<String>,
+    /// What the URL says with its scheme and with golang-migrate's parameters.
+    parameters: Parameters,
+    /// The path of the URL, which golang-migrate's locks are made of.
+    path: String,
+    /// What ends a statement of this session.
+    backend: Backend,
+    /// The tracking tables that were looked for, and whether they exist.
+    tracked: BTreeMap<String, bool>,
     /// The locks that the session holds.
     locks: Vec<i64>,
     /// What the session lives on, if that is inside this process.
@@ -63,7 +76,7 @@ impl Postgres {
         }
         let name = Self::quote(schema);
         self.identity.schema = schema.to_owned();
-        self.reset = format!("SET search_path TO {name}, public;");
+        self.reset.push_str(&format!("SET search_path TO {name}, public;"));
         let sql = format!("CREATE SCHEMA IF NOT EXISTS {name}; {}", self.reset);
         self.run("make the schema", sql).await
     }
@@ -99,8 +112,8 @@ impl Postgres {
         let mut rows = BTreeMap::new();
         for name in self.tables(&[]).await? {
             let sql = format!("SELECT count(*) FROM {}", self.table(&name));
-            let count = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.connection);
-            rows.insert(name, count.await.map_err(failed("count rows"))?);
+            let row = self.ask_one("count rows", sql).await?;
+            rows.insert(name, row.try_get(0).map_err(failed("count rows"))?);
         }
         Ok(rows)
     }
@@ -115,11 +128,58 @@ impl Postgres {
         format!("{}.{}", Self::quote(&self.identity.schema), Self::quote(name))
     }
 
+    /// The schema of the tracking tables.
+    fn tracking_schema(&self) -> &str {
+        self.parameters.schema.as_ref().unwrap_or(&self.identity.schema)
+    }
+
+    /// A tracking table as SQL has it.
+    fn tracking(&self, name: &str) -> String {
+        match self.parameters.server {
+            Server::Redshift => Self::quote(name),
+            _ => format!("{}.{}", Self::quote(self.tracking_schema()), Self::quote(name)),
+        }
+    }
+
+    /// `except`, and the table of the locks.
+    fn except(&self, except: &[String]) -> Vec<String> {
+        let mut except = except.to_vec();
+        if let Strategy::Table(table) = &self.parameters.strategy {
+            except.push(table.name.clone());
+        }
+        except
+    }
+
+    /// What a question of our own is answered. As one simple query it is one trip to the server, and
+    /// leaves nothing prepared behind.
+    async fn ask(&mut self, doing: &str, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
+        let query = sqlx::raw_sql(AssertSqlSafe(sql));
+        query.fetch_all(&mut self.connection).await.map_err(failed(doing))
+    }
+
+    /// The one row that a question of our own is answered with.
+    async fn ask_one(&mut self, doing: &str, sql: String) -> Result<PgRow, DatabaseError> {
+        let query = sqlx::raw_sql(AssertSqlSafe(sql));
+        query.fetch_one(&mut self.connection).await.map_err(failed(doing))
+    }
+
     /// Runs statements of our own as one simple query.
     async fn run(&mut self, doing: &str, sql: String) -> Result<(), DatabaseError> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql));
         query.execute(&mut self.connection).await.map(drop).map_err(failed(doing))
     }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        lock::abandon(self);
+    }
+}
+
+/// A text as SQL has it. Backslashes mean themselves in a plain literal only by the session's
+/// settings: `E''` is used.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// Says what failed.
@@ -135,15 +195,25 @@ impl Database for Postgres {
     }
 
     fn tracking_table(&self) -> &str {
-        "schema_migrations"
+        &self.parameters.table
     }
 
     fn facts(&self, body: &str) -> BodyFacts {
-        statements::facts(body)
+        let mut facts = statements::facts(body);
+        if self.parameters.multi_statement {
+            facts.mode = Mode::Dirty {
+                reason: "x-multi-statement, which sends each statement by itself".to_owned(),
+            };
+        }
+        facts
     }
 
     fn interrupter(&self) -> Box<dyn Interrupt> {
-        Box::new(interrupt::Backend {})
+        #[cfg(feature = "embedded")]
+        if self.server.is_some() {
+            return Box::new(interrupt::Nobody);
+        }
+        Box::new(self.backend.clone())
     }
 
     async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError> {
@@ -159,53 +229,52 @@ impl Database for Postgres {
     }
 
     async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
-        match track::read(self, table).await? {
-            TrackState::At(_) => Ok(()),
-            TrackState::NoTable => self.set_track(table, Position::default()).await,
-        }
+        track::prepare(self, table).await
     }
 
     async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
-        let sql = format!("BEGIN; {} COMMIT", track::write(self, table, position));
-        self.run("write the tracking row", sql).await
+        track::look(self, table).await?;
+        let sql = execute::apart(self, &track::write(self, table, position));
+        let written = self.run("write the tracking row", sql).await;
+        self.tracked.insert(table.to_owned(), true);
+        if written.is_err() {
+            self.tracked.remove(table);
+            let _ = self.run("roll back", "ROLLBACK".to_owned()).await;
+        }
+        written
     }
 
     async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {
-        let names: Vec<String> = self.tables(&[]).await?.into_iter().collect();
-        for name in &names {
-            let sql = format!("DROP TABLE IF EXISTS {} CASCADE", self.table(name));
-            self.run(&format!("drop the table `{name}`"), sql).await?;
-        }
-        Ok(names)
+        drop::tables(self).await
     }
 
     async fn tables(&mut self, except: &[String]) -> Result<BTreeSet<String>, DatabaseError> {
-        let rows = sqlx::query(
+        let doing = "list the tables";
+        let except: Vec<String> = self.except(except).iter().map(|name| literal(name)).collect();
+        let sql = format!(
             "SELECT c.relname::text FROM pg_catalog.pg_class c
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname <> ALL ($2)
+             WHERE n.nspname = {} AND c.relkind IN ('r', 'p')
+               AND c.relname <> ALL (ARRAY[{}]::text[])
                AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                                WHERE d.objid = c.oid AND d.deptype = 'e'
                                  AND d.classid = 'pg_catalog.pg_class'::regclass)",
-        )
-        .bind(&self.identity.schema)
-        .bind(except)
-        .fetch_all(&mut self.connection)
-        .await
-        .map_err(failed("list the tables"))?;
-        rows.iter().map(|row| row.try_get(0).map_err(failed("list the tables"))).collect()
+            literal(&self.identity.schema),
+            except.join(", ")
+        );
+        let rows = self.ask(doing, sql).await?;
+        rows.iter().map(|row| row.try_get(0).map_err(failed(doing))).collect()
     }
 
     async fn extensions(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
-        let rows = sqlx::query("SELECT name::text FROM pg_catalog.pg_available_extensions")
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(failed("list the extensions"))?;
-        rows.iter().map(|row| row.try_get(0).map_err(failed("list the extensions"))).collect()
+        let doing = "list the extensions";
+        let sql = "SELECT name::text FROM pg_catalog.pg_available_extensions".to_owned();
+        let rows = self.ask(doing, sql).await?;
+        rows.iter().map(|row| row.try_get(0).map_err(failed(doing))).collect()
     }
 
     async fn fingerprint(&mut self, except: &[String]) -> Result<Fingerprint, DatabaseError> {
-        introspect::fingerprint(self, except).await
+        introspect::fingerprint(self, &self.except(except)).await
     }
 
     async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
@@ -221,7 +290,7 @@ impl Database for Postgres {
     }
 
     async fn record(&mut self, run: RunId, record: &Record) -> Result<(), DatabaseError> {
-        let sql = records::insert(run, record);
+        let sql = execute::apart(self, &records::insert(run, record));
         self.run("write the journal", sql).await
     }
 

@@ -128,7 +128,8 @@ pub enum DatabaseError {
 /// A session that holds a lock. Its query is not told: it may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// The server's number for the session.
+    /// The server's number for the session; 0 where the lock is a row in a table, which does not say
+    /// whose it is.
     pub pid: i32,
     /// What it calls itself.
     pub application: String,
@@ -140,6 +141,9 @@ pub struct Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pid == 0 {
+            return f.write_str(&self.from);
+        }
         let name = if self.application.is_empty() { "unnamed" } else { &self.application };
         write!(f, "session {} ({name}, {}, {})", self.pid, self.from, self.state)
     }

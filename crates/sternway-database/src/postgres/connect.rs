@@ -1,17 +1,19 @@
 //! Opening a session: a libpq URL, the environment that libpq reads, and the password file.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 use sternway_model::state::Identity;
 use url::Url;
 
-use super::{Postgres, failed};
-use crate::port::{Connect, DatabaseError};
+use super::interrupt::Backend;
+use super::parameters::Parameters;
+use super::{Postgres, identity};
+use crate::port::Connect;
 
 /// The parameters that the driver understands; libpq's manual, section 34.1.2, says what they mean.
 const KNOWN: [&str; 12] = [
@@ -33,47 +35,61 @@ const KNOWN: [&str; 12] = [
 ///
 /// Every `sslmode` works, and so do sockets (`?host=/run/postgresql`), `PGPASSFILE` and the other
 /// variables that libpq reads. As with golang-migrate, a parameter that is none of libpq's is a
-/// setting of the session, such as `search_path`; those that begin with `x-` are left out.
+/// setting of the session, such as `search_path`; those that begin with `x-` are golang-migrate's.
+/// A URL without `sslmode` means `prefer`.
 ///
 /// # Errors
 /// When the URL is no URL, nothing answers, or the server refuses. The URL is never repeated.
 pub async fn connect(url: &str, password: Option<&str>) -> Result<Postgres, Connect> {
-    connect_to(url, password, None).await
+    connect_to(read(url)?, password, None).await
 }
 
-/// As [`connect`], with another database than the URL's.
-pub(super) async fn connect_to(
+/// As [`connect`], where a URL without `sslmode` means what it means to golang-migrate: `require`
+/// for all schemes but those of pgx.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_like_golang_migrate(
     url: &str,
+    password: Option<&str>,
+) -> Result<Postgres, Connect> {
+    let mut address = read(url)?;
+    if address.parameters.libpq && !address.says_sslmode && address.options.get_socket().is_none() {
+        address.options = address.options.ssl_mode(PgSslMode::Require);
+    }
+    connect_to(address, password, None).await
+}
+
+/// Opens a session, with another database than the URL's if one is given.
+pub(super) async fn connect_to(
+    address: Address,
     password: Option<&str>,
     database: Option<&str>,
 ) -> Result<Postgres, Connect> {
-    let (mut options, patience) = options(url)?;
+    let Address { mut options, patience, parameters, path, settings, .. } = address;
     if let Some(database) = database {
         options = options.database(database);
     }
     if let Some(password) = password {
         options = options.password(password);
     }
-    let connection = match open(&options, patience).await {
-        Err(error) if needs_tls(&options, &error) => {
-            open(&options.clone().ssl_mode(PgSslMode::Require), patience).await
-        }
-        connected => connected,
-    };
-    let connection = connection.map_err(|source| explain(&options, source))?;
+    let connection = open(&options, patience).await?;
     let place = place(&options);
     let mut postgres = Postgres {
         connection,
         identity: Identity::default(),
         user: String::new(),
         reset: String::new(),
-        tracked: BTreeSet::new(),
+        parameters,
+        path,
+        backend: Backend { options, patience, process: 0 },
+        tracked: BTreeMap::new(),
         locks: Vec::new(),
         #[cfg(feature = "embedded")]
         server: None,
     };
-    let identity = identity(&mut postgres).await;
-    postgres.identity = identity.map_err(|source| Connect::Session { place, source })?;
+    let known = identity::learn(&mut postgres, &settings).await;
+    known.map_err(|source| Connect::Session { place, source })?;
     Ok(postgres)
 }
 
@@ -81,37 +97,57 @@ pub(super) async fn connect_to(
 /// waits before doubting the address.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-async fn open(options: &PgConnectOptions, patience: Duration) -> sqlx::Result<PgConnection> {
+/// Opens a connection, with TLS where `sslmode=allow` is refused without.
+pub(super) async fn open(
+    options: &PgConnectOptions,
+    patience: Duration,
+) -> Result<PgConnection, Connect> {
+    let connection = match once(options, patience).await {
+        Err(error) if needs_tls(options, &error) => {
+            once(&options.clone().ssl_mode(PgSslMode::Require), patience).await
+        }
+        connected => connected,
+    };
+    connection.map_err(|source| explain(options, source))
+}
+
+async fn once(options: &PgConnectOptions, patience: Duration) -> sqlx::Result<PgConnection> {
     match tokio::time::timeout(patience, PgConnection::connect_with(options)).await {
         Ok(connected) => connected,
         Err(_) => Err(sqlx::Error::Io(ErrorKind::TimedOut.into())),
     }
 }
 
-/// Reads a URL: how to connect, and how long to wait. Only its shape is told in an error.
-fn options(text: &str) -> Result<(PgConnectOptions, Duration), Connect> {
+/// What a URL says.
+pub(super) struct Address {
+    options: PgConnectOptions,
+    patience: Duration,
+    parameters: Parameters,
+    /// Whether it, or the environment, has an `sslmode`.
+    says_sslmode: bool,
+    /// Its path, which golang-migrate takes for the name of the database.
+    path: String,
+    /// Settings that the driver would set after those of the URL.
+    settings: Vec<(String, String)>,
+}
+
+/// Reads a URL. Only its shape is told in an error.
+pub(super) fn read(text: &str) -> Result<Address, Connect> {
     let bad = |error: &dyn std::fmt::Display| Connect::Url(error.to_string());
-    let scheme = text.split(':').next().unwrap_or_default();
-    if !text.contains(':') {
-        return Err(Connect::Url("it does not begin with a scheme such as postgres://".to_owned()));
-    }
-    if !matches!(scheme, "postgres" | "postgresql") {
-        return Err(Connect::Scheme(scheme.to_owned()));
-    }
+    let (scheme, rest) = text.split_once(':').ok_or_else(|| {
+        Connect::Url("it does not begin with a scheme such as postgres://".to_owned())
+    })?;
+    Parameters::read(scheme, &[])?;
+    let rest = rest
+        .strip_prefix("//")
+        .ok_or_else(|| Connect::Url("it has no // after its scheme".to_owned()))?;
     // libpq allows a user without a host, as in postgres://user@/db?host=/socket; URLs do not.
-    let text = match text.split_once("://") {
-        Some((scheme, rest)) => {
-            let authority = rest.split(['/', '?']).next().unwrap_or_default();
-            match authority.ends_with('@') {
-                true => format!("{scheme}://{authority}localhost{}", &rest[authority.len()..]),
-                false => text.to_owned(),
-            }
-        }
-        None => return Err(Connect::Url("it has no // after its scheme".to_owned())),
-    };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = if authority.ends_with('@') { "localhost" } else { "" };
+    let text = format!("postgres://{authority}{host}{}", &rest[authority.len()..]);
     let mut url = Url::parse(&text).map_err(|error| bad(&error))?;
-    let pairs: Vec<(String, String)> =
-        url.query_pairs().map(|(key, value)| (key.into_owned(), value.into_owned())).collect();
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let parameters = Parameters::read(scheme, &pairs)?;
     let mut known = Vec::new();
     let mut settings = Vec::new();
     let mut patience = PATIENCE;
@@ -125,15 +161,15 @@ fn options(text: &str) -> Result<(PgConnectOptions, Duration), Connect> {
                 patience = Duration::from_secs(if seconds == 0 { 31_536_000 } else { seconds });
             }
             "fallback_application_name" => {}
-            _ if key.starts_with("x-") => {
-                tracing::debug!(key, "a parameter of golang-migrate's is left out");
-            }
+            _ if key.starts_with("x-") => {}
             _ if KNOWN.contains(&key.as_str()) || key.starts_with("options[") => {
                 known.push((key, value));
             }
             _ => settings.push((key, value)),
         }
     }
+    let says_sslmode =
+        known.iter().any(|(key, _)| key == "sslmode") || std::env::var_os("PGSSLMODE").is_some();
     url.set_query(None);
     if !known.is_empty() {
         url.query_pairs_mut().extend_pairs(&known);
@@ -148,7 +184,15 @@ fn options(text: &str) -> Result<(PgConnectOptions, Duration), Connect> {
     if options.get_application_name().is_none() {
         options = options.application_name("sternway");
     }
-    Ok((options.disable_statement_logging(), patience))
+    if options.get_socket().is_some() {
+        // As with libpq, a socket needs no TLS: not even the question is asked.
+        options = options.ssl_mode(PgSslMode::Disable);
+    }
+    let path = percent_encoding::percent_decode_str(url.path());
+    let path = path.decode_utf8().map_err(|error| bad(&error))?.into_owned();
+    let settings = identity::settings(options.get_options().unwrap_or_default());
+    let options = options.disable_statement_logging();
+    Ok(Address { options, patience, parameters, says_sslmode, path, settings })
 }
 
 /// Whether a server that wants TLS refused an `sslmode=allow` without it.
@@ -193,34 +237,15 @@ fn is_tls(options: &PgConnectOptions, error: &std::io::Error) -> bool {
     }
 }
 
-async fn identity(postgres: &mut Postgres) -> Result<Identity, DatabaseError> {
-    let doing = "ask which database this is";
-    let row = sqlx::query(
-        "SELECT current_database()::text, current_schema()::text, current_user::text,
-                current_setting('server_version'), session_user::text",
-    )
-    .fetch_one(&mut postgres.connection)
-    .await
-    .map_err(failed(doing))?;
-    let text = |column| row.try_get::<Option<String>, _>(column).map_err(failed(doing));
-    postgres.user = text(4)?.unwrap_or_default();
-    let version = text(3)?.unwrap_or_default();
-    let version = version.split(' ').next().unwrap_or_default();
-    Ok(Identity {
-        server: format!("PostgreSQL {version}"),
-        database: text(0)?.unwrap_or_default(),
-        schema: text(1)?.ok_or(DatabaseError::NoSchema)?,
-        user: text(2)?.unwrap_or_default(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_socket_with_a_user_and_no_host_is_read() {
-        let (options, _) = options("postgres://me@/app?host=/run/pg&port=5433").expect("a URL");
+        let url = "postgres://me@/app?host=/run/pg&port=5433";
+        let Address { options, path, .. } = read(url).expect("a URL");
+        assert_eq!(path, "/app");
         assert_eq!(place(&options), "/run/pg (port 5433)");
         assert_eq!(options.get_database(), Some("app"));
         assert_eq!(options.get_username(), "me");
@@ -229,7 +254,7 @@ mod tests {
     #[test]
     fn a_parameter_of_no_ones_is_a_setting_of_the_session() {
         let url = "postgres://h/app?search_path=my app&x-migrations-table=t&sslmode=disable";
-        let (options, _) = options(url).expect("a URL");
+        let Address { options, .. } = read(url).expect("a URL");
         assert_eq!(options.get_options(), Some("-c search_path=my\\ app"));
     }
 
@@ -242,7 +267,7 @@ mod tests {
             "mysql://me:s3cret@h/app",
             "postgres:me:s3cret",
         ] {
-            let error = options(url).expect_err(url).to_string();
+            let error = read(url).err().expect(url).to_string();
             assert!(!error.contains("s3cret") || url.contains("sslmode"), "{error}");
         }
     }

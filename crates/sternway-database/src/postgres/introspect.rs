@@ -6,16 +6,16 @@
 //! and its like), under a search path that is the application's schema alone. A view is described by
 //! its columns: the printed form of its query differs between server versions.
 
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 use sternway_model::proof::{Fingerprint, ObjectName};
 
-use super::{Postgres, failed};
+use super::{Postgres, failed, literal};
 use crate::port::DatabaseError;
 
 /// Relations of the application, under the name that people use.
 const RELATIONS: &str = "
 WITH space AS (
-    SELECT oid, CASE WHEN nspname = current_schema() THEN '' ELSE quote_ident(nspname) || '.' END AS prefix
+    SELECT oid, nspname, CASE WHEN nspname = current_schema() THEN '' ELSE quote_ident(nspname) || '.' END AS prefix
     FROM pg_namespace
     WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'sternway')
       AND nspname NOT LIKE 'pg\\_temp\\_%' AND nspname NOT LIKE 'pg\\_toast\\_temp\\_%'
@@ -25,7 +25,7 @@ WITH space AS (
     SELECT c.*, s.prefix || quote_ident(c.relname) AS name
     FROM pg_class c JOIN space s ON s.oid = c.relnamespace
     WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid)
-      AND NOT (s.prefix = '' AND c.relname = ANY ($1))
+      AND NOT ((s.prefix = '' OR s.nspname = {tracking}) AND c.relname = ANY (ARRAY[{except}]::text[]))
 )";
 
 /// One row an object: kind, name, the table it is a part of, definition.
@@ -141,7 +141,8 @@ const PRINTING: &str = "SET LOCAL quote_all_identifiers TO off; SET LOCAL TimeZo
 SET LOCAL DateStyle TO 'ISO, MDY'; SET LOCAL IntervalStyle TO postgres;
 SET LOCAL bytea_output TO hex; SET LOCAL extra_float_digits TO 1;";
 
-/// Describes the schema, without the relations of the current schema named in `except`.
+/// Describes the schema, without the relations named in `except` of the current schema and of the
+/// tracking tables'.
 pub(super) async fn fingerprint(
     postgres: &mut Postgres,
     except: &[String],
@@ -161,10 +162,11 @@ pub(super) async fn fingerprint(
 async fn read(postgres: &mut Postgres, except: &[String]) -> Result<Fingerprint, DatabaseError> {
     let doing = "read the schema";
     let mut fingerprint = Fingerprint::default();
-    let mut fetch = async |query: &str| {
-        let query = sqlx::query(AssertSqlSafe(format!("{RELATIONS} {query}"))).bind(except);
-        query.fetch_all(&mut postgres.connection).await.map_err(failed(doing))
-    };
+    let except: Vec<String> = except.iter().map(|name| literal(name)).collect();
+    let relations = RELATIONS
+        .replace("{tracking}", &literal(postgres.tracking_schema()))
+        .replace("{except}", &except.join(", "));
+    let mut fetch = async |query: &str| postgres.ask(doing, format!("{relations} {query}")).await;
     for row in fetch(OBJECTS).await? {
         let text = |column: usize| row.try_get::<Option<String>, _>(column).map_err(failed(doing));
         let object = ObjectName {

@@ -3,15 +3,20 @@
 //! golang-migrate derives the number of a lock from the schema, the tracking table and the database.
 //! Opened by URL it takes the URL's path for the database, leading slash and all; opened on a
 //! connection it asks the server, which has no slash. A run therefore holds both numbers of every
-//! tracking table.
+//! tracking table, and a third where the path of its own URL is not the name of the database.
 //!
 //! The locks are polled with the try-form. A session that waits in the blocking form holds a
 //! snapshot, for which an index that is built concurrently waits in turn, under the lock: a deadlock.
+//!
+//! Where the URL says so, or the server has no such locks, they are rows of a table.
+
+mod row;
 
 use std::time::{Duration, Instant};
 
 use sqlx::Row;
 
+use super::parameters::Strategy;
 use super::{Postgres, failed};
 use crate::port::{DatabaseError, Holder, LockError};
 
@@ -25,20 +30,43 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// `database` is the path of the URL (`/app`) or the name that the server gives (`app`).
 pub fn lock_id(schema: &str, table: &str, database: &str) -> i64 {
-    let name = [schema, table, database].join("\0");
+    number(&[schema, table, database].join("\0"))
+}
+
+/// The number of a name, whose parts are joined with a NUL.
+fn number(name: &str) -> i64 {
     i64::from(crc32fast::hash(name.as_bytes()).wrapping_mul(SALT))
 }
 
 /// Both numbers of each tracking table, ascending.
 pub fn ids(schema: &str, database: &str, tables: &[String]) -> Vec<i64> {
-    let path = format!("/{database}");
+    numbers(tables, &[database.to_owned(), format!("/{database}")], |table, database| {
+        lock_id(schema, table, database)
+    })
+}
+
+fn numbers(
+    tables: &[String],
+    databases: &[String],
+    number: impl Fn(&str, &str) -> i64,
+) -> Vec<i64> {
     let mut ids: Vec<i64> = tables
         .iter()
-        .flat_map(|table| [lock_id(schema, table, database), lock_id(schema, table, &path)])
+        .flat_map(|table| databases.iter().map(|database| number(table, database)))
         .collect();
     ids.sort_unstable();
     ids.dedup();
     ids
+}
+
+/// Every text that golang-migrate could take for the database, as a library or with this URL.
+fn databases(postgres: &Postgres) -> Vec<String> {
+    let name = &postgres.identity.database;
+    let mut databases = vec![name.clone(), format!("/{name}")];
+    if !postgres.path.is_empty() {
+        databases.push(postgres.path.clone());
+    }
+    databases
 }
 
 /// Takes all locks that the session does not hold yet, or none.
@@ -47,9 +75,48 @@ pub(super) async fn lock(
     tables: &[String],
     patience: Duration,
 ) -> Result<(), LockError> {
-    let mut ids = ids(&postgres.identity.schema, &postgres.identity.database, tables);
+    let databases = databases(postgres);
+    match postgres.parameters.strategy.clone() {
+        Strategy::Advisory => {
+            let schema = postgres.tracking_schema();
+            let ids = numbers(tables, &databases, |table, name| lock_id(schema, table, name));
+            advisory(postgres, ids, patience).await
+        }
+        Strategy::Table(table) => {
+            let ids = numbers(&[String::new()], &databases, |_, database| number(database));
+            row::lock(postgres, &table, ids, patience).await
+        }
+        Strategy::Process => Ok(()),
+    }
+}
+
+/// Gives every lock back.
+pub(super) async fn unlock(postgres: &mut Postgres) -> Result<(), DatabaseError> {
+    let locks = std::mem::take(&mut postgres.locks);
+    match postgres.parameters.strategy.clone() {
+        Strategy::Table(table) => row::release(postgres, &table, &locks).await,
+        Strategy::Advisory | Strategy::Process => release(postgres, &locks).await,
+    }
+}
+
+/// Gives back what does not go with the session by itself.
+pub(super) fn abandon(postgres: &mut Postgres) {
+    let locks = std::mem::take(&mut postgres.locks);
+    if let (Strategy::Table(table), false) = (&postgres.parameters.strategy, locks.is_empty()) {
+        row::abandon(&postgres.backend, &postgres.table(&table.name), table, &locks);
+    }
+}
+
+async fn advisory(
+    postgres: &mut Postgres,
+    mut ids: Vec<i64>,
+    patience: Duration,
+) -> Result<(), LockError> {
     // The server counts: what is taken twice has to be given back twice.
     ids.retain(|id| !postgres.locks.contains(id));
+    if ids.is_empty() {
+        return Ok(());
+    }
     let start = Instant::now();
     loop {
         let taken = try_each(postgres, &ids).await?;
@@ -66,21 +133,18 @@ pub(super) async fn lock(
     }
 }
 
-/// Gives every lock back.
-pub(super) async fn unlock(postgres: &mut Postgres) -> Result<(), DatabaseError> {
-    let locks = std::mem::take(&mut postgres.locks);
-    release(postgres, &locks).await
+/// Numbers as SQL has them in `unnest` or `ANY`.
+fn array(ids: &[i64]) -> String {
+    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+    format!("'{{{}}}'::bigint[]", ids.join(","))
 }
 
 async fn try_each(postgres: &mut Postgres, ids: &[i64]) -> Result<Vec<i64>, DatabaseError> {
     let doing = "take the locks";
-    let rows = sqlx::query(
-        "SELECT id FROM unnest($1::bigint[]) AS id WHERE pg_catalog.pg_try_advisory_lock(id)",
-    )
-    .bind(ids)
-    .fetch_all(&mut postgres.connection)
-    .await
-    .map_err(failed(doing))?;
+    let ids = array(ids);
+    let sql =
+        format!("SELECT id FROM unnest({ids}) AS id WHERE pg_catalog.pg_try_advisory_lock(id)");
+    let rows = postgres.ask(doing, sql).await?;
     rows.iter().map(|row| row.try_get(0).map_err(failed(doing))).collect()
 }
 
@@ -88,29 +152,24 @@ async fn release(postgres: &mut Postgres, ids: &[i64]) -> Result<(), DatabaseErr
     if ids.is_empty() {
         return Ok(());
     }
-    sqlx::query("SELECT pg_catalog.pg_advisory_unlock(id) FROM unnest($1::bigint[]) AS id")
-        .bind(ids)
-        .execute(&mut postgres.connection)
-        .await
-        .map(drop)
-        .map_err(failed("give the locks back"))
+    let ids = array(ids);
+    let sql = format!("SELECT pg_catalog.pg_advisory_unlock(id) FROM unnest({ids}) AS id");
+    postgres.run("give the locks back", sql).await
 }
 
 async fn holders(postgres: &mut Postgres, ids: &[i64]) -> Result<Vec<Holder>, DatabaseError> {
     let doing = "find out who holds the locks";
-    let rows = sqlx::query(
+    let sql = format!(
         "SELECT DISTINCT a.pid, coalesce(a.application_name, ''), coalesce(a.usename::text, ''),
                 coalesce(host(a.client_addr), 'local'), coalesce(a.state, 'unknown')
          FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-           AND (l.classid::bigint << 32) + l.objid::bigint = ANY ($1)
+           AND (l.classid::bigint << 32) + l.objid::bigint = ANY ({})
          ORDER BY a.pid",
-    )
-    .bind(ids)
-    .fetch_all(&mut postgres.connection)
-    .await
-    .map_err(failed(doing))?;
+        array(ids)
+    );
+    let rows = postgres.ask(doing, sql).await?;
     let holder = |row: &sqlx::postgres::PgRow| {
         let text = |column: usize| row.try_get::<String, _>(column);
         Ok(Holder {
@@ -132,7 +191,16 @@ mod tests {
         assert_eq!(lock_id("public", "schema_migrations", "/t1"), 2_372_116_256);
         assert_eq!(lock_id("public", "schema_migrations", "postgres"), 143_310_882);
         assert_eq!(lock_id("public", "schema_migrations", "/postgres"), 3_280_485_947);
+        assert_eq!(lock_id("public", "schema_migrations", "/"), 2_551_455_205);
+        assert_eq!(lock_id("public", "schema_migrations", "/app"), 1_726_534_663);
+        assert_eq!(lock_id("public", "schema_migrations", "app"), 1_787_120_056);
         assert_eq!(lock_id("foo", "schema_migrations", "/app"), 2_371_885_192);
+        assert_eq!(lock_id("migrate", "schema_migrations", "/app"), 4_026_567_997);
+        assert_eq!((number("/app"), number("app")), (198_434_227, 620_236_277));
+        assert_eq!(number("database_name"), 1_764_327_054);
+        assert_eq!(number("schema_name_1\0database_name"), 2_453_313_553);
+        assert_eq!(number("schema_name_2\0database_name"), 235_207_038);
+        assert_eq!(number("schema_name_1\0schema_name_2\0database_name"), 3_743_845_847);
     }
 
     #[test]

@@ -15,7 +15,8 @@ use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::{Course, Plan};
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
-use super::{Postgres, failed};
+use super::parameters::Server;
+use super::{Postgres, failed, literal};
 use crate::port::{DatabaseError, RunId, RunSummary};
 
 /// The shape of the records. A later one is left alone.
@@ -93,6 +94,10 @@ enum Access {
 }
 
 async fn access(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
+    if let Server::Cockroach | Server::Redshift = postgres.parameters.server {
+        let server = &postgres.identity.server;
+        return Ok(Access::Refused(format!("this version keeps no records on {server}")));
+    }
     let asked = ask(postgres).await;
     // Without USAGE on the schema, to_regclass itself is refused.
     asked.or_else(|error| refusal(&error).map(Access::Refused).ok_or(error))
@@ -100,42 +105,34 @@ async fn access(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
 
 async fn ask(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
     let doing = "look for Sternway's records";
-    let (database, user) = (&postgres.identity.database, &postgres.identity.user);
-    let answers = |row: PgRow, count: usize| -> Result<Vec<bool>, DatabaseError> {
-        (0..count).map(|column| row.try_get(column).map_err(failed(doing))).collect()
-    };
-    let row = sqlx::query(
-        "SELECT to_regclass('sternway.about') IS NOT NULL,
-                to_regnamespace('sternway') IS NULL,
-                has_database_privilege(current_database(), 'CREATE'),
-                coalesce(has_schema_privilege(to_regnamespace('sternway'), 'CREATE'), false)",
-    )
-    .fetch_one(&mut postgres.connection);
-    let row = answers(row.await.map_err(failed(doing))?, 4)?;
-    let (about, absent, may_create_schema, may_create_table) = (row[0], row[1], row[2], row[3]);
+    let sql = "
+        SELECT to_regclass('sternway.about') IS NOT NULL,
+               to_regnamespace('sternway') IS NULL,
+               has_database_privilege(current_database(), 'CREATE'),
+               coalesce(has_schema_privilege(to_regnamespace('sternway'), 'CREATE'), false),
+               bool_and(to_regclass(name) IS NOT NULL),
+               bool_and(coalesce(has_table_privilege(to_regclass(name), 'INSERT'), true))
+        FROM unnest('{sternway.migration, sternway.release, sternway.run, sternway.journal}'::text[]) AS name";
+    let row = postgres.ask_one(doing, sql.to_owned()).await?;
+    let answer = |column: usize| row.try_get::<bool, _>(column).map_err(failed(doing));
+    let (about, absent, whole, may_write) = (answer(0)?, answer(1)?, answer(4)?, answer(5)?);
+    let (may_create_schema, may_create_table) = (answer(2)?, answer(3)?);
     if about {
         // Before anything else: a later format may have other tables.
-        let found = sqlx::query_scalar("SELECT coalesce(max(format), 0) FROM sternway.about")
-            .fetch_one(&mut postgres.connection);
-        let found: i32 = found.await.map_err(failed(doing))?;
+        let sql = "SELECT coalesce(max(format), 0) FROM sternway.about";
+        let row = postgres.ask_one(doing, sql.to_owned()).await?;
+        let found: i32 = row.try_get(0).map_err(failed(doing))?;
         if found > FORMAT {
             return Err(DatabaseError::RecordsFormat { found, known: FORMAT });
         }
-        let row = sqlx::query(
-            "SELECT bool_and(to_regclass(name) IS NOT NULL),
-                    bool_and(coalesce(has_table_privilege(to_regclass(name), 'INSERT'), true))
-             FROM unnest('{sternway.migration, sternway.release, sternway.run, sternway.journal}'::text[]) AS name",
-        )
-        .fetch_one(&mut postgres.connection);
-        let row = answers(row.await.map_err(failed(doing))?, 2)?;
-        let (whole, may_write) = (row[0], row[1]);
-        if !may_write {
-            let reason = format!("user `{user}` may not write to schema sternway");
-            return Ok(Access::Refused(reason));
-        }
-        if whole {
-            return Ok(Access::Ready);
-        }
+    }
+    let (database, user) = (&postgres.identity.database, &postgres.identity.user);
+    if about && !may_write {
+        let reason = format!("user `{user}` may not write to schema sternway");
+        return Ok(Access::Refused(reason));
+    }
+    if about && whole {
+        return Ok(Access::Ready);
     }
     Ok(match (absent, may_create_schema, may_create_table) {
         (true, true, _) | (false, _, true) => Access::Absent,
@@ -160,16 +157,12 @@ pub(super) async fn read(postgres: &mut Postgres, app: &str) -> Result<Records, 
         }
     }
     let doing = "read Sternway's records";
-    let schema = postgres.identity.schema.clone();
-    let rows = sqlx::query(
+    let (app, schema) = (literal(app), literal(&postgres.identity.schema));
+    let sql = format!(
         "SELECT track, version, up_file, up_hash, up_body, down_file, down_hash, down_body
-         FROM sternway.migration WHERE app = $1 AND schema = $2",
-    )
-    .bind(app)
-    .bind(&schema)
-    .fetch_all(&mut postgres.connection)
-    .await
-    .map_err(failed(doing))?;
+         FROM sternway.migration WHERE app = {app} AND schema = {schema}"
+    );
+    let rows = postgres.ask(doing, sql).await?;
     for row in &rows {
         let track = TrackName(row.try_get(0).map_err(failed(doing))?);
         let version: i64 = row.try_get(1).map_err(failed(doing))?;
@@ -180,19 +173,16 @@ pub(super) async fn read(postgres: &mut Postgres, app: &str) -> Result<Records, 
         let set: &mut MigrationSet = records.migrations.entry(track).or_default();
         set.insert(Migration { version, up, down });
     }
-    let rows =
-        sqlx::query("SELECT release, numbers FROM sternway.release WHERE app = $1 AND schema = $2")
-            .bind(app)
-            .bind(&schema)
-            .fetch_all(&mut postgres.connection)
-            .await
-            .map_err(failed(doing))?;
+    let sql = format!(
+        "SELECT release, numbers FROM sternway.release WHERE app = {app} AND schema = {schema}"
+    );
+    let rows = postgres.ask(doing, sql).await?;
     for row in &rows {
         let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
         let numbers: Numbers = serde_json::from_str(&text(1)?).map_err(|e| damaged(&e))?;
         records.releases.insert(release(&text(0)?)?, numbers);
     }
-    let runs = runs(postgres, app).await?;
+    let runs = runs(postgres, &app).await?;
     let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
     records.arrived_at = last.map(|run| run.target);
     Ok(records)
@@ -226,17 +216,50 @@ fn damaged(error: &dyn std::error::Error) -> DatabaseError {
     DatabaseError::RecordsDamaged(error.to_string())
 }
 
-/// Keeps what the plan knows, and notes the run.
+/// Keeps what the plan knows, and notes the run, in one message.
 pub(super) async fn begin_run(
     postgres: &mut Postgres,
     plan: &Plan,
 ) -> Result<RunId, DatabaseError> {
     let doing = "note the run";
-    postgres.run(doing, "BEGIN".to_owned()).await?;
-    let begun = keep_and_note(postgres, plan).await;
-    let end = if begun.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    postgres.run(doing, end.to_owned()).await?;
-    begun
+    let (app, schema) = (literal(&plan.app), literal(&postgres.identity.schema));
+    let mut sql = "BEGIN;\n".to_owned();
+    for (track, migrations) in &plan.migrations {
+        sql.push_str(&keeping(&app, &schema, track, migrations, &plan.bodies));
+    }
+    for (release, numbers) in &plan.releases {
+        let release = literal(&release.to_string());
+        let numbers = literal(&serde_json::to_string(numbers).unwrap_or_default());
+        sql.push_str(&format!(
+            "INSERT INTO sternway.release (app, schema, release, numbers)
+             VALUES ({app}, {schema}, {release}, {numbers})
+             ON CONFLICT (app, schema, release) DO UPDATE SET numbers = excluded.numbers
+             WHERE release.numbers <> excluded.numbers;\n"
+        ));
+    }
+    let steps: usize = plan.hops.iter().map(|hop| hop.steps.len()).sum();
+    let running = plan.running.as_ref().map(|release| literal(&release.to_string()));
+    sql.push_str(&format!(
+        "INSERT INTO sternway.run (app, schema, course, source, target, steps, plan, plan_hash, sternway)
+         VALUES ({app}, {schema}, {}, {}, {}, {}, {}, {}, {}) RETURNING id; COMMIT",
+        literal(&plan.course.to_string()),
+        running.as_deref().unwrap_or("NULL"),
+        literal(&plan.target.to_string()),
+        i32::try_from(steps).unwrap_or(i32::MAX),
+        literal(&plan.to_json()),
+        literal(&plan.digest().to_string()),
+        literal(env!("CARGO_PKG_VERSION")),
+    ));
+    match postgres.ask(doing, sql).await {
+        Ok(rows) => {
+            let row = rows.first().ok_or(sqlx::Error::RowNotFound).map_err(failed(doing))?;
+            row.try_get(0).map_err(failed(doing))
+        }
+        Err(error) => {
+            let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
+            Err(error)
+        }
+    }
 }
 
 /// Keeps migrations of a track, with the bodies that are given.
@@ -247,86 +270,51 @@ pub(super) async fn keep(
     migrations: &[Migration],
     bodies: &BTreeMap<Digest, String>,
 ) -> Result<(), DatabaseError> {
-    let doing = "keep the migrations";
-    let schema = postgres.identity.schema.clone();
-    {
-        for migration in migrations {
-            let part = |half: &Option<Half>| {
-                let half = half.as_ref()?;
-                let body = bodies.get(&half.hash)?;
-                Some((half.file.clone(), half.hash.to_string(), body.clone()))
-            };
-            let (up, down) = (part(&migration.up), part(&migration.down));
-            let mut query = sqlx::query(
-                "INSERT INTO sternway.migration (app, schema, track, version, up_file, up_hash, up_body, down_file, down_hash, down_body)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-                 ON CONFLICT (app, schema, track, version) DO UPDATE SET
-                    up_file = coalesce(excluded.up_file, migration.up_file),
-                    up_hash = coalesce(excluded.up_hash, migration.up_hash),
-                    up_body = coalesce(excluded.up_body, migration.up_body),
-                    down_file = coalesce(excluded.down_file, migration.down_file),
-                    down_hash = coalesce(excluded.down_hash, migration.down_hash),
-                    down_body = coalesce(excluded.down_body, migration.down_body)",
-            )
-            .bind(app)
-            .bind(&schema)
-            .bind(&track.0)
-            .bind(i64::try_from(migration.version).unwrap_or(i64::MAX));
-            for part in [up, down] {
-                let (file, hash, body) = part.map_or((None, None, None), |(file, hash, body)| {
-                    (Some(file), Some(hash), Some(body))
-                });
-                query = query.bind(file).bind(hash).bind(body);
-            }
-            query.execute(&mut postgres.connection).await.map_err(failed(doing))?;
-        }
-    }
-    Ok(())
+    let (app, schema) = (literal(app), literal(&postgres.identity.schema));
+    let sql = keeping(&app, &schema, track, migrations, bodies);
+    postgres.run("keep the migrations", sql).await
 }
 
-async fn keep_and_note(postgres: &mut Postgres, plan: &Plan) -> Result<RunId, DatabaseError> {
-    let schema = postgres.identity.schema.clone();
-    for (track, migrations) in &plan.migrations {
-        keep(postgres, &plan.app, track, migrations, &plan.bodies).await?;
-    }
-    for (release, numbers) in &plan.releases {
-        sqlx::query(
-            "INSERT INTO sternway.release (app, schema, release, numbers) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (app, schema, release) DO UPDATE SET numbers = excluded.numbers",
-        )
-        .bind(&plan.app)
-        .bind(&schema)
-        .bind(release.to_string())
-        .bind(serde_json::to_string(numbers).unwrap_or_default())
-        .execute(&mut postgres.connection)
-        .await
-        .map_err(failed("keep the releases"))?;
-    }
-    let steps: usize = plan.hops.iter().map(|hop| hop.steps.len()).sum();
-    sqlx::query_scalar(
-        "INSERT INTO sternway.run (app, schema, course, source, target, steps, plan, plan_hash, sternway)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+/// The one statement that keeps migrations of a track. What it finds as it should be stays as it is.
+fn keeping(
+    app: &str,
+    schema: &str,
+    track: &TrackName,
+    migrations: &[Migration],
+    bodies: &BTreeMap<Digest, String>,
+) -> String {
+    let part = |half: &Option<Half>| {
+        let half = half.as_ref()?;
+        let body = bodies.get(&half.hash)?;
+        Some([half.file.clone(), half.hash.to_string(), body.clone()])
+    };
+    let number = |version| i64::try_from(version).unwrap_or(i64::MAX);
+    let rows: Vec<_> =
+        migrations.iter().map(|it| (number(it.version), part(&it.up), part(&it.down))).collect();
+    let rows = literal(&serde_json::to_string(&rows).unwrap_or_default());
+    let track = literal(&track.0);
+    format!(
+        "INSERT INTO sternway.migration AS old (app, schema, track, version, up_file, up_hash, up_body, down_file, down_hash, down_body)
+         SELECT {app}, {schema}, {track}, (m->>0)::bigint, m->1->>0, m->1->>1, m->1->>2, m->2->>0, m->2->>1, m->2->>2
+         FROM json_array_elements({rows}::json) AS m
+         ON CONFLICT (app, schema, track, version) DO UPDATE SET
+            up_file = coalesce(excluded.up_file, old.up_file),
+            up_hash = coalesce(excluded.up_hash, old.up_hash),
+            up_body = coalesce(excluded.up_body, old.up_body),
+            down_file = coalesce(excluded.down_file, old.down_file),
+            down_hash = coalesce(excluded.down_hash, old.down_hash),
+            down_body = coalesce(excluded.down_body, old.down_body)
+         WHERE (excluded.up_hash IS NOT NULL AND (excluded.up_file, excluded.up_hash, excluded.up_body)
+                    IS DISTINCT FROM (old.up_file, old.up_hash, old.up_body))
+            OR (excluded.down_hash IS NOT NULL AND (excluded.down_file, excluded.down_hash, excluded.down_body)
+                    IS DISTINCT FROM (old.down_file, old.down_hash, old.down_body));\n"
     )
-    .bind(&plan.app)
-    .bind(&schema)
-    .bind(plan.course.to_string())
-    .bind(plan.running.as_ref().map(Release::to_string))
-    .bind(plan.target.to_string())
-    .bind(i32::try_from(steps).unwrap_or(i32::MAX))
-    .bind(plan.to_json())
-    .bind(plan.digest().to_string())
-    .bind(env!("CARGO_PKG_VERSION"))
-    .fetch_one(&mut postgres.connection)
-    .await
-    .map_err(failed("note the run"))
 }
 
 /// The statement that adds a record to the journal of a run.
 pub(super) fn insert(run: RunId, record: &Record) -> String {
-    let record = serde_json::to_string(record).unwrap_or_default();
-    // Backslashes mean themselves in a plain literal, whatever the session's settings: E'' is used.
-    let record = record.replace('\\', "\\\\").replace('\'', "''");
-    format!("INSERT INTO sternway.journal (run, record) VALUES ({run}, E'{record}')")
+    let record = literal(&serde_json::to_string(record).unwrap_or_default());
+    format!("INSERT INTO sternway.journal (run, record) VALUES ({run}, {record});\n")
 }
 
 /// The runs of an application, the last one first.
@@ -335,27 +323,23 @@ pub(super) async fn history(
     app: &str,
 ) -> Result<Vec<RunSummary>, DatabaseError> {
     match access(postgres).await? {
-        Access::Ready => runs(postgres, app).await,
+        Access::Ready => runs(postgres, &literal(app)).await,
         Access::Absent | Access::Refused(_) => Ok(Vec::new()),
     }
 }
 
-/// The runs, where the records are known to be there.
+/// The runs, where the records are known to be there. `app` is a literal.
 async fn runs(postgres: &mut Postgres, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
-    let doing = "read the history";
-    let rows = sqlx::query(
+    let schema = literal(&postgres.identity.schema);
+    let sql = format!(
         "SELECT r.id, r.course, r.source, r.target, r.steps, r.run_by,
                 to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
                 coalesce(extract(epoch FROM max(j.at) - r.started_at), 0)::float8,
-                coalesce(array_agg(j.record ORDER BY j.entry) FILTER (WHERE j.record IS NOT NULL), '{}')
+                coalesce(array_agg(j.record ORDER BY j.entry) FILTER (WHERE j.record IS NOT NULL), '{{}}')
          FROM sternway.run r LEFT JOIN sternway.journal j ON j.run = r.id
-         WHERE r.app = $1 AND r.schema = $2 GROUP BY r.id ORDER BY r.id DESC",
-    )
-    .bind(app)
-    .bind(&postgres.identity.schema)
-    .fetch_all(&mut postgres.connection)
-    .await
-    .map_err(failed(doing))?;
+         WHERE r.app = {app} AND r.schema = {schema} GROUP BY r.id ORDER BY r.id DESC"
+    );
+    let rows = postgres.ask("read the history", sql).await?;
     rows.iter().map(summary).collect()
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Postgres;
-use super::connect::connect_to;
+use super::connect::{connect, connect_to, read};
 use crate::port::{Connect, Database, DatabaseError};
 
 /// Makes an empty database on the server that `url` leads to, and opens a session with it, with
@@ -18,12 +18,12 @@ pub async fn create(url: &str, schema: &str) -> Result<(Postgres, String), Conne
     let made = MADE.fetch_add(1, Ordering::Relaxed);
     let (process, nanos) = (std::process::id(), since.as_nanos());
     let name = format!("sternway_rehearsal_{process}_{nanos}_{made}");
-    let mut server = connect_to(url, None, None).await?;
+    let mut server = connect_to(read(url)?, None, None).await?;
     let place = server.identity().server.clone();
     let sql = format!("CREATE DATABASE {} TEMPLATE template0", Postgres::quote(&name));
     let created = server.run("create a database to rehearse in", sql).await;
     created.map_err(|source| Connect::Session { place: place.clone(), source })?;
-    let mut session = connect_to(url, None, Some(&name)).await?;
+    let mut session = connect_to(read(url)?, None, Some(&name)).await?;
     let lives = session.live_in(schema).await;
     lives.map_err(|source| Connect::Session { place, source })?;
     Ok((session, name))
@@ -35,7 +35,7 @@ pub async fn create(url: &str, schema: &str) -> Result<(Postgres, String), Conne
 /// When it cannot be dropped; it is then left behind.
 pub async fn remove(url: &str, name: &str) -> Result<(), DatabaseError> {
     let doing = format!("drop the database `{name}`");
-    let mut server = connect_to(url, None, None).await.map_err(|error| {
+    let mut server = connect(url, None).await.map_err(|error| {
         let source = sqlx::Error::Configuration(error.into());
         DatabaseError::Query { doing: doing.clone(), source }
     })?;

@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sternway_model::state::{Position, TrackState};
 
-use super::{Postgres, failed};
+use super::{Postgres, failed, literal};
 use crate::port::DatabaseError;
 
 /// Reads a tracking table; creates nothing.
@@ -12,26 +12,16 @@ pub(super) async fn read(
     table: &str,
 ) -> Result<TrackState, DatabaseError> {
     let doing = format!("read the tracking table `{table}`");
-    let exists: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c
-                        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                        WHERE n.nspname = $1 AND c.relname = $2)",
-    )
-    .bind(&postgres.identity.schema)
-    .bind(table)
-    .fetch_one(&mut postgres.connection)
-    .await
-    .map_err(failed(&doing))?;
-    if !exists {
-        postgres.tracked.remove(table);
-        return Ok(TrackState::NoTable);
-    }
-    postgres.tracked.insert(table.to_owned());
-    let sql = format!("SELECT version::bigint, dirty FROM {} LIMIT 2", postgres.table(table));
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .fetch_all(&mut postgres.connection)
-        .await
-        .map_err(failed(&doing))?;
+    // Asked at once, not after a look whether it is there: that is one trip to the server fewer.
+    let sql = format!("SELECT version::bigint, dirty FROM {} LIMIT 2", postgres.tracking(table));
+    let rows = match postgres.ask(&doing, sql).await {
+        Err(error) if is_absent(&error) => {
+            postgres.tracked.insert(table.to_owned(), false);
+            return Ok(TrackState::NoTable);
+        }
+        rows => rows?,
+    };
+    postgres.tracked.insert(table.to_owned(), true);
     let table = table.to_owned();
     let row = match rows.as_slice() {
         [] => return Ok(TrackState::At(Position::default())),
@@ -51,6 +41,58 @@ pub(super) async fn read(
     Ok(TrackState::At(Position { version, dirty }))
 }
 
+/// Whether the server knows no such table, or no such schema.
+pub(super) fn is_absent(error: &DatabaseError) -> bool {
+    let DatabaseError::Query { source: sqlx::Error::Database(error), .. } = error else {
+        return false;
+    };
+    error.code().is_some_and(|code| matches!(code.as_ref(), "42P01" | "3F000"))
+}
+
+/// Looks whether there is a tracking table, unless that is known.
+pub(super) async fn look(postgres: &mut Postgres, table: &str) -> Result<(), DatabaseError> {
+    if !postgres.tracked.contains_key(table) {
+        let exists = exists(postgres, table).await?;
+        postgres.tracked.insert(table.to_owned(), exists);
+    }
+    Ok(())
+}
+
+/// Looks where golang-migrate does, so that the two agree whether to make the table.
+async fn exists(postgres: &mut Postgres, table: &str) -> Result<bool, DatabaseError> {
+    let doing = format!("look for the tracking table `{table}`");
+    let schema = literal(postgres.tracking_schema());
+    let sql = format!(
+        "SELECT count(*) > 0 FROM information_schema.tables
+         WHERE table_schema = {schema} AND table_name = {}",
+        literal(table)
+    );
+    postgres.ask_one(&doing, sql).await?.try_get(0).map_err(failed(&doing))
+}
+
+/// Makes a tracking table, if there is none.
+pub(super) async fn prepare(postgres: &mut Postgres, table: &str) -> Result<(), DatabaseError> {
+    if postgres.tracked.get(table) == Some(&true) || exists(postgres, table).await? {
+        postgres.tracked.insert(table.to_owned(), true);
+        return Ok(());
+    }
+    let doing = format!("make the tracking table `{table}`");
+    let made = postgres.run(&doing, create(postgres, table)).await;
+    if let Err(error) = made {
+        // Two that make it at the same time run into each other in the system catalogs.
+        if !exists(postgres, table).await? {
+            return Err(error);
+        }
+    }
+    postgres.tracked.insert(table.to_owned(), true);
+    Ok(())
+}
+
+fn create(postgres: &Postgres, table: &str) -> String {
+    let columns = postgres.parameters.server.tracking_columns();
+    format!("CREATE TABLE IF NOT EXISTS {} ({columns});\n", postgres.tracking(table))
+}
+
 /// The statements that make the tracking table say `position`.
 ///
 /// Like golang-migrate, they make the table only where it was not found to exist: the server refuses
@@ -59,13 +101,11 @@ pub(super) async fn read(
 /// golang-migrate empties the table with `TRUNCATE`. `DELETE` leaves the same rows, and does not
 /// shut out those who only read.
 pub(super) fn write(postgres: &Postgres, table: &str, position: Position) -> String {
-    let exists = postgres.tracked.contains(table);
-    let table = postgres.table(table);
-    let columns = "version bigint not null primary key, dirty boolean not null";
-    let mut sql = match exists {
-        true => String::new(),
-        false => format!("CREATE TABLE IF NOT EXISTS {table} ({columns});\n"),
+    let mut sql = match postgres.tracked.get(table) {
+        Some(true) => String::new(),
+        Some(false) | None => create(postgres, table),
     };
+    let table = postgres.tracking(table);
     sql.push_str(&format!("DELETE FROM {table};\n"));
     let row = match position {
         Position { version: None, dirty: false } => None,
