@@ -133,6 +133,12 @@ impl Drop for Fresh {
     }
 }
 
+/// A URL with another scheme, and with more parameters.
+pub fn as_scheme(scheme: &str, url: &str, more: &str) -> String {
+    let (_, rest) = url.split_once(':').expect("a scheme");
+    format!("{scheme}:{rest}{more}")
+}
+
 pub async fn session(url: &str) -> Postgres {
     connect(url, None).await.expect("a session")
 }
@@ -277,15 +283,25 @@ impl GolangMigrate {
     }
 
     pub fn start(&self, fresh: &Fresh, arguments: &[&str]) -> Child {
+        self.start_at(&fresh.url(), arguments)
+    }
+
+    /// As [`GolangMigrate::start`], with another URL.
+    pub fn start_at(&self, url: &str, arguments: &[&str]) -> Child {
         let mut command = Command::new(&self.program);
-        command.arg("-path").arg(self.folder.path()).arg("-database").arg(fresh.url());
+        command.arg("-path").arg(self.folder.path()).arg("-database").arg(url);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("golang-migrate")
     }
 
     /// Whether it succeeded, and what it said.
     pub fn run(&self, fresh: &Fresh, arguments: &[&str]) -> (bool, String) {
-        let output = self.start(fresh, arguments).wait_with_output().expect("its end");
+        self.run_at(&fresh.url(), arguments)
+    }
+
+    /// As [`GolangMigrate::run`], with another URL.
+    pub fn run_at(&self, url: &str, arguments: &[&str]) -> (bool, String) {
+        let output = self.start_at(url, arguments).wait_with_output().expect("its end");
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).trim().to_owned())
     }
