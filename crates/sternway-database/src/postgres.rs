@@ -1,4 +1,7 @@
-//! PostgreSQL.
+//! PostgreSQL, and what speaks its protocol: CockroachDB, YugabyteDB and Redshift.
+//!
+//! The tests have no server of the last three. Their schemes are tried on PostgreSQL, with the tables
+//! that golang-migrate makes there; what such a server would refuse of our SQL is not known.
 
 mod parameters;
 mod connect;

@@ -75,9 +75,9 @@ async fn a_statement_is_interrupted_from_another_task() {
     let (role, mut url) = fresh.role("secret").await;
     let grant = format!("GRANT ALL ON SCHEMA public TO {role}");
     support::execute(&mut fresh.watch().await, &grant).await;
-    let with_tls = url.clone();
+    let plain = url.clone();
     url.set_query(Some("sslmode=require"));
-    for url in [url, with_tls] {
+    for url in [url, plain] {
         let mut session = session(url.as_str()).await;
         for body in ["SELECT 1;\nSELECT pg_sleep(60)", "VACUUM; SELECT pg_sleep(60)"] {
             let interrupter = session.interrupter();
