@@ -5,7 +5,7 @@ use std::fmt;
 use sternway_model::body::BodyFacts;
 
 use crate::port::{Connect, Database, DatabaseError};
-use crate::{postgres, sqlite};
+use crate::{mysql, postgres, sqlite};
 
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,7 +59,7 @@ impl Dialect {
     pub fn facts(self, body: &str) -> BodyFacts {
         match self {
             Dialect::Postgres => postgres::statements::facts(body),
-            Dialect::MySql => postgres::statements::facts(body),
+            Dialect::MySql => mysql::statements::facts(body),
             Dialect::Sqlite => sqlite::statements::facts(body),
         }
     }
@@ -86,7 +86,7 @@ pub async fn connect(url: &str, password: Option<&str>) -> Result<Box<dyn Databa
     }
     Ok(match Dialect::of(url)? {
         Dialect::Postgres => Box::new(postgres::connect(url, password).await?),
-        Dialect::MySql => return Err(Connect::Scheme("mysql".to_owned())),
+        Dialect::MySql => Box::new(mysql::connect(url, password).await?),
         Dialect::Sqlite => Box::new(sqlite::connect(url).await?),
     })
 }
@@ -121,7 +121,10 @@ pub async fn create_scratch(
             let (database, name) = postgres::scratch::create(url, schema).await?;
             Ok((Box::new(database), name))
         }
-        Dialect::MySql => Err(Connect::Scheme("mysql".to_owned())),
+        Dialect::MySql => {
+            let (database, name) = mysql::scratch::create(url).await?;
+            Ok((Box::new(database), name))
+        }
         Dialect::Sqlite => {
             let (database, name) = sqlite::scratch::create(url).await?;
             Ok((Box::new(database), name))
@@ -136,7 +139,8 @@ pub async fn create_scratch(
 pub async fn remove_scratch(url: &str, name: &str) -> Result<(), DatabaseError> {
     match Dialect::of(url) {
         Ok(Dialect::Postgres) => postgres::scratch::remove(url, name).await,
+        Ok(Dialect::MySql) => mysql::scratch::remove(url, name).await,
         Ok(Dialect::Sqlite) => sqlite::scratch::remove().await,
-        Ok(Dialect::MySql) | Err(_) => Ok(()),
+        Err(_) => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ pub mod port;
 mod go;
 pub mod dialect;
 pub mod postgres;
+pub mod mysql;
 pub mod sqlite;
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -17,5 +18,5 @@ pub mod embedded;
 pub use dialect::Dialect;
 pub use port::{
     Connect, Database, DatabaseError, Holder, Interrupt, LockError, RunId, RunSummary, Settings,
-    SqlError, StepError, Work,
+    SqlError, StepError, Underway, Work,
 };

@@ -91,6 +91,20 @@ pub enum Settings {
     Kept,
 }
 
+/// The statement that was under way when a migrator died, or that failed. Only dialects without
+/// transactional changes of the schema have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Underway {
+    /// The name of the file.
+    pub file: String,
+    /// What the tracking row was to say afterwards.
+    pub to: Option<u64>,
+    /// Which statement of the body, from 1.
+    pub statement: usize,
+    /// Its first line.
+    pub text: String,
+}
+
 /// What ends the statement that a session is at, from another task.
 #[async_trait]
 pub trait Interrupt: Send + Sync {
@@ -137,6 +151,11 @@ pub trait Database: Send {
 
     /// Writes the tracking row, and runs nothing. The table is made where there is none.
     async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError>;
+
+    /// The statement at which the work on a dirty track ended, if that is known.
+    async fn underway(&mut self, _table: &str) -> Result<Option<Underway>, DatabaseError> {
+        Ok(None)
+    }
 
     /// Drops what golang-migrate's `drop` drops: every table of the current schema, the tracking
     /// tables among them. Returns what was dropped.

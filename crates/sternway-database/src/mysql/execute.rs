@@ -1,0 +1,242 @@
+//! Running one half of a migration: the dirty mark is committed first, then the statements run one
+//! by one, then the mark is taken away. What is under way is noted before each statement.
+//!
+//! golang-migrate sends a body whole, and the server cuts it. Sent one by one, the statements do the
+//! same, and the one that fails or is never heard of again is known.
+
+use std::time::Duration;
+
+use sqlx::AssertSqlSafe;
+use sqlx::mysql::MySqlDatabaseError;
+use sternway_model::journal::Record;
+use sternway_model::state::Position;
+use tokio::time::Instant;
+
+use super::statements::{Statement, may_set, statements};
+use super::{MySql, cell, failed, progress, records, track};
+use crate::port::{Database, DatabaseError, Settings, SqlError, StepError, Work};
+
+/// What went wrong: the body, or anything else.
+enum Failure {
+    Sql(SqlError),
+    Other(DatabaseError),
+}
+
+/// Runs the body of `work`.
+pub(super) async fn migrate(mysql: &mut MySql, work: &Work<'_>) -> Result<(), StepError> {
+    let file = work.file.to_owned();
+    match run(mysql, work).await {
+        Ok(()) => Ok(()),
+        Err((statement, Failure::Sql(source))) => Err(StepError::Dirty { file, statement, source }),
+        Err((_, Failure::Other(source))) => Err(StepError::Database { file, source }),
+    }
+}
+
+/// The statements of a body, as they are sent.
+fn cut<'a>(mysql: &MySql, body: &'a str) -> Vec<Statement<'a>> {
+    let found = statements(body, mysql.escapes);
+    // In these modes statements end elsewhere: the server is left to cut the body.
+    let capitals = body.to_ascii_uppercase();
+    let other = mysql.oracle || ["ORACLE", "NO_BACKSLASH"].iter().any(|it| capitals.contains(it));
+    match (other, found.first()) {
+        (true, Some(first)) => {
+            let (offset, line) = (first.offset, first.line);
+            let text = body.get(offset..).unwrap_or_default();
+            vec![Statement { text, offset, line, rest: found.len() > 1 }]
+        }
+        _ => found,
+    }
+}
+
+async fn run(mysql: &mut MySql, work: &Work<'_>) -> Result<(), (usize, Failure)> {
+    let statements = cut(mysql, work.body);
+    let other = |error| (0, Failure::Other(error));
+    mark(mysql, work, &statements).await.map_err(other)?;
+    let ran = each(mysql, work, &statements).await;
+    let sets = statements.iter().any(may_set);
+    let reset =
+        if sets && work.settings == Settings::Reset { mysql.reset.clone() } else { String::new() };
+    if ran.is_err() {
+        // A connection that is gone has done this by itself.
+        let _ = mysql.run("settle the session", format!("ROLLBACK; UNLOCK TABLES; {reset}")).await;
+        return ran;
+    }
+    let position = Position { version: work.to, dirty: false };
+    let mut clean = track::write(mysql, work.table, position);
+    match work.journal {
+        Some((run, step)) => clean.push_str(&records::insert(mysql, run, &Record::Ended { step })),
+        None => clean.push_str(&progress::end(mysql, work.table)),
+    }
+    let written = mysql.commit("write the tracking row", &reset, &clean).await;
+    written.map_err(other)?;
+    if work.journal.is_none() {
+        progress::ended(mysql, work.table);
+    }
+    if sets && work.settings == Settings::Kept {
+        look_at_mode(mysql).await.map_err(other)?;
+    }
+    Ok(())
+}
+
+/// Marks the track dirty, and notes the first statement.
+async fn mark(
+    mysql: &mut MySql,
+    work: &Work<'_>,
+    statements: &[Statement<'_>],
+) -> Result<(), DatabaseError> {
+    track::prepare(mysql, work.table).await?;
+    // A single statement is noted here and now; what comes later is noted by the helper.
+    let known = statements.len() < 2 || progress::help(mysql).await;
+    let position = Position { version: work.to, dirty: true };
+    let mut sql = track::write(mysql, work.table, position);
+    match (work.journal, statements.first()) {
+        (Some((run, step)), Some(_)) => {
+            let record = Record::Statement { step, statement: 1 };
+            sql.push_str(&records::insert(mysql, run, &record));
+        }
+        (Some(_), None) => {}
+        (None, first) => {
+            progress::prepare(mysql, work.table).await?;
+            let first = first.filter(|_| known).map(|first| first.text);
+            sql.push_str(&progress::begin(mysql, work, first));
+        }
+    }
+    mysql.commit("mark the track dirty", "", &sql).await
+}
+
+/// Runs the statements of a body, and tells which one failed.
+async fn each(
+    mysql: &mut MySql,
+    work: &Work<'_>,
+    statements: &[Statement<'_>],
+) -> Result<(), (usize, Failure)> {
+    let deadline = mysql.target.timeout.map(|timeout| Instant::now() + timeout);
+    for (index, statement) in statements.iter().enumerate() {
+        let number = index + 1;
+        if index > 0 {
+            match work.journal {
+                Some((run, step)) => {
+                    let record = Record::Statement { step, statement: number };
+                    let sql = records::insert(mysql, run, &record);
+                    let written = progress::write(mysql, sql).await;
+                    written.map_err(|error| (number, Failure::Other(error)))?;
+                }
+                None => progress::advance(mysql, work.table, number, statement.text).await,
+            }
+        }
+        let ran = run_statement(mysql, statement, work.body, deadline).await;
+        ran.map_err(|failure| (number, failure))?;
+    }
+    Ok(())
+}
+
+async fn run_statement(
+    mysql: &mut MySql,
+    statement: &Statement<'_>,
+    body: &str,
+    deadline: Option<Instant>,
+) -> Result<(), Failure> {
+    let limit = mysql.target.timeout;
+    let interrupter = deadline.map(|_| mysql.interrupter());
+    let query = sqlx::raw_sql(AssertSqlSafe(statement.text.to_owned()));
+    let mut query = std::pin::pin!(query.execute(&mut mysql.connection));
+    let ended = match (deadline, interrupter) {
+        (Some(deadline), Some(interrupter)) => tokio::select! {
+            biased;
+            ended = &mut query => ended,
+            () = tokio::time::sleep_until(deadline) => {
+                let asked = interrupter.interrupt().await;
+                let patience = if asked.is_ok() { Duration::from_secs(10) } else { Duration::ZERO };
+                // Once it has ended, the session is of use again.
+                let _ = tokio::time::timeout(patience, &mut query).await;
+                return Err(Failure::Sql(timed_out(limit, statement, body)));
+            }
+        },
+        _ => query.await,
+    };
+    match ended {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error)) => match error.try_downcast::<MySqlDatabaseError>() {
+            // The session was killed, or the server is shut down.
+            Ok(error) if !matches!(error.number(), 1053 | 1927) => {
+                Err(Failure::Sql(sql_error(&error, statement, body)))
+            }
+            Ok(error) => Err(Failure::Other(failed("run the body")(sqlx::Error::Database(error)))),
+            Err(error) => Err(Failure::Other(failed("run the body")(sqlx::Error::Database(error)))),
+        },
+        Err(error) => Err(Failure::Other(failed("run the body")(error))),
+    }
+}
+
+fn timed_out(limit: Option<Duration>, statement: &Statement<'_>, body: &str) -> SqlError {
+    let limit = limit.unwrap_or_default().as_millis();
+    SqlError {
+        message: format!("the statement was ended: x-statement-timeout allows {limit} ms"),
+        code: "1317 (70100)".to_owned(),
+        detail: None,
+        hint: None,
+        at: (!statement.rest).then(|| place(body, statement.offset)),
+    }
+}
+
+fn sql_error(error: &MySqlDatabaseError, statement: &Statement<'_>, body: &str) -> SqlError {
+    let state = error.code().unwrap_or("HY000");
+    SqlError {
+        message: error.message().to_owned(),
+        code: format!("{} ({state})", error.number()),
+        detail: None,
+        hint: None,
+        at: (!statement.rest).then(|| position(error.message(), statement, body)),
+    }
+}
+
+/// Where the server sees the error, or else where the statement begins.
+fn position(message: &str, statement: &Statement<'_>, body: &str) -> (usize, usize) {
+    let Some((before, line)) = message.rsplit_once(" at line ") else {
+        return place(body, statement.offset);
+    };
+    let Ok(line) = line.trim().parse::<usize>() else { return place(body, statement.offset) };
+    let starts = statement.text.split_inclusive('\n').scan(0, |offset, line| {
+        let start = *offset;
+        *offset += line.len();
+        Some(start)
+    });
+    let start = starts.take(line).last().unwrap_or(0);
+    let near = before.split_once("near '").and_then(|(_, near)| near.strip_suffix('\''));
+    let near = near.filter(|near| !near.is_empty());
+    let found = near.and_then(|near| Some(start + statement.text.get(start..)?.find(near)?));
+    place(body, statement.offset + found.unwrap_or(start))
+}
+
+/// The line and column of an offset.
+fn place(body: &str, offset: usize) -> (usize, usize) {
+    let before = body.get(..offset).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    (line, column)
+}
+
+/// Asks how strings are written now: a body may have set it, and its settings are kept.
+async fn look_at_mode(mysql: &mut MySql) -> Result<(), DatabaseError> {
+    let sql = "SELECT @@SESSION.sql_mode AS mode".to_owned();
+    let rows = mysql.fetch("ask how the session is set", sql).await?;
+    let mode = rows.first().map(|row| cell(row, "mode")).unwrap_or_default();
+    mysql.note_mode(&mode);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_a_line_and_a_column() {
+        let body = "-- one\nSELECT 1;\n  SELECT é,\n TABEL x;";
+        let statements = statements(body, true);
+        let near = "You have an error … near 'TABEL x' at line 2";
+        assert_eq!(position(near, &statements[1], body), (4, 2));
+        assert_eq!(position("… near '' at line 2", &statements[1], body), (4, 1));
+        assert_eq!(position("Table 'x' doesn't exist", &statements[1], body), (3, 3));
+        assert_eq!(position("… at line x", &statements[0], body), (2, 1));
+    }
+}

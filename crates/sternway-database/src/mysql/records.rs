@@ -1,0 +1,237 @@
+//! Sternway's own records, in tables beside the application's: the migrations with both bodies, the
+//! releases made of them, the runs and their journals.
+//!
+//! Losing them loses the way back without a source, and nothing else: neither the application nor
+//! golang-migrate looks at them. Rows belong to an application, so that several can share a database.
+
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sqlx::mysql::MySqlRow;
+use sternway_model::catalog::{Digest, Half, Migration, MigrationSet, Release, TrackName};
+use sternway_model::journal::{Progress, Record};
+use sternway_model::plan::Course;
+use sternway_model::state::{Numbers, Records, RecordsAccess};
+
+use super::{MySql, cell, number, optional, track};
+use crate::port::{DatabaseError, RunSummary};
+
+pub(super) use write::{begin_run, insert, keep};
+
+/// The shape of the records. A later one is left alone.
+const FORMAT: i32 = 1;
+
+/// The tables. The one that says the format is made last: where it is, all are.
+pub(super) const TABLES: [&str; 5] = [
+    "sternway_migration",
+    "sternway_release",
+    "sternway_run",
+    "sternway_journal",
+    "sternway_about",
+];
+
+/// Their columns, in the same order. Names are told apart as the application tells them.
+const COLUMNS: [&str; 5] = [
+    "app varchar(128) NOT NULL, track varchar(128) NOT NULL, version bigint NOT NULL,
+     up_file text, up_hash varchar(80), up_body longtext,
+     down_file text, down_hash varchar(80), down_body longtext,
+     met_at datetime NOT NULL, PRIMARY KEY (app, track, version)",
+    "app varchar(128) NOT NULL, `release` varchar(128) NOT NULL, numbers longtext NOT NULL,
+     PRIMARY KEY (app, `release`)",
+    "id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY, app varchar(128) NOT NULL,
+     course varchar(16) NOT NULL, source varchar(128), target varchar(128) NOT NULL,
+     steps int NOT NULL, plan longtext NOT NULL, plan_hash varchar(80) NOT NULL,
+     sternway varchar(40) NOT NULL, run_by varchar(128) NOT NULL, started_at datetime(6) NOT NULL",
+    "entry bigint NOT NULL AUTO_INCREMENT PRIMARY KEY, run bigint NOT NULL, at datetime(6) NOT NULL,
+     record longtext NOT NULL, KEY (run)",
+    "format int NOT NULL PRIMARY KEY",
+];
+
+/// Makes the tables, or says why it may not.
+pub(super) async fn prepare(mysql: &mut MySql) -> Result<RecordsAccess, DatabaseError> {
+    match access(mysql).await? {
+        Access::Ready => return Ok(RecordsAccess::Available),
+        Access::Refused(reason) => return Ok(RecordsAccess::Unavailable(reason)),
+        Access::Absent => {}
+    }
+    let mut sql = String::new();
+    for (table, columns) in TABLES.iter().zip(COLUMNS) {
+        let table = mysql.table(table);
+        sql.push_str(&format!(
+            "CREATE TABLE IF NOT EXISTS {table} ({columns})
+             ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;\n"
+        ));
+    }
+    let about = mysql.table("sternway_about");
+    sql.push_str(&format!("INSERT IGNORE INTO {about} (format) VALUES ({FORMAT})"));
+    match mysql.run("make the records", sql).await {
+        Ok(()) => Ok(RecordsAccess::Available),
+        Err(error) => match refusal(&error) {
+            Some(reason) => Ok(RecordsAccess::Unavailable(reason)),
+            None => Err(error),
+        },
+    }
+}
+
+/// The server's words, where it refuses for lack of a right or because it is read-only.
+fn refusal(error: &DatabaseError) -> Option<String> {
+    let refused = matches!(number(error)?, 1044 | 1142 | 1143 | 1227 | 1290 | 1792 | 1836);
+    let DatabaseError::Query { source: sqlx::Error::Database(error), .. } = error else {
+        return None;
+    };
+    refused.then(|| error.message().to_owned())
+}
+
+enum Access {
+    /// The tables are there and can be written.
+    Ready,
+    /// They are not there.
+    Absent,
+    /// They can be neither used nor made.
+    Refused(String),
+}
+
+async fn access(mysql: &mut MySql) -> Result<Access, DatabaseError> {
+    if !track::exists(mysql, "sternway_about").await? {
+        return Ok(Access::Absent);
+    }
+    let asked = ask(mysql).await;
+    asked.or_else(|error| refusal(&error).map(Access::Refused).ok_or(error))
+}
+
+async fn ask(mysql: &mut MySql) -> Result<Access, DatabaseError> {
+    let doing = "look for Sternway's records";
+    // Before anything else: a later format may have other tables.
+    let sql = format!("SELECT MAX(format) AS format FROM {}", mysql.table("sternway_about"));
+    let rows = mysql.fetch(doing, sql).await?;
+    let found = rows.first().map_or(0, |row| cell(row, "format").parse().unwrap_or(0));
+    if found > FORMAT {
+        return Err(DatabaseError::RecordsFormat { found, known: FORMAT });
+    }
+    // That nothing is inserted takes the right to insert all the same.
+    let journal = mysql.table("sternway_journal");
+    let sql =
+        format!("EXPLAIN INSERT INTO {journal} (run, at, record) VALUES (0, '2000-01-01', '')");
+    mysql.fetch(doing, sql).await?;
+    Ok(if found == 0 { Access::Absent } else { Access::Ready })
+}
+
+/// Reads what is there; creates nothing.
+pub(super) async fn read(mysql: &mut MySql, app: &str) -> Result<Records, DatabaseError> {
+    let mut records = Records::default();
+    match access(mysql).await? {
+        Access::Ready => {}
+        Access::Absent => return Ok(records),
+        Access::Refused(reason) => {
+            records.access = RecordsAccess::Unavailable(reason);
+            return Ok(records);
+        }
+    }
+    let doing = "read Sternway's records";
+    let of_app = format!("WHERE app = {}", MySql::literal(app));
+    let sql = format!("SELECT * FROM {} {of_app}", mysql.table("sternway_migration"));
+    for row in &mysql.fetch(doing, sql).await? {
+        let version = cell(row, "version");
+        let version = version
+            .parse()
+            .map_err(|_| DatabaseError::RecordsDamaged(format!("version {version}")))?;
+        let up = half(row, "up", &mut records.bodies)?;
+        let down = half(row, "down", &mut records.bodies)?;
+        let set: &mut MigrationSet =
+            records.migrations.entry(TrackName(cell(row, "track"))).or_default();
+        set.insert(Migration { version, up, down });
+    }
+    let sql = format!("SELECT * FROM {} {of_app}", mysql.table("sternway_release"));
+    for row in &mysql.fetch(doing, sql).await? {
+        let numbers: Numbers =
+            serde_json::from_str(&cell(row, "numbers")).map_err(|e| damaged(&e))?;
+        records.releases.insert(release(&cell(row, "release"))?, numbers);
+    }
+    let runs = runs(mysql, app).await?;
+    let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
+    records.arrived_at = last.map(|run| run.target);
+    Ok(records)
+}
+
+fn half(
+    row: &MySqlRow,
+    direction: &str,
+    bodies: &mut BTreeMap<Digest, Arc<str>>,
+) -> Result<Option<Half>, DatabaseError> {
+    let text = |what: &str| optional(row, &format!("{direction}_{what}"));
+    let (Some(file), Some(hash), Some(body)) = (text("file"), text("hash"), text("body")) else {
+        return Ok(None);
+    };
+    let hash: Digest = hash.parse().map_err(|e| damaged(&e))?;
+    if Digest::of_body(&body) != hash {
+        return Err(DatabaseError::RecordsDamaged(format!("`{file}` does not have its hash")));
+    }
+    bodies.insert(hash, body.into());
+    Ok(Some(Half { file, hash }))
+}
+
+fn release(text: &str) -> Result<Release, DatabaseError> {
+    text.parse().map_err(|e| damaged(&e))
+}
+
+fn damaged(error: &dyn std::error::Error) -> DatabaseError {
+    DatabaseError::RecordsDamaged(error.to_string())
+}
+
+/// The runs of an application, the last one first.
+pub(super) async fn history(
+    mysql: &mut MySql,
+    app: &str,
+) -> Result<Vec<RunSummary>, DatabaseError> {
+    match access(mysql).await? {
+        Access::Ready => runs(mysql, app).await,
+        Access::Absent | Access::Refused(_) => Ok(Vec::new()),
+    }
+}
+
+/// The runs, where the records are known to be there.
+async fn runs(mysql: &mut MySql, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
+    let doing = "read the history";
+    let (runs, journal) = (mysql.table("sternway_run"), mysql.table("sternway_journal"));
+    let of_app = format!("WHERE r.app = {}", MySql::literal(app));
+    let sql = format!(
+        "SELECT j.run AS run, j.record AS record FROM {journal} j
+         JOIN {runs} r ON r.id = j.run {of_app} ORDER BY j.entry"
+    );
+    let mut entries: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+    for row in &mysql.fetch(doing, sql).await? {
+        let record = serde_json::from_str(&cell(row, "record")).map_err(|e| damaged(&e))?;
+        entries.entry(cell(row, "run")).or_default().push(record);
+    }
+    let sql = format!(
+        "SELECT r.id AS id, r.course AS course, r.source AS source, r.target AS target,
+                r.steps AS steps, r.run_by AS run_by,
+                DATE_FORMAT(r.started_at, '%Y-%m-%d %H:%i:%s') AS started,
+                COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, r.started_at, MAX(j.at))
+                          FROM {journal} j WHERE j.run = r.id), 0) AS micros
+         FROM {runs} r {of_app} ORDER BY r.id DESC"
+    );
+    let rows = mysql.fetch(doing, sql).await?;
+    let summary = |row: &MySqlRow| {
+        let course = match cell(row, "course").as_str() {
+            "rollback" => Course::Rollback,
+            "upgrade" => Course::Upgrade,
+            other => return Err(DatabaseError::RecordsDamaged(format!("course `{other}`"))),
+        };
+        let records = entries.remove(&cell(row, "id")).unwrap_or_default();
+        Ok(RunSummary {
+            id: cell(row, "id").parse().unwrap_or(0),
+            course,
+            from: optional(row, "source").as_deref().map(release).transpose()?,
+            target: release(&cell(row, "target"))?,
+            started: cell(row, "started"),
+            seconds: cell(row, "micros").parse::<f64>().unwrap_or(0.0) / 1e6,
+            steps: cell(row, "steps").parse().unwrap_or(0),
+            progress: Progress::of(records).map_err(|e| damaged(&e))?,
+            user: cell(row, "run_by"),
+        })
+    };
+    rows.iter().map(summary).collect()
+}

@@ -1,0 +1,282 @@
+//! MySQL's SQL turned into plain facts: where statements end, and what they take away.
+//!
+//! No body runs in a transaction: each change to the schema commits by itself. The lexer knows
+//! MySQL's strings with backslashes, its three kinds of comments and those that servers run
+//! (`/*! … */`), and the bodies of stored programs, inside which a semicolon ends no statement of
+//! ours. Where such a body does not come out even, the rest is left for the server to cut.
+
+mod destroys;
+mod programs;
+mod words;
+
+use sternway_model::body::{BodyFacts, Mode};
+
+use programs::{Program, begins_program, is_program};
+use words::{Word, words};
+
+/// Why no body runs in a transaction.
+const REASON: &str = "MySQL commits each change to the schema by itself";
+
+/// One statement of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement<'a> {
+    /// Its text, from its first word to before its semicolon.
+    pub text: &'a str,
+    /// Where it begins in the body, in bytes.
+    pub offset: usize,
+    /// The line it begins in, from 1.
+    pub line: usize,
+    /// Whether it may be several: everything from a stored program on whose end is not plain to see.
+    pub rest: bool,
+}
+
+/// The statements of a body, in order; comments between them belong to none. `escapes`: a backslash
+/// in a string escapes what follows it.
+pub fn statements(body: &str, escapes: bool) -> Vec<Statement<'_>> {
+    let split = split(body, escapes);
+    let mut lines = Lines::of(body);
+    let mut statements = Vec::new();
+    for (index, part) in split.parts.iter().enumerate() {
+        let rest = split.uncertain && index + 1 == split.parts.len();
+        if let Some(text) = body.get(part.start..part.end) {
+            let (offset, line) = (part.start, lines.at(part.start));
+            statements.push(Statement { text, offset, line, rest });
+        }
+    }
+    statements
+}
+
+/// What a body says.
+pub fn facts(body: &str) -> BodyFacts {
+    facts_with(body, true)
+}
+
+/// What a body says in a session in which backslashes escape, or do not.
+pub(super) fn facts_with(body: &str, escapes: bool) -> BodyFacts {
+    let split = split(body, escapes);
+    let mode = Mode::Dirty { reason: REASON.to_owned() };
+    let mut facts = BodyFacts { mode, ..BodyFacts::default() };
+    let line = |offset: usize| Lines::of(body).at(offset);
+    facts.obstacle = split.unterminated.map(|(what, offset)| {
+        format!("the {what} that begins in line {} has no end", line(offset))
+    });
+    let statements: Vec<&[Word<'_>]> =
+        split.parts.iter().map(|part| part.words.as_slice()).collect();
+    let added = destroys::added_columns(&statements);
+    let mut lines = Lines::of(body);
+    for words in &statements {
+        facts.destroys.extend(destroys::destroys(&mut lines, words, &added));
+        facts.creates_tables.extend(creates_table(words));
+        let Some(first) = words.first() else { continue };
+        if first.is("DELIMITER") {
+            let line = line(first.offset);
+            facts.obstacle = Some(format!(
+                "DELIMITER in line {line} is a command of the mysql client, and no server knows it"
+            ));
+        }
+        let plain = words.iter().find(|word| word.is("RELEASE_ALL_LOCKS"));
+        if let (Some(_), false) = (plain, is_program(words)) {
+            facts.obstacle = Some("it gives the migrators' locks back".to_owned());
+        }
+    }
+    facts
+}
+
+/// Whether a statement may change what the session is set to.
+pub(super) fn may_set(statement: &Statement<'_>) -> bool {
+    let first = words(statement.text, true).words;
+    let plain = [
+        "CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE", "REPLACE", "RENAME", "TRUNCATE",
+        "GRANT", "REVOKE",
+    ];
+    let first = first.iter().find(|word| !word.opens());
+    statement.rest || !first.is_some_and(|word| plain.contains(&word.key.as_str()))
+}
+
+fn creates_table(words: &[Word<'_>]) -> Option<String> {
+    let table = words.iter().take(4).position(|word| word.is("TABLE"))?;
+    let temporary = |word: &Word<'_>| word.is("TEMPORARY");
+    if !words.first()?.is("CREATE") || words[..table].iter().any(temporary) {
+        return None;
+    }
+    words::name(words::after_guard(&words[table + 1..])).pop()
+}
+
+/// The words of a statement, and where it lies.
+struct Part<'a> {
+    words: Vec<Word<'a>>,
+    start: usize,
+    end: usize,
+}
+
+#[derive(Default)]
+struct Split<'a> {
+    parts: Vec<Part<'a>>,
+    /// Whether the last part may be several statements.
+    uncertain: bool,
+    unterminated: Option<(&'static str, usize)>,
+}
+
+impl<'a> Split<'a> {
+    /// Adds the statement that these words make, if they are any.
+    fn push(&mut self, words: &mut Vec<Word<'a>>) {
+        let words = std::mem::take(words);
+        let (Some(first), Some(last)) = (words.first(), words.last()) else { return };
+        let (start, end) = (first.offset, last.offset + last.text.len());
+        let words: Vec<_> = words.into_iter().filter(|it| !it.opens() && !it.closes()).collect();
+        if !words.is_empty() {
+            self.parts.push(Part { words, start, end });
+        }
+    }
+}
+
+/// Cuts a body at the semicolons that end a statement: those in no stored program and in no comment.
+fn split(body: &str, escapes: bool) -> Split<'_> {
+    let found = words(body, escapes);
+    let mut split = Split { unterminated: found.unterminated, ..Split::default() };
+    let mut words: Vec<Word<'_>> = Vec::new();
+    let mut program = None;
+    let mut conditional = false;
+    for word in found.words {
+        conditional = (conditional || word.opens()) && !word.closes();
+        if word.is(";") && !conditional {
+            if program.as_mut().is_none_or(Program::may_end_at_semicolon) {
+                split.push(&mut words);
+                program = None;
+                continue;
+            }
+        } else if let Some(program) = &mut program {
+            program.word(&word);
+        } else if words.len() < 20 && begins_program(&words, &word) {
+            let mut begun = Program::default();
+            words.iter().for_each(|before| begun.word(before));
+            begun.word(&word);
+            program = Some(begun);
+        }
+        words.push(word);
+    }
+    split.uncertain = program.is_some_and(|mut program| !program.may_end_at_semicolon());
+    split.push(&mut words);
+    split
+}
+
+/// The lines of offsets that do not go back, found in one pass over the body.
+pub(super) struct Lines<'a> {
+    body: &'a [u8],
+    offset: usize,
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn of(body: &'a str) -> Lines<'a> {
+        Lines { body: body.as_bytes(), offset: 0, line: 1 }
+    }
+
+    /// The line of a byte offset, from 1.
+    pub(super) fn at(&mut self, offset: usize) -> usize {
+        if offset < self.offset {
+            *self = Lines { body: self.body, offset: 0, line: 1 };
+        }
+        let offset = offset.min(self.body.len());
+        self.line += self.body[self.offset..offset].iter().filter(|it| **it == b'\n').count();
+        self.offset = offset;
+        self.line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(body: &str) -> Vec<&str> {
+        statements(body, true).into_iter().map(|statement| statement.text).collect()
+    }
+
+    #[test]
+    fn semicolons_in_strings_comments_and_names_end_nothing() {
+        assert_eq!(
+            texts("select 1; -- a;b\n select ';', \"x;\\\"y\", `z;``;` ; # c;\nselect 'it''s;'"),
+            ["select 1", "select ';', \"x;\\\"y\", `z;``;`", "select 'it''s;'"]
+        );
+        assert_eq!(texts("/* a; */ select 1--2; select 3 -- ;"), ["select 1--2", "select 3"]);
+        assert_eq!(texts("select '\\';' ;;"), ["select '\\';'"]);
+        assert!(texts(" -- nothing\n#\n/* no */;").is_empty());
+        let plain = statements("select '\\'; select 2; -- '", false);
+        assert_eq!(plain.len(), 2, "where a backslash means itself");
+    }
+
+    #[test]
+    fn a_comment_that_servers_run_is_part_of_its_statement() {
+        assert_eq!(
+            texts(
+                "/*!40101 SET NAMES utf8 */;\nCREATE TABLE t (a int) /*!40100 CHARSET=utf8 */; x"
+            ),
+            ["/*!40101 SET NAMES utf8 */", "CREATE TABLE t (a int) /*!40100 CHARSET=utf8 */", "x"]
+        );
+        let trigger = "/*!50003 CREATE*/ /*!50017 DEFINER=`u`@`h`*/ /*!50003 TRIGGER g BEFORE INSERT \
+                       ON t FOR EACH ROW BEGIN SET NEW.a = 1; END */";
+        assert_eq!(texts(&format!("{trigger};select 1")), [trigger, "select 1"]);
+        assert_eq!(facts("/*M!100100 DROP TABLE t */").destroys.len(), 1);
+    }
+
+    #[test]
+    fn a_stored_program_is_one_statement() {
+        for program in [
+            "create procedure p() begin select 1; select 2; end",
+            "create procedure if not exists p() select if(1, 2, 3)",
+            "create definer=user@localhost procedure p(a int) sql security invoker begin \
+             if a then select 1; elseif (a = 2) then select case a when 1 then 2 end; else select 3; \
+             end if; end",
+            "create function f(a int) returns int deterministic return if(a, 1, 2)",
+            "create or replace trigger g after insert on t for each row follows h begin declare x \
+             int; while x > 0 do set x = x - 1; end while; l: loop leave l; end loop; repeat set x = \
+             repeat('a', 2); until x end repeat; case x when 1 then select 1; else begin end; end \
+             case; end",
+            "create trigger g before update on t for each row if new.a < 0 then set new.a = 0; end if",
+            "create event e on schedule every 1 day do begin drop table if exists a; select \
+             case when if(a, b, c) then 1 end; end",
+            "create procedure p() begin declare continue handler for not found begin end; for i in \
+             1..3 do select i; end for; select @end, t.end, `end`; end",
+            "create procedure p() repeat set @a = 1; until @a end repeat",
+            "begin not atomic select 1; if 1 then select 2; end if; end",
+            "if 1 then select 2; end if",
+        ] {
+            assert_eq!(texts(&format!("{program};\nselect 3;")), [program, "select 3"]);
+        }
+        assert_eq!(texts("begin; select 1; commit"), ["begin", "select 1", "commit"]);
+        assert_eq!(texts("alter table t add column event int; x").len(), 2);
+        let open = statements("select 1; create procedure p() begin select 1; select 2;", true);
+        assert_eq!((open.len(), open[1].rest), (2, true), "what does not come out even is one");
+    }
+
+    #[test]
+    fn obstacles_are_named() {
+        let obstacle = |body| facts(body).obstacle.unwrap_or_default();
+        assert!(obstacle("select 1;\nselect 'a").contains("string that begins in line 2"));
+        assert!(obstacle("select `a").contains("quoted name"));
+        assert!(obstacle("select 1 /* a").contains("comment"));
+        assert!(obstacle("select 1 /*!40101 a").contains("comment"));
+        assert!(obstacle("\nDELIMITER //\ncreate procedure p() select 1 //").contains("in line 2"));
+        assert!(obstacle("do release_all_locks()").contains("locks"));
+        assert_eq!(obstacle("create procedure p() do release_all_locks()"), "");
+        assert_eq!(obstacle("select delimiter from t; begin; select 1"), "");
+    }
+
+    #[test]
+    fn what_a_body_creates_is_found_and_nothing_runs_in_a_transaction() {
+        let facts = facts(
+            "create table if not exists app.`Big` (a int); create or replace table b like c;
+             create temporary table gone (a int); create table.x (a int)",
+        );
+        assert_eq!(facts.creates_tables, ["Big", "b"]);
+        assert!(matches!(facts.mode, Mode::Dirty { .. }));
+    }
+
+    #[test]
+    fn statements_that_may_change_settings_are_known() {
+        let may = |body: &str| statements(body, true).iter().any(may_set);
+        assert!(may("use x") && may("set names utf8") && may("call p()"));
+        assert!(may("/*!40101 SET sql_mode='' */"));
+        assert!(!may("create table t (a int); insert into t values (1)"));
+    }
+}

@@ -1,0 +1,85 @@
+//! The tracking table, as golang-migrate keeps it: one row, or none where nothing is applied.
+
+use sternway_model::state::{Position, TrackState};
+
+use super::{MySql, cell};
+use crate::port::DatabaseError;
+
+/// Whether the database has this table. golang-migrate asks with `SHOW TABLES LIKE`, to which the
+/// `_` of its default name is a wildcard.
+pub(super) async fn exists(mysql: &mut MySql, table: &str) -> Result<bool, DatabaseError> {
+    let sql = format!(
+        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        MySql::literal(&mysql.identity.database),
+        MySql::literal(table)
+    );
+    Ok(!mysql.fetch(&format!("look for the table `{table}`"), sql).await?.is_empty())
+}
+
+/// Reads a tracking table; creates nothing.
+pub(super) async fn read(mysql: &mut MySql, table: &str) -> Result<TrackState, DatabaseError> {
+    if !exists(mysql, table).await? {
+        mysql.tracked.remove(table);
+        return Ok(TrackState::NoTable);
+    }
+    mysql.tracked.insert(table.to_owned());
+    let sql = format!("SELECT version, dirty FROM {} LIMIT 2", mysql.table(table));
+    let rows = mysql.fetch(&format!("read the tracking table `{table}`"), sql).await?;
+    let table = table.to_owned();
+    let row = match rows.as_slice() {
+        [] => return Ok(TrackState::At(Position::default())),
+        [row] => row,
+        _ => return Err(DatabaseError::SeveralRows { table }),
+    };
+    let dirty = cell(row, "dirty") != "0";
+    let version = match cell(row, "version").parse::<i64>().unwrap_or(i64::MIN) {
+        // golang-migrate's "nothing applied" after a failed down of the first migration.
+        -1 => None,
+        version => {
+            let number = u64::try_from(version);
+            Some(number.map_err(|_| DatabaseError::Version { table, version })?)
+        }
+    };
+    Ok(TrackState::At(Position { version, dirty }))
+}
+
+/// Makes a tracking table, if there is none.
+pub(super) async fn prepare(mysql: &mut MySql, table: &str) -> Result<(), DatabaseError> {
+    if mysql.tracked.contains(table) {
+        return Ok(());
+    }
+    if !exists(mysql, table).await? {
+        let columns = "version bigint not null primary key, dirty boolean not null";
+        let sql = format!("CREATE TABLE IF NOT EXISTS {} ({columns})", mysql.table(table));
+        mysql.run(&format!("make the tracking table `{table}`"), sql).await?;
+    }
+    mysql.tracked.insert(table.to_owned());
+    Ok(())
+}
+
+/// The statements that make the tracking table, which exists, say `position`.
+///
+/// golang-migrate deletes one row. The limit is for sessions with `sql_safe_updates`.
+pub(super) fn write(mysql: &MySql, table: &str, position: Position) -> String {
+    let table = mysql.table(table);
+    let mut sql = format!("DELETE FROM {table} LIMIT 1000;\n");
+    let row = match position {
+        Position { version: None, dirty: false } => None,
+        Position { version: None, dirty: true } => Some("-1".to_owned()),
+        Position { version: Some(version), .. } => Some(version.to_string()),
+    };
+    if let Some(version) = row {
+        let dirty = position.dirty;
+        sql.push_str(&format!(
+            "INSERT INTO {table} (version, dirty) VALUES ({version}, {dirty});\n"
+        ));
+    }
+    sql
+}
+
+/// Statements that commit together, whatever the session is set to. What a body has left open
+/// commits with the beginning, and its table locks end there, as with golang-migrate.
+pub(super) fn transaction(sql: &str) -> String {
+    let end = if sql.trim_end().ends_with(';') { "" } else { ";" };
+    format!("START TRANSACTION READ WRITE;\n{sql}{end}\nCOMMIT")
+}

@@ -1,0 +1,82 @@
+//! Sternway's records beside the application's tables.
+
+use std::collections::BTreeMap;
+
+use sternway_database::{Database, Work};
+use sternway_model::journal::{Progress, Record};
+use sternway_model::state::RecordsAccess;
+
+use crate::server::{ask, execute, fresh, session};
+use crate::support::{plan, up};
+
+#[tokio::test]
+async fn what_is_kept_is_read_again_and_the_journal_says_what_is_under_way() {
+    let Some(fresh) = fresh().await else { return };
+    let mut session = fresh.session().await;
+    assert_eq!(session.records("app").await.expect("records"), Default::default());
+    assert_eq!(session.prepare_records().await.expect("records"), RecordsAccess::Available);
+    let first = "CREATE TABLE a (x int);\n-- \\ ' é \u{1F6A2}\nCREATE TABLE b (x int)";
+    let second = "SELECT 1; SELECT nope; SELECT 2";
+    let plan = plan("app", "1.0.0", &[first, second]);
+    let run = session.begin_run(&plan).await.expect("a run");
+    for (step, body) in [first, second].into_iter().enumerate() {
+        session.record(run, &Record::Started { step }).await.expect("a record");
+        let work = up(step as u64 + 1, body);
+        let ran = session.migrate(&Work::of(&work, body, Some((run, step)))).await;
+        assert_eq!(ran.is_ok(), step == 0, "{ran:?}");
+    }
+    let history = session.history("app").await.expect("a history");
+    assert_eq!(history.len(), 1);
+    assert_eq!(history[0].progress, Progress::InDoubt { step: 1, statement: Some(2) });
+    assert_eq!((history[0].steps, history[0].user.as_str()), (2, "root"));
+    assert!(history[0].seconds >= 0.0 && history[0].started.len() == 19);
+    let failed = Record::Failed { step: 1, reason: "it's \\ a \"reason\"".to_owned() };
+    session.record(run, &failed).await.expect("a record");
+    let records = session.records("app").await.expect("records");
+    assert_eq!(records.migrations.len(), 1);
+    assert!(records.bodies.values().any(|body| &**body == first));
+    assert_eq!((records.releases.len(), records.arrived_at), (1, None));
+    let other = session.records("another").await.expect("records");
+    assert!(other.migrations.is_empty() && session.history("x").await.expect("none").is_empty());
+    assert_eq!(session.tables(&["schema_migrations".to_owned()]).await.expect("tables").len(), 2);
+}
+
+#[tokio::test]
+async fn many_migrations_are_kept_at_once() {
+    let Some(fresh) = fresh().await else { return };
+    let mut session = fresh.session().await;
+    session.prepare_records().await.expect("records");
+    let bodies: Vec<String> =
+        (0..500).map(|n| format!("SELECT {n} -- {}", "x".repeat(n * 30))).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let plan = plan("app", "1.0.0", &bodies);
+    for (track, migrations) in &plan.migrations {
+        for _ in 0..2 {
+            session.keep("app", track, migrations, &plan.bodies).await.expect("kept");
+            session.keep("app", track, migrations, &BTreeMap::new()).await.expect("kept");
+        }
+    }
+    assert_eq!(session.records("app").await.expect("records").bodies.len(), 500);
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_is_told_why() {
+    let Some(fresh) = fresh().await else { return };
+    let mut watch = fresh.watch().await;
+    let user = format!("{}_u", fresh.name);
+    let grant = format!(
+        "CREATE USER {user}@'%' IDENTIFIED BY 'p'; GRANT SELECT ON {0}.* TO {user}@'%'",
+        fresh.name
+    );
+    execute(&mut watch, &grant).await;
+    let mut poor = session(&fresh.url_of(&user, "p")).await;
+    let access = poor.prepare_records().await.expect("an answer");
+    assert!(matches!(access, RecordsAccess::Unavailable(_)), "{access:?}");
+    fresh.session().await.prepare_records().await.expect("records");
+    let access = poor.records("app").await.expect("an answer").access;
+    assert!(matches!(access, RecordsAccess::Unavailable(_)), "{access:?}");
+    execute(&mut watch, &format!("DROP USER {user}@'%'")).await;
+    execute(&mut watch, "UPDATE sternway_about SET format = 99").await;
+    fresh.session().await.records("app").await.expect_err("a later format");
+    assert_eq!(ask(&mut watch, "SELECT COUNT(*) FROM sternway_migration").await, "0");
+}
