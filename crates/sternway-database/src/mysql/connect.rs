@@ -80,7 +80,7 @@ async fn session(target: Target) -> Result<MySql, Connect> {
 
 /// The settings of a session that are put back after a body, where the server has them. Left out are
 /// those that take a right to be set.
-const SETTINGS: [&str; 35] = [
+const SETTINGS: [&str; 37] = [
     "autocommit",
     "character_set_client",
     "character_set_connection",
@@ -113,7 +113,9 @@ const SETTINGS: [&str; 35] = [
     "system_versioning_alter_history",
     "time_zone",
     "transaction_isolation",
+    "transaction_read_only",
     "tx_isolation",
+    "tx_read_only",
     "unique_checks",
     "updatable_views_with_limit",
 ];
@@ -133,9 +135,9 @@ async fn set_up(mysql: &mut MySql) -> Result<(), DatabaseError> {
         .iter()
         .map(|row| (cell(row, "Variable_name").to_lowercase(), cell(row, "Value")))
         .collect();
-    // MariaDB has the two names of one setting from 11.1 on.
-    let twice = known.contains_key("transaction_isolation");
-    let names = known.keys().filter(|name| !(twice && *name == "tx_isolation"));
+    // MariaDB has two names for these from 11.1 on.
+    let older = |name: &str| name.strip_prefix("tx_").map(|it| format!("transaction_{it}"));
+    let names = known.keys().filter(|name| !older(name).is_some_and(|it| known.contains_key(&it)));
     let names: Vec<&String> = names.collect();
     let keep = names.iter().map(|name| format!("@sternway_{name} = @@SESSION.{name}"));
     let back = names.iter().map(|name| format!("SESSION {name} = @sternway_{name}"));

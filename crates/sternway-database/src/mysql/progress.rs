@@ -59,7 +59,7 @@ pub(super) fn begin(mysql: &mut MySql, work: &Work<'_>, first: Option<&str>) -> 
     let Some(well) = mysql.progress.get_mut(work.table) else { return String::new() };
     *well = false;
     let table = mysql.table(&name(work.table));
-    let mut sql = format!("DELETE FROM {table} LIMIT 1000;\n");
+    let mut sql = format!("DELETE FROM {table} WHERE statement IS NOT NULL LIMIT 1000;\n");
     if let Some(first) = first {
         let (file, line) = (MySql::literal(work.file), MySql::literal(first_line(first)));
         let to = work.to.map_or("NULL".to_owned(), |to| to.to_string());
@@ -71,7 +71,7 @@ pub(super) fn begin(mysql: &mut MySql, work: &Work<'_>, first: Option<&str>) -> 
 /// Notes that a later statement of the body begins.
 pub(super) async fn advance(mysql: &mut MySql, table: &str, statement: usize, text: &str) {
     let sql = format!(
-        "UPDATE {} SET statement = {statement}, line = {}",
+        "UPDATE {} SET statement = {statement}, line = {} WHERE statement IS NOT NULL LIMIT 1",
         mysql.table(&name(table)),
         MySql::literal(first_line(text))
     );
@@ -90,7 +90,10 @@ pub(super) async fn write(mysql: &mut MySql, sql: String) -> Result<(), Database
 /// The statements that take the row away.
 pub(super) fn end(mysql: &MySql, table: &str) -> String {
     match mysql.progress.contains_key(table) {
-        true => format!("DELETE FROM {} LIMIT 1000;\n", mysql.table(&name(table))),
+        true => format!(
+            "DELETE FROM {} WHERE statement IS NOT NULL LIMIT 1000;\n",
+            mysql.table(&name(table))
+        ),
         false => String::new(),
     }
 }

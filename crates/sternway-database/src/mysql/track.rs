@@ -59,10 +59,11 @@ pub(super) async fn prepare(mysql: &mut MySql, table: &str) -> Result<(), Databa
 
 /// The statements that make the tracking table, which exists, say `position`.
 ///
-/// golang-migrate deletes one row. The limit is for sessions with `sql_safe_updates`.
+/// golang-migrate deletes one row. The condition and the limit are for sessions with
+/// `sql_safe_updates`.
 pub(super) fn write(mysql: &MySql, table: &str, position: Position) -> String {
     let table = mysql.table(table);
-    let mut sql = format!("DELETE FROM {table} LIMIT 1000;\n");
+    let mut sql = format!("DELETE FROM {table} WHERE version IS NOT NULL LIMIT 1000;\n");
     let row = match position {
         Position { version: None, dirty: false } => None,
         Position { version: None, dirty: true } => Some("-1".to_owned()),

@@ -71,11 +71,11 @@ impl Fresh {
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        let again = Fresh { name: String::new(), server: self.server.clone() };
         let name = std::mem::take(&mut self.name);
         if name.is_empty() {
             return;
         }
+        let again = Fresh { name: String::new(), server: self.server.clone() };
         // Drop is not async, and the test's runtime is busy with the test.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
