@@ -202,6 +202,7 @@ fn telling() -> Vec<Case> {
         verbose("a prefetch of nothing").arguments("-prefetch 0 -path m -database {url} up"),
         verbose("a lock timeout").arguments("-lock-timeout 1 -path m -database {url} up"),
         verbose("a lock timeout of nothing")
+            .after("up")
             .arguments("-lock-timeout 0 -path m -database {url} version"),
     ]);
     for number in ["9223372036854775808", "18446744073709551615"] {

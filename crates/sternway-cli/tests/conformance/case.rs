@@ -169,6 +169,11 @@ impl Case {
         self
     }
 
+    /// `version` where there is no tracking table: golang-migrate makes it.
+    pub fn only_looks(self) -> Case {
+        self.differs("D3", exits(1).at("none"), exits(1).at("absent").says("error: no migration"))
+    }
+
     /// Prepares a place.
     pub fn prepare(&self, place: &Place, admin: &mut Admin) {
         for step in &self.steps {

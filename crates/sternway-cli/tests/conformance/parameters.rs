@@ -27,8 +27,11 @@ fn values() -> Vec<Case> {
         cases.push(with("truth", SQLITE, &format!("x-no-tx-wrap={value}")));
     }
     for value in ["0", "1000", "x", "-1", "", "1.5", "99999999999999999999", "1s"] {
-        cases.push(with("number", POSTGRESQL, &format!("x-statement-timeout={value}")));
-        cases.push(with("number", MARIADB, &format!("x-statement-timeout={value}")));
+        // What golang-migrate does within less than no time depends on who is quicker.
+        if value != "-1" {
+            cases.push(with("number", POSTGRESQL, &format!("x-statement-timeout={value}")));
+            cases.push(with("number", MARIADB, &format!("x-statement-timeout={value}")));
+        }
         let size = format!("x-multi-statement=true&x-multi-statement-max-size={value}");
         cases.push(with("size", POSTGRESQL, &size));
     }
@@ -45,22 +48,15 @@ fn values() -> Vec<Case> {
 fn tables() -> Vec<Case> {
     let mut cases = Vec::new();
     for command in ["up", "version", "goto 4", "force 3", "drop -f"] {
-        let named = |name: &str| case(format!("{name}, {command}"), ALL).reference();
-        cases.push(
-            named("a table of another name")
-                .parameters("x-migrations-table=other")
-                .table("other")
-                .run(command),
-        );
-        let beside = named("two tables in one database").after("goto 4");
-        // SQLite's second table gets no index, since the index's name is one for all.
-        if !["up", "version", "drop -f"].contains(&command) {
-            cases.push(beside.parameters("x-custom=1").run(command));
+        for (name, kinds, table) in [
+            ("a table of another name", ALL, "other"),
+            ("a table named with a point", POSTGRESQL, "a.b"),
+            ("a table in capitals", POSTGRESQL, "Other"),
+        ] {
+            let case = case(format!("{name}, {command}"), kinds).reference().run(command);
+            let case = case.parameters(&format!("x-migrations-table={table}")).table(table);
+            cases.push(if command == "version" { case.only_looks() } else { case });
         }
-        let odd = case(format!("a table named with a point, {command}"), POSTGRESQL).reference();
-        cases.push(odd.parameters("x-migrations-table=a.b").table("a.b").run(command));
-        let capitals = case(format!("a table in capitals, {command}"), POSTGRESQL).reference();
-        cases.push(capitals.parameters("x-migrations-table=Other").table("Other").run(command));
     }
     let quoted = |name: &str, value: &str| {
         let parameters = format!("x-migrations-table-quoted=true&x-migrations-table={value}");
