@@ -111,9 +111,6 @@ pub async fn migrate(
     patience: Duration,
     watch: &mut dyn Watch,
 ) -> Result<Walked, MigrateError> {
-    if matches!(goal, Goal::Up(Some(0)) | Goal::Down(Some(0))) {
-        return Err(WalkError::NoChange.into());
-    }
     let tables = [track.table.to_owned()];
     database.lock(&tables, patience).await.map_err(MigrateError::Lock)?;
     let ended = locked(database, track, goal, watch).await;
@@ -131,10 +128,11 @@ async fn locked(
     watch: &mut dyn Watch,
 ) -> Result<Walked, MigrateError> {
     let state = database.track(track.table).await?;
-    let steps = Steps::plan(database, track.folder, state.position(), goal, watch).await?;
     if state == TrackState::NoTable {
+        // As with golang-migrate, whoever sets out has a tracking table, wherever he arrives.
         database.prepare_track(track.table).await?;
     }
+    let steps = Steps::plan(database, track.folder, state.position(), goal, watch).await?;
     keep(database, track, &steps).await?;
     let walked = go(database, track.table, &steps, watch).await?;
     match steps.short {

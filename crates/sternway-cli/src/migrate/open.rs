@@ -38,7 +38,8 @@ pub async fn both(given: &Given<'_>, log: &Log) -> Result<Opened, Trouble> {
     for miss in folder.near_misses() {
         log.tell(format!("warning: {miss}"));
     }
-    let database = dialect::connect(url, None).await.map_err(show::database)?;
+    let database = dialect::connect_like_golang_migrate(url, None).await;
+    let database = database.map_err(show::database)?;
     Ok(Opened { folder, database })
 }
 
