@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod mariadb;
+pub mod sqlite;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
