@@ -110,6 +110,13 @@ pub fn database(cause: Connect) -> Trouble {
         );
         return Trouble::new(words).hint("`-help` lists the database drivers");
     }
+    if let Connect::Url(words) = &cause {
+        // golang-migrate has words for some of these, and no more than those.
+        let words = format!("failed to open database: {words}");
+        let failure = Failure::to_connect(cause);
+        let hint = failure.parts().2.map(str::to_owned);
+        return Trouble { hint, ..Trouble::new(words) };
+    }
     let failure = Failure::to_connect(cause);
     let (_, causes, hint) = failure.parts();
     let trouble = Trouble::new(format!("failed to open database: {}", causes.join(": ")));
@@ -237,7 +244,7 @@ fn step(failed: Failed) -> Trouble {
     let place = place.unwrap_or_else(|| format!(" in {file}"));
     let column = error.at.map(|(_, column)| format!(" (column {column})")).unwrap_or_default();
     let detail = error.detail.as_ref().map(|detail| format!(", {detail}")).unwrap_or_default();
-    let words = format!("migration failed: {}{column}{detail}{place}", error.message);
+    let words = format!("migration failed: {}{detail}{column}{place}", error.message);
     let mut trouble = Trouble { excerpt: excerpt(&body, &error), ..Trouble::new(words) };
     if let Some(statement) = statement {
         trouble = trouble.below(format!("statement {statement} failed ({})", error.code));
