@@ -92,6 +92,12 @@ impl<'a> Material<'a> {
         Ok(steps)
     }
 
+    /// The number before one of a track's.
+    fn before(&self, track: &TrackName, version: u64) -> Option<u64> {
+        let versions = self.migrations.get(track)?.iter().map(|migration| migration.version);
+        versions.filter(|it| *it < version).max()
+    }
+
     /// The up step of one migration.
     pub(crate) fn up(
         &self,
@@ -108,7 +114,7 @@ impl<'a> Material<'a> {
             table: table.to_owned(),
             version,
             direction: Direction::Up,
-            from: None, // Nobody asks: a laboratory is where it was left.
+            from: self.before(track, version),
             to: Some(version),
             file: half.file.clone(),
             hash: half.hash,
