@@ -1,0 +1,128 @@
+//! The release commands on every kind of database, with golang-migrate's hands on it in between.
+
+#![cfg(feature = "embedded")]
+
+mod both;
+mod support;
+
+use both::server::Kind;
+use both::{Pair, Place, Tool};
+use support::{Machine, Run};
+
+const SETTINGS: &str = r#"
+[app]
+name = "harbour"
+source = "dir:releases"
+
+[[track]]
+name = "core"
+path = "db"
+table = "schema_migrations"
+"#;
+
+/// Each file, and the releases that have it.
+const FILES: [(&str, &[&str], &str); 6] = [
+    (
+        "1_ship.up.sql",
+        &["1.0.0", "1.1.0", "1.2.0"],
+        "CREATE TABLE ship (id integer PRIMARY KEY, name varchar(80) NOT NULL);",
+    ),
+    ("1_ship.down.sql", &["1.0.0", "1.1.0", "1.2.0"], "DROP TABLE ship;"),
+    (
+        "2_berth.up.sql",
+        &["1.1.0", "1.2.0"],
+        "CREATE TABLE berth (id integer PRIMARY KEY, ship integer REFERENCES ship (id));\n\
+         CREATE INDEX berth_ship ON berth (ship);",
+    ),
+    ("2_berth.down.sql", &["1.1.0", "1.2.0"], "DROP TABLE berth;"),
+    ("3_flag.up.sql", &["1.2.0"], "ALTER TABLE ship ADD COLUMN flag varchar(2);"),
+    ("3_flag.down.sql", &["1.2.0"], "ALTER TABLE ship DROP COLUMN flag;"),
+];
+
+struct Harbour<'a> {
+    machine: Machine,
+    place: &'a Place<'a>,
+}
+
+impl<'a> Harbour<'a> {
+    fn on(place: &'a Place<'a>) -> Harbour<'a> {
+        let machine = Machine::empty();
+        machine.write("sternway.toml", SETTINGS);
+        for (file, releases, body) in FILES {
+            for release in releases {
+                machine.write(&format!("releases/{release}/db/{file}"), body);
+            }
+            place.write(&format!("m/{file}"), body);
+        }
+        Harbour { machine, place }
+    }
+
+    fn url(&self) -> String {
+        match self.place.pair.kind {
+            Kind::Sqlite => format!("sqlite://{}", self.place.database_file().display()),
+            _ => self.place.url(""),
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        let mut command = self.machine.command(arguments);
+        command.env("STERNWAY_DATABASE", self.url());
+        if self.place.pair.kind == Kind::MariaDb {
+            // There is none inside the process.
+            command.env("STERNWAY_REHEARSAL", self.url());
+        }
+        Run::of(command)
+    }
+}
+
+fn journey(kind: Kind, test: &str) {
+    let Some(pair) = Pair::new(kind, test) else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let harbour = Harbour::on(&place);
+    let theirs = |command: &str, code: i32, says: &str| {
+        let ran = place.migrate(Tool::GolangMigrate, command);
+        assert_eq!(ran.code, Some(code), "{}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    };
+    harbour.run(&["status"]).ended(0).quiet().says(&["not installed"]);
+    harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0).quiet().says(&[
+        "[3/3] core: 3_flag.up.sql",
+        "upgraded to 1.2.0; the schema is that of a clean install of core 3",
+    ]);
+    theirs("version", 0, "3");
+    place.execute(&mut admin, "INSERT INTO ship (id, name) VALUES (1, 'Anna')");
+    theirs("down 1", 0, "3/d flag");
+    harbour.run(&["status"]).ended(0).quiet().says(&["schema: of 1.1.0", "drift: none"]);
+    theirs("up", 0, "3/u flag");
+    // The source is gone: the database carries its own way back.
+    let back = harbour.run(&["rollback", "--to", "1.0.0", "--offline", "--yes"]).ended(0).quiet();
+    back.says(&[
+        "destroys column ship.flag",
+        "hop 2 of 2: to 1.0.0",
+        "(from the database's records",
+        "rolled back to 1.0.0; the schema is that of a clean install of core 1",
+    ]);
+    assert_eq!(admin.rows(&place, "SELECT name FROM ship"), ["Anna"]);
+    theirs("version", 0, "1");
+    harbour.run(&["history"]).ended(0).quiet().says(&["rollback - -> 1.0.0", "finished"]);
+    // A change behind the back of both is seen.
+    place.execute(&mut admin, "ALTER TABLE ship ADD COLUMN stray integer");
+    harbour.run(&["status"]).ended(4).says(&["drift", "stray"]);
+    harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(4).says(&["stray"]);
+}
+
+#[test]
+fn a_journey_on_postgresql() {
+    journey(Kind::PostgreSql, "a journey on PostgreSQL");
+}
+
+#[test]
+fn a_journey_on_mariadb() {
+    journey(Kind::MariaDb, "a journey on MariaDB");
+}
+
+#[test]
+fn a_journey_on_sqlite() {
+    journey(Kind::Sqlite, "a journey on SQLite");
+}
