@@ -75,6 +75,20 @@ impl fmt::Display for Dialect {
     }
 }
 
+/// Reads a URL to its end, and connects to nothing.
+///
+/// # Errors
+/// Where [`connect`] would refuse the URL itself.
+pub fn check(url: &str) -> Result<Dialect, Connect> {
+    let dialect = Dialect::of(url)?;
+    match dialect {
+        Dialect::Postgres => postgres::check(url)?,
+        Dialect::MySql => mysql::check(url)?,
+        Dialect::Sqlite => sqlite::check(url)?,
+    }
+    Ok(dialect)
+}
+
 /// Opens a session with the database that `url` names. `password` stands in for the URL's.
 ///
 /// # Errors

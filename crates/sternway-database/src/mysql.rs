@@ -32,6 +32,7 @@ use crate::port::{
     Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, StepError, Underway, Work,
 };
 
+pub(crate) use connect::check;
 pub use connect::connect;
 pub use lock::lock_name;
 

@@ -37,6 +37,7 @@ use crate::port::{
 use interrupt::Backend;
 use parameters::{Parameters, Server, Strategy};
 
+pub(crate) use connect::check;
 pub use connect::{connect, connect_like_golang_migrate};
 pub use lock::{ids, lock_id};
 

@@ -29,6 +29,7 @@ use crate::port::{
     Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, StepError, Work,
 };
 
+pub(crate) use connect::check;
 pub use connect::connect;
 
 /// A session with a SQLite database.

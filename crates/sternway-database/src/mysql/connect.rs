@@ -33,6 +33,11 @@ pub(super) async fn connect_to(url: &str, database: &str) -> Result<MySql, Conne
     session(target).await
 }
 
+/// Reads a URL to its end, and connects to nothing.
+pub fn check(url: &str) -> Result<(), Connect> {
+    target(url, None).map(drop)
+}
+
 /// What a URL says.
 pub(super) fn target(url: &str, password: Option<&str>) -> Result<Target, Connect> {
     let mut target = dsn::read(url)?;

@@ -131,6 +131,11 @@ pub(super) struct Address {
     settings: Vec<(String, String)>,
 }
 
+/// Reads a URL to its end, and connects to nothing.
+pub fn check(url: &str) -> Result<(), Connect> {
+    read(url).map(drop)
+}
+
 /// Reads a URL. Only its shape is told in an error.
 pub(super) fn read(text: &str) -> Result<Address, Connect> {
     let bad = |error: &dyn std::fmt::Display| Connect::Url(error.to_string());

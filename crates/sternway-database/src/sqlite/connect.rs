@@ -19,6 +19,11 @@ use crate::port::{Connect, DatabaseError};
 
 pub(super) use self::url::Options;
 
+/// Reads a URL to its end, and opens nothing.
+pub fn check(url: &str) -> Result<(), Connect> {
+    Options::read(url).map(drop)
+}
+
 /// Opens a session with the database that `url` names. SQLite knows no passwords.
 ///
 /// # Errors
