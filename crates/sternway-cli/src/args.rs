@@ -91,7 +91,7 @@ pub struct Shared {
     /// What a release's tag looks like (app.tag), such as v{version}
     #[arg(long, global = true, env = "STERNWAY_TAG", value_name = "PATTERN")]
     pub tag: Option<String>,
-    /// The database (database.url): postgres://…, embedded: or embedded:DIR. A password is better
+    /// The database (database.url): postgres://…, mysql://…, sqlite://…, embedded:DIR. A password is better
     /// given in the variable, in PGPASSFILE or by --password-command: arguments can be seen by others
     #[arg(
         long,
@@ -116,8 +116,8 @@ pub struct Shared {
         hide_env_values = true
     )]
     pub password_command: Option<String>,
-    /// A PostgreSQL server to rehearse on (rehearsal.url), in databases of its own that it drops
-    /// again; for applications that need an extension the embedded one does not have
+    /// A server to rehearse on (rehearsal.url), in databases of its own that it drops
+    /// again; for MySQL, and for extensions that the embedded PostgreSQL does not have
     #[arg(
         long,
         global = true,
