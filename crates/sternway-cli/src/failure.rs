@@ -218,9 +218,10 @@ impl Failure {
                 "it looks like postgres://USER@HOST:PORT/DATABASE?sslmode=require, mysql://USER@tcp(HOST:PORT)/DATABASE or sqlite://FILE; a % in a password is written %25",
                 Exit::Usage,
             ),
-            Connect::Scheme(_) => {
-                ("postgres://…, mysql://…, sqlite://…, embedded: and embedded:DIR are known, and golang-migrate's other names for them", Exit::Usage)
-            }
+            Connect::Scheme(_) => (
+                "postgres://…, mysql://…, sqlite://…, embedded: and embedded:DIR are known, and golang-migrate's other names for them",
+                Exit::Usage,
+            ),
             Connect::Unreachable { .. } => (
                 "check host and port, and that the server runs; in a cluster, a port-forward may be needed",
                 Exit::Failed,

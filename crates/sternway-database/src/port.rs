@@ -64,6 +64,9 @@ pub struct Work<'a> {
     pub journal: Option<(RunId, usize)>,
     /// What becomes of the settings that the body leaves in the session, such as a search path.
     pub settings: Settings,
+    /// Whether its commit has to be on the disk when it ends. Where it need not, a later commit that
+    /// has to takes it along: a server that crashes before that loses the body and the row together.
+    pub durable: bool,
 }
 
 impl<'a> Work<'a> {
@@ -78,6 +81,7 @@ impl<'a> Work<'a> {
             mode: &step.mode,
             journal,
             settings: Settings::Reset,
+            durable: true,
         }
     }
 }

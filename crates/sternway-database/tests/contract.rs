@@ -66,7 +66,9 @@ async fn go(
 ) -> Result<(), StepError> {
     let mode = session.facts(body).mode;
     let (table, file, settings) = (TABLE, "000001_a.up.sql", Settings::Reset);
-    session.migrate(&Work { table, from, to, file, body, mode: &mode, journal, settings }).await
+    let durable = true;
+    let work = Work { table, from, to, file, body, mode: &mode, journal, settings, durable };
+    session.migrate(&work).await
 }
 
 async fn went(session: &mut Session, from: Option<u64>, to: Option<u64>, body: &str) {

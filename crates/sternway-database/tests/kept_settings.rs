@@ -128,3 +128,21 @@ async fn outside_a_transaction_they_are_kept_too() {
     assert_eq!(track(&mut session).await, dirty(3));
     holds(&mut session, "EXISTS (SELECT FROM other.t)").await;
 }
+
+#[tokio::test]
+async fn a_commit_that_need_not_be_on_the_disk_leaves_the_next_one_as_it_is() {
+    let Some(fresh) = fresh().await else { return };
+    let mut session = fresh.session().await;
+    let mut watch = fresh.watch().await;
+    for (version, settings) in [(1, Settings::Kept), (2, Settings::Reset)] {
+        let body = "CREATE TABLE IF NOT EXISTS lazy (x int)";
+        let step = up(version, body);
+        let work = Work { settings, durable: false, ..Work::of(&step, body, None) };
+        session.migrate(&work).await.expect("a step");
+        holds(&mut session, "current_setting('synchronous_commit') = 'on'").await;
+        assert_eq!(track(&mut session).await, at(version));
+    }
+    // A session of another's sees what is committed, on the disk or not.
+    let seen: bool = support::ask(&mut watch, "SELECT to_regclass('lazy') IS NOT NULL").await;
+    assert!(seen);
+}

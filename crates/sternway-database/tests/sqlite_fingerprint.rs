@@ -123,7 +123,8 @@ const LEAVES: [(&str, &str); 20] = [
 async fn run(session: &mut Box<dyn Database>, sql: &str) {
     let (table, file, settings) = ("other", "1_a.up.sql", Settings::Reset);
     let (from, to, mode) = (None, None, &Mode::Transaction);
-    let work = Work { table, from, to, file, body: sql, mode, journal: None, settings };
+    let work =
+        Work { table, from, to, file, body: sql, mode, journal: None, settings, durable: true };
     session.migrate(&work).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 

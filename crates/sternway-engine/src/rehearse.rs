@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use sternway_database::dialect::{create_scratch, remove_scratch};
 #[cfg(feature = "embedded")]
 use sternway_database::embedded;
-use sternway_database::dialect::{create_scratch, remove_scratch};
 use sternway_database::{Connect, Database, DatabaseError, Dialect, StepError, Work};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Direction, Migration, TrackName};

@@ -211,8 +211,9 @@ pub(crate) async fn go(
     watch: &mut dyn Watch,
 ) -> Result<Walked, MigrateError> {
     let mut legs = Vec::new();
-    for leg in &steps.legs {
+    for (index, leg) in steps.legs.iter().enumerate() {
         if watch.stop() {
+            settle(database, table, &legs).await?;
             return Ok(Walked { legs, interrupted: true });
         }
         watch.starts(leg);
@@ -229,11 +230,17 @@ pub(crate) async fn go(
                     mode: &facts.mode,
                     journal: None,
                     settings: Settings::Kept,
+                    // The last commit takes those before it to the disk.
+                    durable: index + 1 == steps.legs.len(),
                 };
-                database.migrate(&work).await.map_err(|source| {
+                if let Err(source) = database.migrate(&work).await {
+                    if matches!(source, StepError::TakenBack { .. }) {
+                        settle(database, table, &legs).await?;
+                    }
                     let (body, mode) = (body.clone(), facts.mode.clone());
-                    MigrateError::Step(Box::new(Failed { leg: leg.clone(), body, mode, source }))
-                })?;
+                    let failed = Failed { leg: leg.clone(), body, mode, source };
+                    return Err(MigrateError::Step(Box::new(failed)));
+                }
             }
             _ => {
                 let position = Position { version: leg.to, dirty: false };
@@ -245,6 +252,17 @@ pub(crate) async fn go(
         legs.push(leg.clone());
     }
     Ok(Walked { legs, interrupted: false })
+}
+
+/// Takes to the disk what was done before a walk ended early: with one more commit, which says again
+/// where the track stands.
+async fn settle(
+    database: &mut dyn Database,
+    table: &str,
+    done: &[Leg],
+) -> Result<(), DatabaseError> {
+    let Some(last) = done.last() else { return Ok(()) };
+    database.set_track(table, Position { version: last.to, dirty: false }).await
 }
 
 /// Writes a position into the tracking table, and runs nothing.

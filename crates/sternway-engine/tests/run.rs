@@ -453,8 +453,14 @@ async fn diagnosis(harbour: &mut Harbour) -> Vec<Option<u64>> {
     let others: Positions = [("search".into(), search.position().version)].into();
     let found = harbour.app.fingerprint(&mut harbour.database).await;
     let parts = harbour.app.parts(NEW);
-    let fits =
-        diagnose(&Bench::inside(Dialect::Postgres), &parts.material(), &"core".into(), &others, &found).await;
+    let fits = diagnose(
+        &Bench::inside(Dialect::Postgres),
+        &parts.material(),
+        &"core".into(),
+        &others,
+        &found,
+    )
+    .await;
     fits.expect("a diagnosis")
 }
 
@@ -510,7 +516,14 @@ async fn nothing_applied_is_a_diagnosis_too() {
     let found = app.fingerprint(&mut database).await;
     let parts = app.parts(NEW);
     let none = Positions::new();
-    let fits = diagnose(&Bench::inside(Dialect::Postgres), &parts.material(), &"core".into(), &none, &found).await;
+    let fits = diagnose(
+        &Bench::inside(Dialect::Postgres),
+        &parts.material(),
+        &"core".into(),
+        &none,
+        &found,
+    )
+    .await;
     assert_eq!(fits.expect("a diagnosis"), [None]);
 }
 

@@ -117,7 +117,11 @@ async fn finish(postgres: &mut Postgres, work: &Work<'_>, begin: &str) -> Result
         super::Server::Redshift => "COMMIT",
         _ => "SAVEPOINT sternway_end; COMMIT",
     };
-    let sql = format!("{begin}{constraints} {settle} {} {end}", clean(postgres, work));
+    let durable = match work.durable || postgres.parameters.server != super::Server::Postgres {
+        true => "",
+        false => "SET LOCAL synchronous_commit = off;",
+    };
+    let sql = format!("{begin}{constraints} {settle} {durable} {} {end}", clean(postgres, work));
     let (done, ended) = postgres.send(sql.clone()).await;
     let Err(error) = ended else { return Ok(()) };
     let of_the_body = (done == 0 && !constraints.is_empty())

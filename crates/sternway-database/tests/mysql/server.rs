@@ -132,6 +132,7 @@ pub async fn run(
         mode: &mode,
         journal: None,
         settings,
+        durable: true,
     };
     session.migrate(&work).await
 }

@@ -67,7 +67,17 @@ pub async fn go(
     let mode = session.facts(body).mode;
     let (table, file, settings) = (TABLE, "1_a.up.sql", Settings::Reset);
     session
-        .migrate(&Work { table, from, to, file, body, mode: &mode, journal: None, settings })
+        .migrate(&Work {
+            table,
+            from,
+            to,
+            file,
+            body,
+            mode: &mode,
+            journal: None,
+            settings,
+            durable: true,
+        })
         .await
 }
 

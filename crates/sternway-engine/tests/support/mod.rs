@@ -206,7 +206,8 @@ impl Proofs {
         if let Some(known) = known {
             return known;
         }
-        let expected = expectations(&Bench::inside(Dialect::Postgres), plan).await.expect("expectations");
+        let expected =
+            expectations(&Bench::inside(Dialect::Postgres), plan).await.expect("expectations");
         self.expected.lock().expect("the lock").insert(key, expected.clone());
         expected
     }
