@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sternway_model::body::BodyFacts;
+use sternway_model::rules::Deed;
 
 use crate::port::{Connect, Database, DatabaseError};
 use crate::{mysql, postgres, sqlite};
@@ -61,6 +62,17 @@ impl Dialect {
             Dialect::Postgres => postgres::statements::facts(body),
             Dialect::MySql => mysql::statements::facts(body),
             Dialect::Sqlite => sqlite::statements::facts(body),
+        }
+    }
+}
+
+impl Dialect {
+    /// What a body does to tables, indexes, extensions and schemas, for the rules of several tracks.
+    /// MySQL's words are not read: its strings and comments are not PostgreSQL's.
+    pub fn deeds(self, body: &str) -> Vec<Deed> {
+        match self {
+            Dialect::Postgres | Dialect::Sqlite => postgres::statements::rules::deeds(body),
+            Dialect::MySql => Vec::new(),
         }
     }
 }

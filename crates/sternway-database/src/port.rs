@@ -140,6 +140,16 @@ pub trait Database: Send {
     /// What ends the statement under way. Had before the statement starts.
     fn interrupter(&self) -> Box<dyn Interrupt>;
 
+    /// Makes `schema` the current one, alone on the search path, for this session and every body that
+    /// it runs. Nothing is created yet: a schema that does not exist is made together with its first
+    /// tracking table.
+    ///
+    /// # Errors
+    /// When the dialect has no schemas, or the session cannot be asked.
+    async fn enter_schema(&mut self, schema: &str) -> Result<(), DatabaseError> {
+        Err(DatabaseError::NoSchemas { schema: schema.to_owned() })
+    }
+
     /// Takes every lock by which golang-migrate and Sternway keep each other out of these tracking
     /// tables, all or none, trying for as long as `patience`.
     async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError>;

@@ -8,6 +8,7 @@ mod connect;
 mod identity;
 mod lock;
 mod track;
+mod schema;
 pub mod statements;
 mod execute;
 mod send;
@@ -58,6 +59,8 @@ pub struct Postgres {
     backend: Backend,
     /// The tracking tables that were looked for, and whether they exist.
     tracked: BTreeMap<String, bool>,
+    /// Whether the current schema is one that was entered, and may have to be made.
+    entered: bool,
     /// The locks that the session holds.
     locks: Vec<i64>,
     /// What the session lives on, if that is inside this process.
@@ -220,6 +223,10 @@ impl Database for Postgres {
         Box::new(self.backend.clone())
     }
 
+    async fn enter_schema(&mut self, schema: &str) -> Result<(), DatabaseError> {
+        schema::enter(self, schema).await
+    }
+
     async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError> {
         lock::lock(self, tables, patience).await
     }
@@ -233,10 +240,12 @@ impl Database for Postgres {
     }
 
     async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
+        schema::prepare(self, table).await?;
         track::prepare(self, table).await
     }
 
     async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
+        schema::prepare(self, table).await?;
         track::look(self, table).await?;
         let sql = execute::apart(self, &track::write(self, table, position));
         let written = self.run("write the tracking row", sql).await;

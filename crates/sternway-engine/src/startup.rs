@@ -7,16 +7,20 @@
 //! of all tracks are held from before the first look until after the last write, a dirty track stops
 //! everything before anything is touched, and every body is read before the first one runs.
 
+mod error;
+
 use std::time::Duration;
 
-use sternway_database::{Database, DatabaseError, LockError};
+use sternway_database::{Database, DatabaseError};
 use sternway_model::catalog::TrackName;
 use sternway_model::state::{Position, RecordsAccess, TrackState};
 use sternway_model::walk::{Goal, Leg, WalkError};
-use thiserror::Error;
 
 use crate::folder::{Folder, FolderError};
+use crate::suspects::suspects;
 use crate::walk::{MigrateError, Steps, Watch, go};
+
+pub use error::StartupError;
 
 /// A track to bring up.
 pub struct Member {
@@ -47,73 +51,20 @@ pub struct Raised {
     pub ahead_of: Option<u64>,
 }
 
-/// Why the tracks are not up.
-#[derive(Debug, Error)]
-pub enum StartupError {
-    /// Two tracks have the same tracking table.
-    #[error(
-        "tracks `{first}` and `{second}` share the tracking table `{table}` in schema `{schema}`"
-    )]
-    Shared {
-        /// The track met first.
-        first: TrackName,
-        /// The track met second.
-        second: TrackName,
-        /// The table.
-        table: String,
-        /// Its schema.
-        schema: String,
-    },
-    /// The locks were not obtained; nothing was touched.
-    #[error("the locks were not obtained")]
-    Lock(#[source] LockError),
-    /// The server does not offer an extension; nothing was touched.
-    #[error(
-        "track `{track}` requires the extension `{extension}`, which the server does not offer"
-    )]
-    Extension {
-        /// The track.
-        track: TrackName,
-        /// The extension.
-        extension: String,
-    },
-    /// A track is dirty; nothing was touched.
-    #[error("track `{track}` is dirty at {}", shown(*.version))]
-    Dirty {
-        /// The track.
-        track: TrackName,
-        /// The number in its tracking row.
-        version: Option<u64>,
-        /// Whether that is ahead of the files.
-        ahead: bool,
-    },
-    /// A body or a way is missing; nothing was touched.
-    #[error("track `{track}` cannot go up")]
-    Plan {
-        /// The track.
-        track: TrackName,
-        /// Why.
-        #[source]
-        source: MigrateError,
-    },
-    /// A track failed.
-    #[error("track `{track}` failed")]
-    Failed {
-        /// The track.
-        track: TrackName,
-        /// Why.
-        #[source]
-        source: MigrateError,
-        /// What was taken back, in that order: each track with where it stands now.
-        taken_back: Vec<(TrackName, Result<Option<u64>, MigrateError>)>,
-    },
-    /// A question or a write of our own failed before anything was touched.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
+/// What became of all tracks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Startup {
+    /// What became of each, in order; one whose turn did not come is not in it.
+    pub raised: Vec<Raised>,
+    /// Whether it was asked to stop before its end.
+    pub interrupted: bool,
 }
 
-fn shown(version: Option<u64>) -> String {
-    version.map_or_else(|| "nothing".to_owned(), |version| version.to_string())
+impl Startup {
+    /// How many migrations were applied.
+    pub fn applied(&self) -> usize {
+        self.raised.iter().map(|track| track.legs.len()).sum()
+    }
 }
 
 /// Brings every track up. With `app`, the migrations are kept in Sternway's records.
@@ -127,7 +78,7 @@ pub async fn up(
     app: Option<&str>,
     patience: Duration,
     watch: &mut dyn Watch,
-) -> Result<Vec<Raised>, StartupError> {
+) -> Result<Startup, StartupError> {
     distinct(sessions, members)?;
     let mut locked = Ok(());
     for (index, session) in sessions.iter_mut().enumerate() {
@@ -182,7 +133,7 @@ async fn under_locks(
     members: &[Member],
     app: Option<&str>,
     watch: &mut dyn Watch,
-) -> Result<Vec<Raised>, StartupError> {
+) -> Result<Startup, StartupError> {
     for member in members {
         let Some(extension) = &member.requires_extension else { continue };
         if !sessions[member.session].extensions().await?.contains(extension) {
@@ -200,6 +151,7 @@ async fn under_locks(
     let mut raised = Vec::new();
     for (index, (member, raise)) in members.iter().zip(&raises).enumerate() {
         let database = &mut *sessions[member.session];
+        watch.turns_to(&member.name, false);
         let from = raise.state.position().version;
         let ended = one(database, member, raise, watch).await;
         match ended {
@@ -208,7 +160,7 @@ async fn under_locks(
                 let (track, ahead_of) = (member.name.clone(), raise.ahead_of);
                 raised.push(Raised { track, from, to, legs, ahead_of });
                 if stopped {
-                    break;
+                    return Ok(Startup { raised, interrupted: true });
                 }
             }
             Err(source) => {
@@ -219,7 +171,7 @@ async fn under_locks(
             }
         }
     }
-    Ok(raised)
+    Ok(Startup { raised, interrupted: false })
 }
 
 /// Looks where a track stands, and plans its way up.
@@ -233,7 +185,14 @@ async fn raise(
     let last = member.folder.set().last();
     let ahead = version.is_some() && version > last;
     if dirty {
-        return Err(StartupError::Dirty { track: member.name.clone(), version, ahead });
+        let track = member.name.clone();
+        return Err(match version {
+            Some(version) if ahead => StartupError::DirtyAhead { track, version, last },
+            _ => {
+                let suspects = suspects(database, &member.folder, version).await?;
+                StartupError::Dirty { track, version, suspects }
+            }
+        });
     }
     if ahead {
         return Ok(Raise { state, steps: None, ahead_of: last });
@@ -314,6 +273,9 @@ async fn take_back(
 struct Unstopped<'a>(&'a mut dyn Watch);
 
 impl Watch for Unstopped<'_> {
+    fn turns_to(&mut self, track: &TrackName, back: bool) {
+        self.0.turns_to(track, back);
+    }
     fn reads(&mut self, leg: &Leg) {
         self.0.reads(leg);
     }
@@ -338,6 +300,7 @@ async fn back(
         Err(MigrateError::Walk(WalkError::NoChange)) => Ok(false),
         Err(error) => Err(error),
         Ok(steps) => {
+            watch.turns_to(&member.name, true);
             go(database, &member.table, &steps, &mut Unstopped(watch)).await?;
             Ok(true)
         }

@@ -3,6 +3,8 @@
 //! golang-migrate marks a track with the number that it was going *to*: an up to 7 that failed says
 //! 7, and so does a down from 8. The number alone therefore does not tell which body was under way.
 
+use std::fmt;
+
 use sternway_database::{Database, DatabaseError};
 use sternway_model::catalog::Direction;
 
@@ -24,6 +26,29 @@ pub struct Suspect {
     /// Tables that the body makes or drops: their names, and whether the sight of the schema speaks
     /// for the body having run.
     pub signs: Vec<(String, bool)>,
+}
+
+impl fmt::Display for Suspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |version: Option<u64>| version.map_or("nothing".to_owned(), |it| it.to_string());
+        let Suspect { file, direction, undone, done, .. } = self;
+        let (undone, done) = (shown(*undone), shown(*done));
+        write!(
+            f,
+            "`{file}` may not have ended: the schema is at {undone} if nothing of it took effect, \
+             and at {done} if all of it did"
+        )?;
+        for (table, speaks) in &self.signs {
+            let there = *speaks == (*direction == Direction::Up);
+            write!(f, "; table `{table}` is {}", if there { "there" } else { "not there" })?;
+        }
+        Ok(())
+    }
+}
+
+/// The suspects, behind a message about the mark.
+pub(crate) fn told(suspects: &[Suspect]) -> String {
+    suspects.iter().map(|suspect| format!("; {suspect}")).collect()
 }
 
 /// The bodies that a dirty mark at `version` may mean.

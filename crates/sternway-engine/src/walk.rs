@@ -64,6 +64,8 @@ pub struct Failed {
 
 /// What is told while a walk goes on.
 pub trait Watch: Send {
+    /// A track's turn comes; `back` when it is taken back because another one failed.
+    fn turns_to(&mut self, _track: &TrackName, _back: bool) {}
     /// A body will be read.
     fn reads(&mut self, _leg: &Leg) {}
     /// A leg starts.
@@ -158,7 +160,7 @@ impl Steps {
     /// # Errors
     /// When there is nothing to do, no way, or a body that cannot be read or run.
     pub async fn plan(
-        database: &dyn Database,
+        database: &mut dyn Database,
         folder: &Folder,
         position: Position,
         goal: Goal,

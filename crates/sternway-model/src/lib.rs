@@ -3,7 +3,7 @@
 //! The modules stand in the order in which data flows through them. The [`catalog`] says what could
 //! be, the [`state`] what is, the [`policy`] what is allowed. The [`plan`] is computed from the three
 //! and says what to do; the [`walk`] is what golang-migrate would do, which knows no releases. The
-//! [`journal`] records what was done, and the [`proof`] whether it worked.
+//! [`rules`] keep the tracks of an application apart. The [`journal`] records what was done, and the [`proof`] whether it worked.
 
 pub mod catalog;
 pub mod body;
@@ -11,5 +11,6 @@ pub mod state;
 pub mod policy;
 pub mod plan;
 pub mod walk;
+pub mod rules;
 pub mod journal;
 pub mod proof;

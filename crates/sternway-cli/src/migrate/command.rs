@@ -283,7 +283,7 @@ impl<'a> Job<'a> {
     ) -> Result<End, Trouble> {
         let position = opened.position(table).await?;
         let Opened { folder, database } = opened;
-        let steps = Steps::plan(&**database, folder, position, goal, &mut ()).await;
+        let steps = Steps::plan(&mut **database, folder, position, goal, &mut ()).await;
         let steps = match steps {
             Ok(steps) => steps,
             Err(MigrateError::Walk(WalkError::NoChange)) => {

@@ -88,6 +88,12 @@ pub enum DatabaseError {
     /// The search path leads to no schema.
     #[error("the connection has no current schema: its search path names none that exists")]
     NoSchema,
+    /// The dialect has no schemas inside a database.
+    #[error("this kind of database has no schemas: `{schema}` cannot be entered")]
+    NoSchemas {
+        /// The schema that was asked for.
+        schema: String,
+    },
     /// golang-migrate keeps one row; which of several counts is not defined.
     #[error("the tracking table `{table}` has more than one row")]
     SeveralRows {

@@ -84,6 +84,7 @@ pub(super) async fn connect_to(
         path,
         backend: Backend { options, patience, process: 0 },
         tracked: BTreeMap::new(),
+        entered: false,
         locks: Vec::new(),
         #[cfg(feature = "embedded")]
         server: None,

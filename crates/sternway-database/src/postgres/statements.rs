@@ -6,6 +6,7 @@
 //! command.
 
 mod destroys;
+pub mod rules;
 mod words;
 
 use sternway_model::body::{BodyFacts, Mode};

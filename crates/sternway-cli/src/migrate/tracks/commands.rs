@@ -1,6 +1,6 @@
 //! What each command does with the tracks. It offers what kagent's own `db migrate` does.
 
-use sternway_engine::startup::{self, Raised, StartupError};
+use sternway_engine::startup::{self, Raised, Startup, StartupError};
 use sternway_engine::walk::{MigrateError, Steps, Track, force, migrate, standings};
 use sternway_model::state::{Position, TrackState};
 use sternway_model::walk::{Goal, WalkError};
@@ -122,7 +122,7 @@ impl Tracks<'_> {
         let app = self.app.clone();
         let raised =
             startup::up(&mut self.sessions, &self.members, Some(&app), patience(given), &mut watch);
-        let raised = raised.await.map_err(|error| self.startup(error))?;
+        let Startup { raised, interrupted } = raised.await.map_err(|error| self.startup(error))?;
         for track in raised.iter().filter(|track| track.ahead_of.is_some()) {
             self.log.tell(format!(
                 "warning: {} is ahead of these files, whose last is {}",
@@ -140,7 +140,7 @@ impl Tracks<'_> {
         }));
         self.log.result(match count {
             0 => "no pending migrations; schema is up to date".to_owned(),
-            _ if watch.signals.asked() => format!("applied {count} migration(s), then stopped"),
+            _ if interrupted => format!("applied {count} migration(s), then stopped"),
             count => format!("applied {count} migration(s); schema is up to date"),
         });
         Ok(End::Done)
@@ -172,7 +172,8 @@ impl Tracks<'_> {
             StartupError::Extension { extension, .. } => Trouble::new(words).hint(format!(
                 "nothing was touched; install {extension} on the server, or leave the track out"
             )),
-            StartupError::Shared { .. } | StartupError::Dirty { .. } => {
+            StartupError::Dirty { suspects, .. } => show::dirty(&words, &suspects),
+            StartupError::Shared { .. } | StartupError::DirtyAhead { .. } => {
                 Trouble::new(words).hint("nothing was touched")
             }
         }
@@ -275,8 +276,8 @@ impl Tracks<'_> {
     /// Shows what would run on one track.
     async fn show(&mut self, index: usize, goal: Goal) -> Result<(), Trouble> {
         let state = TrackState::At(self.position(index).await?);
-        let (member, session) = (&self.members[index], &self.sessions[0]);
-        let steps = Steps::plan(&**session, &member.folder, state.position(), goal, &mut ()).await;
+        let (member, session) = (&self.members[index], &mut self.sessions[0]);
+        let steps = Steps::plan(&mut **session, &member.folder, state.position(), goal, &mut ()).await;
         let steps = match steps {
             Ok(steps) => steps,
             Err(MigrateError::Walk(WalkError::NoChange)) => return Ok(()),
