@@ -30,7 +30,8 @@ pub struct Suspect {
 
 impl fmt::Display for Suspect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |version: Option<u64>| version.map_or("nothing".to_owned(), |it| it.to_string());
+        let shown =
+            |version: Option<u64>| version.map_or("nothing".to_owned(), |it| it.to_string());
         let Suspect { file, direction, undone, done, .. } = self;
         let (undone, done) = (shown(*undone), shown(*done));
         write!(

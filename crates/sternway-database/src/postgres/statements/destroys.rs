@@ -171,7 +171,9 @@ fn names<'a>(words: &'a [Word<'_>]) -> impl Iterator<Item = String> + 'a {
 }
 
 /// Cuts at the commas that stand in no parenthesis.
-pub(super) fn split_at_commas<'a, 'b>(words: &'b [Word<'a>]) -> impl Iterator<Item = &'b [Word<'a>]> {
+pub(super) fn split_at_commas<'a, 'b>(
+    words: &'b [Word<'a>],
+) -> impl Iterator<Item = &'b [Word<'a>]> {
     let mut depth = 0_usize;
     words.split(move |word| {
         if word.is("(") {
