@@ -266,6 +266,7 @@ impl Failure {
                 "another migrator works on this database; wait for it to end, then plan again"
             }
             DatabaseError::NoSchema => "set search_path in the URL to a schema that exists",
+            DatabaseError::NoSchemas { .. } => "leave the schema out of the settings",
             DatabaseError::Query { .. } => "",
         };
         Self::with(attempt, cause, hint, Exit::Failed)

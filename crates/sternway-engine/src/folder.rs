@@ -79,10 +79,10 @@ impl Folder {
     /// When a body cannot be read.
     pub async fn migrations(
         &self,
-        versions: impl IntoIterator<Item = u64>,
+        versions: &[u64],
     ) -> Result<(Vec<Migration>, BTreeMap<Digest, String>), FolderError> {
         let (mut migrations, mut bodies) = (Vec::new(), BTreeMap::new());
-        for version in versions {
+        for &version in versions {
             let Some(FilePair { up, down }) = self.set.get(version) else { continue };
             let mut halves = [None, None];
             for (slot, file) in halves.iter_mut().zip([up, down]) {

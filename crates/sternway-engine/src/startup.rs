@@ -222,8 +222,8 @@ async fn keep(
         if database.prepare_records().await? != RecordsAccess::Available {
             continue;
         }
-        let versions = steps.legs.iter().map(|leg| leg.version);
-        let read = member.folder.migrations(versions).await;
+        let versions: Vec<u64> = steps.legs.iter().map(|leg| leg.version).collect();
+        let read = member.folder.migrations(&versions).await;
         let (migrations, bodies) = read.map_err(|error: FolderError| StartupError::Plan {
             track: member.name.clone(),
             source: error.into(),

@@ -200,8 +200,8 @@ async fn keep(
     if database.prepare_records().await? != Available {
         return Ok(());
     }
-    let versions = steps.legs.iter().map(|leg| leg.version);
-    let (migrations, bodies) = track.folder.migrations(versions).await?;
+    let versions: Vec<u64> = steps.legs.iter().map(|leg| leg.version).collect();
+    let (migrations, bodies) = track.folder.migrations(&versions).await?;
     Ok(database.keep(app, name, &migrations, &bodies).await?)
 }
 

@@ -74,25 +74,28 @@ pub(crate) fn tell(observer: Option<&Observer>, event: &Event<'_>) {
 }
 
 /// Turns what the engine tells into events, and passes a wish to stop on.
-pub(crate) struct Watcher<'a> {
+pub(crate) struct Watcher {
     pub track: TrackName,
     pub back: bool,
-    pub observer: Option<&'a Observer>,
-    pub stop: &'a StopHandle,
+    pub observer: Option<Observer>,
+    pub stop: StopHandle,
 }
 
-impl Watch for Watcher<'_> {
+impl Watch for Watcher {
     fn turns_to(&mut self, track: &TrackName, back: bool) {
         self.track = track.clone();
         self.back = back;
     }
 
     fn starts(&mut self, leg: &Leg) {
-        tell(self.observer, &Event::Starts { track: &self.track, leg, back: self.back });
+        tell(self.observer.as_ref(), &Event::Starts { track: &self.track, leg, back: self.back });
     }
 
     fn ends(&mut self, leg: &Leg, _: Duration, took: Duration) {
-        tell(self.observer, &Event::Ends { track: &self.track, leg, back: self.back, took });
+        tell(
+            self.observer.as_ref(),
+            &Event::Ends { track: &self.track, leg, back: self.back, took },
+        );
     }
 
     fn stop(&mut self) -> bool {

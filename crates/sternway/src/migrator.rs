@@ -223,8 +223,8 @@ impl Migrator {
         Open::new(&self.url, self.password.as_deref(), &self.tracks, folders).await
     }
 
-    pub(crate) fn watch(&self) -> Watcher<'_> {
-        let (observer, stop) = (self.observer.as_ref(), &self.stop);
+    pub(crate) fn watch(&self) -> Watcher {
+        let (observer, stop) = (self.observer.clone(), self.stop.clone());
         Watcher { track: TrackName::from(""), back: false, observer, stop }
     }
 }
