@@ -164,8 +164,10 @@ impl Tracks<'_> {
         let (member, session) = (&self.members[index], &mut self.sessions[0]);
         let found = suspects(&mut **session, &member.folder, position.version).await;
         let words = format!(
-            "track {:?} is dirty at {position}: a migration did not end; `migrate -track {} force V` once V is what the schema has",
-            member.name.0, member.name,
+            "track {:?} is dirty at {}: a migration did not end; `migrate -track {} force V` once V is what the schema has",
+            member.name.0,
+            Position { dirty: false, ..position },
+            member.name,
         );
         Err(show::dirty(&words, &found.unwrap_or_default()))
     }

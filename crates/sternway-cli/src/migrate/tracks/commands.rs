@@ -277,7 +277,8 @@ impl Tracks<'_> {
     async fn show(&mut self, index: usize, goal: Goal) -> Result<(), Trouble> {
         let state = TrackState::At(self.position(index).await?);
         let (member, session) = (&self.members[index], &mut self.sessions[0]);
-        let steps = Steps::plan(&mut **session, &member.folder, state.position(), goal, &mut ()).await;
+        let steps =
+            Steps::plan(&mut **session, &member.folder, state.position(), goal, &mut ()).await;
         let steps = match steps {
             Ok(steps) => steps,
             Err(MigrateError::Walk(WalkError::NoChange)) => return Ok(()),
