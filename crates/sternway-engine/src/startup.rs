@@ -11,7 +11,7 @@ mod error;
 
 use std::time::Duration;
 
-use sternway_database::{Database, DatabaseError};
+use sternway_database::{Database, DatabaseError, Settings};
 use sternway_model::catalog::TrackName;
 use sternway_model::state::{Position, RecordsAccess, TrackState};
 use sternway_model::walk::{Goal, Leg, WalkError};
@@ -243,7 +243,7 @@ async fn one(
     if raise.state == TrackState::NoTable {
         database.prepare_track(&member.table).await?;
     }
-    let walked = go(database, &member.table, steps, watch).await?;
+    let walked = go(database, &member.table, steps, Settings::Reset, watch).await?;
     Ok((walked.legs, walked.interrupted))
 }
 
@@ -301,7 +301,7 @@ async fn back(
         Err(error) => Err(error),
         Ok(steps) => {
             watch.turns_to(&member.name, true);
-            go(database, &member.table, &steps, &mut Unstopped(watch)).await?;
+            go(database, &member.table, &steps, Settings::Reset, &mut Unstopped(watch)).await?;
             Ok(true)
         }
     }

@@ -90,6 +90,8 @@ pub struct Track<'a> {
     /// The application and the track under which the migrations are kept in Sternway's records; none
     /// are kept without.
     pub keep: Option<(&'a str, &'a TrackName)>,
+    /// What becomes of the settings that a body leaves in the session.
+    pub settings: Settings,
 }
 
 /// How a walk ended.
@@ -136,7 +138,7 @@ async fn locked(
     }
     let steps = Steps::plan(database, track.folder, state.position(), goal, watch).await?;
     keep(database, track, &steps).await?;
-    let walked = go(database, track.table, &steps, watch).await?;
+    let walked = go(database, track.table, &steps, track.settings, watch).await?;
     match steps.short {
         0 => Ok(walked),
         _ if walked.interrupted => Ok(walked),
@@ -210,6 +212,7 @@ pub(crate) async fn go(
     database: &mut dyn Database,
     table: &str,
     steps: &Steps,
+    settings: Settings,
     watch: &mut dyn Watch,
 ) -> Result<Walked, MigrateError> {
     let mut legs = Vec::new();
@@ -231,7 +234,7 @@ pub(crate) async fn go(
                     body,
                     mode: &facts.mode,
                     journal: None,
-                    settings: Settings::Kept,
+                    settings,
                     // The last commit takes those before it to the disk.
                     durable: index + 1 == steps.legs.len(),
                 };

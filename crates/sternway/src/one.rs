@@ -1,5 +1,6 @@
 //! One track: golang-migrate's operations.
 
+use sternway_database::Settings;
 use sternway_engine::startup::look;
 use sternway_engine::suspects::suspects;
 use sternway_engine::walk::{self, MigrateError, Walked, drop_tables, force, standings};
@@ -116,6 +117,7 @@ impl OnTrack<'_> {
             table: &member.table,
             folder: &member.folder,
             keep: app.map(|app| (app, &member.name)),
+            settings: Settings::Reset,
         };
         let mut watch = self.migrator.watch();
         watch.track = member.name.clone();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use sternway_database::Settings;
 use sternway_engine::suspects::suspects;
 use sternway_engine::walk::{MigrateError, Steps, Track, drop_tables, force, migrate, standings};
 use sternway_model::body::Mode;
@@ -229,7 +230,7 @@ impl<'a> Job<'a> {
         if self.dry {
             return self.show(opened, command, &table, goal).await;
         }
-        let track = Track { table: &table, folder, keep: None };
+        let track = Track { table: &table, folder, keep: None, settings: Settings::Kept };
         self.signals.listen(*self.log, database.interrupter());
         let mut watch =
             Progress { log: *self.log, signals: self.signals.clone(), prefix: String::new() };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sternway_engine::walk::Watch;
-use sternway_model::catalog::{Direction, FileName};
+use sternway_model::catalog::{Direction, FileName, TrackName};
 use sternway_model::walk::Leg;
 
 use super::log::Log;
@@ -32,6 +32,10 @@ pub struct Progress {
 }
 
 impl Watch for Progress {
+    fn turns_to(&mut self, track: &TrackName, back: bool) {
+        self.prefix = if back { format!("{track}, taken back: ") } else { format!("{track}: ") };
+    }
+
     fn reads(&mut self, leg: &Leg) {
         self.log.more(format!("Start buffering {}{}", self.prefix, name(leg)));
     }

@@ -1,5 +1,6 @@
 //! What each command does with the tracks. It offers what kagent's own `db migrate` does.
 
+use sternway_database::Settings;
 use sternway_engine::startup::{self, Raised, Startup, StartupError};
 use sternway_engine::walk::{MigrateError, Steps, Track, force, migrate, standings};
 use sternway_model::state::{Position, TrackState};
@@ -244,6 +245,7 @@ impl Tracks<'_> {
             table: &member.table,
             folder: &member.folder,
             keep: Some((&self.app, &member.name)),
+            settings: Settings::Reset,
         };
         let ended = migrate(&mut **session, &track, goal, patience(given), &mut watch).await;
         let (legs, stopped) = match ended {
