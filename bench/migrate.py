@@ -1,10 +1,11 @@
 """Measures `sternway migrate` beside its peers; `bench/migrate` starts the server and calls this.
 
 Every program runs as a whole process, in turn, each time on a new database. The bodies are the
-same: 1,000 migrations, each creating a table with an index and filling it with a row. psql sends
-every statement by itself between BEGIN and COMMIT over one connection and keeps no versions: it is
-the floor. Once through a Unix socket on a server that syncs, once on one that does not, and once
-through a proxy that delays each direction by 5 ms.
+same: 1,000 migrations, each of which makes a table. psql sends every statement by itself between
+BEGIN and COMMIT over one connection and keeps no versions: it is the floor. Once through a Unix
+socket on a server that syncs; once on one that does not, where the server's own work on a table is
+most of the time; there again with bodies that only add a row, where it is not; and once through a
+proxy that delays each direction by 5 ms.
 """
 
 import asyncio
@@ -36,7 +37,19 @@ def sql(text, database="postgres"):
     subprocess.run([*admin, "-d", database, "-c", text], check=True, env=environment)
 
 
-def write_files(folder, count):
+def table(n):
+    """A migration that makes a table."""
+    return f"CREATE TABLE ledger_{n} (id bigint, note text);\n", f"DROP TABLE ledger_{n};\n"
+
+
+def row(n):
+    """A migration that adds a row; the first one makes the table for it."""
+    if n == 1:
+        return "CREATE TABLE ledger (id bigint);\n", "DROP TABLE ledger;\n"
+    return f"INSERT INTO ledger (id) VALUES ({n});\n", f"DELETE FROM ledger WHERE id = {n};\n"
+
+
+def write_files(folder, count, bodies):
     """The same bodies in each program's form."""
     for kind in ("pairs", "dbmate", "psql"):
         os.makedirs(os.path.join(folder, kind))
@@ -47,12 +60,7 @@ def write_files(folder, count):
 
     ups, downs = [], []
     for n in range(1, count + 1):
-        up = (
-            f"CREATE TABLE ledger_{n} (id bigint PRIMARY KEY, note text NOT NULL DEFAULT '');\n"
-            f"CREATE INDEX ledger_{n}_note ON ledger_{n} (note);\n"
-            f"INSERT INTO ledger_{n} (id) VALUES ({n});\n"
-        )
-        down = f"DROP TABLE ledger_{n};\n"
+        up, down = bodies(n)
         write("pairs", f"{n:06}_ledger.up.sql", up)
         write("pairs", f"{n:06}_ledger.down.sql", down)
         write("dbmate", f"{n:06}_ledger.sql", f"-- migrate:up\n{up}\n-- migrate:down\n{down}")
@@ -180,12 +188,13 @@ def measure(title, folder, host, at_port, times):
 
 
 with tempfile.TemporaryDirectory() as scratch:
-    many, few = os.path.join(scratch, "many"), os.path.join(scratch, "few")
-    write_files(many, COUNT)
-    write_files(few, COUNT // 10)
-    sql("ALTER SYSTEM SET synchronous_commit = on")
-    measure(f"{COUNT} migrations through a Unix socket, the server syncs", many, socket, port, runs)
+    folders = {}
+    for name, count, bodies in (("tables", COUNT, table), ("rows", COUNT, row), ("few", COUNT // 10, table)):
+        folders[name] = os.path.join(scratch, name)
+        write_files(folders[name], count, bodies)
+    measure(f"{COUNT} migrations that make a table, Unix socket, the server syncs", folders["tables"], socket, port, runs)
     sql("ALTER SYSTEM SET fsync = off")
     sql("DO $$ BEGIN PERFORM pg_reload_conf(); END $$")
-    measure(f"{COUNT} migrations through a Unix socket, the server does not sync", many, socket, port, runs)
-    measure(f"{COUNT // 10} migrations through a proxy that delays each direction by 5 ms", few, "127.0.0.1", Proxy().port, max(3, runs // 2))
+    measure(f"{COUNT} migrations that make a table, Unix socket, the server does not sync", folders["tables"], socket, port, runs)
+    measure(f"{COUNT} migrations that add a row, Unix socket, the server does not sync", folders["rows"], socket, port, runs)
+    measure(f"{COUNT // 10} migrations that make a table, each direction delayed by 5 ms", folders["few"], "127.0.0.1", Proxy().port, max(3, runs // 2))
