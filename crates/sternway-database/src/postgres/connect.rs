@@ -1,6 +1,6 @@
 //! Opening a session: a libpq URL, the environment that libpq reads, and the password file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::str::FromStr;
 use std::time::Duration;
@@ -157,7 +157,12 @@ pub(super) fn read(text: &str) -> Result<Address, Connect> {
     let mut known = Vec::new();
     let mut settings = Vec::new();
     let mut patience = PATIENCE;
+    let mut read = BTreeSet::new();
     for (key, value) in pairs {
+        // As with lib/pq, the first of two of the same name counts.
+        if !read.insert(key.clone()) {
+            continue;
+        }
         match key.as_str() {
             "connect_timeout" => {
                 let seconds: u64 = value.parse().map_err(|_| {

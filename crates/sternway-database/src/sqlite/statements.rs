@@ -56,6 +56,10 @@ pub fn facts(body: &str) -> BodyFacts {
     for words in &split.statements {
         match control(words) {
             Some(Control::Begin) => open = true,
+            Some(Control::End) if !open => {
+                let text = "it ends a transaction that it does not begin".to_owned();
+                facts.obstacle.get_or_insert(text);
+            }
             Some(Control::End) => open = false,
             None => {}
         }

@@ -7,22 +7,41 @@ use sternway_model::state::{Position, TrackState};
 use super::{Sqlite, failed};
 use crate::port::DatabaseError;
 
-/// Reads a tracking table; creates nothing.
-pub(super) async fn read(sqlite: &mut Sqlite, table: &str) -> Result<TrackState, DatabaseError> {
-    let doing = format!("read the tracking table `{table}`");
-    let exists: i64 = sqlx::query_scalar(
+async fn exists(sqlite: &mut Sqlite, table: &str) -> Result<bool, DatabaseError> {
+    let found: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM main.sqlite_schema
          WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE",
     )
     .bind(table)
     .fetch_one(&mut sqlite.connection)
     .await
-    .map_err(failed(&doing))?;
-    if exists == 0 {
+    .map_err(failed(&format!("look for the tracking table `{table}`")))?;
+    Ok(found > 0)
+}
+
+/// A name in the definitions of the tracking table, which SQLite keeps as they are written. They are
+/// to read as golang-migrate's, which quotes nothing, wherever that can be.
+async fn written(sqlite: &mut Sqlite, name: &str) -> String {
+    let letter = |it: char| it.is_ascii_alphanumeric() || it == '_';
+    let plain = name.chars().all(letter) && !name.starts_with(|it: char| it.is_ascii_digit());
+    if plain {
+        // Whether it is a keyword, SQLite knows best.
+        let query = sqlx::raw_sql(AssertSqlSafe(format!("SELECT NULL AS {name}")));
+        if query.execute(&mut sqlite.connection).await.is_ok() {
+            return name.to_owned();
+        }
+    }
+    Sqlite::quote(name)
+}
+
+/// Reads a tracking table; creates nothing.
+pub(super) async fn read(sqlite: &mut Sqlite, table: &str) -> Result<TrackState, DatabaseError> {
+    if !exists(sqlite, table).await? {
         sqlite.tracked.remove(table);
         return Ok(TrackState::NoTable);
     }
     sqlite.tracked.insert(table.to_owned());
+    let doing = format!("read the tracking table `{table}`");
     let query = sqlx::query(AssertSqlSafe(select(table)));
     let rows = query.fetch_all(&mut sqlite.connection).await.map_err(failed(&doing))?;
     position(table, &rows).map(TrackState::At)
@@ -62,7 +81,7 @@ pub(super) fn position(table: &str, rows: &[SqliteRow]) -> Result<Position, Data
 /// golang-migrate has one name for the index, so that only one table of a file can have it. The
 /// index of another table has a name of its own; without one, it would not keep to one row a number.
 pub(super) async fn make(sqlite: &mut Sqlite, table: &str) -> Result<String, DatabaseError> {
-    if sqlite.tracked.contains(table) || read(sqlite, table).await? != TrackState::NoTable {
+    if sqlite.tracked.contains(table) || exists(sqlite, table).await? {
         return Ok(String::new());
     }
     let taken: i64 =
@@ -74,11 +93,10 @@ pub(super) async fn make(sqlite: &mut Sqlite, table: &str) -> Result<String, Dat
         0 => "version_unique".to_owned(),
         _ => format!("{table}_version_unique"),
     };
-    let (index, name) = (Sqlite::table(&index), Sqlite::quote(table));
+    let (index, table) = (written(sqlite, &index).await, written(sqlite, table).await);
     Ok(format!(
-        "CREATE TABLE IF NOT EXISTS {table} (version uint64,dirty bool);\n\
-         CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {name} (version);\n",
-        table = Sqlite::table(table),
+        "CREATE TABLE IF NOT EXISTS main.{table} (version uint64,dirty bool);\n\
+         CREATE UNIQUE INDEX IF NOT EXISTS main.{index} ON {table} (version);\n"
     ))
 }
 

@@ -118,14 +118,10 @@ impl Files for Directory {
     }
 }
 
-/// Whether an entry is a folder or leads to one. A link that leads nowhere counts as a file, so that
-/// reading it fails: golang-migrate takes it for a migration without a body.
+/// Whether an entry is a folder. A link counts as a file, wherever it leads, so that reading one that
+/// leads nowhere or to a folder fails: golang-migrate takes it for a migration without a body.
 fn is_folder(entry: &fs::DirEntry) -> io::Result<bool> {
-    let kind = entry.file_type()?;
-    if !kind.is_symlink() {
-        return Ok(kind.is_dir());
-    }
-    Ok(fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir()))
+    Ok(entry.file_type()?.is_dir())
 }
 
 /// The path that golang-migrate takes from what follows `file:`.

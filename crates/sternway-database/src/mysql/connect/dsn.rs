@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
+use crate::go;
 use crate::port::Connect;
 
 /// What a URL says.
@@ -221,9 +222,9 @@ fn parameters(options: MySqlConnectOptions, query: &str) -> Result<Target, Conne
         target.no_lock = flag.ok_or_else(|| parse_error("x-no-lock as bool", "ParseBool", text))?;
     }
     if let Some(text) = value("x-statement-timeout") {
-        let number = text.parse::<i64>();
-        let wrong = |_| parse_error("x-statement-timeout as float", "Atoi", text);
-        let number = u64::try_from(number.map_err(wrong)?).unwrap_or(0);
+        let wrong =
+            |why| Connect::Url(format!("could not parse x-statement-timeout as float: {why}"));
+        let number = u64::try_from(go::atoi(text).map_err(wrong)?).unwrap_or(0);
         target.timeout = (number > 0).then(|| Duration::from_millis(number));
     }
     secured(target, value)

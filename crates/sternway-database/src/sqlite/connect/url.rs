@@ -1,5 +1,6 @@
 //! What a URL says.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,8 +51,12 @@ impl Options {
             pragmas: Vec::new(),
             connect: plain().busy_timeout(PATIENCE),
         };
+        let mut read = BTreeSet::new();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            options.parameter(&key, &value)?;
+            // As with golang-migrate, the first of its own parameters counts.
+            if !key.starts_with("x-") || read.insert(key.clone()) {
+                options.parameter(&key, &value)?;
+            }
         }
         for (name, value) in &options.pragmas {
             options.connect = options.connect.pragma(name.clone(), value.clone());
