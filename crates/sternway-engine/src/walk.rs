@@ -22,6 +22,9 @@ pub enum MigrateError {
     /// Somebody else is at work.
     #[error(transparent)]
     Lock(LockError),
+    /// The tracking table cannot be read or made: nothing has run.
+    #[error(transparent)]
+    Track(DatabaseError),
     /// There is nothing to do, or no way.
     #[error(transparent)]
     Walk(#[from] WalkError),
@@ -66,7 +69,7 @@ pub struct Failed {
 pub trait Watch: Send {
     /// A track's turn comes; `back` when it is taken back because another one failed.
     fn turns_to(&mut self, _track: &TrackName, _back: bool) {}
-    /// A body will be read.
+    /// A leg is planned, and its body will be read, if it has one.
     fn reads(&mut self, _leg: &Leg) {}
     /// A leg starts.
     fn starts(&mut self, _leg: &Leg) {}
@@ -131,10 +134,10 @@ async fn locked(
     goal: Goal,
     watch: &mut dyn Watch,
 ) -> Result<Walked, MigrateError> {
-    let state = database.track(track.table).await?;
+    let state = database.track(track.table).await.map_err(MigrateError::Track)?;
     if state == TrackState::NoTable {
         // As with golang-migrate, whoever sets out has a tracking table, wherever he arrives.
-        database.prepare_track(track.table).await?;
+        database.prepare_track(track.table).await.map_err(MigrateError::Track)?;
     }
     let steps = Steps::plan(database, track.folder, state.position(), goal, watch).await?;
     keep(database, track, &steps).await?;
@@ -171,8 +174,8 @@ impl Steps {
         let walk = plan(folder.set(), position, goal)?;
         let mut bodies = HashMap::new();
         for leg in &walk.legs {
-            let Some(file) = &leg.file else { continue };
             watch.reads(leg);
+            let Some(file) = &leg.file else { continue };
             let start = Instant::now();
             let body = folder.body(file).await?;
             let facts = database.facts(&body);

@@ -22,6 +22,9 @@ use super::show::{self, Trouble};
 use super::signals::Signals;
 use super::{End, text, tracks};
 
+/// What golang-migrate says at its end.
+const CLOSING: &str = "Closing source and database";
+
 /// How long golang-migrate waits for a lock, in seconds.
 const LOCK_TIMEOUT: u64 = 15;
 
@@ -178,11 +181,17 @@ pub fn patience(given: &Given<'_>) -> Duration {
     Duration::from_secs(given.number("lock-timeout").unwrap_or(LOCK_TIMEOUT))
 }
 
+/// Whether golang-migrate would read ahead, as it tells in verbose lines.
+pub fn reads_ahead(given: &Given<'_>) -> bool {
+    given.number("prefetch") != Some(0)
+}
+
 /// What a command on one database has at hand.
 struct Job<'a> {
     log: &'a Log,
     dry: bool,
     patience: Duration,
+    ahead: bool,
     signals: Signals,
     start: Instant,
 }
@@ -219,6 +228,7 @@ impl<'a> Job<'a> {
             log,
             dry: is_dry(given, local),
             patience: patience(given),
+            ahead: reads_ahead(given),
             signals: Signals::default(),
             start: Instant::now(),
         }
@@ -232,8 +242,8 @@ impl<'a> Job<'a> {
         }
         let track = Track { table: &table, folder, keep: None, settings: Settings::Kept };
         self.signals.listen(*self.log, database.interrupter());
-        let mut watch =
-            Progress { log: *self.log, signals: self.signals.clone(), prefix: String::new() };
+        let (log, signals, ahead) = (*self.log, self.signals.clone(), self.ahead);
+        let mut watch = Progress { log, signals, ahead, prefix: String::new() };
         let ended = migrate(&mut **database, &track, goal, self.patience, &mut watch).await;
         let (outcome, legs) = match ended {
             Ok(walked) if walked.interrupted => ("stopped", walked.legs),
@@ -261,17 +271,23 @@ impl<'a> Job<'a> {
 
     fn finished(&self) {
         self.log.more(format!("Finished after {}", text::duration(self.start.elapsed())));
-        self.log.more("Closing source and database");
+        self.log.more(CLOSING);
     }
 
     /// An error with what the database tells about it.
     async fn explain(&self, opened: &mut Opened, error: MigrateError) -> Trouble {
-        let mut suspected = Vec::new();
-        if let MigrateError::Walk(WalkError::Dirty(version)) = &error {
-            let found = suspects(&mut *opened.database, &opened.folder, *version).await;
-            suspected = found.unwrap_or_default(); // The words stand without them.
+        let MigrateError::Walk(WalkError::Dirty(version)) = &error else {
+            return show::migrate(error, &[]);
+        };
+        // The words stand without what cannot be found out.
+        let found = suspects(&mut *opened.database, &opened.folder, *version).await;
+        let table = opened.database.tracking_table().to_owned();
+        let underway = opened.database.underway(&table).await.ok().flatten();
+        let trouble = show::migrate(error, &found.unwrap_or_default());
+        match underway {
+            Some(underway) => trouble.below(show::underway(&underway)),
+            None => trouble,
         }
-        show::migrate(error, &suspected)
     }
 
     /// Shows what would run.
@@ -322,9 +338,7 @@ impl<'a> Job<'a> {
             return Ok(End::Done);
         }
         let dropped = drop_tables(&mut *opened.database, &table, self.patience).await;
-        for name in dropped.map_err(|error| show::migrate(error, &[]))? {
-            self.log.more(format!("Dropped table {name}"));
-        }
+        dropped.map_err(|error| show::migrate(error, &[]))?;
         self.finished();
         Ok(End::Done)
     }
@@ -353,6 +367,7 @@ impl<'a> Job<'a> {
                 .below("the down half of the first migration did not end")),
             (Some(_), _) => {
                 self.log.tell(position.to_string());
+                self.log.more(CLOSING);
                 Ok(End::Done)
             }
         }
@@ -369,7 +384,7 @@ impl<'a> Job<'a> {
 
 impl Opened {
     async fn position(&mut self, table: &str) -> Result<Position, Trouble> {
-        let state = self.database.track(table).await.map_err(show::question)?;
+        let state = self.database.track(table).await.map_err(show::track)?;
         Ok(state.position())
     }
 }

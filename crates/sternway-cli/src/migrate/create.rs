@@ -57,14 +57,17 @@ pub fn create(wanted: &Wanted<'_>, now: Timestamp) -> Result<[PathBuf; 2], Strin
         return Err(error("The seq and format options are mutually exclusive".to_owned()));
     }
     let dir = clean(wanted.dir);
-    let there = names(&dir, ext).map_err(|cause| error(cause.to_string()))?;
+    let there = names(&dir, ext).map_err(|cause| error(shown("open", &dir, &cause)))?;
     let version = match wanted.sequence {
-        Some(digits) => next(&there, digits).map_err(error)?,
+        Some(digits) => next(&dir, &there, digits).map_err(error)?,
         None => time(&now.to_zoned(zone), wanted.format).map_err(error)?,
     };
     let taken = |name: &String| name.split_once('_').is_some_and(|(number, _)| number == version);
     if there.iter().any(taken) {
         return Err(error(format!("duplicate migration version: {version}")));
+    }
+    if let Some(file) = dir.ancestors().find(|it| it.exists() && !it.is_dir()) {
+        return Err(error(format!("mkdir {}: not a directory", file.display())));
     }
     fs::create_dir_all(&dir).map_err(|cause| error(shown("mkdir", &dir, &cause)))?;
     let path = |direction: &str| dir.join(format!("{version}_{}.{direction}.{ext}", wanted.name));
@@ -99,9 +102,11 @@ fn clean(dir: &str) -> PathBuf {
 
 /// The names of the folder's files that have this extension, sorted.
 fn names(dir: &Path, ext: &str) -> io::Result<Vec<String>> {
+    use io::ErrorKind::{NotADirectory, NotFound};
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // It is about to be made, or cannot be.
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let ending = format!(".{ext}");
@@ -119,7 +124,7 @@ fn names(dir: &Path, ext: &str) -> io::Result<Vec<String>> {
 
 /// The number after the highest one. golang-migrate takes the number of the last name, which is
 /// another where widths are mixed, and fails where a file that is no migration comes last.
-fn next(names: &[String], digits: i64) -> Result<String, String> {
+fn next(dir: &Path, names: &[String], digits: i64) -> Result<String, String> {
     if digits <= 0 {
         return Err("Digits must be positive".to_owned());
     }
@@ -128,7 +133,7 @@ fn next(names: &[String], digits: i64) -> Result<String, String> {
         let number = match FileName::parse(name) {
             Some(name) => name.version,
             // A name that only golang-migrate's `create` would look at counts where it is last.
-            None if Some(name) == names.last() => number_of(name)?,
+            None if Some(name) == names.last() => number_of(dir, name)?,
             None => continue,
         };
         highest = highest.max(Some(number));
@@ -143,10 +148,13 @@ fn next(names: &[String], digits: i64) -> Result<String, String> {
     Ok(format!("{next:0>width$}"))
 }
 
-fn number_of(name: &str) -> Result<u64, String> {
+fn number_of(dir: &Path, name: &str) -> Result<u64, String> {
     let number = match name.split_once('_') {
         Some((number, _)) if !number.is_empty() => number,
-        _ => return Err(format!("Malformed migration filename: {name}")),
+        _ => {
+            let path = if dir == Path::new(".") { PathBuf::from(name) } else { dir.join(name) };
+            return Err(format!("Malformed migration filename: {}", path.display()));
+        }
     };
     let cause = match number.parse::<u64>() {
         Ok(parsed) if !number.starts_with('+') => return Ok(parsed),
@@ -180,13 +188,12 @@ fn make(path: &Path) -> Result<(), String> {
 
 /// An error as Go's `os.PathError` shows it.
 fn shown(doing: &str, path: &Path, cause: &io::Error) -> String {
-    let words = match cause.kind() {
-        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::AlreadyExists => "file exists".to_owned(),
-        io::ErrorKind::NotADirectory => "not a directory".to_owned(),
-        _ => cause.to_string(),
-    };
+    // Go has the system's words in small letters, and no number.
+    let words = cause.to_string();
+    let words = words.split(" (os error ").next().unwrap_or_default();
+    let mut letters = words.chars();
+    let first = letters.next().map(|it| it.to_ascii_lowercase());
+    let words: String = first.into_iter().chain(letters).collect();
     format!("{doing} {}: {words}", path.display())
 }
 
@@ -195,7 +202,7 @@ mod tests {
     use super::*;
 
     fn next_of(names: &[&str], digits: i64) -> Result<String, String> {
-        next(&names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(), digits)
+        next(Path::new("m"), &names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(), digits)
     }
 
     #[test]
@@ -207,7 +214,7 @@ mod tests {
         assert_eq!(next(&[], 6), "000001");
         assert_eq!(next(&["000003_test.up.sql", "000004_test.up.sql"], 6), "000005");
         assert!(next(&["999999_test.up.sql"], 6).contains("1000000 too large"));
-        assert_eq!(next(&["bad"], 6), "Malformed migration filename: bad");
+        assert_eq!(next(&["bad"], 6), "Malformed migration filename: m/bad");
         assert!(next(&["bad_bad"], 6).contains("parsing \"bad\": invalid syntax"));
         assert!(next(&["-5_test"], 6).contains("parsing \"-5\": invalid syntax"));
         assert_eq!(next(&["1_a.up.sql"], 0), "Digits must be positive");

@@ -27,6 +27,8 @@ pub fn name(leg: &Leg) -> String {
 pub struct Progress {
     pub log: Log,
     pub signals: Signals,
+    /// Whether golang-migrate would read ahead.
+    pub ahead: bool,
     /// What stands before each line, such as the name of a track.
     pub prefix: String,
 }
@@ -37,12 +39,14 @@ impl Watch for Progress {
     }
 
     fn reads(&mut self, leg: &Leg) {
-        self.log.more(format!("Start buffering {}{}", self.prefix, name(leg)));
+        let doing = if leg.file.is_some() && self.ahead { "Start buffering" } else { "Scheduled" };
+        self.log.more(format!("{doing} {}{}", self.prefix, name(leg)));
     }
 
     fn starts(&mut self, leg: &Leg) {
-        let doing = if leg.file.is_some() { "Read and execute" } else { "Scheduled" };
-        self.log.more(format!("{doing} {}{}", self.prefix, name(leg)));
+        if leg.file.is_some() {
+            self.log.more(format!("Read and execute {}{}", self.prefix, name(leg)));
+        }
     }
 
     fn ends(&mut self, leg: &Leg, read: Duration, ran: Duration) {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use sternway_database::{Connect, DatabaseError, LockError, SqlError, StepError};
+use sternway_database::{Connect, DatabaseError, LockError, SqlError, StepError, Underway};
 use sternway_engine::folder::FolderError;
 use sternway_engine::suspects::Suspect;
 use sternway_engine::walk::{Failed, MigrateError};
@@ -117,9 +117,11 @@ pub fn database(cause: Connect) -> Trouble {
         let hint = failure.parts().2.map(str::to_owned);
         return Trouble { hint, ..Trouble::new(words) };
     }
+    let schemaless = matches!(&cause, Connect::Session { source: DatabaseError::NoSchema, .. });
+    let known = if schemaless { "no schema: " } else { "" };
     let failure = Failure::to_connect(cause);
     let (_, causes, hint) = failure.parts();
-    let trouble = Trouble::new(format!("failed to open database: {}", causes.join(": ")));
+    let trouble = Trouble::new(format!("failed to open database: {known}{}", causes.join(": ")));
     match hint {
         Some(hint) => trouble.hint(hint),
         None => trouble,
@@ -142,6 +144,7 @@ pub fn migrate(cause: MigrateError, suspects: &[Suspect]) -> Trouble {
         }
         MigrateError::Walk(WalkError::NoChange) => Trouble::new(WalkError::NoChange.to_string()),
         MigrateError::Lock(error) => lock(error),
+        MigrateError::Track(error) => track(error),
         MigrateError::Step(failed) => step(*failed),
         MigrateError::Short(short) => Trouble::new(format!("limit {short} short"))
             .hint("what there was is applied"),
@@ -176,6 +179,16 @@ pub fn question(cause: DatabaseError) -> Trouble {
     }
 }
 
+/// A tracking table that cannot be read or made: golang-migrate does so when it opens the database.
+pub fn track(cause: DatabaseError) -> Trouble {
+    let opening = matches!(cause, DatabaseError::Query { .. });
+    let trouble = question(cause);
+    match opening {
+        true => Trouble { words: format!("failed to open database: {}", trouble.words), ..trouble },
+        false => trouble,
+    }
+}
+
 /// A track that is dirty, and what may be the matter.
 pub fn dirty(words: &str, suspects: &[Suspect]) -> Trouble {
     let mut trouble = Trouble::new(words);
@@ -186,6 +199,12 @@ pub fn dirty(words: &str, suspects: &[Suspect]) -> Trouble {
         [] => "find out what the schema really has; `force V` then says so".to_owned(),
         _ => "look which of them took effect, take back or finish the rest by hand, then `force` the number that fits".to_owned(),
     })
+}
+
+/// The statement at which the work on a dirty track ended.
+pub fn underway(underway: &Underway) -> String {
+    let Underway { file, statement, text, .. } = underway;
+    format!("the statement under way was number {statement} of {file}: {text}")
 }
 
 fn suspicion(suspect: &Suspect) -> String {

@@ -70,7 +70,7 @@ pub async fn run(
     let chosen = files::choose(&setup, given.text("release"), log)?;
     let mut members = Vec::new();
     for track in wanted {
-        let state = database.track(&track.table).await.map_err(show::question)?;
+        let state = database.track(&track.table).await.map_err(show::track)?;
         let named = given.text("track") == track.name.0;
         if !named && !takes_part(track, state) {
             log.more(format!("track {} takes no part: it has no tracking table with a version; -track {} brings it in", track.name, track.name));
@@ -151,7 +151,7 @@ impl Tracks<'_> {
 
     async fn position(&mut self, index: usize) -> Result<Position, Trouble> {
         let table = self.members[index].table.clone();
-        let state = self.database().track(&table).await.map_err(show::question)?;
+        let state = self.database().track(&table).await.map_err(show::track)?;
         Ok(state.position())
     }
 

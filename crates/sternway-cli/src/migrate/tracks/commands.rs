@@ -8,7 +8,7 @@ use sternway_model::walk::{Goal, WalkError};
 
 use super::{Listed, Tracks, list, names};
 use crate::migrate::End;
-use crate::migrate::command::patience;
+use crate::migrate::command::{patience, reads_ahead};
 use crate::migrate::flags::Given;
 use crate::migrate::progress::{Progress, name};
 use crate::migrate::show::{self, Trouble};
@@ -119,7 +119,8 @@ impl Tracks<'_> {
         }
         let signals = Signals::default();
         signals.listen(*self.log, self.database().interrupter());
-        let mut watch = Progress { log: *self.log, signals, prefix: String::new() };
+        let mut watch =
+            Progress { log: *self.log, signals, ahead: reads_ahead(given), prefix: String::new() };
         let app = self.app.clone();
         let raised =
             startup::up(&mut self.sessions, &self.members, Some(&app), patience(given), &mut watch);
@@ -238,8 +239,12 @@ impl Tracks<'_> {
         }
         let signals = Signals::default();
         signals.listen(*self.log, self.database().interrupter());
-        let mut watch =
-            Progress { log: *self.log, signals: signals.clone(), prefix: String::new() };
+        let mut watch = Progress {
+            log: *self.log,
+            signals: signals.clone(),
+            ahead: reads_ahead(given),
+            prefix: String::new(),
+        };
         let (member, session) = (&self.members[index], &mut self.sessions[0]);
         let track = Track {
             table: &member.table,
