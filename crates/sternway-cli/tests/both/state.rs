@@ -11,7 +11,9 @@ use super::{Place, message};
 pub struct State {
     /// The tracking table's rows, as in `3` or `3 dirty`; `none` if it has none, else `absent`.
     pub tracking: String,
-    /// The tables and views beside it.
+    /// Where a body failed, as Sternway notes it in a table of its own on MariaDB.
+    pub progress: Option<String>,
+    /// The tables and views beside both.
     pub tables: String,
     /// Every object, the tracking table first.
     pub schema: Vec<String>,
@@ -40,12 +42,20 @@ impl State {
             }
             None => "absent".to_owned(),
         };
-        let others: Vec<_> = names.iter().filter(|it| !tracked(it)).cloned().collect();
+        let noted = |name: &&String| {
+            place.pair.kind == Kind::MariaDb && name.starts_with("sternway_progress_")
+        };
+        let progress = names.iter().find(noted).map(|it| data(place, admin, it).join(" "));
+        let others = names.iter().filter(|it| !tracked(it) && !noted(it));
+        let others: Vec<_> = others.cloned().collect();
         let full = relations(place, admin, false).into_iter().filter(|it| others.contains(it));
         let rows = full.flat_map(|it| data(place, admin, &it)).collect();
+        let noted = |it: &String| it.starts_with("sternway_progress_");
         let schema = objects(place, admin).into_iter();
+        let schema = schema.filter(|it| !(place.pair.kind == Kind::MariaDb && noted(it)));
         State {
             tracking,
+            progress,
             tables: others.join(" "),
             schema: schema.map(|it| it.replace(&place.name, "DB")).collect(),
             rows,

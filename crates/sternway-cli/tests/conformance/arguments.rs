@@ -34,7 +34,7 @@ fn options() -> Vec<Case> {
         line("an option in a bad form", "---path m up"),
         line("an option without a name", "-=x up"),
         line("a dash", "-"),
-        line("version with other options", "-path nowhere -version"),
+        line("version with other options", "-path nowhere -version").usage(),
         line("version", "-version").usage(),
         line("version with two dashes", "--version").usage(),
         line("version before help", "-help -version").usage(),
@@ -197,7 +197,9 @@ fn telling() -> Vec<Case> {
         verbose("verbose, from nothing"),
         verbose("verbose, nothing to do").after("up"),
         verbose("verbose, and dirty").after("up").sql("UPDATE schema_migrations SET dirty = true"),
-        verbose("verbose, and failing").file("8_f.up.sql", "SELECT nothing"),
+        verbose("verbose, and failing")
+            .file("8_f.up.sql", "SELECT nothing")
+            .taken_back("8 dirty", "7"),
         verbose("not verbose after all").arguments("-verbose=false -path m -database {url} up"),
         verbose("a prefetch of nothing").arguments("-prefetch 0 -path m -database {url} up"),
         verbose("a lock timeout").arguments("-lock-timeout 1 -path m -database {url} up"),
@@ -210,7 +212,7 @@ fn telling() -> Vec<Case> {
             let name = format!("{command} {number}");
             // golang-migrate takes them for negative ones.
             let golang = if number.starts_with('1') { exits(0) } else { says("") };
-            let sternway = exits(1).says("error: ").at("4");
+            let sternway = exits(1).says("error: ").at("4").tables("t1 t3 t4");
             cases.push(ask(&name, &name).differs("D7", golang, sternway));
         }
     }

@@ -26,7 +26,11 @@ fn odd() -> Vec<Case> {
         body("blanks", BUT_MARIADB, " \n\t\r\n"),
         body("a comment", ALL, "-- nothing\n"),
         body("a long comment", ALL, "/* nothing\n at all */"),
-        body("a byte order mark", POSTGRESQL, "\u{feff}CREATE TABLE b (x int)"),
+        body("a byte order mark", POSTGRESQL, "\u{feff}CREATE TABLE b (x int)").differs(
+            "D29",
+            exits(1).says("syntax error").at("2 dirty").tables("a"),
+            exits(0).says("3/u c").at("3").tables("a b c"),
+        ),
         body("two statements", ALL, "CREATE TABLE b (x int); INSERT INTO b VALUES (1);"),
         body(
             "a semicolon in a text",
@@ -53,7 +57,8 @@ fn odd() -> Vec<Case> {
             ALL,
             &format!("CREATE TABLE b (x int);\n{}", "-- words\n".repeat(20_000)),
         ),
-        body("its tracking table is gone", ALL, "DROP TABLE schema_migrations"),
+        body("its tracking table is gone", ALL, "DROP TABLE schema_migrations")
+            .taken_back("absent", "1"),
         body("a view", ALL, "CREATE VIEW b AS SELECT x FROM a"),
         body("the tracking row", ALL, "UPDATE schema_migrations SET version = 9"),
         body(
@@ -75,37 +80,57 @@ fn odd() -> Vec<Case> {
 }
 
 fn failing() -> Vec<Case> {
+    let fails = |name: &str, text: &str| body(name, ALL, text).taken_back("2 dirty", "1");
     let mut cases = vec![
-        body("the first statement fails", ALL, "SELECT * FROM nowhere; CREATE TABLE b (x int)"),
-        body("the second statement fails", ALL, "CREATE TABLE b (x int); SELECT * FROM nowhere"),
-        body(
+        fails("the first statement fails", "SELECT * FROM nowhere; CREATE TABLE b (x int)"),
+        fails("the second statement fails", "CREATE TABLE b (x int); SELECT * FROM nowhere"),
+        fails(
             "the middle fails",
-            ALL,
             "CREATE TABLE b (x int);\nINSERT INTO b VALUES (1);\nINSERT INTO nowhere VALUES (2);\n\
              INSERT INTO b VALUES (3);\n",
         ),
-        body("a word is misspelt", ALL, "CREATE TABLEE b (x int)"),
-        body("a word is misspelt in line 3", ALL, "SELECT 1;\n\nCREATE TABLEE b (x int)"),
-        body("a table is there already", ALL, "CREATE TABLE a (x int)"),
-        body(
+        fails("a word is misspelt", "CREATE TABLEE b (x int)"),
+        fails("a word is misspelt in line 3", "SELECT 1;\n\nCREATE TABLEE b (x int)"),
+        fails("a table is there already", "CREATE TABLE a (x int)"),
+        fails(
             "a key is there already",
-            ALL,
             "CREATE TABLE b (x int PRIMARY KEY); INSERT INTO b VALUES (1); INSERT INTO b VALUES (1)",
         ),
-        body("a column is missing", ALL, "INSERT INTO a (y) VALUES (1)"),
-        body("an unfinished text", ALL, "INSERT INTO a VALUES ('x"),
-        body("words", ALL, "this is no SQL"),
-        body(
+        fails("a column is missing", "INSERT INTO a (y) VALUES (1)"),
+        refused("an unfinished text", ALL, "INSERT INTO a VALUES ('x"),
+        fails("words", "this is no SQL"),
+        fails(
             "carriage returns before a mistake",
-            ALL,
             "SELECT 1;\r\nSELECT 2;\r\nCREATE TABLEE b (x int)",
         ),
     ];
     for command in ["up", "up 1", "up 2", "up 3", "goto 2", "goto 3"] {
-        let case = body(&format!("a failing one, {command}"), ALL, "SELECT * FROM nowhere");
-        cases.push(case.run(command));
+        let name = format!("a failing one, {command}");
+        let text = "SELECT * FROM nowhere";
+        cases.push(match command {
+            "up 1" => body(&name, ALL, text).run(command),
+            _ => fails(&name, text).run(command),
+        });
     }
     cases
+}
+
+/// A body that can be seen beforehand not to run.
+fn refused(name: &str, kinds: &'static [super::Kind], text: &str) -> Case {
+    body(name, kinds, text).differs(
+        "D26",
+        exits(1).says("1/u a").at("2 dirty").tables("a"),
+        exits(1).says("error: `2_b.up.sql` cannot be run: ").lacks("1/u a").at("none").tables(""),
+    )
+}
+
+/// A body that golang-migrate has to run whole, and cannot.
+fn apart(name: &str, kinds: &'static [super::Kind], text: &str, tables: &str) -> Case {
+    body(name, kinds, text).differs(
+        "D27",
+        exits(1).says("transaction").at("2 dirty").tables("a"),
+        exits(0).says("3/u c").at("3").tables(tables),
+    )
 }
 
 fn postgresql() -> Vec<Case> {
@@ -130,19 +155,19 @@ fn postgresql() -> Vec<Case> {
                 .lacks("current transaction is aborted")
                 .at("2 dirty"),
         ),
-        on("a transaction without an end", "BEGIN; CREATE TABLE b (x int);").differs(
-            "D8",
-            exits(1).says("transaction start failed").at("2 dirty").tables("a"),
-            exits(1).says("error: ").at("2 dirty").tables("a"),
-        ),
+        refused("a transaction without an end", POSTGRESQL, "BEGIN; CREATE TABLE b (x int);"),
         on("an index concurrently", "CREATE INDEX CONCURRENTLY ai ON a (x)"),
-        on(
+        apart(
             "an index concurrently, and another statement",
+            POSTGRESQL,
             "CREATE TABLE b (x int); CREATE INDEX CONCURRENTLY ai ON a (x)",
+            "a b c",
         ),
-        on(
+        apart(
             "two indexes concurrently",
+            POSTGRESQL,
             "CREATE INDEX CONCURRENTLY ai ON a (x); CREATE INDEX CONCURRENTLY aj ON a (x)",
+            "a c",
         ),
         on(
             "an index concurrently, and a comment",
@@ -157,7 +182,8 @@ fn postgresql() -> Vec<Case> {
         on(
             "a raised error",
             "DO $$ BEGIN RAISE EXCEPTION 'no %', 1 USING DETAIL = 'a detail'; END $$;",
-        ),
+        )
+        .taken_back("2 dirty", "1"),
         on("a type", "CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE b (x mood)"),
         on(
             "another search path",
@@ -167,14 +193,24 @@ fn postgresql() -> Vec<Case> {
             "another search path, for the statement",
             "CREATE SCHEMA {db}_x; CREATE TABLE {db}_x.b (x int)",
         ),
-        on("an empty search path", "SELECT pg_catalog.set_config('search_path', '', false)"),
-        on("copy from the input", "COPY a FROM STDIN;\n1\n\\.\n"),
-        on("a command of psql", "\\set x 1\nCREATE TABLE b (x int)"),
-        on("a null byte", "CREATE TABLE b (x int);\u{0}"),
+        on("an empty search path", "SELECT pg_catalog.set_config('search_path', '', false)")
+            .taken_back("3 dirty", "2"),
+        refused("copy from the input", POSTGRESQL, "COPY a FROM STDIN;\n1\n\\.\n"),
+        on("a command of psql", "\\set x 1\nCREATE TABLE b (x int)").taken_back("2 dirty", "1"),
+        on("a null byte", "CREATE TABLE b (x int);\u{0}").taken_back("2 dirty", "1"),
         on("a vacuum", "VACUUM a"),
-        on("a vacuum and another statement", "VACUUM a; CREATE TABLE b (x int)"),
+        apart(
+            "a vacuum and another statement",
+            POSTGRESQL,
+            "VACUUM a; CREATE TABLE b (x int)",
+            "a b c",
+        ),
         on("a setting that lasts", "SET statement_timeout = 60000"),
-        on("a role", "SET ROLE pg_read_all_data"),
+        on("a role", "SET ROLE pg_read_all_data").differs(
+            "D31",
+            exits(1).says("permission denied for table schema_migrations").at("2 dirty"),
+            exits(1).says("2/u b").says("permission denied for schema").at("2"),
+        ),
         on("a lock of its own", "SELECT pg_advisory_lock(1)"),
         on("a savepoint", "BEGIN; SAVEPOINT s; CREATE TABLE b (x int); ROLLBACK TO s; COMMIT"),
         on("a broken encoding", "SELECT '\u{fffd}'"),
@@ -183,7 +219,8 @@ fn postgresql() -> Vec<Case> {
             "a deferred key that fails at the end",
             "CREATE TABLE b (x int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED);
             INSERT INTO b VALUES (1); INSERT INTO b VALUES (1)",
-        ),
+        )
+        .taken_back("2 dirty", "1"),
     ]
 }
 
@@ -236,15 +273,26 @@ fn several() -> Vec<Case> {
 
 fn mariadb() -> Vec<Case> {
     let on = |name: &str, text: &str| body(name, MARIADB, text);
+    let left_open = |name: &str, text: &str| {
+        on(name, text).differs(
+            "D32",
+            exits(1).says("transaction start failed").at("2 dirty").tables("a"),
+            exits(0).says("3/u c").at("3").tables("a c"),
+        )
+    };
     vec![
         on("a procedure", "CREATE PROCEDURE p() BEGIN SELECT 1; SELECT 2; END"),
-        on("a delimiter", "DELIMITER //\nCREATE PROCEDURE p() BEGIN SELECT 1; END //\nDELIMITER ;"),
+        refused(
+            "a delimiter",
+            MARIADB,
+            "DELIMITER //\nCREATE PROCEDURE p() BEGIN SELECT 1; END //\nDELIMITER ;",
+        ),
         on(
             "what came before a failure stays",
             "CREATE TABLE b (x int); INSERT INTO b VALUES (1); SELECT * FROM nowhere",
         ),
         on("a transaction", "START TRANSACTION; INSERT INTO a VALUES (1); COMMIT"),
-        on("a transaction without an end", "START TRANSACTION; INSERT INTO a VALUES (1)"),
+        left_open("a transaction without an end", "START TRANSACTION; INSERT INTO a VALUES (1)"),
         on(
             "a failing transaction",
             "START TRANSACTION; INSERT INTO a VALUES (1); SELECT * FROM nowhere; COMMIT",
@@ -256,8 +304,12 @@ fn mariadb() -> Vec<Case> {
         on("a variable", "SET @x = 7; INSERT INTO a VALUES (@x)"),
         on("a trigger", "CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.x = 1"),
         on("names are renamed", "RENAME TABLE a TO b"),
-        on("a byte order mark on MariaDB", "\u{feff}CREATE TABLE b (x int)"),
-        on("no autocommit", "SET autocommit = 0; INSERT INTO a VALUES (1)"),
+        on("a byte order mark on MariaDB", "\u{feff}CREATE TABLE b (x int)").differs(
+            "D29",
+            exits(1).says("Error 1064").at("2 dirty").tables("a"),
+            exits(0).says("3/u c").at("3").tables("a b c"),
+        ),
+        left_open("no autocommit", "SET autocommit = 0; INSERT INTO a VALUES (1)"),
     ]
 }
 
@@ -267,12 +319,17 @@ fn sqlite() -> Vec<Case> {
         on(&format!("without a transaction, {name}"), text).parameters("x-no-tx-wrap=true")
     };
     vec![
-        on("a transaction of its own", "BEGIN; CREATE TABLE b (x int); COMMIT;"),
+        apart(
+            "a transaction of its own",
+            SQLITE,
+            "BEGIN; CREATE TABLE b (x int); COMMIT;",
+            "a b c",
+        ),
         on(
             "a trigger",
             "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; END; INSERT INTO a VALUES (1)",
         ),
-        on("a vacuum", "VACUUM"),
+        apart("a vacuum", SQLITE, "VACUUM", "a c"),
         on("a pragma", "PRAGMA foreign_keys = ON"),
         on(
             "foreign keys are off",
@@ -281,9 +338,14 @@ fn sqlite() -> Vec<Case> {
         on(
             "a failing one leaves nothing",
             "CREATE TABLE b (x int); INSERT INTO nowhere VALUES (1)",
+        )
+        .taken_back("2 dirty", "1"),
+        refused("a rollback", SQLITE, "CREATE TABLE b (x int); ROLLBACK"),
+        body("a commit", SQLITE, "CREATE TABLE b (x int); COMMIT").differs(
+            "D26",
+            exits(1).says("1/u a").at("2 dirty").tables("a b"),
+            exits(1).says("cannot be run: ").lacks("1/u a").at("none").tables(""),
         ),
-        on("a rollback", "CREATE TABLE b (x int); ROLLBACK"),
-        on("a commit", "CREATE TABLE b (x int); COMMIT"),
         on(
             "a number by itself",
             "CREATE TABLE b (x INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO b DEFAULT VALUES",
@@ -296,6 +358,11 @@ fn sqlite() -> Vec<Case> {
             "CREATE TABLE b (x int); INSERT INTO nowhere VALUES (1)",
         ),
         bare("a vacuum", "VACUUM"),
-        bare("a transaction without an end", "BEGIN; CREATE TABLE b (x int)"),
+        bare("a transaction without an end", "BEGIN; CREATE TABLE b (x int)").differs(
+            "D26",
+            // The file of SQLite's journal is there as well.
+            exits(1).says("transaction start failed").at("2 dirty").files(&["db.sqlite-journal"]),
+            exits(1).says("cannot be run: ").at("none").tables("").no_files(&["db.sqlite-journal"]),
+        ),
     ]
 }

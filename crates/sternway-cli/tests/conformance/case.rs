@@ -10,6 +10,8 @@ pub const ALL: &[Kind] = &[Kind::PostgreSql, Kind::MariaDb, Kind::Sqlite];
 pub const POSTGRESQL: &[Kind] = &[Kind::PostgreSql];
 pub const MARIADB: &[Kind] = &[Kind::MariaDb];
 pub const SQLITE: &[Kind] = &[Kind::Sqlite];
+/// Those that take a failed body back.
+pub const TRANSACTIONAL: &[Kind] = &[Kind::PostgreSql, Kind::Sqlite];
 /// For what needs no database, or none in particular.
 pub const NONE: &[Kind] = &[Kind::None];
 
@@ -37,7 +39,7 @@ pub struct Case {
     table: String,
     /// Whether the words are a usage text's, which are not compared.
     pub usage: bool,
-    pub difference: Option<Difference>,
+    differences: Vec<Difference>,
 }
 
 /// What is done before, in order, alike for both.
@@ -56,6 +58,8 @@ enum Step {
 #[derive(Clone)]
 pub struct Difference {
     pub id: &'static str,
+    /// The databases that it is seen on.
+    pub kinds: &'static [Kind],
     pub golang: Claim,
     pub sternway: Claim,
 }
@@ -70,14 +74,15 @@ pub struct Claim {
     pub tables: Option<String>,
     pub files: Option<Vec<String>>,
     pub no_files: Vec<String>,
+    pub indexes: Option<usize>,
 }
 
 /// A case about a command, with the reference's files or none yet.
 pub fn case(name: impl Into<String>, kinds: &'static [Kind]) -> Case {
     let (steps, arguments) = (Vec::new(), words("-path m -database {url} up"));
     let (name, parameters, input) = (name.into(), String::new(), String::new());
-    let (table, usage, difference) = ("schema_migrations".to_owned(), false, None);
-    Case { name, kinds, steps, arguments, parameters, input, table, usage, difference }
+    let (table, usage, differences) = ("schema_migrations".to_owned(), false, Vec::new());
+    Case { name, kinds, steps, arguments, parameters, input, table, usage, differences }
 }
 
 impl Case {
@@ -164,9 +169,44 @@ impl Case {
         self
     }
 
-    pub fn differs(mut self, id: &'static str, golang: Claim, sternway: Claim) -> Case {
-        self.difference = Some(Difference { id, golang, sternway });
+    /// How both differ, on every kind of database that the case is for.
+    pub fn differs(self, id: &'static str, golang: Claim, sternway: Claim) -> Case {
+        let kinds = self.kinds;
+        self.differs_on(kinds, id, golang, sternway)
+    }
+
+    /// How both differ on some of the case's kinds of database.
+    pub fn differs_on(
+        mut self,
+        kinds: &'static [Kind],
+        id: &'static str,
+        golang: Claim,
+        sternway: Claim,
+    ) -> Case {
+        // What is said last counts first.
+        self.differences.insert(0, Difference { id, kinds, golang, sternway });
         self
+    }
+
+    /// A body that fails, where a transaction can take it back: golang-migrate leaves the tracking
+    /// table at `golang`, Sternway at `sternway`. Both leave the same of the body: nothing.
+    pub fn taken_back(self, golang: &str, sternway: &str) -> Case {
+        self.differs_on(TRANSACTIONAL, "D25", at(golang), at(sternway))
+    }
+
+    /// The difference that is claimed for a kind of database.
+    pub fn difference(&self, kind: Kind) -> Option<&Difference> {
+        self.differences.iter().find(|it| it.kinds.contains(&kind))
+    }
+
+    /// The differences that the case shows.
+    pub fn differences(&self) -> impl Iterator<Item = &Difference> {
+        self.differences.iter()
+    }
+
+    /// A second tracking table in one file: golang-migrate gives it no index.
+    pub fn second_index(self) -> Case {
+        self.differs("D14", Claim::default().indexes(1), Claim::default().indexes(2))
     }
 
     /// `version` where there is no tracking table: golang-migrate makes it.
@@ -248,6 +288,12 @@ impl Claim {
     /// These are the other tables.
     pub fn tables(mut self, tables: &str) -> Claim {
         self.tables = Some(tables.to_owned());
+        self
+    }
+
+    /// SQLite has so many indexes.
+    pub fn indexes(mut self, count: usize) -> Claim {
+        self.indexes = Some(count);
         self
     }
 

@@ -89,7 +89,11 @@ fn numbers() -> Vec<Case> {
         seq("an underscore first").file("_a.sql", ""),
         seq("no number").file("bad_a.up.sql", ""),
         seq("a negative number").file("-5_a.up.sql", ""),
-        seq("a huge number").file("18446744073709551615_a.up.sql", ""),
+        seq("a huge number").file("18446744073709551615_a.up.sql", "").differs(
+            "D17",
+            exits(0).says("000000_a.up.sql").files(&["m/000000_a.up.sql"]),
+            exits(1).says("Next sequence number").says("too large").no_files(&["m/000000_a"]),
+        ),
         seq("a number too huge").file("99999999999999999999_a.up.sql", ""),
         seq("a folder's name counts").folder("m/000004_x.sql"),
         create("one digit after nine", "-ext sql -dir m -seq -digits 1 a").file("9_a.up.sql", ""),
@@ -112,15 +116,22 @@ fn odd() -> Vec<Case> {
         create("a name with points", "-ext sql -dir m -seq a.up"),
         create("a name that is not ASCII", "-ext sql -dir m -seq é"),
         create("a folder in brackets", "-ext sql -dir 'c[1]' -seq a")
-            .beside("c[1]/000001_a.up.sql", ""),
+            .beside("c[1]/000001_a.up.sql", "")
+            .differs(
+                "D17",
+                exits(1).says("error: open c[1]/000001_a.up.sql: file exists"),
+                exits(0)
+                    .says("000002_a.down.sql")
+                    .files(&["c[1]/000002_a.up.sql", "c[1]/000002_a.down.sql"]),
+            ),
         create("mixed widths", "-ext sql -dir m -seq -digits 2 a")
             .file("000001_a.up.sql", "")
             .file("002_a.up.sql", "")
             .file("000003_a.up.sql", "")
             .differs(
                 "D17",
-                exits(0).files(&["m/03_a.up.sql"]),
-                exits(0).files(&["m/04_a.up.sql", "m/04_a.down.sql"]),
+                exits(0).says("m/03_a.up.sql").files(&["m/03_a.up.sql"]),
+                exits(0).says("m/04_a.up.sql").files(&["m/04_a.up.sql", "m/04_a.down.sql"]),
             ),
         create("the second name is too long", &format!("-ext sql -dir m -seq {}", "a".repeat(241)))
             .differs(

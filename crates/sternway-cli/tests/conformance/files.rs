@@ -78,7 +78,9 @@ fn names() -> Vec<Case> {
     ] {
         for command in ["up", "version", "drop -f", "force 3"] {
             let name = format!("two files {name}, {command}");
-            cases.push(on(&name).file(first, A).file(second, B).run(command));
+            let case = on(&name).file(first, A).file(second, B).run(command);
+            let opens = name.contains("a name that is not") || name.contains("up and down");
+            cases.push(if opens && command == "version" { case.only_looks() } else { case });
         }
     }
     cases
@@ -104,8 +106,8 @@ fn numbers() -> Vec<Case> {
             .run("goto 9223372036854775807"),
         on("the number after the largest").file("9223372036854775808_a.up.sql", A).differs(
             "D7",
-            exits(2).says("panic"),
-            exits(1).says("error: ").tables(""),
+            exits(2).says("panic").at("none"),
+            exits(1).says("error: ").at("absent").tables(""),
         ),
         on("a folder with the number after the largest, version")
             .file("1_a.up.sql", A)
@@ -130,13 +132,13 @@ fn folders() -> Vec<Case> {
         on("a link to nothing").file("1_a.up.sql", A).link("2_b.up.sql", "nowhere").differs(
             "D2",
             exits(0).at("2"),
-            exits(1).says("error: ").lacks("2/u").at("absent").tables(""),
+            exits(1).says("error: ").lacks("/u").at("none").tables(""),
         ),
         on("a link to a folder")
             .file("1_a.up.sql", A)
             .folder("m/sub")
             .link("2_b.up.sql", "sub")
-            .differs("D1", exits(0).at("2"), exits(1).says("error: ").at("absent").tables("")),
+            .differs("D1", exits(0).at("2"), exits(1).says("error: ").at("none").tables("")),
     ];
     for command in
         ["up", "up 1", "up 0", "down 1", "down -all", "goto 1", "version", "force 3", "drop -f"]
