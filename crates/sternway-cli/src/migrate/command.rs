@@ -348,6 +348,11 @@ impl<'a> Job<'a> {
         if let Some(version) = version.filter(|it| opened.folder.set().get(*it).is_none()) {
             self.log.tell(format!("warning: the folder has no migration {version}"));
         }
+        if self.dry {
+            let position = Position { version, dirty: false };
+            self.log.result(format!("would set {table} to {position}"));
+            return Ok(End::Done);
+        }
         let written = force(&mut *opened.database, &table, version, self.patience).await;
         written.map_err(|error| show::migrate(error, &[]))?;
         self.finished();

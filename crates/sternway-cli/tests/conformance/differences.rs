@@ -7,8 +7,8 @@ pub const SHOWN_ELSEWHERE: [(&str, &str); 5] = [
     ("D21", "interoperability: a_lock_that_is_held"),
     ("D23", "interoperability: an_index_is_built_while_another_waits"),
     ("D24", "message: every duration is replaced"),
-    ("D30", "main: alike"),
-    ("D33", "signals"),
+    ("D30", "migrate_beyond: a_dirty_database_without_transactions_names_the_statement_under_way"),
+    ("D33", "migrate_signals: every test"),
 ];
 
 pub fn cases() -> Vec<Case> {

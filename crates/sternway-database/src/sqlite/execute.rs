@@ -9,8 +9,8 @@
 
 use std::future::poll_fn;
 
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Either};
 use sternway_model::body::Mode;
 use sternway_model::journal::Record;
 use sternway_model::state::Position;
@@ -183,7 +183,7 @@ async fn each(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), (usize, Failur
             written.map_err(|error| (number, Failure::Other(error)))?;
         }
         let ran = run(sqlite, statement.text).await;
-        ran.map_err(|(_, error)| (number, failure(error, work.body, Some(&statement))))?;
+        ran.map_err(|error| (number, failure(error, work.body, Some(&statement))))?;
         match statement.transaction {
             Some(Control::Begin) => open = true,
             Some(Control::End) => open = false,
@@ -204,23 +204,22 @@ fn clean(work: &Work<'_>) -> String {
     sql
 }
 
-/// Runs a body whole.
+/// Runs a body. SQLite copies all that it is given before it cuts the first statement off: given a
+/// long body whole, it would copy the rest again for each statement.
 async fn run_body(sqlite: &mut Sqlite, body: &str) -> Result<(), Failure> {
-    let ran = run(sqlite, body).await;
-    ran.map_err(|(done, error)| failure(error, body, statements(body).get(done)))
+    for statement in statements(body) {
+        let ran = run(sqlite, statement.text).await;
+        ran.map_err(|error| failure(error, body, Some(&statement)))?;
+    }
+    Ok(())
 }
 
-/// Runs statements; on failure, tells how many had ended.
-async fn run(sqlite: &mut Sqlite, sql: &str) -> Result<(), (usize, sqlx::Error)> {
+/// Runs a statement to its end; its rows are nobody's.
+async fn run(sqlite: &mut Sqlite, sql: &str) -> Result<(), sqlx::Error> {
     let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
     let mut results = query.fetch_many(&mut sqlite.connection);
-    let mut done = 0;
     while let Some(result) = poll_fn(|context| results.as_mut().poll_next(context)).await {
-        match result {
-            Ok(Either::Left(_)) => done += 1,
-            Ok(Either::Right(_)) => {}
-            Err(error) => return Err((done, error)),
-        }
+        result?;
     }
     Ok(())
 }
