@@ -269,7 +269,7 @@ fn a_second_signal_ends_the_statement() {
             running.until(STOPPING);
             running.signal(signal);
             let (status, said) = running.end();
-            assert_eq!(status.code(), Some(130), "{said}");
+            assert_eq!(status.code(), Some(130), "{:?}: {said}", scene.place.pair.kind);
             assert!(said.contains("Ending the running statement ..."), "{said}");
             assert!(said.contains("error: migration failed: "), "{said}");
             match scene.place.pair.kind {

@@ -16,6 +16,8 @@ mod interrupt;
 pub mod scratch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -57,6 +59,9 @@ pub struct MySql {
     locks: Vec<String>,
     /// A second connection, for what is written while a body has its way with the first.
     helper: Option<MySqlConnection>,
+    /// Whether the statement under way was asked to end. Some then end as if nothing were the matter:
+    /// `SLEEP`, `GET_LOCK`.
+    interrupted: Arc<AtomicBool>,
     /// The tracking tables whose progress has a table, and whether their last step ended well.
     progress: BTreeMap<String, bool>,
 }
@@ -74,6 +79,7 @@ impl MySql {
             reset: String::new(),
             tracked: BTreeSet::new(),
             locks: Vec::new(),
+            interrupted: Arc::default(),
             helper: None,
             progress: BTreeMap::new(),
         }
@@ -208,7 +214,11 @@ impl Database for MySql {
     }
 
     fn interrupter(&self) -> Box<dyn Interrupt> {
-        Box::new(interrupt::Session { target: self.target.clone(), id: self.id })
+        Box::new(interrupt::Session {
+            target: self.target.clone(),
+            id: self.id,
+            asked: Arc::clone(&self.interrupted),
+        })
     }
 
     async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError> {

@@ -4,6 +4,7 @@
 //! golang-migrate sends a body whole, and the server cuts it. Sent one by one, the statements do the
 //! same, and the one that fails or is never heard of again is known.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
@@ -49,6 +50,7 @@ fn cut<'a>(mysql: &MySql, body: &'a str) -> Vec<Statement<'a>> {
 }
 
 async fn run(mysql: &mut MySql, work: &Work<'_>) -> Result<(), (usize, Failure)> {
+    mysql.interrupted.store(false, Ordering::SeqCst);
     let statements = cut(mysql, work.body);
     let other = |error| (0, Failure::Other(error));
     mark(mysql, work, &statements).await.map_err(other)?;
@@ -155,6 +157,9 @@ async fn run_statement(
         _ => query.await,
     };
     match ended {
+        Ok(_) if mysql.interrupted.load(Ordering::SeqCst) => {
+            Err(Failure::Sql(ended_early("Query execution was interrupted", statement, body)))
+        }
         Ok(_) => Ok(()),
         Err(sqlx::Error::Database(error)) => match error.try_downcast::<MySqlDatabaseError>() {
             // The session was killed, or the server is shut down.
@@ -170,8 +175,13 @@ async fn run_statement(
 
 fn timed_out(limit: Option<Duration>, statement: &Statement<'_>, body: &str) -> SqlError {
     let limit = limit.unwrap_or_default().as_millis();
+    let message = format!("the statement was ended: x-statement-timeout allows {limit} ms");
+    ended_early(&message, statement, body)
+}
+
+fn ended_early(message: &str, statement: &Statement<'_>, body: &str) -> SqlError {
     SqlError {
-        message: format!("the statement was ended: x-statement-timeout allows {limit} ms"),
+        message: message.to_owned(),
         code: "1317 (70100)".to_owned(),
         detail: None,
         hint: None,

@@ -1,5 +1,8 @@
 //! Ending the statement that a session is at.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Connection};
 
@@ -10,11 +13,14 @@ use crate::port::{Connect, DatabaseError, Interrupt};
 pub(super) struct Session {
     pub target: Target,
     pub id: u64,
+    /// Set when it is asked.
+    pub asked: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Interrupt for Session {
     async fn interrupt(&self) -> Result<(), Connect> {
+        self.asked.store(true, Ordering::SeqCst);
         let mut connection = open(&self.target).await?;
         let sql = format!("KILL QUERY {}", self.id);
         let killed = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
