@@ -246,7 +246,7 @@ fn a_url_that_is_none_is_refused_without_repeating_it() {
     let machine = Machine::new();
     for (url, part) in [
         ("app", "it does not begin with a scheme such as postgres://"),
-        ("mysql://me:s3cr3t_w0rd@h/db", "the scheme `mysql`"),
+        ("oracle://me:s3cr3t_w0rd@h/db", "the scheme `oracle`"),
         ("postgres://me:s3cr3t_w0rd@h:port/db", "invalid port number"),
         ("postgres:me:s3cr3t_w0rd", "it has no // after its scheme"),
     ] {

@@ -181,11 +181,14 @@ pub fn question(cause: DatabaseError) -> Trouble {
 
 /// A tracking table that cannot be read or made: golang-migrate does so when it opens the database.
 pub fn track(cause: DatabaseError) -> Trouble {
-    let opening = matches!(cause, DatabaseError::Query { .. });
-    let trouble = question(cause);
-    match opening {
-        true => Trouble { words: format!("failed to open database: {}", trouble.words), ..trouble },
-        false => trouble,
+    match &cause {
+        DatabaseError::Query { .. } => {
+            let trouble = question(cause);
+            Trouble { words: format!("failed to open database: {}", trouble.words), ..trouble }
+        }
+        DatabaseError::SeveralRows { .. } => question(cause)
+            .hint("golang-migrate takes any of several; find out which is true, and `force` it"),
+        _ => question(cause),
     }
 }
 
