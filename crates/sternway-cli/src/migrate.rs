@@ -12,6 +12,7 @@ mod create;
 mod log;
 mod open;
 mod progress;
+mod report;
 mod show;
 mod signals;
 mod tracks;

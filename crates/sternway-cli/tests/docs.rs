@@ -103,6 +103,17 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");
     outputs.push(json(5, "sternway.status/1", &["status"]));
     outputs.push(json(0, "sternway.history/1", &["history"]));
+    machine.write("m/1_a.up.sql", "CREATE TABLE a (x integer)");
+    machine.write("m/1_a.down.sql", "DROP TABLE a");
+    let migrate = |format: &str, command: &[&str]| {
+        let options = ["migrate", "-output", "json", "-path", "m", "-database", "sqlite://a.db"];
+        let ran = machine.run(&[&options, command].concat()).ended(0).quiet();
+        (format.to_owned(), ran.json(format))
+    };
+    outputs.push(migrate("sternway.migrate/1", &["up"]));
+    outputs.push(migrate("sternway.migrate.version/1", &["version"]));
+    outputs.push(migrate("sternway.migrate.status/1", &["status"]));
+    outputs.push(migrate("sternway.migrate.drop/1", &["drop", "-f"]));
 
     let mut real: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (format, mut value) in outputs {

@@ -149,7 +149,7 @@ fn results_are_to_be_had_for_machines() {
         assert_eq!(ran["format"], "sternway.migrate/1");
         assert_eq!((&ran["command"], &ran["outcome"]), (&"up".into(), &"done".into()));
         assert_eq!(
-            ran["migrations"],
+            ran["tracks"][0]["migrations"],
             serde_json::json!([
                 { "version": 1, "direction": "up", "file": "1_a.up.sql", "to": 1 },
                 { "version": 3, "direction": "up", "file": "3_b.up.sql", "to": 3 },
@@ -158,7 +158,7 @@ fn results_are_to_be_had_for_machines() {
         assert_eq!(
             json("version"),
             serde_json::json!({ "format": "sternway.migrate.version/1",
-                "table": "schema_migrations", "version": 3, "dirty": false })
+                "tracks": [{ "name": null, "table": "schema_migrations", "version": 3, "dirty": false }] })
         );
         let status = json("status");
         assert_eq!((&status["applied"], &status["pending"]), (&2.into(), &1.into()));
@@ -166,7 +166,10 @@ fn results_are_to_be_had_for_machines() {
             status["tracks"][0]["migrations"][2],
             serde_json::json!({ "version": 5, "title": "d", "applied": false, "up": false, "down": true })
         );
-        assert_eq!(json("goto 3")["outcome"], "no change");
+        assert_eq!(json("goto 3")["outcome"], "no_change");
+        let dry = json("-dry-run down 1");
+        assert_eq!((&dry["outcome"], &dry["tracks"][0]["version"]), (&"dry_run".into(), &1.into()));
+        assert_eq!(json("force 3")["tracks"][0]["version"], 3);
         let failed = run(place, "-output json", "goto 9");
         let error: serde_json::Value = serde_json::from_str(&failed.stderr).expect("an error");
         assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), ""));

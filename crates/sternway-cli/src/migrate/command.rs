@@ -4,13 +4,11 @@ use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::Serialize;
 use sternway_database::Settings;
 use sternway_engine::suspects::suspects;
 use sternway_engine::walk::{MigrateError, Steps, Track, drop_tables, force, migrate, standings};
 use sternway_model::body::Mode;
-use sternway_model::catalog::Direction;
-use sternway_model::state::{Identity, Position};
+use sternway_model::state::Position;
 use sternway_model::walk::{Goal, Leg, WalkError};
 
 use super::create::{self, Wanted};
@@ -18,6 +16,7 @@ use super::flags::Given;
 use super::log::Log;
 use super::open::{Opened, both};
 use super::progress::{Progress, name};
+use super::report::{Dropped, Outcome, Ran, TrackRan, Versions};
 use super::show::{self, Trouble};
 use super::signals::Signals;
 use super::{End, text, tracks};
@@ -196,32 +195,6 @@ struct Job<'a> {
     start: Instant,
 }
 
-/// The shape of results for machines; `docs/output.md` describes it.
-#[derive(Serialize)]
-struct Ran<'a> {
-    format: &'static str,
-    command: &'a str,
-    database: &'a Identity,
-    table: &'a str,
-    outcome: &'a str,
-    migrations: Vec<Row>,
-}
-
-#[derive(Serialize)]
-struct Row {
-    version: u64,
-    direction: Direction,
-    file: Option<String>,
-    to: Option<u64>,
-}
-
-impl Row {
-    fn of(leg: &Leg) -> Row {
-        let Leg { version, direction, file, to, .. } = leg.clone();
-        Row { version, direction, file, to }
-    }
-}
-
 impl<'a> Job<'a> {
     fn new(log: &'a Log, given: &Given<'_>, local: &Given<'_>) -> Job<'a> {
         Job {
@@ -246,11 +219,11 @@ impl<'a> Job<'a> {
         let mut watch = Progress { log, signals, ahead, prefix: String::new() };
         let ended = migrate(&mut **database, &track, goal, self.patience, &mut watch).await;
         let (outcome, legs) = match ended {
-            Ok(walked) if walked.interrupted => ("stopped", walked.legs),
-            Ok(walked) => ("done", walked.legs),
+            Ok(walked) if walked.interrupted => (Outcome::Stopped, walked.legs),
+            Ok(walked) => (Outcome::Done, walked.legs),
             Err(MigrateError::Walk(WalkError::NoChange)) => {
                 self.log.tell("no change");
-                ("no change", Vec::new())
+                (Outcome::NoChange, Vec::new())
             }
             Err(error) => {
                 let trouble = self.explain(opened, error).await;
@@ -261,12 +234,28 @@ impl<'a> Job<'a> {
                 return Err(trouble);
             }
         };
-        let database = opened.database.identity();
-        let migrations = legs.iter().map(Row::of).collect();
-        let format = "sternway.migrate/1";
-        self.log.json(&Ran { format, command, database, table: &table, outcome, migrations });
+        self.report(opened, command, &table, outcome, &legs).await?;
         self.finished();
         Ok(End::Done)
+    }
+
+    /// Tells machines what came of it.
+    async fn report(
+        &self,
+        opened: &mut Opened,
+        command: &str,
+        table: &str,
+        outcome: Outcome,
+        legs: &[Leg],
+    ) -> Result<(), Trouble> {
+        if !self.log.json {
+            return Ok(());
+        }
+        let stands = opened.position(table).await?.version;
+        let track = TrackRan::of(None, table, stands, legs);
+        let database = opened.database.identity();
+        self.log.json(&Ran::new(command, database, outcome, vec![track]));
+        Ok(())
     }
 
     fn finished(&self) {
@@ -305,6 +294,7 @@ impl<'a> Job<'a> {
             Ok(steps) => steps,
             Err(MigrateError::Walk(WalkError::NoChange)) => {
                 self.log.tell("no change");
+                self.report(opened, command, table, Outcome::NoChange, &[]).await?;
                 return Ok(End::Done);
             }
             Err(error) => return Err(self.explain(opened, error).await),
@@ -319,10 +309,7 @@ impl<'a> Job<'a> {
             };
             self.log.result(format!("-- {} ({how})\n{}", name(leg), body.trim_end()));
         }
-        let migrations = steps.legs.iter().map(Row::of).collect();
-        let (format, outcome) = ("sternway.migrate/1", "dry run");
-        let database = opened.database.identity();
-        self.log.json(&Ran { format, command, database, table, outcome, migrations });
+        self.report(opened, command, table, Outcome::DryRun, &steps.legs).await?;
         match steps.short {
             0 => Ok(End::Done),
             short => Err(show::migrate(MigrateError::Short(short), &[])),
@@ -332,13 +319,17 @@ impl<'a> Job<'a> {
     async fn drop(&self, opened: &mut Opened) -> Result<End, Trouble> {
         let table = opened.database.tracking_table().to_owned();
         if self.dry {
-            for name in opened.database.tables(&[]).await.map_err(show::question)? {
+            let names: Vec<String> =
+                opened.database.tables(&[]).await.map_err(show::question)?.into_iter().collect();
+            for name in &names {
                 self.log.result(format!("would drop table {name}"));
             }
+            self.log.json(&Dropped::new(opened.database.identity(), Outcome::DryRun, names));
             return Ok(End::Done);
         }
         let dropped = drop_tables(&mut *opened.database, &table, self.patience).await;
-        dropped.map_err(|error| show::migrate(error, &[]))?;
+        let dropped = dropped.map_err(|error| show::migrate(error, &[]))?;
+        self.log.json(&Dropped::new(opened.database.identity(), Outcome::Done, dropped));
         self.finished();
         Ok(End::Done)
     }
@@ -351,10 +342,12 @@ impl<'a> Job<'a> {
         if self.dry {
             let position = Position { version, dirty: false };
             self.log.result(format!("would set {table} to {position}"));
+            self.report(opened, "force", &table, Outcome::DryRun, &[]).await?;
             return Ok(End::Done);
         }
         let written = force(&mut *opened.database, &table, version, self.patience).await;
         written.map_err(|error| show::migrate(error, &[]))?;
+        self.report(opened, "force", &table, Outcome::Done, &[]).await?;
         self.finished();
         Ok(End::Done)
     }
@@ -363,9 +356,7 @@ impl<'a> Job<'a> {
         let table = opened.database.tracking_table().to_owned();
         let position = opened.position(&table).await?;
         let Position { version, dirty } = position;
-        self.log.json(&serde_json::json!({
-            "format": "sternway.migrate.version/1", "table": table, "version": version, "dirty": dirty,
-        }));
+        self.log.json(&Versions::of([(None, table.as_str(), position)]));
         match (version, dirty) {
             (None, false) => Err(Trouble::new("no migration")),
             (None, true) => Err(show::dirty("no migration (dirty)", &[])

@@ -1,16 +1,19 @@
 //! What each command does with the tracks. It offers what kagent's own `db migrate` does.
 
+use std::collections::BTreeMap;
+
 use sternway_database::Settings;
 use sternway_engine::startup::{self, Raised, Startup, StartupError};
 use sternway_engine::walk::{MigrateError, Steps, Track, force, migrate, standings};
-use sternway_model::state::{Position, TrackState};
-use sternway_model::walk::{Goal, WalkError};
+use sternway_model::state::Position;
+use sternway_model::walk::{Goal, Leg, WalkError};
 
 use super::{Listed, Tracks, list, names};
 use crate::migrate::End;
 use crate::migrate::command::{patience, reads_ahead};
 use crate::migrate::flags::Given;
 use crate::migrate::progress::{Progress, name};
+use crate::migrate::report::{Outcome, Ran, TrackRan, Versions};
 use crate::migrate::show::{self, Trouble};
 use crate::migrate::signals::Signals;
 use crate::migrate::text;
@@ -24,6 +27,15 @@ pub fn check(command: &str, local: &Given<'_>) -> Result<(), Trouble> {
         "goto" | "force" => number(local).map(drop),
         "drop" => Err(Trouble::new("drop is for one database: give -path and -database")),
         _ => Ok(()),
+    }
+}
+
+/// What a goal was typed as.
+fn command(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Up(_) => "up",
+        Goal::Down(_) => "down",
+        Goal::To(_) => "goto",
     }
 }
 
@@ -87,12 +99,11 @@ impl Tracks<'_> {
             let position = self.position(index).await?;
             rows.push((self.members[index].name.0.clone(), position));
         }
-        self.log.json(&serde_json::json!({
-            "format": "sternway.migrate.versions/1",
-            "tracks": rows.iter().map(|(name, Position { version, dirty })| {
-                serde_json::json!({ "name": name, "version": version, "dirty": dirty })
-            }).collect::<Vec<_>>(),
-        }));
+        let tables = self.members.iter().map(|member| member.table.as_str());
+        let tracks = rows.iter().zip(tables);
+        let tracks =
+            tracks.map(|((name, position), table)| (Some(name.as_str()), table, *position));
+        self.log.json(&Versions::of(tracks));
         for (name, position) in &rows {
             let shown = match position {
                 Position { version: None, dirty: false } => "0 (no migrations applied)".to_owned(),
@@ -112,9 +123,12 @@ impl Tracks<'_> {
             self.clean(index).await?;
         }
         if given.on("dry-run") || local.on("dry-run") {
+            let mut shown = Vec::new();
             for index in 0..self.members.len() {
-                self.show(index, Goal::Up(None)).await?;
+                shown.push(self.show(index, Goal::Up(None)).await?);
             }
+            let database = self.sessions[0].identity();
+            self.log.json(&Ran::new("up", database, Outcome::DryRun, shown));
             return Ok(End::Done);
         }
         let signals = Signals::default();
@@ -133,13 +147,20 @@ impl Tracks<'_> {
             ));
         }
         let count: usize = raised.iter().map(|track| track.legs.len()).sum();
-        self.log.json(&serde_json::json!({
-            "format": "sternway.migrate.up/1",
-            "applied": count,
-            "tracks": raised.iter().map(|Raised { track, from, to, ahead_of, .. }| serde_json::json!({
-                "name": track, "from": from, "to": to, "ahead": ahead_of.is_some(),
-            })).collect::<Vec<_>>(),
-        }));
+        let outcome = match count {
+            _ if interrupted => Outcome::Stopped,
+            0 => Outcome::NoChange,
+            _ => Outcome::Done,
+        };
+        let tables = self.members.iter().map(|member| (&member.name, member.table.as_str()));
+        let tables: BTreeMap<_, _> = tables.collect();
+        let tracks = raised.iter().map(|Raised { track, from, legs, ahead_of, .. }| {
+            let table = tables.get(track).copied().unwrap_or_default();
+            let ran = TrackRan::of(Some(&track.0), table, *from, legs);
+            TrackRan { ahead: ahead_of.is_some(), ..ran }
+        });
+        let tracks = tracks.collect();
+        self.log.json(&Ran::new("up", self.sessions[0].identity(), outcome, tracks));
         self.log.result(match count {
             0 => "no pending migrations; schema is up to date".to_owned(),
             _ if interrupted => format!("applied {count} migration(s), then stopped"),
@@ -215,13 +236,34 @@ impl Tracks<'_> {
             )));
         }
         let table = member.table.clone();
+        if given.on("dry-run") || local.on("dry-run") {
+            let position = Position { version, dirty: false };
+            self.log.result(format!("would set {table} to {position}"));
+            self.report("force", index, version, Outcome::DryRun, &[]);
+            return Ok(End::Done);
+        }
         let forced = force(self.database(), &table, version, patience(given)).await;
         forced.map_err(|error| show::migrate(error, &[]))?;
+        self.report("force", index, version, Outcome::Done, &[]);
         self.log.result(match version {
             Some(version) => format!("version {version} marked as applied"),
             None => "version record cleared (no migrations applied)".to_owned(),
         });
         Ok(End::Done)
+    }
+
+    /// Tells machines what came of one track.
+    fn report(
+        &self,
+        command: &str,
+        index: usize,
+        stands: Option<u64>,
+        outcome: Outcome,
+        legs: &[Leg],
+    ) {
+        let member = &self.members[index];
+        let track = TrackRan::of(Some(&member.name.0), &member.table, stands, legs);
+        self.log.json(&Ran::new(command, self.sessions[0].identity(), outcome, vec![track]));
     }
 
     /// Takes one track somewhere.
@@ -234,7 +276,9 @@ impl Tracks<'_> {
     ) -> Result<End, Trouble> {
         self.clean(index).await?;
         if given.on("dry-run") || local.on("dry-run") {
-            self.show(index, goal).await?;
+            let shown = vec![self.show(index, goal).await?];
+            let database = self.sessions[0].identity();
+            self.log.json(&Ran::new(command(goal), database, Outcome::DryRun, shown));
             return Ok(End::Done);
         }
         let signals = Signals::default();
@@ -254,8 +298,8 @@ impl Tracks<'_> {
         };
         let ended = migrate(&mut **session, &track, goal, patience(given), &mut watch).await;
         let (legs, stopped) = match ended {
-            Ok(walked) => (walked.legs.len(), walked.interrupted),
-            Err(MigrateError::Walk(WalkError::NoChange)) => (0, false),
+            Ok(walked) => (walked.legs, walked.interrupted),
+            Err(MigrateError::Walk(WalkError::NoChange)) => (Vec::new(), false),
             Err(error) => {
                 let trouble = show::migrate(error, &[]);
                 if signals.insisted() {
@@ -266,10 +310,13 @@ impl Tracks<'_> {
             }
         };
         let position = self.position(index).await?;
-        self.log.json(&serde_json::json!({
-            "format": "sternway.migrate.track/1", "name": self.members[index].name,
-            "migrations": legs, "version": position.version, "stopped": stopped,
-        }));
+        let outcome = match legs.len() {
+            _ if stopped => Outcome::Stopped,
+            0 => Outcome::NoChange,
+            _ => Outcome::Done,
+        };
+        self.report(command(goal), index, position.version, outcome, &legs);
+        let legs = legs.len();
         self.log.result(match (goal, position.version) {
             _ if stopped => format!("stopped at {position} after {legs} migration(s)"),
             (Goal::Down(_), _) => format!("rolled back {legs} migration(s)"),
@@ -281,20 +328,21 @@ impl Tracks<'_> {
     }
 
     /// Shows what would run on one track.
-    async fn show(&mut self, index: usize, goal: Goal) -> Result<(), Trouble> {
-        let state = TrackState::At(self.position(index).await?);
+    async fn show(&mut self, index: usize, goal: Goal) -> Result<TrackRan, Trouble> {
+        let stands = self.position(index).await?;
         let (member, session) = (&self.members[index], &mut self.sessions[0]);
-        let steps =
-            Steps::plan(&mut **session, &member.folder, state.position(), goal, &mut ()).await;
+        let steps = Steps::plan(&mut **session, &member.folder, stands, goal, &mut ()).await;
+        let ran =
+            |legs: &[Leg]| TrackRan::of(Some(&member.name.0), &member.table, stands.version, legs);
         let steps = match steps {
             Ok(steps) => steps,
-            Err(MigrateError::Walk(WalkError::NoChange)) => return Ok(()),
+            Err(MigrateError::Walk(WalkError::NoChange)) => return Ok(ran(&[])),
             Err(error) => return Err(show::migrate(error, &[])),
         };
         for leg in &steps.legs {
             let body = steps.body(leg).map_or("", |(body, _)| body);
             self.log.result(format!("-- {}: {}\n{}", member.name, name(leg), body.trim_end()));
         }
-        Ok(())
+        Ok(ran(&steps.legs))
     }
 }
