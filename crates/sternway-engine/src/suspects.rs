@@ -23,8 +23,7 @@ pub struct Suspect {
     pub undone: Option<u64>,
     /// What the row has to say if all of it did.
     pub done: Option<u64>,
-    /// Tables that the body makes or drops: their names, and whether the sight of the schema speaks
-    /// for the body having run.
+    /// Tables that the body makes or drops: their names, and whether they are there.
     pub signs: Vec<(String, bool)>,
 }
 
@@ -32,16 +31,15 @@ impl fmt::Display for Suspect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown =
             |version: Option<u64>| version.map_or("nothing".to_owned(), |it| it.to_string());
-        let Suspect { file, direction, undone, done, .. } = self;
+        let Suspect { file, undone, done, .. } = self;
         let (undone, done) = (shown(*undone), shown(*done));
         write!(
             f,
             "`{file}` may not have ended: the schema is at {undone} if nothing of it took effect, \
              and at {done} if all of it did"
         )?;
-        for (table, speaks) in &self.signs {
-            let there = *speaks == (*direction == Direction::Up);
-            write!(f, "; table `{table}` is {}", if there { "there" } else { "not there" })?;
+        for (table, there) in &self.signs {
+            write!(f, "; table `{table}` is {}", if *there { "there" } else { "not there" })?;
         }
         Ok(())
     }
@@ -73,14 +71,10 @@ pub async fn suspects(
         // A body that cannot be read tells nothing.
         let body = folder.body(&file).await.unwrap_or_default();
         let facts = database.facts(&body);
-        let made = facts.creates_tables.into_iter().map(|table| (table, true));
         let dropped = facts.destroys.iter().filter_map(|it| it.what.strip_prefix("table "));
-        let dropped = dropped.map(|table| (table.to_owned(), false));
-        let sign = |(table, expected): (String, bool)| {
-            let there = tables.contains(&table);
-            (table, there == expected)
-        };
-        let signs = made.chain(dropped).map(sign).collect();
+        let dropped = dropped.map(str::to_owned).filter(|it| !facts.creates_tables.contains(it));
+        let named = facts.creates_tables.iter().cloned().chain(dropped);
+        let signs = named.map(|table| (table.clone(), tables.contains(&table))).collect();
         suspects.push(Suspect { version, direction, file, undone, done, signs });
     }
     Ok(suspects)

@@ -150,6 +150,20 @@ async fn a_body_outside_a_transaction_leaves_the_track_dirty_and_says_which() {
     assert_eq!(suspects[0].signs, [("a".to_owned(), true)]);
 }
 
+/// Whatever a body does to a table, the diagnosis says whether the table is there.
+#[tokio::test]
+async fn a_diagnosis_tells_which_tables_are_there() {
+    let Some(fresh) = Fresh::new().await else { return };
+    let body = "DROP TABLE a; CREATE TABLE b (c int); CREATE INDEX CONCURRENTLY i ON b (no_such)";
+    let files = [("1_a.up.sql", "CREATE TABLE a ()"), ("2_b.up.sql", body)];
+    let migrator = fresh.migrator([Track::new("core", Migrations::from_files(files))]);
+    let track = migrator.on("core").expect("a track");
+    track.up().await.expect_err("a failure");
+    let Err(Error::Track { suspects, .. }) = track.up().await else { panic!("not dirty") };
+    let told = suspects[0].to_string();
+    assert!(told.ends_with("; table `b` is there; table `a` is not there"), "{told}");
+}
+
 #[tokio::test]
 async fn status_lists_every_migration() {
     let Some(fresh) = Fresh::new().await else { return };

@@ -8,7 +8,6 @@ use sternway_engine::folder::FolderError;
 use sternway_engine::suspects::Suspect;
 use sternway_engine::walk::{Failed, MigrateError};
 use sternway_model::body::Mode;
-use sternway_model::catalog::Direction;
 use sternway_model::walk::WalkError;
 use sternway_source::files::FilesError;
 
@@ -134,7 +133,7 @@ pub fn migrate(cause: MigrateError, suspects: &[Suspect]) -> Trouble {
         MigrateError::Walk(WalkError::Unknown(version)) => Trouble::new(format!(
             "no migration found for version {version}: read down for version {version} .: file does not exist"
         ))
-        .hint("the folder is older than the database, or another application's: use the release that made this schema, or a later one"),
+        .hint("`status` lists the versions of the folder; where the database stands at one that is not there, the folder is older than the database, or another application's: use the release that made this schema, or a later one"),
         MigrateError::Walk(error @ WalkError::Dirty(_)) => dirty(&error.to_string(), suspects),
         MigrateError::Walk(WalkError::End) => {
             Trouble::new(WalkError::End.to_string()).hint("there is no migration left in that direction")
@@ -147,7 +146,7 @@ pub fn migrate(cause: MigrateError, suspects: &[Suspect]) -> Trouble {
         MigrateError::Track(error) => track(error),
         MigrateError::Step(failed) => step(*failed),
         MigrateError::Short(short) => Trouble::new(format!("limit {short} short"))
-            .hint("what there was is applied"),
+            .hint("what there was has run"),
         MigrateError::Folder(error) => {
             Trouble::new(in_full(error)).hint("nothing was run")
         }
@@ -221,14 +220,8 @@ fn suspicion(suspect: &Suspect) -> String {
         force(*undone),
         force(*done),
     );
-    for (table, spoken) in &suspect.signs {
-        let made = suspect.direction == Direction::Up;
-        let _ = match spoken {
-            true => write!(text, "; table {table} is {}", if made { "there" } else { "gone" }),
-            false => {
-                write!(text, "; table {table} is {}", if made { "not there" } else { "there" })
-            }
-        };
+    for (table, there) in &suspect.signs {
+        let _ = write!(text, "; table {table} is {}", if *there { "there" } else { "not there" });
     }
     text
 }
