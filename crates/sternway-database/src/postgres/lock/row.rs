@@ -12,7 +12,7 @@ use crate::port::{DatabaseError, Holder, LockError};
 use crate::postgres::connect::open;
 use crate::postgres::interrupt::Backend;
 use crate::postgres::parameters::LockTable;
-use crate::postgres::{Postgres, failed, track};
+use crate::postgres::{Postgres, failed, schema, track};
 
 /// Adds the rows, all or none, trying for as long as `patience`.
 pub(super) async fn lock(
@@ -80,6 +80,8 @@ async fn create(
     lock: &LockTable,
     table: &str,
 ) -> Result<(), DatabaseError> {
+    // It lies in the schema that was entered, which may not be there before the first start.
+    schema::prepare(postgres, &lock.name).await?;
     let sql = format!(
         "CREATE TABLE IF NOT EXISTS {table} (lock_id {} NOT NULL PRIMARY KEY)",
         lock.column
