@@ -248,7 +248,7 @@ async fn one(
 }
 
 /// Takes the tracks back to where they stood, the last one first. A track that had nothing applied
-/// stays where it is, and so does one that is dirty now.
+/// stays where it is, and so does one that is dirty now, or that had nothing to do.
 async fn take_back(
     sessions: &mut [Box<dyn Database>],
     members: &[Member],
@@ -257,7 +257,9 @@ async fn take_back(
 ) -> Vec<(TrackName, Result<Option<u64>, MigrateError>)> {
     let mut taken_back = Vec::new();
     for (member, raise) in members.iter().zip(raises).rev() {
-        let Some(stood) = raise.state.position().version else { continue };
+        let (Some(stood), Some(_)) = (raise.state.position().version, &raise.steps) else {
+            continue;
+        };
         let database = &mut *sessions[member.session];
         let ended = back(database, member, stood, watch).await;
         match ended {

@@ -64,6 +64,19 @@ async fn a_database_ahead_is_accepted_with_a_warning() {
 }
 
 #[tokio::test]
+async fn a_database_ahead_has_nothing_to_be_taken_back() {
+    let Some(fresh) = Fresh::new().await else { return };
+    fresh.migrator([track("core", 3, &[])]).up().await.expect("up");
+    let older = fresh.migrator([track("core", 2, &[]), track("vector", 1, &[(1, FAILS)])]);
+    let error = older.up().await.expect_err("a failure");
+    let Error::Startup(StartupError::Failed { track, taken_back, .. }) = error else {
+        panic!("{error}")
+    };
+    assert_eq!((track.0.as_str(), taken_back.len()), ("vector", 0), "{taken_back:?}");
+    assert_eq!(stands(&older, "core").await, TrackState::At(at(3)));
+}
+
+#[tokio::test]
 async fn a_dirty_database_ahead_is_refused() {
     let Some(fresh) = Fresh::new().await else { return };
     fresh.migrator([track("core", 3, &[])]).up().await.expect("up");
@@ -205,6 +218,18 @@ async fn a_track_with_a_schema_keeps_to_it() {
     let dropped = migrator.on("core").expect("a track").drop_tables().await.expect("dropped");
     assert_eq!(dropped, ["core_1", "schema_migrations"]);
     assert!(fresh.has("public.outer_1").await);
+}
+
+#[tokio::test]
+async fn a_new_schema_has_room_for_the_table_of_the_locks() {
+    let Some(fresh) = Fresh::new().await else { return };
+    let mut url = url::Url::parse(&fresh.url().replacen("postgres", "pgx", 1)).expect("a URL");
+    url.query_pairs_mut().append_pair("x-lock-strategy", "table");
+    let tracks = [track("outer", 1, &[]), track("core", 1, &[]).schema("inner_two")];
+    let migrator = tracks.into_iter().fold(sternway::Migrator::new(url), sternway::Migrator::track);
+    assert_eq!(migrator.up().await.expect("up").applied(), 2);
+    assert!(fresh.has("inner_two.core_1").await);
+    assert!(fresh.holds("(SELECT count(*) FROM inner_two.schema_lock) = 0").await);
 }
 
 #[tokio::test]
