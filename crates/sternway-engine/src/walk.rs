@@ -243,7 +243,10 @@ pub(crate) async fn go(
                 };
                 if let Err(source) = database.migrate(&work).await {
                     if matches!(source, StepError::TakenBack { .. }) {
-                        settle(database, table, &legs).await?;
+                        // The failure of the body is what has to be told.
+                        if let Err(error) = settle(database, table, &legs).await {
+                            tracing::warn!(%error, "what ran before may not be on the disk yet");
+                        }
                     }
                     let (body, mode) = (body.clone(), facts.mode.clone());
                     let failed = Failed { leg: leg.clone(), body, mode, source };
