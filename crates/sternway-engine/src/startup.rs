@@ -18,7 +18,7 @@ use sternway_model::walk::{Goal, Leg, WalkError};
 
 use crate::folder::{Folder, FolderError};
 use crate::suspects::suspects;
-use crate::walk::{MigrateError, Steps, Watch, go};
+use crate::walk::{MigrateError, Steps, Watch, go, lock};
 
 pub use error::StartupError;
 
@@ -83,7 +83,7 @@ pub async fn up(
     let mut locked = Ok(());
     for (index, session) in sessions.iter_mut().enumerate() {
         let tables = tables(members, index);
-        locked = session.lock(&tables, patience).await;
+        locked = lock(&mut **session, &tables, patience, watch).await;
         if locked.is_err() {
             break;
         }

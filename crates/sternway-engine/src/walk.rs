@@ -75,7 +75,7 @@ pub trait Watch: Send {
     fn starts(&mut self, _leg: &Leg) {}
     /// A leg ended well: how long its body took to read and to run.
     fn ends(&mut self, _leg: &Leg, _read: Duration, _ran: Duration) {}
-    /// Whether to stop before the next leg.
+    /// Whether to stop before the next leg, or to wait no longer for the locks.
     fn stop(&mut self) -> bool {
         false
     }
@@ -119,13 +119,33 @@ pub async fn migrate(
     watch: &mut dyn Watch,
 ) -> Result<Walked, MigrateError> {
     let tables = [track.table.to_owned()];
-    database.lock(&tables, patience).await.map_err(MigrateError::Lock)?;
+    lock(database, &tables, patience, watch).await.map_err(MigrateError::Lock)?;
     let ended = locked(database, track, goal, watch).await;
     // The error of the walk is what matters; with a lost connection there is no lock to give back.
     let unlocked = database.unlock().await;
     let walked = ended?;
     unlocked?;
     Ok(walked)
+}
+
+/// How long a wait for locks goes on before it is looked whether to stop.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Takes the locks. Asked to stop while others hold them, it gives up as if its patience had ended.
+pub(crate) async fn lock(
+    database: &mut dyn Database,
+    tables: &[String],
+    patience: Duration,
+    watch: &mut dyn Watch,
+) -> Result<(), LockError> {
+    let start = Instant::now();
+    loop {
+        let left = patience.saturating_sub(start.elapsed());
+        match database.lock(tables, left.min(LOOK)).await {
+            Err(LockError::Held(_)) if left > LOOK && !watch.stop() => {}
+            ended => return ended,
+        }
+    }
 }
 
 async fn locked(

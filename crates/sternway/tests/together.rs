@@ -87,3 +87,29 @@ async fn what_a_migration_sets_does_not_reach_another_track() {
     assert!(fresh.has("other.a").await);
     assert!(fresh.has("public.second_1").await);
 }
+
+#[tokio::test]
+async fn a_stop_ends_the_wait_for_a_lock() {
+    let Some(fresh) = Fresh::new().await else { return };
+    let slow = fresh.migrator([track("core", 1, &[(1, "SELECT pg_sleep(5)")])]);
+    let first = tokio::spawn(async move { slow.up().await.map(|done| done.applied()) });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let patient = fresh.migrator([track("core", 2, &[])]).lock_timeout(Duration::from_secs(60));
+    for alone in [false, true] {
+        let stop = patient.stop_handle();
+        let waiting = patient.clone();
+        let waiting = tokio::spawn(async move {
+            match alone {
+                true => waiting.on("core").expect("a track").up().await.map(drop),
+                false => waiting.up().await.map(drop),
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stop.stop();
+        let ended = tokio::time::timeout(Duration::from_secs(2), waiting).await;
+        let error = ended.expect("no wait").expect("no panic").expect_err("locked");
+        let error = support::whole(&error);
+        assert!(error.contains("another migrator is at work"), "{error}");
+    }
+    assert_eq!(first.await.expect("no panic").expect("up"), 1);
+}
