@@ -20,7 +20,8 @@ struct Inner {
 }
 
 impl StopHandle {
-    /// Lets the migration under way end, and starts no other. Tracks are not taken back.
+    /// Lets the migration under way end, and starts no other. Tracks are not taken back. An operation
+    /// that waits for its locks fails as if it had waited long enough.
     pub fn stop(&self) {
         self.inner().asked = true;
     }

@@ -12,8 +12,8 @@ use super::log::Log;
 pub struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// Listens from now on. Before that, a signal ends the process as usual: at a prompt, while
-    /// connecting and while waiting for a lock there is nothing to finish.
+    /// Listens from now on. Before that, a signal ends the process as usual: at a prompt and while
+    /// connecting there is nothing to finish. A wait for a lock ends at the first signal.
     pub fn listen(&self, log: Log, interrupt: Box<dyn Interrupt>) {
         let interrupt: Arc<dyn Interrupt> = interrupt.into();
         #[cfg(unix)]
