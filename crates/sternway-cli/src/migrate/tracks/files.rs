@@ -21,7 +21,7 @@ pub enum Chosen {
     Release(Box<Catalog>, Release),
 }
 
-/// Chooses: the release that was named; or the folders where the settings lie, if they are all there;
+/// Chooses: the release that was named; or the folders where the settings lie, if any of them is there;
 /// or the newest stable release.
 pub fn choose(setup: &Setup<'_>, release: &str, log: &Log) -> Result<Chosen, Trouble> {
     let tracks = &setup.config.layout.tracks;
