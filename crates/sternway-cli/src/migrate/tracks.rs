@@ -103,6 +103,11 @@ fn takes_part(track: &Track, state: TrackState) -> bool {
     }
 }
 
+/// Every track is on `auto`, and none has a version yet.
+fn nobody() -> Trouble {
+    Trouble::new("no track takes part").hint("-track NAME brings one in")
+}
+
 /// The tracks that are meant.
 fn pick<'a>(tracks: &'a [Track], name: &str) -> Result<Vec<&'a Track>, Trouble> {
     if name.is_empty() {
@@ -141,7 +146,7 @@ impl Tracks<'_> {
     fn only(&self) -> Result<usize, Trouble> {
         match self.members.as_slice() {
             [_] => Ok(0),
-            [] => Err(Trouble::new("no track takes part").hint("-track NAME brings one in")),
+            [] => Err(nobody()),
             several => Err(Trouble::new(format!(
                 "registered tracks: {}; pass -track",
                 names(several.iter().map(|member| member.name.0.as_str()))

@@ -8,7 +8,7 @@ use sternway_engine::walk::{MigrateError, Steps, Track, force, migrate, standing
 use sternway_model::state::Position;
 use sternway_model::walk::{Goal, Leg, WalkError};
 
-use super::{Listed, Tracks, list, names};
+use super::{Listed, Tracks, list, names, nobody};
 use crate::migrate::End;
 use crate::migrate::command::{patience, reads_ahead};
 use crate::migrate::flags::Given;
@@ -119,6 +119,9 @@ impl Tracks<'_> {
 
     /// Brings every track up, together.
     async fn up(&mut self, given: &Given<'_>, local: &Given<'_>) -> Result<End, Trouble> {
+        if self.members.is_empty() {
+            return Err(nobody());
+        }
         for index in 0..self.members.len() {
             self.clean(index).await?;
         }
@@ -133,12 +136,19 @@ impl Tracks<'_> {
         }
         let signals = Signals::default();
         signals.listen(*self.log, self.database().interrupter());
-        let mut watch =
-            Progress { log: *self.log, signals, ahead: reads_ahead(given), prefix: String::new() };
+        let (log, ahead) = (*self.log, reads_ahead(given));
+        let mut watch = Progress { log, signals: signals.clone(), ahead, prefix: String::new() };
         let app = self.app.clone();
         let raised =
             startup::up(&mut self.sessions, &self.members, Some(&app), patience(given), &mut watch);
-        let Startup { raised, interrupted } = raised.await.map_err(|error| self.startup(error))?;
+        let Startup { raised, interrupted } = match raised.await {
+            Ok(startup) => startup,
+            Err(error) if signals.insisted() => {
+                self.startup(error).say(self.log);
+                return Ok(End::Interrupted);
+            }
+            Err(error) => return Err(self.startup(error)),
+        };
         for track in raised.iter().filter(|track| track.ahead_of.is_some()) {
             self.log.tell(format!(
                 "warning: {} is ahead of these files, whose last is {}",
@@ -162,8 +172,8 @@ impl Tracks<'_> {
         let tracks = tracks.collect();
         self.log.json(&Ran::new("up", self.sessions[0].identity(), outcome, tracks));
         self.log.result(match count {
+            count if interrupted => format!("applied {count} migration(s), then stopped"),
             0 => "no pending migrations; schema is up to date".to_owned(),
-            _ if interrupted => format!("applied {count} migration(s), then stopped"),
             count => format!("applied {count} migration(s); schema is up to date"),
         });
         Ok(End::Done)
@@ -184,6 +194,8 @@ impl Tracks<'_> {
                             format!("{track} was not taken back: {}", show::in_full(error))
                         }
                     });
+                    // Where the failed migration left its track is no longer so.
+                    trouble = trouble.hint("mend the cause, then run the same command again");
                 }
                 trouble
             }
@@ -343,6 +355,9 @@ impl Tracks<'_> {
             let body = steps.body(leg).map_or("", |(body, _)| body);
             self.log.result(format!("-- {}: {}\n{}", member.name, name(leg), body.trim_end()));
         }
-        Ok(ran(&steps.legs))
+        match steps.short {
+            0 => Ok(ran(&steps.legs)),
+            short => Err(show::migrate(MigrateError::Short(short), &[])),
+        }
     }
 }
