@@ -189,7 +189,9 @@ async fn raise(
         return Err(match version {
             Some(version) if ahead => StartupError::DirtyAhead { track, version, last },
             _ => {
-                let suspects = suspects(database, &member.folder, version).await?;
+                // That it is dirty matters more than what cannot be found out about it.
+                let found = suspects(database, &member.folder, version).await;
+                let suspects = found.unwrap_or_default();
                 StartupError::Dirty { track, version, suspects }
             }
         });

@@ -53,8 +53,12 @@ async fn together<T>(
 ) -> Result<T, DatabaseError> {
     mysql.run(doing, "START TRANSACTION READ WRITE".to_owned()).await?;
     let done = what(mysql).await;
-    let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    mysql.run(doing, end.to_owned()).await?;
+    if done.is_err() {
+        // The first error is what matters; a connection that is gone has rolled back by itself.
+        let _ = mysql.run(doing, "ROLLBACK".to_owned()).await;
+        return done;
+    }
+    mysql.run(doing, "COMMIT".to_owned()).await?;
     done
 }
 
