@@ -1,7 +1,15 @@
-//! Values as Go reads them: golang-migrate's parameters are read by its rules, and refused in its
-//! words.
+//! What golang-migrate has of its own, whatever the database: its parameters are read by Go's rules
+//! and refused in Go's words, and its locks are numbers made of names.
 
 use std::num::IntErrorKind;
+
+/// golang-migrate's constant: CRC-32 is multiplied by it, modulo 2^32.
+const SALT: u32 = 1_486_364_155;
+
+/// The number that golang-migrate makes of the name of a lock.
+pub fn lock_number(name: &str) -> u32 {
+    crc32fast::hash(name.as_bytes()).wrapping_mul(SALT)
+}
 
 /// Go's `strconv.ParseBool`.
 ///

@@ -8,6 +8,7 @@
 
 pub mod port;
 mod go;
+mod kept;
 pub mod dialect;
 pub mod postgres;
 pub mod mysql;

@@ -8,18 +8,15 @@
 use std::time::{Duration, Instant};
 
 use super::{MySql, cell};
+use crate::go::lock_number;
 use crate::port::{DatabaseError, Holder, LockError};
-
-/// golang-migrate's constant: CRC-32 is multiplied by it, modulo 2^32.
-const SALT: u32 = 1_486_364_155;
 
 /// How long to wait between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The name of golang-migrate's lock on a tracking table.
 pub fn lock_name(database: &str, table: &str) -> String {
-    let name = format!("{database}:{table}");
-    crc32fast::hash(name.as_bytes()).wrapping_mul(SALT).to_string()
+    lock_number(&format!("{database}:{table}")).to_string()
 }
 
 /// Takes all locks that the session does not hold yet, or none.

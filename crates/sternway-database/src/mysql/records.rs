@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlx::mysql::MySqlRow;
-use sternway_model::catalog::{Digest, Half, Migration, MigrationSet, Release, TrackName};
+use sternway_model::catalog::{Digest, Half, Migration, MigrationSet, TrackName};
 use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::Course;
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::{MySql, cell, number, optional, track};
+use crate::kept::{self, damaged, release};
 use crate::port::{DatabaseError, RunSummary};
 
 pub(super) use write::{begin_run, insert, keep};
@@ -161,23 +162,7 @@ fn half(
     bodies: &mut BTreeMap<Digest, Arc<str>>,
 ) -> Result<Option<Half>, DatabaseError> {
     let text = |what: &str| optional(row, &format!("{direction}_{what}"));
-    let (Some(file), Some(hash), Some(body)) = (text("file"), text("hash"), text("body")) else {
-        return Ok(None);
-    };
-    let hash: Digest = hash.parse().map_err(|e| damaged(&e))?;
-    if Digest::of_body(&body) != hash {
-        return Err(DatabaseError::RecordsDamaged(format!("`{file}` does not have its hash")));
-    }
-    bodies.insert(hash, body.into());
-    Ok(Some(Half { file, hash }))
-}
-
-fn release(text: &str) -> Result<Release, DatabaseError> {
-    text.parse().map_err(|e| damaged(&e))
-}
-
-fn damaged(error: &dyn std::error::Error) -> DatabaseError {
-    DatabaseError::RecordsDamaged(error.to_string())
+    kept::half([text("file"), text("hash"), text("body")], bodies)
 }
 
 /// The runs of an application, the last one first.

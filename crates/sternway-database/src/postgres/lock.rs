@@ -18,10 +18,8 @@ use sqlx::Row;
 
 use super::parameters::Strategy;
 use super::{Postgres, failed};
+use crate::go::lock_number;
 use crate::port::{DatabaseError, Holder, LockError};
-
-/// golang-migrate's constant: CRC-32 is multiplied by it, modulo 2^32.
-const SALT: u32 = 1_486_364_155;
 
 /// How long to wait between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -35,7 +33,7 @@ pub fn lock_id(schema: &str, table: &str, database: &str) -> i64 {
 
 /// The number of a name, whose parts are joined with a NUL.
 fn number(name: &str) -> i64 {
-    i64::from(crc32fast::hash(name.as_bytes()).wrapping_mul(SALT))
+    i64::from(lock_number(name))
 }
 
 /// Both numbers of each tracking table, ascending.

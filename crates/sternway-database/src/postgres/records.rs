@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sternway_model::catalog::{Digest, Half, Migration, MigrationSet, Release, TrackName};
+use sternway_model::catalog::{Digest, Half, Migration, MigrationSet, TrackName};
 use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::{Course, Plan};
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::parameters::Server;
 use super::{Postgres, failed, literal};
+use crate::kept::{self, damaged, release};
 use crate::port::{DatabaseError, RunId, RunSummary};
 
 /// The shape of the records. A later one is left alone.
@@ -197,23 +198,7 @@ fn half(
         let text = row.try_get::<Option<String>, _>(column + ahead);
         text.map_err(failed("read Sternway's records"))
     };
-    let (Some(file), Some(hash), Some(body)) = (text(0)?, text(1)?, text(2)?) else {
-        return Ok(None);
-    };
-    let hash: Digest = hash.parse().map_err(|e| damaged(&e))?;
-    if Digest::of_body(&body) != hash {
-        return Err(DatabaseError::RecordsDamaged(format!("`{file}` does not have its hash")));
-    }
-    bodies.insert(hash, body.into());
-    Ok(Some(Half { file, hash }))
-}
-
-fn release(text: &str) -> Result<Release, DatabaseError> {
-    text.parse().map_err(|e| damaged(&e))
-}
-
-fn damaged(error: &dyn std::error::Error) -> DatabaseError {
-    DatabaseError::RecordsDamaged(error.to_string())
+    kept::half([text(0)?, text(1)?, text(2)?], bodies)
 }
 
 /// Keeps what the plan knows, and notes the run, in one message.
