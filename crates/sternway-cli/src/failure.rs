@@ -181,6 +181,9 @@ impl Failure {
                 format!("install {extension} on the server, or leave the track out with --disable {track}"),
                 Exit::Refused,
             ),
+            PlanError::RunningUnknown => {
+                ("--from RELEASE says it; --no-deploy leaves the application alone".to_owned(), Exit::Usage)
+            }
             PlanError::NoTracks => ("--enable TRACK switches one on".to_owned(), Exit::Usage),
         };
         Self::with(&format!("cannot plan the way to release {target}"), cause, &hint, exit)
@@ -267,7 +270,10 @@ impl Failure {
             }
             DatabaseError::NoSchema => "set search_path in the URL to a schema that exists",
             DatabaseError::NoSchemas { .. } => "leave the schema out of the settings",
-            DatabaseError::Query { .. } => "",
+            DatabaseError::NoEntry(_) => "`sternway archive list` lists them all",
+            DatabaseError::Query { .. }
+            | DatabaseError::Entry { .. }
+            | DatabaseError::NoFence { .. } => "",
         };
         Self::with(attempt, cause, hint, Exit::Failed)
     }
@@ -296,6 +302,18 @@ impl Failure {
                 "every step before it is done and recorded; mend the cause, then plan again: `rollback` and `upgrade` go on from there",
                 Exit::Failed,
             ),
+            RunError::Step { source: StepError::Beyond { .. }, .. } => (
+                "nothing of that step was done; plan again, and look at what it destroys",
+                Exit::Refused,
+            ),
+            RunError::Step { source: StepError::CannotKeep { .. }, .. } => (
+                "nothing of that step was done; --discard goes on without keeping it",
+                Exit::Refused,
+            ),
+            RunError::Step { source: StepError::Blocked { .. }, .. } => (
+                "nothing of that step was done; end those sessions, or let them end, then `sternway resume` goes on",
+                Exit::Locked,
+            ),
             RunError::Step { .. } => (
                 "`sternway status` shows where each track stands; `rollback` and `upgrade` go on from there",
                 Exit::Failed,
@@ -304,6 +322,7 @@ impl Failure {
                 "the differences are listed above; someone changed this database by other means",
                 Exit::Drift,
             ),
+            RunError::NoApp => ("say how in [deploy.commands] of sternway.toml", Exit::Usage),
             RunError::BodyMissing(_) => ("plan again", Exit::Failed),
             RunError::Database(_) => {
                 ("`sternway status` shows where each track stands", Exit::Failed)

@@ -51,6 +51,8 @@ impl Known {
             course,
             reset_schema: way.reset_schema,
             adopt: way.adopt,
+            discard: false,
+            deploy: false,
         };
         plan(&self.facts(), &request).map_err(|cause| Failure::to_plan(&target, self, cause))
     }

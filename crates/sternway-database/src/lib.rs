@@ -18,6 +18,7 @@ pub mod embedded;
 
 pub use dialect::Dialect;
 pub use port::{
-    Connect, Database, DatabaseError, Holder, Interrupt, LockError, RunId, RunSummary, Settings,
-    SqlError, StepError, Underway, Work,
+    Care, Connect, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits,
+    LockError, RunId, RunSummary, Session, Settings, Settled, SqlError, StepError, Underway,
+    Unfinished, Work,
 };

@@ -3,20 +3,26 @@
 //! A session holds its locks until it is dropped. Everything that only looks changes nothing: no
 //! table is created by asking where a track stands.
 
+mod care;
 mod error;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sternway_model::archive::{Entry, EntryId, Page, PutBack};
 use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::catalog::{Digest, Migration, Release, TrackName};
+use sternway_model::effect::Loss;
 use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::{Course, Migrate, Plan};
 use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
+pub use care::{Care, Done, Limits, Settled};
 pub use error::{Connect, DatabaseError, Holder, LockError, SqlError, StepError};
+pub use sessions::{Fence, FenceKind, Session};
 
 /// The number of a run in the records of one database.
 pub type RunId = i64;
@@ -67,6 +73,9 @@ pub struct Work<'a> {
     /// Whether its commit has to be on the disk when it ends. Where it need not, a later commit that
     /// has to takes it along: a server that crashes before that loses the body and the row together.
     pub durable: bool,
+    /// The statement of the body to begin at, from 1; those before it are known to have taken effect.
+    /// Only a body that runs outside a transaction can be begun in its middle.
+    pub first: usize,
 }
 
 impl<'a> Work<'a> {
@@ -82,6 +91,7 @@ impl<'a> Work<'a> {
             journal,
             settings: Settings::Reset,
             durable: true,
+            first: 1,
         }
     }
 }
@@ -93,6 +103,21 @@ pub enum Settings {
     Reset,
     /// They reach the next body, as with golang-migrate. The tracking row is written all the same.
     Kept,
+}
+
+/// A run that nobody has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unfinished {
+    /// Its number.
+    pub id: RunId,
+    /// What it executes.
+    pub plan: Plan,
+    /// Where it stands.
+    pub progress: Progress,
+    /// Who started it: the database user.
+    pub user: String,
+    /// When, in UTC, as `YYYY-MM-DD HH:MM:SS`.
+    pub started: String,
 }
 
 /// The statement that was under way when a migrator died, or that failed. Only dialects without
@@ -207,6 +232,92 @@ pub trait Database: Send {
 
     /// Runs one half of a migration and writes the tracking row.
     async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError>;
+
+    /// Runs one half of a migration as [`Database::migrate`] does, finds out what it really changes,
+    /// keeps what it destroys in the archive, and puts back what an earlier run of the other half
+    /// kept. In a transaction all of it commits together.
+    async fn migrate_with_care(
+        &mut self,
+        work: &Work<'_>,
+        _care: &Care<'_>,
+    ) -> Result<Done, StepError> {
+        self.migrate(work).await?;
+        Ok(Done::default())
+    }
+
+    /// Fills in how many rows and bytes there are to lose, and changes nothing. What is too large to
+    /// be counted is estimated; what does not exist yet stays open.
+    async fn measure(&mut self, _losses: &mut [Loss]) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
+    /// What the archive keeps for the application `app`, the oldest first.
+    async fn archive(&mut self, _app: &str) -> Result<Vec<Entry>, DatabaseError> {
+        Ok(Vec::new())
+    }
+
+    /// Rows of an entry, from number `offset` on, `limit` at most, in an order that stays the same.
+    async fn archived(
+        &mut self,
+        id: EntryId,
+        _offset: u64,
+        _limit: u64,
+    ) -> Result<Page, DatabaseError> {
+        Err(DatabaseError::NoEntry(id))
+    }
+
+    /// Drops an entry of the archive, with its rows.
+    async fn forget(&mut self, id: EntryId) -> Result<(), DatabaseError> {
+        Err(DatabaseError::NoEntry(id))
+    }
+
+    /// Puts the rows of an entry back now, as far as they fit.
+    async fn put_back(&mut self, id: EntryId) -> Result<PutBack, DatabaseError> {
+        Err(DatabaseError::NoEntry(id))
+    }
+
+    /// The last run of the application `app`, if nobody has ended it.
+    async fn unfinished(&mut self, _app: &str) -> Result<Option<Unfinished>, DatabaseError> {
+        Ok(None)
+    }
+
+    /// Finds out whether the statement `statement` of a body that ran outside a transaction took
+    /// effect, and takes away what half of it may have left, so that it can be run or passed over.
+    async fn settle(
+        &mut self,
+        _work: &Work<'_>,
+        _statement: usize,
+    ) -> Result<Settled, DatabaseError> {
+        Ok(Settled::Unknown)
+    }
+
+    /// The sessions of other clients with this database, those of Sternway and of the server itself
+    /// left out.
+    async fn sessions(&mut self) -> Result<Vec<Session>, DatabaseError> {
+        Ok(Vec::new())
+    }
+
+    /// Ends sessions of other clients. Those that have gone meanwhile are no error.
+    async fn end_sessions(&mut self, _sessions: &[Session]) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
+    /// Keeps other clients from writing, from now on until [`Database::unfence`]. What it changes is
+    /// told, so that it can be written down before: a crash must not leave it behind unknown.
+    async fn fence(&mut self, kind: &FenceKind) -> Result<Fence, DatabaseError> {
+        Err(DatabaseError::NoFence { kind: kind.to_string() })
+    }
+
+    /// Takes a fence away. One that is gone already is no error.
+    async fn unfence(&mut self, _fence: &Fence) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
+    /// Whether the session goes through a proxy that gives each transaction another connection, where
+    /// the locks of a session mean nothing.
+    async fn is_pooled(&mut self) -> Result<bool, DatabaseError> {
+        Ok(false)
+    }
 
     /// Every run of the application `app`, the last one first.
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError>;

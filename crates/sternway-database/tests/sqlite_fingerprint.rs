@@ -123,8 +123,18 @@ const LEAVES: [(&str, &str); 20] = [
 async fn run(session: &mut Box<dyn Database>, sql: &str) {
     let (table, file, settings) = ("other", "1_a.up.sql", Settings::Reset);
     let (from, to, mode) = (None, None, &Mode::Transaction);
-    let work =
-        Work { table, from, to, file, body: sql, mode, journal: None, settings, durable: true };
+    let work = Work {
+        table,
+        from,
+        to,
+        file,
+        body: sql,
+        mode,
+        journal: None,
+        settings,
+        durable: true,
+        first: 1,
+    };
     session.migrate(&work).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 

@@ -121,6 +121,7 @@ impl<'a> Material<'a> {
             origin: BodyOrigin::Records,
             mode: Mode::Transaction, // The dialect says better in `Laboratory::run`.
             destroys: Vec::new(),
+            effects: None,
         })
     }
 }

@@ -44,6 +44,9 @@ pub enum RunError {
         /// What differs.
         comparison: Box<Comparison>,
     },
+    /// The plan does something with the application, and nobody said how that is done.
+    #[error("the plan stops, swaps and starts the application, and nothing says how")]
+    NoApp,
     /// A body of the plan is missing.
     #[error("the body of `{0}` is not in the plan")]
     BodyMissing(String),
@@ -138,6 +141,7 @@ async fn locked(
                         },
                     )
                 }
+                Step::Stop | Step::Swap { .. } | Step::Start { .. } => Err(RunError::NoApp),
                 Step::Prove => {
                     let expected = expected.and_then(|all| all.get(index));
                     match prove(plan, expected, &hop.to, database, watch).await {

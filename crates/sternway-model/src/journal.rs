@@ -41,6 +41,24 @@ pub enum Record {
     Interrupted,
     /// Every step ended well.
     Finished,
+    /// Somebody goes on with the run: after this, the step in doubt or that failed may start again.
+    Resumed,
+    /// Somebody takes the run back: from now on steps are only undone.
+    Aborting,
+    /// A step is about to be undone.
+    Undoing {
+        /// Which.
+        step: usize,
+    },
+    /// A step is undone.
+    Undone {
+        /// Which.
+        step: usize,
+    },
+    /// Everything is as it was before the run.
+    Aborted,
+    /// Nobody will go on with the run: another one was started instead.
+    Abandoned,
 }
 
 /// Where a run stands.
@@ -73,6 +91,17 @@ pub enum Progress {
     },
     /// Done.
     Finished,
+    /// Being taken back; the steps before this one are still to be undone.
+    Aborting {
+        /// How many are still to be undone.
+        left: usize,
+        /// Whether the last of them is being undone, or failed to be.
+        in_doubt: bool,
+    },
+    /// Taken back.
+    Aborted,
+    /// Left as it was.
+    Abandoned,
 }
 
 /// A record that cannot follow what came before it.
@@ -88,6 +117,11 @@ pub struct OutOfOrder {
 impl Progress {
     /// Where every run begins.
     pub const START: Progress = Progress::Before { step: 0 };
+
+    /// Whether nothing is left to be done or to be taken back.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Finished | Self::Aborted | Self::Abandoned)
+    }
 
     /// Returns where a run stands after `record`.
     ///
@@ -111,6 +145,36 @@ impl Progress {
             }
             (Self::Before { step }, Record::Interrupted) => Ok(Self::Interrupted { step }),
             (Self::Before { .. }, Record::Finished) => Ok(Self::Finished),
+            // A step in doubt that turned out to have ended gets its `Ended` and never a `Resumed`.
+            (
+                Self::InDoubt { step, .. }
+                | Self::Failed { step, .. }
+                | Self::Interrupted { step }
+                | Self::Before { step },
+                Record::Resumed,
+            ) => Ok(Self::Before { step }),
+            // The step in doubt has been settled as not done before this is written.
+            (
+                Self::InDoubt { step, .. }
+                | Self::Failed { step, .. }
+                | Self::Interrupted { step }
+                | Self::Before { step },
+                Record::Aborting,
+            ) => Ok(Self::Aborting { left: step, in_doubt: false }),
+            (Self::Aborting { left, .. }, Record::Undoing { step }) if step + 1 == left => {
+                Ok(Self::Aborting { left, in_doubt: true })
+            }
+            (Self::Aborting { left, in_doubt: true }, Record::Undone { step })
+                if step + 1 == left =>
+            {
+                Ok(Self::Aborting { left: step, in_doubt: false })
+            }
+            (
+                progress @ Self::Aborting { in_doubt: true, .. },
+                Record::Failed { .. } | Record::Statement { .. },
+            ) => Ok(progress),
+            (Self::Aborting { left: 0, in_doubt: false }, Record::Aborted) => Ok(Self::Aborted),
+            (progress, Record::Abandoned) if !progress.is_over() => Ok(Self::Abandoned),
             (progress, record) => Err(OutOfOrder { record, progress }),
         }
     }
@@ -135,6 +199,10 @@ impl fmt::Display for Progress {
             Self::Failed { step, .. } => write!(f, "failed in step {}", step + 1),
             Self::Interrupted { step } => write!(f, "interrupted before step {}", step + 1),
             Self::Finished => f.write_str("finished"),
+            Self::Aborting { left: 0, .. } => f.write_str("being taken back, nothing is left"),
+            Self::Aborting { left, .. } => write!(f, "being taken back, {left} steps are left"),
+            Self::Aborted => f.write_str("taken back"),
+            Self::Abandoned => f.write_str("abandoned"),
         }
     }
 }

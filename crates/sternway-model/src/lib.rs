@@ -3,14 +3,19 @@
 //! The modules stand in the order in which data flows through them. The [`catalog`] says what could
 //! be, the [`state`] what is, the [`policy`] what is allowed. The [`plan`] is computed from the three
 //! and says what to do; the [`walk`] is what golang-migrate would do, which knows no releases. The
-//! [`rules`] keep the tracks of an application apart. The [`journal`] records what was done, and the [`proof`] whether it worked.
+//! [`rules`] keep the tracks of an application apart. An [`effect`] is what a body really changes. The
+//! [`app`] is the port to what is deployed. The [`journal`] records what was done, the [`archive`] what
+//! was kept, and the [`proof`] whether it worked.
 
 pub mod catalog;
 pub mod body;
+pub mod effect;
 pub mod state;
 pub mod policy;
 pub mod plan;
 pub mod walk;
 pub mod rules;
+pub mod app;
 pub mod journal;
+pub mod archive;
 pub mod proof;

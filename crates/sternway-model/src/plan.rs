@@ -25,13 +25,14 @@ use crate::body::{BodyFacts, Destruction, Mode};
 use crate::catalog::{
     Catalog, Digest, Direction, Migration, MigrationSet, Minor, Release, ReleaseEntry, TrackName,
 };
+use crate::effect::Effects;
 use crate::policy::Policy;
 use crate::state::{AppState, Identity, Numbers, RecordsAccess, State, TrackState};
 
 pub use error::{Holder, PlanError};
 
 /// The shape of a plan as JSON; a plan of another shape is not executed.
-pub const FORMAT: &str = "sternway.plan/1";
+pub const FORMAT: &str = "sternway.plan/2";
 
 /// All that a plan is computed from.
 #[derive(Debug, Clone, Copy)]
@@ -78,12 +79,23 @@ pub struct Request {
     pub reset_schema: bool,
     /// Install into a database that already has tables but no tracking table.
     pub adopt: bool,
+    /// Keep nothing of what the bodies destroy.
+    pub discard: bool,
+    /// Stop, swap and start the application as well.
+    pub deploy: bool,
 }
 
 impl Request {
     /// The way to `target`, with nothing special asked for.
     pub fn to(target: Release) -> Request {
-        Request { target, course: None, reset_schema: false, adopt: false }
+        Request {
+            target,
+            course: None,
+            reset_schema: false,
+            adopt: false,
+            discard: false,
+            deploy: false,
+        }
     }
 }
 
@@ -133,6 +145,9 @@ pub struct Migrate {
     pub mode: Mode,
     /// The statements that take something away.
     pub destroys: Vec<Destruction>,
+    /// What it really changes, once that was found out by a rehearsal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effects: Option<Effects>,
 }
 
 /// One thing to do.
@@ -143,6 +158,20 @@ pub enum Step {
     Migrate(Box<Migrate>),
     /// Compare the schema with a clean install of what the hop ends at.
     Prove,
+    /// Stop the application.
+    Stop,
+    /// Put another release of the application in place.
+    Swap {
+        /// The one that is there.
+        from: Release,
+        /// The one to put there.
+        to: Release,
+    },
+    /// Start the application, and wait until it is ready.
+    Start {
+        /// The release that is in place.
+        release: Release,
+    },
 }
 
 /// One leg of the journey.
@@ -161,7 +190,7 @@ impl Hop {
     pub fn migrations(&self) -> impl Iterator<Item = &Migrate> {
         self.steps.iter().filter_map(|step| match step {
             Step::Migrate(migrate) => Some(&**migrate),
-            Step::Prove => None,
+            Step::Prove | Step::Stop | Step::Swap { .. } | Step::Start { .. } => None,
         })
     }
 }
@@ -254,6 +283,8 @@ pub struct Plan {
     pub off: Vec<(TrackName, String)>,
     /// Every tracking table of the application, also of tracks that take no part: all are locked.
     pub tables: Vec<String>,
+    /// Whether what the bodies destroy is kept in the archive.
+    pub keeps: bool,
     /// The legs of the journey, in order.
     pub hops: Vec<Hop>,
     /// What no step shows.
@@ -342,7 +373,10 @@ pub fn plan(facts: &Facts<'_>, request: &Request) -> Result<Plan, PlanError> {
     let (course, gaps) = course::course(facts, request, target, &applied)?;
     let mut notes = course::notes(facts, request, &applied);
     let route = route::route(facts, request, course, &applied, &gaps, &mut notes)?;
-    let hops = steps::steps(facts, course, &applied, route)?;
+    let mut hops = steps::steps(facts, course, &applied, route)?;
+    if request.deploy {
+        steps::deploy(facts, &request.target, &mut hops)?;
+    }
     Ok(steps::pack(facts, request, course, &applied, hops, notes))
 }
 

@@ -233,6 +233,10 @@ fn step(failed: Failed) -> Trouble {
     let (error, statement) = match source {
         StepError::TakenBack { source, .. } => (source, None),
         StepError::Dirty { source, statement, .. } => (source, Some(statement)),
+        // Of bodies that are run with care; the drop-in runs them as golang-migrate does.
+        StepError::Beyond { .. } | StepError::CannotKeep { .. } | StepError::Blocked { .. } => {
+            return Trouble::new(source.to_string());
+        }
         StepError::Database { source, .. } => {
             let below = format!("{file} was not run to its end");
             return Trouble { below: vec![below], ..question(source) }

@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use sternway_model::effect::Lost;
 use sternway_model::state::Position;
 use thiserror::Error;
+
+use super::sessions::Session;
 
 /// Why there is no session.
 #[derive(Debug, Error)]
@@ -129,6 +133,25 @@ pub enum DatabaseError {
     /// The records say something that cannot be.
     #[error("Sternway's records are damaged: {0}")]
     RecordsDamaged(String),
+    /// The archive has no such entry.
+    #[error("the archive has no entry {0}")]
+    NoEntry(i64),
+    /// An entry of the archive cannot be used.
+    #[error("entry {id} of the archive cannot be {doing}: {reason}")]
+    Entry {
+        /// The entry.
+        id: i64,
+        /// What was to be done with it, such as `put back`.
+        doing: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// The dialect has no such fence.
+    #[error("this kind of database has no fence of the kind `{kind}`")]
+    NoFence {
+        /// What was asked for.
+        kind: String,
+    },
 }
 
 /// A session that holds a lock. Its query is not told: it may hold a secret.
@@ -231,6 +254,32 @@ pub enum StepError {
         #[source]
         source: SqlError,
     },
+    /// The body destroys more than the plan says; it was not run.
+    #[error("`{file}` destroys more here than the plan says: {}", join(.more))]
+    Beyond {
+        /// The file.
+        file: String,
+        /// What the plan does not say.
+        more: Vec<Lost>,
+    },
+    /// What the body destroys cannot be kept; it was not run.
+    #[error("`{file}` destroys what cannot be kept: {reason}")]
+    CannotKeep {
+        /// The file.
+        file: String,
+        /// What, and why.
+        reason: String,
+    },
+    /// Others held a lock for longer than the body may wait; it was taken back whole.
+    #[error("`{file}` waited {} ms for a lock and was taken back whole{}", .waited.as_millis(), told(.blockers))]
+    Blocked {
+        /// The file.
+        file: String,
+        /// For how long a statement may wait.
+        waited: Duration,
+        /// Who held it.
+        blockers: Vec<Session>,
+    },
     /// The connection or the tracking table failed.
     #[error("`{file}` was not run to its end")]
     Database {
@@ -240,4 +289,12 @@ pub enum StepError {
         #[source]
         source: DatabaseError,
     },
+}
+
+fn join(lost: &[Lost]) -> String {
+    lost.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn told(blockers: &[Session]) -> String {
+    blockers.iter().map(|it| format!("; {it}")).collect()
 }

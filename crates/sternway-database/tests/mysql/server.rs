@@ -133,6 +133,7 @@ pub async fn run(
         journal: None,
         settings,
         durable: true,
+        first: 1,
     };
     session.migrate(&work).await
 }

@@ -232,6 +232,7 @@ fn step(version: u64, direction: Direction, to: Option<u64>, body: &str) -> Migr
         origin: BodyOrigin::Records,
         mode: facts(body).mode,
         destroys: Vec::new(),
+        effects: None,
     }
 }
 

@@ -77,6 +77,7 @@ pub async fn go(
             journal: None,
             settings,
             durable: true,
+            first: 1,
         })
         .await
 }

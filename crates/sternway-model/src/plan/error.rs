@@ -34,6 +34,9 @@ pub enum PlanError {
     /// The release has no migrations, so its schema is not known.
     #[error("release {0} has no migrations in any track, so the schema that it needs is unknown")]
     NoMigrations(Release),
+    /// What the application runs now is not known, so that nobody could put it back.
+    #[error("it is not known which release of the application runs now")]
+    RunningUnknown,
     /// The policy forbids going back so far.
     #[error("release {target} is older than {floor}, the oldest that can be gone back to")]
     BelowFloor {

@@ -61,6 +61,27 @@ pub(super) fn steps(
     Ok(hops)
 }
 
+/// Adds what is done with the application: it stops before anything else, and the target is put in
+/// its place and started once the last hop is proved. No release in between is started: it would only
+/// be stopped again.
+pub(super) fn deploy(
+    facts: &Facts<'_>,
+    target: &Release,
+    hops: &mut [Hop],
+) -> Result<(), PlanError> {
+    let Some(from) = facts.app.running.clone() else { return Err(PlanError::RunningUnknown) };
+    if let Some(first) = hops.first_mut() {
+        first.steps.insert(0, Step::Stop);
+    }
+    if let Some(last) = hops.last_mut() {
+        if from != *target {
+            last.steps.push(Step::Swap { from, to: target.clone() });
+        }
+        last.steps.push(Step::Start { release: target.clone() });
+    }
+    Ok(())
+}
+
 /// Refuses a stop that means something else by a number that is applied.
 fn same_contents(
     facts: &Facts<'_>,
@@ -208,6 +229,7 @@ fn step(
         origin,
         mode: body.mode.clone(),
         destroys: body.destroys.clone(),
+        effects: None,
     })
 }
 
@@ -283,6 +305,7 @@ pub(super) fn pack(
             .map(|it| (it.name.clone(), it.table.clone()))
             .collect(),
         tables: facts.catalog.tracks.iter().map(|it| it.table.clone()).collect(),
+        keeps: !request.discard,
         hops,
         notes,
         releases: made_of(facts, &migrations),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::body::Mode;
 use crate::plan::error::number;
-use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan};
+use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan, Step};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,6 +56,9 @@ impl Plan {
     }
 
     fn hop(&self, f: &mut fmt::Formatter<'_>, hop: &Hop) -> fmt::Result {
+        if hop.steps.contains(&Step::Stop) {
+            writeln!(f, "  app: stop")?;
+        }
         if hop.migrations().next().is_none() {
             writeln!(f, "  schema: no change")?;
         }
@@ -76,7 +79,19 @@ impl Plan {
         }
         let install = self.clean_install(hop);
         writeln!(f, "  proof: the schema equals a clean install of {install}")?;
-        writeln!(f, "  app: runs {} from here on", hop.to)
+        let mut deployed = false;
+        for step in &hop.steps {
+            match step {
+                Step::Swap { from, to } => writeln!(f, "  app: swap {from} for {to}")?,
+                Step::Start { release } => writeln!(f, "  app: start {release}, wait until ready")?,
+                Step::Migrate(_) | Step::Prove | Step::Stop => continue,
+            }
+            deployed = true;
+        }
+        match deployed {
+            true => Ok(()),
+            false => writeln!(f, "  app: runs {} from here on", hop.to),
+        }
     }
 }
 

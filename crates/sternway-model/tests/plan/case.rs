@@ -177,6 +177,7 @@ impl File {
                 course: self.course,
                 reset_schema: self.reset_schema,
                 adopt: self.adopt,
+                ..Request::to("0.0.0".parse().expect("a release"))
             },
             catalog: Catalog {
                 app: self.catalog.unwrap_or("shop".to_owned()),

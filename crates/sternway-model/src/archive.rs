@@ -1,0 +1,120 @@
+//! The archive: what destructive bodies would have taken away, kept in the same database, and what
+//! became of it when the migration was applied again.
+//!
+//! Every row is accounted for: kept = back + left, and what is left has a reason.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Direction, TrackName};
+use crate::effect::Lost;
+
+/// The number of an entry of the archive of one database.
+pub type EntryId = i64;
+
+/// One thing that the archive keeps: a table, some columns of a table, or rows of one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number.
+    pub id: EntryId,
+    /// The run that kept it, where records of runs are kept.
+    pub run: Option<i64>,
+    /// The track.
+    pub track: TrackName,
+    /// The migration whose body would have destroyed it.
+    pub version: u64,
+    /// Which half that was.
+    pub direction: Direction,
+    /// When it was kept, in UTC, as `YYYY-MM-DD HH:MM:SS`.
+    pub since: String,
+    /// How old it is, in seconds, by the server's clock.
+    pub age: f64,
+    /// What it is.
+    #[serde(flatten)]
+    pub lost: Lost,
+    /// The columns that it holds of the table, in order.
+    pub columns: Vec<String>,
+    /// How many rows were kept.
+    pub rows: u64,
+    /// How many bytes they take on the disk now.
+    pub bytes: u64,
+    /// What became of it, once the migration was applied the other way again.
+    pub restored: Option<Restored>,
+}
+
+impl Entry {
+    /// How many rows of it are in the archive alone.
+    pub fn waiting(&self) -> u64 {
+        match &self.restored {
+            Some(restored) => restored.left(),
+            None => self.rows,
+        }
+    }
+}
+
+/// What became of an entry when it was put back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// How many rows are back.
+    pub back: u64,
+    /// The rows that no longer fit and stay in the archive, by reason.
+    pub misfits: Vec<Misfit>,
+}
+
+impl Restored {
+    /// How many rows stay in the archive.
+    pub fn left(&self) -> u64 {
+        self.misfits.iter().map(|misfit| misfit.rows).sum()
+    }
+}
+
+/// Rows that do not fit, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Misfit {
+    /// Why, such as `the row was deleted meanwhile`.
+    pub reason: String,
+    /// How many.
+    pub rows: u64,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows stay in the archive: {}", self.rows, self.reason)
+    }
+}
+
+/// What a step kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The entry.
+    pub id: EntryId,
+    /// What it is.
+    #[serde(flatten)]
+    pub lost: Lost,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// What a step put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutBack {
+    /// The entry.
+    pub id: EntryId,
+    /// What it is.
+    #[serde(flatten)]
+    pub lost: Lost,
+    /// What became of it.
+    pub restored: Restored,
+}
+
+/// Rows of an entry, as text; `None` is null.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// The columns.
+    pub columns: Vec<String>,
+    /// Their types in the server's words, as an export in SQL needs them.
+    pub types: Vec<String>,
+    /// The rows, each with a value a column.
+    pub rows: Vec<Vec<Option<String>>>,
+}
