@@ -14,7 +14,7 @@ async fn failure(session: &mut Postgres, body: &str) -> SqlError {
     let error = session.migrate(&Work::of(&up(1, body), body, None)).await.expect_err(body);
     match error {
         StepError::TakenBack { source, .. } | StepError::Dirty { source, .. } => source,
-        StepError::Database { .. } => panic!("{}", whole(&error)),
+        _ => panic!("{}", whole(&error)),
     }
 }
 

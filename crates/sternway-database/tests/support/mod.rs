@@ -262,6 +262,7 @@ pub fn plan(app: &str, target: &str, bodies: &[&str]) -> Plan {
         tracks: vec![(track.clone(), TABLE.to_owned())],
         off: Vec::new(),
         tables: vec![TABLE.to_owned()],
+        keeps: true,
         hops: vec![Hop { to: target.clone(), steps, ends_at: BTreeMap::new() }],
         notes: Vec::new(),
         migrations: BTreeMap::from([(track.clone(), migrations)]),
