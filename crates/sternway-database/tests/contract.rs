@@ -67,7 +67,8 @@ async fn go(
     let mode = session.facts(body).mode;
     let (table, file, settings) = (TABLE, "000001_a.up.sql", Settings::Reset);
     let durable = true;
-    let work = Work { table, from, to, file, body, mode: &mode, journal, settings, durable };
+    let work =
+        Work { table, from, to, file, body, mode: &mode, journal, settings, durable, first: 1 };
     session.migrate(&work).await
 }
 
