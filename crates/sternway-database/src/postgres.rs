@@ -12,6 +12,9 @@ mod schema;
 pub mod statements;
 mod execute;
 mod send;
+mod effects;
+mod archive;
+mod careful;
 mod drop;
 mod introspect;
 mod records;
@@ -24,6 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
+use sternway_model::archive::{Entry, EntryId, Page, PutBack};
 use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::catalog::{Digest, Migration, TrackName};
 use sternway_model::journal::Record;
@@ -32,7 +36,7 @@ use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
 use crate::port::{
-    Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, StepError, Work,
+    Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, StepError, Work,
 };
 
 use interrupt::Backend;
@@ -319,6 +323,36 @@ impl Database for Postgres {
 
     async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
         execute::migrate(self, work).await
+    }
+
+    async fn migrate_with_care(
+        &mut self,
+        work: &Work<'_>,
+        care: &Care<'_>,
+    ) -> Result<Done, StepError> {
+        careful::migrate(self, work, care).await
+    }
+
+    async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
+        let stored = archive::stored(self, archive::Which::Of(app)).await?;
+        Ok(stored.into_iter().map(|it| it.entry).collect())
+    }
+
+    async fn archived(
+        &mut self,
+        id: EntryId,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Page, DatabaseError> {
+        archive::page(self, id, offset, limit).await
+    }
+
+    async fn forget(&mut self, id: EntryId) -> Result<(), DatabaseError> {
+        archive::forget(self, id).await
+    }
+
+    async fn put_back(&mut self, id: EntryId) -> Result<PutBack, DatabaseError> {
+        archive::back::put_back_one(self, id).await
     }
 
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {

@@ -21,7 +21,7 @@ const BEGIN: &str = "BEGIN;";
 
 /// Takes back what a body set for the session, so that it does not reach our own statements or the
 /// next body.
-fn reset(postgres: &Postgres) -> String {
+pub(super) fn reset(postgres: &Postgres) -> String {
     let user = Postgres::quote(&postgres.user);
     match postgres.parameters.server.has_authorities() {
         true => {
@@ -32,7 +32,7 @@ fn reset(postgres: &Postgres) -> String {
 }
 
 /// Makes us who we were until the transaction ends, whatever a body has set.
-fn be_ourselves(postgres: &Postgres) -> String {
+pub(super) fn be_ourselves(postgres: &Postgres) -> String {
     let (session, role) = (&postgres.user, &postgres.identity.user);
     let (session, role) = (Postgres::quote(session), Postgres::quote(role));
     match postgres.parameters.server.has_authorities() {
@@ -87,7 +87,7 @@ async fn in_transaction(postgres: &mut Postgres, work: &Work<'_>) -> Result<(), 
             let piece = Piece { before: BEGIN, text: work.body, body: work.body, offset: 0 };
             send::body(postgres, piece).await?;
         }
-        finish(postgres, work, if blank { BEGIN } else { "" }).await
+        finish(postgres, work, if blank { Ended::Nothing } else { Ended::Whole }).await
     };
     let ran = ran.await;
     if ran.is_err() {
@@ -101,8 +101,24 @@ async fn in_transaction(postgres: &mut Postgres, work: &Work<'_>) -> Result<(), 
     ran
 }
 
+/// How far a body has come when its transaction ends.
+pub(super) enum Ended {
+    /// It has none, and its transaction has not begun.
+    Nothing,
+    /// It has run.
+    Whole,
+}
+
 /// Sends the second message: what waits for the commit, our own rows, the commit.
-async fn finish(postgres: &mut Postgres, work: &Work<'_>, begin: &str) -> Result<(), Failure> {
+pub(super) async fn finish(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    ended: Ended,
+) -> Result<(), Failure> {
+    let begin = match ended {
+        Ended::Nothing => BEGIN,
+        Ended::Whole => "",
+    };
     // Constraints that wait for the commit fail now, where it is still the body that fails.
     let constraints = match postgres.parameters.server.has_authorities() {
         true => "SET CONSTRAINTS ALL IMMEDIATE;",
@@ -122,8 +138,8 @@ async fn finish(postgres: &mut Postgres, work: &Work<'_>, begin: &str) -> Result
         false => "SET LOCAL synchronous_commit = off;",
     };
     let sql = format!("{begin}{constraints} {settle} {durable} {} {end}", clean(postgres, work));
-    let (done, ended) = postgres.send(sql.clone()).await;
-    let Err(error) = ended else { return Ok(()) };
+    let (done, sent) = postgres.send(sql.clone()).await;
+    let Err(error) = sent else { return Ok(()) };
     let of_the_body = (done == 0 && !constraints.is_empty())
         || (done == 1 && !constraints.is_empty() && !begin.is_empty())
         || done + 1 == statements(&sql).len();

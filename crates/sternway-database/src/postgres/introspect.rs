@@ -159,6 +159,24 @@ pub(super) async fn fingerprint(
     Ok(fingerprint)
 }
 
+/// As [`fingerprint`], in the transaction that is under way, whose search path stays as it is.
+pub(super) async fn inside(
+    postgres: &mut Postgres,
+    except: &[String],
+) -> Result<Fingerprint, DatabaseError> {
+    let schema = Postgres::quote(&postgres.identity.schema);
+    let except = postgres.except(except);
+    let doing = "begin to read the schema";
+    let begin = format!("SAVEPOINT sternway_read; {PRINTING} SET LOCAL search_path TO {schema}");
+    postgres.run(doing, begin).await?;
+    let read = read(postgres, &except).await;
+    let end = "ROLLBACK TO SAVEPOINT sternway_read; RELEASE SAVEPOINT sternway_read".to_owned();
+    let ended = postgres.run("end reading the schema", end).await;
+    let fingerprint = read?;
+    ended?;
+    Ok(fingerprint)
+}
+
 async fn read(postgres: &mut Postgres, except: &[String]) -> Result<Fingerprint, DatabaseError> {
     let doing = "read the schema";
     let mut fingerprint = Fingerprint::default();

@@ -16,7 +16,7 @@ use sternway_model::plan::{Course, Plan};
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::parameters::Server;
-use super::{Postgres, failed, literal};
+use super::{Postgres, archive, failed, literal};
 use crate::kept::{self, damaged, release};
 use crate::port::{DatabaseError, RunId, RunSummary};
 
@@ -63,7 +63,9 @@ pub(super) async fn prepare(postgres: &mut Postgres) -> Result<RecordsAccess, Da
         Access::Refused(reason) => return Ok(RecordsAccess::Unavailable(reason)),
         Access::Absent => {}
     }
-    let made = postgres.run("make the records", format!("BEGIN; {SCHEMA} {TABLES} COMMIT")).await;
+    let made = postgres
+        .run("make the records", format!("BEGIN; {SCHEMA} {TABLES} {} COMMIT", archive::TABLE))
+        .await;
     match made {
         Ok(()) => Ok(RecordsAccess::Available),
         Err(error) => {
@@ -113,7 +115,7 @@ async fn ask(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
                coalesce(has_schema_privilege(to_regnamespace('sternway'), 'CREATE'), false),
                bool_and(to_regclass(name) IS NOT NULL),
                bool_and(coalesce(has_table_privilege(to_regclass(name), 'INSERT'), true))
-        FROM unnest('{sternway.migration, sternway.release, sternway.run, sternway.journal}'::text[]) AS name";
+        FROM unnest('{sternway.migration, sternway.release, sternway.run, sternway.journal, sternway.archive}'::text[]) AS name";
     let row = postgres.ask_one(doing, sql.to_owned()).await?;
     let answer = |column: usize| row.try_get::<bool, _>(column).map_err(failed(doing));
     let (about, absent, whole, may_write) = (answer(0)?, answer(1)?, answer(4)?, answer(5)?);

@@ -1,0 +1,244 @@
+//! The archive: what bodies would have destroyed, in the same database.
+//!
+//! `sternway.archive` says what is kept, `sternway.kept_N` has the rows of entry N. Values of the
+//! server's own types are kept as they are; those of types that people made, as text, because a later
+//! body may drop the type.
+
+pub(super) mod keep;
+pub(super) mod aside;
+pub(super) mod back;
+mod fit;
+
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sternway_model::archive::{Entry, EntryId, Misfit, Page, PutBack, Restored};
+use sternway_model::catalog::{Direction, TrackName};
+use sternway_model::effect::Lost;
+
+use super::effects::json;
+use super::{Postgres, failed, literal};
+use crate::kept::damaged;
+use crate::port::DatabaseError;
+
+/// The index of the archive.
+pub(super) const TABLE: &str = "
+CREATE TABLE IF NOT EXISTS sternway.archive (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    app text NOT NULL, schema text NOT NULL, run bigint, track text NOT NULL, version bigint NOT NULL,
+    direction text NOT NULL, kept_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    lost text NOT NULL, detail text NOT NULL, rows bigint NOT NULL,
+    restored_at timestamptz, back bigint, misfits text
+);
+";
+
+/// The column of a kept table that says why a row does not fit.
+const MISFIT: &str = "sternway_misfit";
+/// The column of kept rows that has what the body made of them, by column, as text.
+const AFTER: &str = "sternway_after";
+
+/// What putting an entry back needs to know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Detail {
+    /// The table's schema and name.
+    pub schema: String,
+    pub table: String,
+    /// The columns of the kept table, without those of our own.
+    pub columns: Vec<KeptColumn>,
+    /// The columns that tell the rows of the table apart; none where it has no key.
+    pub key: Vec<String>,
+    /// The columns whose values went, where the table stayed.
+    pub lost: Vec<String>,
+    /// Whether the body put rows somewhere.
+    pub carries: bool,
+    /// Whether rows were changed that cannot be found again.
+    pub uncertain: bool,
+    /// What the sequence belongs to: the table and the column.
+    pub owner: Option<(String, String)>,
+}
+
+/// A column of a kept table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct KeptColumn {
+    pub name: String,
+    /// Its type in the table that it came from.
+    pub type_name: String,
+    /// Whether it is kept as text.
+    pub text: bool,
+    pub generated: bool,
+}
+
+/// An entry with all that putting it back needs.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub entry: Entry,
+    pub detail: Detail,
+}
+
+impl Stored {
+    /// The table that has its rows.
+    pub fn store(&self) -> String {
+        store(self.entry.id)
+    }
+
+    /// The table that they came from.
+    pub fn table(&self) -> String {
+        let Detail { schema, table, .. } = &self.detail;
+        format!("{}.{}", Postgres::quote(schema), Postgres::quote(table))
+    }
+
+    /// What it is, for whoever reads what was put back.
+    pub fn put_back(&self, restored: Restored) -> PutBack {
+        PutBack { id: self.entry.id, lost: self.entry.lost.clone(), restored }
+    }
+}
+
+/// The table that has the rows of an entry.
+pub(super) fn store(id: EntryId) -> String {
+    format!("sternway.kept_{id}")
+}
+
+/// Which entries.
+pub(super) enum Which<'a> {
+    /// All of an application.
+    Of(&'a str),
+    /// This one.
+    One(EntryId),
+    /// Those of one half of a migration that nobody has put back yet.
+    Waiting { app: &'a str, track: &'a TrackName, version: u64, direction: Direction },
+}
+
+/// Reads entries, the oldest first; none where there is no archive.
+pub(super) async fn stored(
+    postgres: &mut Postgres,
+    which: Which<'_>,
+) -> Result<Vec<Stored>, DatabaseError> {
+    let doing = "read the archive";
+    let there = "SELECT pg_catalog.to_regclass('sternway.archive') IS NOT NULL".to_owned();
+    let there: bool = postgres.ask_one(doing, there).await?.try_get(0).map_err(failed(doing))?;
+    if !there {
+        return Ok(Vec::new());
+    }
+    let schema = literal(&postgres.identity.schema);
+    let filter = match which {
+        Which::Of(app) => format!("app = {} AND schema = {schema}", literal(app)),
+        Which::One(id) => format!("id = {id}"),
+        Which::Waiting { app, track, version, direction } => format!(
+            "app = {} AND schema = {schema} AND track = {} AND version = {} AND direction = {}
+             AND restored_at IS NULL",
+            literal(app),
+            literal(&track.0),
+            i64::try_from(version).unwrap_or(i64::MAX),
+            literal(&direction.to_string()),
+        ),
+    };
+    #[derive(Deserialize)]
+    struct Read {
+        id: EntryId,
+        run: Option<i64>,
+        track: String,
+        version: u64,
+        direction: String,
+        since: String,
+        age: f64,
+        lost: String,
+        detail: String,
+        rows: u64,
+        bytes: u64,
+        back: Option<u64>,
+        misfits: Option<String>,
+    }
+    let sql = format!(
+        "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+            'id', id, 'run', run, 'track', track, 'version', version, 'direction', direction,
+            'since', pg_catalog.to_char(kept_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+            'age', extract(epoch FROM pg_catalog.clock_timestamp() - kept_at)::float8,
+            'lost', lost, 'detail', detail, 'rows', rows,
+            'bytes', coalesce(pg_catalog.pg_total_relation_size(
+                pg_catalog.to_regclass('sternway.kept_' || id)), 0),
+            'back', back, 'misfits', misfits) ORDER BY id), '[]')::text
+         FROM sternway.archive WHERE {filter}"
+    );
+    let read: Vec<Read> = json(postgres, doing, sql).await?;
+    read.into_iter()
+        .map(|it| {
+            let lost: Lost = serde_json::from_str(&it.lost).map_err(|e| damaged(&e))?;
+            let detail: Detail = serde_json::from_str(&it.detail).map_err(|e| damaged(&e))?;
+            let misfits = it.misfits.as_deref().unwrap_or("[]");
+            let misfits: Vec<Misfit> = serde_json::from_str(misfits).map_err(|e| damaged(&e))?;
+            let direction = match it.direction.as_str() {
+                "up" => Direction::Up,
+                "down" => Direction::Down,
+                other => {
+                    return Err(DatabaseError::RecordsDamaged(format!("direction `{other}`")));
+                }
+            };
+            let entry = Entry {
+                id: it.id,
+                run: it.run,
+                track: TrackName(it.track),
+                version: it.version,
+                direction,
+                since: it.since,
+                age: it.age,
+                lost,
+                columns: detail.columns.iter().map(|it| it.name.clone()).collect(),
+                rows: it.rows,
+                bytes: it.bytes,
+                restored: it.back.map(|back| Restored { back, misfits }),
+            };
+            Ok(Stored { entry, detail })
+        })
+        .collect()
+}
+
+/// One entry, or the error that there is none.
+async fn one(postgres: &mut Postgres, id: EntryId) -> Result<Stored, DatabaseError> {
+    let mut found = stored(postgres, Which::One(id)).await?;
+    found.pop().ok_or(DatabaseError::NoEntry(id))
+}
+
+/// Rows of an entry. Those that do not fit have a column that says why.
+pub(super) async fn page(
+    postgres: &mut Postgres,
+    id: EntryId,
+    offset: u64,
+    limit: u64,
+) -> Result<Page, DatabaseError> {
+    let doing = "read the archive";
+    let stored = one(postgres, id).await?;
+    let columns = &stored.detail.columns;
+    let mut page = Page {
+        columns: columns.iter().map(|it| it.name.clone()).collect(),
+        types: columns.iter().map(|it| it.type_name.clone()).collect(),
+        rows: Vec::new(),
+    };
+    let cells = columns.iter().map(|it| format!("{}::text", Postgres::quote(&it.name)));
+    let cells: Vec<String> = cells.collect();
+    let list = if cells.is_empty() { "NULL::text".to_owned() } else { cells.join(", ") };
+    let store = stored.store();
+    let sql = format!("SELECT {list} FROM {store} ORDER BY ctid LIMIT {limit} OFFSET {offset}");
+    for row in postgres.ask(doing, sql).await? {
+        let cell = |index: usize| row.try_get::<Option<String>, _>(index).map_err(failed(doing));
+        page.rows.push((0..columns.len()).map(cell).collect::<Result<_, _>>()?);
+    }
+    Ok(page)
+}
+
+/// Drops an entry with its rows.
+pub(super) async fn forget(postgres: &mut Postgres, id: EntryId) -> Result<(), DatabaseError> {
+    let stored = one(postgres, id).await?;
+    let drop = forgetting(stored.entry.id);
+    let ended = postgres.run("drop an entry of the archive", format!("BEGIN; {drop} COMMIT")).await;
+    if ended.is_err() {
+        let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
+    }
+    ended
+}
+
+/// What drops an entry.
+fn forgetting(id: EntryId) -> String {
+    format!(
+        "DROP TABLE IF EXISTS {store}; DELETE FROM sternway.archive WHERE id = {id};",
+        store = store(id)
+    )
+}

@@ -1,0 +1,645 @@
+//! Putting back what was kept, once the migration has been applied the other way again.
+//!
+//! Tables and deleted rows come first, all in one statement; then rows that were changed; then the
+//! values of columns; then the positions of sequences. Triggers of the user's sleep meanwhile: the
+//! rows are to be what they were. What does not fit stays in the archive, with the reason.
+
+use std::collections::BTreeMap;
+
+use sternway_model::archive::{Misfit, PutBack, Restored};
+use sternway_model::effect::Lost;
+
+use super::fit::{Live, Part, inserts, live, put};
+use super::{AFTER, KeptColumn, MISFIT, Stored, Which, stored};
+use crate::port::DatabaseError;
+use crate::postgres::effects::{Oid, json};
+use crate::postgres::{Postgres, literal};
+
+const DOING: &str = "put back what the archive keeps";
+
+const CHANGED: &str = "the row was changed meanwhile";
+const DELETED: &str = "the row was deleted meanwhile";
+const THERE: &str = "a row with its key is there";
+const ALIKE: &str = "several rows look alike";
+const LOST_TRACK: &str = "the row was changed and cannot be told from others";
+
+/// An entry, and the table that it goes back to.
+struct Target<'a> {
+    stored: &'a Stored,
+    live: &'a Live,
+}
+
+impl Target<'_> {
+    /// A kept column as the table has it.
+    fn value(&self, column: &KeptColumn) -> String {
+        let name = Postgres::quote(&column.name);
+        let live = self.live.columns.iter().find(|it| it.name == column.name);
+        match live {
+            Some(live) if live.type_name == column.type_name && !column.text => format!("k.{name}"),
+            Some(live) => format!("CAST(k.{name}::text AS {})", live.type_name),
+            None => format!("k.{name}"),
+        }
+    }
+
+    /// The table, where its own rows are meant.
+    fn rows(&self) -> String {
+        let only = if self.live.kind == 'r' { "ONLY " } else { "" };
+        format!("{only}{}", self.stored.table())
+    }
+
+    fn kept(&self, name: &str) -> Option<&KeptColumn> {
+        self.stored.detail.columns.iter().find(|it| it.name == name)
+    }
+
+    /// That a row `t` of the table has the key of the kept row `k`; `None` where there is no key.
+    fn key(&self) -> Option<String> {
+        let key = &self.stored.detail.key;
+        let same = key.iter().map(|name| {
+            let value = self.value(self.kept(name)?);
+            Some(format!("t.{} = {value}", Postgres::quote(name)))
+        });
+        let same: Option<Vec<String>> = same.collect();
+        same.filter(|it| !it.is_empty()).map(|it| it.join(" AND "))
+    }
+
+    /// The columns that can be written.
+    fn written(&self) -> impl Iterator<Item = &KeptColumn> {
+        let live = |name: &str| self.live.columns.iter().find(|it| it.name == name);
+        let columns = self.stored.detail.columns.iter();
+        columns.filter(move |it| live(&it.name).is_some_and(|live| !live.generated))
+    }
+
+    /// That all that was kept is the same in `t`.
+    fn same(&self) -> String {
+        let same = self.written().map(|it| {
+            let name = Postgres::quote(&it.name);
+            format!("t.{name}::text IS NOT DISTINCT FROM k.{name}::text")
+        });
+        same.chain(["true".to_owned()]).collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// The insertion of kept rows at which `filter` holds.
+    fn insertion<'b>(&'b self, filter: &str) -> Part<'b> {
+        let (stored, live) = (self.stored, self.live);
+        let columns: Vec<&KeptColumn> = self.written().collect();
+        let names = columns.iter().map(|it| Postgres::quote(&it.name)).collect::<Vec<_>>();
+        let values = columns.iter().map(|it| self.value(it)).collect::<Vec<_>>();
+        let store = stored.store();
+        let all = stored.detail.columns.iter();
+        let all = all.map(|it| format!(", {} AS {}", self.value(it), Postgres::quote(&it.name)));
+        let all: String = all.collect();
+        let candidates = format!(
+            "SELECT k.ctid AS sternway_place, NULL::tid AS sternway_row{all} FROM {store} AS k WHERE {filter}"
+        );
+        let statement = match columns.is_empty() {
+            // A table without columns has rows all the same.
+            true => {
+                format!("INSERT INTO {} SELECT FROM {store} AS k WHERE {filter}", stored.table())
+            }
+            false => format!(
+                "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {store} AS k WHERE {filter}",
+                stored.table(),
+                names.join(", "),
+                values.join(", ")
+            ),
+        };
+        Part { stored, live, statement, candidates, inserts: true }
+    }
+
+    /// The change of rows that are there: of `columns`, each with the expression that it gets, where
+    /// `filter` holds for the kept row `k` and the row `t`.
+    fn change<'b>(&'b self, columns: &[(String, String)], filter: &str) -> Part<'b> {
+        let (stored, live) = (self.stored, self.live);
+        let (store, rows) = (stored.store(), self.rows());
+        let list =
+            columns.iter().map(|(name, value)| format!("{} = {value}", Postgres::quote(name)));
+        let list = list.collect::<Vec<_>>().join(", ");
+        let all = self.live.columns.iter().map(|it| {
+            let value = columns.iter().find(|(name, _)| *name == it.name);
+            let name = Postgres::quote(&it.name);
+            format!(", {} AS {name}", value.map_or(format!("t.{name}"), |(_, value)| value.clone()))
+        });
+        let all: String = all.collect();
+        Part {
+            stored,
+            live,
+            statement: format!("UPDATE {rows} AS t SET {list} FROM {store} AS k WHERE {filter}"),
+            candidates: format!(
+                "SELECT k.ctid AS sternway_place, t.ctid AS sternway_row{all}
+                 FROM {store} AS k, {rows} AS t WHERE {filter}"
+            ),
+            inserts: false,
+        }
+    }
+
+    /// Gives a reason to kept rows.
+    async fn mark(
+        &self,
+        postgres: &mut Postgres,
+        reason: &str,
+        filter: &str,
+    ) -> Result<u64, DatabaseError> {
+        let (store, reason) = (self.stored.store(), literal(reason));
+        let sql = format!(
+            "UPDATE {store} AS k SET {MISFIT} = {reason} WHERE k.{MISFIT} IS NULL AND {filter}"
+        );
+        postgres.count(DOING, sql).await
+    }
+}
+
+/// Looks, before the body runs, at which of the changed rows still have what was made of them.
+pub(in crate::postgres) async fn before(
+    postgres: &mut Postgres,
+    entries: &[Stored],
+) -> Result<(), DatabaseError> {
+    for stored in entries.iter().filter(|it| matches!(it.entry.lost, Lost::Rows { .. })) {
+        let Some(live) = live(postgres, stored).await? else { continue };
+        let target = Target { stored, live: &live };
+        let Some(key) = target.key() else { continue };
+        let rows = target.rows();
+        let missing =
+            format!("k.{AFTER} IS NOT NULL AND NOT EXISTS (SELECT FROM {rows} AS t WHERE {key})");
+        target.mark(postgres, DELETED, &missing).await?;
+        let here: Vec<String> = stored
+            .detail
+            .lost
+            .iter()
+            .filter(|name| live.columns.iter().any(|it| it.name == **name))
+            .map(|name| format!("({}, t.{}::text)", literal(name), Postgres::quote(name)))
+            .collect();
+        if here.is_empty() {
+            continue;
+        }
+        let changed = format!(
+            "k.{AFTER} IS NOT NULL AND EXISTS (
+                SELECT FROM {rows} AS t, pg_catalog.jsonb_each_text(k.{AFTER}) AS a
+                WHERE {key} AND a.value IS DISTINCT FROM
+                    (SELECT v.value FROM (VALUES {}) AS v(name, value) WHERE v.name = a.key))",
+            here.join(", ")
+        );
+        target.mark(postgres, CHANGED, &changed).await?;
+    }
+    Ok(())
+}
+
+/// Puts entries back, as far as they fit. The newest come first: what is older and has the same key
+/// is older indeed.
+pub(in crate::postgres) async fn put_back(
+    postgres: &mut Postgres,
+    entries: &[Stored],
+) -> Result<Vec<PutBack>, DatabaseError> {
+    let mut outcomes = Vec::new();
+    let mut runs: Vec<Option<i64>> = entries.iter().map(|it| it.entry.run).collect();
+    runs.sort_unstable();
+    runs.dedup();
+    for run in runs.into_iter().rev() {
+        let of_run: Vec<&Stored> = entries.iter().filter(|it| it.entry.run == run).collect();
+        outcomes.extend(put_back_together(postgres, &of_run).await?);
+    }
+    Ok(outcomes)
+}
+
+async fn put_back_together(
+    postgres: &mut Postgres,
+    entries: &[&Stored],
+) -> Result<Vec<PutBack>, DatabaseError> {
+    postgres.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE".to_owned()).await?;
+    let mut lives: BTreeMap<i64, Live> = BTreeMap::new();
+    for stored in entries {
+        if matches!(stored.entry.lost, Lost::Sequence { .. }) {
+            continue;
+        }
+        match live(postgres, stored).await? {
+            Some(live) => drop(lives.insert(stored.entry.id, live)),
+            None => absent(postgres, stored, "the table is not there", "true").await?,
+        }
+    }
+    let targets: Vec<Target<'_>> = entries
+        .iter()
+        .filter_map(|stored| Some(Target { stored, live: lives.get(&stored.entry.id)? }))
+        .collect();
+    let quiet = quiet(&targets);
+    postgres.run(DOING, quiet.0).await?;
+    for target in &targets {
+        missing_columns(postgres, target).await?;
+    }
+    insert(postgres, &targets).await?;
+    for target in &targets {
+        match target.stored.entry.lost {
+            Lost::Rows { .. } => change(postgres, target).await?,
+            Lost::Column { .. } => columns(postgres, target, &targets).await?,
+            Lost::Table { .. } | Lost::Sequence { .. } => {}
+        }
+    }
+    for stored in entries.iter().filter(|it| matches!(it.entry.lost, Lost::Sequence { .. })) {
+        sequence(postgres, stored).await?;
+    }
+    postgres.run(DOING, quiet.1).await?;
+    refresh(postgres, &targets).await?;
+    let mut outcomes = Vec::new();
+    for stored in entries {
+        outcomes.push(stored.put_back(close(postgres, stored).await?));
+    }
+    Ok(outcomes)
+}
+
+/// Gives a reason to all kept rows of an entry that have none.
+async fn absent(
+    postgres: &mut Postgres,
+    stored: &Stored,
+    reason: &str,
+    filter: &str,
+) -> Result<(), DatabaseError> {
+    let (store, reason) = (stored.store(), literal(reason));
+    let sql =
+        format!("UPDATE {store} AS k SET {MISFIT} = {reason} WHERE {MISFIT} IS NULL AND {filter}");
+    postgres.run(DOING, sql).await
+}
+
+/// What puts triggers and forced row-level security to sleep, and what wakes them.
+fn quiet(targets: &[Target<'_>]) -> (String, String) {
+    let (mut sleep, mut wake) = (String::new(), String::new());
+    let mut seen: Vec<Oid> = Vec::new();
+    for target in targets {
+        if seen.contains(&target.live.oid) {
+            continue;
+        }
+        seen.push(target.live.oid);
+        let table = target.stored.table();
+        for (name, enabled) in &target.live.triggers {
+            let name = Postgres::quote(name);
+            let when = match enabled {
+                'A' => "ENABLE ALWAYS",
+                'R' => "ENABLE REPLICA",
+                _ => "ENABLE",
+            };
+            sleep.push_str(&format!("ALTER TABLE {table} DISABLE TRIGGER {name};"));
+            wake.push_str(&format!("ALTER TABLE {table} {when} TRIGGER {name};"));
+        }
+        if target.live.forced {
+            sleep.push_str(&format!("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY;"));
+            wake.push_str(&format!("ALTER TABLE {table} FORCE ROW LEVEL SECURITY;"));
+        }
+    }
+    // Rather an error than rows that a policy hides.
+    sleep.push_str("SET LOCAL row_security = off");
+    wake.push_str("SET LOCAL row_security = on");
+    (sleep, wake)
+}
+
+/// Rows that have a value for which there is no column do not fit.
+async fn missing_columns(
+    postgres: &mut Postgres,
+    target: &Target<'_>,
+) -> Result<(), DatabaseError> {
+    let there = |name: &str| target.live.columns.iter().any(|it| it.name == name);
+    let Target { stored, .. } = target;
+    let wanted = |it: &&KeptColumn| match stored.entry.lost {
+        Lost::Column { .. } => stored.detail.lost.contains(&it.name),
+        _ => !it.generated,
+    };
+    for column in stored.detail.columns.iter().filter(wanted).filter(|it| !there(&it.name)) {
+        let reason = format!("column {} is not there", column.name);
+        let has = format!("k.{} IS NOT NULL", Postgres::quote(&column.name));
+        target.mark(postgres, &reason, &has).await?;
+    }
+    Ok(())
+}
+
+/// Inserts the rows of tables, and those that were deleted.
+async fn insert(postgres: &mut Postgres, targets: &[Target<'_>]) -> Result<(), DatabaseError> {
+    let targets = targets.iter().filter(|it| inserts(&it.stored.entry.lost));
+    let targets: Vec<&Target<'_>> = targets.collect();
+    let mut replaced = Vec::new();
+    for target in &targets {
+        if already(postgres, target).await? > 0 {
+            replaced.push(*target);
+        }
+    }
+    let filter = |target: &Target<'_>| match target.stored.entry.lost {
+        Lost::Rows { .. } => format!("k.{MISFIT} IS NULL AND k.{AFTER} IS NULL"),
+        _ => format!("k.{MISFIT} IS NULL"),
+    };
+    let parts: Vec<Part<'_>> = targets.iter().map(|it| it.insertion(&filter(it))).collect();
+    put(postgres, &parts).await?;
+    for target in replaced {
+        let Some(key) = target.key() else { continue };
+        let key_columns = &target.stored.detail.key;
+        let columns = target.written().filter(|it| !key_columns.contains(&it.name));
+        let columns: Vec<(String, String)> =
+            columns.map(|it| (it.name.clone(), target.value(it))).collect();
+        if !columns.is_empty() {
+            let filter = format!("{key} AND k.{MISFIT} = ''");
+            put(postgres, &[target.change(&columns, &filter)]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks for kept rows that are there already: the body may have made them. Those that are the same
+/// are back. Returns how many have another content and are to be replaced; their reason is empty.
+async fn already(postgres: &mut Postgres, target: &Target<'_>) -> Result<u64, DatabaseError> {
+    let mut replaced = 0;
+    let (store, rows) = (target.stored.store(), target.rows());
+    let whole = matches!(target.stored.entry.lost, Lost::Table { .. });
+    let uncertain = target.stored.detail.uncertain;
+    let empty = format!("SELECT pg_catalog.to_json(NOT EXISTS (SELECT FROM {rows}))::text");
+    if json::<bool>(postgres, DOING, empty).await? {
+        if uncertain {
+            target.mark(postgres, LOST_TRACK, &format!("k.{AFTER} IS NULL")).await?;
+        }
+        return Ok(replaced);
+    }
+    let deleted = if whole { "true".to_owned() } else { format!("k.{AFTER} IS NULL") };
+    match target.key() {
+        Some(key) => {
+            let same = target.same();
+            let sql = format!(
+                "DELETE FROM {store} AS k USING {rows} AS t
+                 WHERE k.{MISFIT} IS NULL AND {deleted} AND {key} AND {same}"
+            );
+            postgres.run(DOING, sql).await?;
+            let there = format!("{deleted} AND EXISTS (SELECT FROM {rows} AS t WHERE {key})");
+            // What the body carried over is newer than what was kept.
+            match whole && !target.stored.detail.carries {
+                true => replaced = target.mark(postgres, "", &there).await?,
+                false => drop(target.mark(postgres, THERE, &there).await?),
+            }
+        }
+        None if whole || uncertain => {
+            let list: Vec<&KeptColumn> = target.written().collect();
+            let row = |of: &str| {
+                let cells =
+                    list.iter().map(|it| format!("{of}.{}::text", Postgres::quote(&it.name)));
+                format!("ROW({})::text", cells.collect::<Vec<_>>().join(", "))
+            };
+            let (old, new) = (row("k"), row("t"));
+            let sql = format!(
+                "DELETE FROM {store} WHERE ctid IN (
+                    SELECT place FROM
+                        (SELECT k.ctid AS place, {old} AS value,
+                                pg_catalog.row_number() OVER (PARTITION BY {old}) AS number
+                         FROM {store} AS k WHERE {deleted}) AS k
+                    JOIN (SELECT {new} AS value, pg_catalog.row_number() OVER (PARTITION BY {new}) AS number
+                          FROM {rows} AS t) AS t USING (value, number))"
+            );
+            postgres.run(DOING, sql).await?;
+        }
+        None => {}
+    }
+    if uncertain {
+        target.mark(postgres, LOST_TRACK, &deleted).await?;
+    }
+    Ok(replaced)
+}
+
+/// Gives rows that the body changed what they had before.
+async fn change(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), DatabaseError> {
+    let Some(key) = target.key() else { return Ok(()) };
+    let there = |name: &str| target.live.columns.iter().any(|it| it.name == name && !it.generated);
+    let columns = target.stored.detail.lost.iter().filter(|it| there(it));
+    let columns = columns.filter_map(|name| {
+        let value = target.value(target.kept(name)?);
+        let (text, name_sql) = (literal(name), Postgres::quote(name));
+        let changed = format!("pg_catalog.jsonb_exists(k.{AFTER}, {text})");
+        Some((name.clone(), format!("CASE WHEN {changed} THEN {value} ELSE t.{name_sql} END")))
+    });
+    let columns: Vec<(String, String)> = columns.collect();
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let gone = format!(
+        "k.{AFTER} IS NOT NULL AND NOT EXISTS (SELECT FROM {} AS t WHERE {key})",
+        target.rows()
+    );
+    target.mark(postgres, DELETED, &gone).await?;
+    let filter = format!("{key} AND k.{MISFIT} IS NULL AND k.{AFTER} IS NOT NULL");
+    put(postgres, &[target.change(&columns, &filter)]).await
+}
+
+/// Gives rows the values of columns that went.
+async fn columns(
+    postgres: &mut Postgres,
+    target: &Target<'_>,
+    targets: &[Target<'_>],
+) -> Result<(), DatabaseError> {
+    let stored = target.stored;
+    let there = |name: &str| target.live.columns.iter().any(|it| it.name == name && !it.generated);
+    let values = stored.detail.lost.iter().filter(|it| there(it));
+    let values = values.filter_map(|it| Some((it.clone(), target.value(target.kept(it)?))));
+    let values: Vec<(String, String)> = values.collect();
+    if values.is_empty() {
+        return Ok(());
+    }
+    let Some(key) = target.key() else { return look_alike(postgres, target, &values).await };
+    let gone = format!("NOT EXISTS (SELECT FROM {} AS t WHERE {key})", target.rows());
+    target.mark(postgres, DELETED, &gone).await?;
+    // Where the body carried values to other columns of the row, and somebody has written to those,
+    // what is there is newer.
+    let of_rows = |it: &&Target<'_>| {
+        it.live.oid == target.live.oid
+            && matches!(it.stored.entry.lost, Lost::Rows { .. })
+            && it.stored.detail.key == stored.detail.key
+    };
+    for rows in targets.iter().filter(of_rows) {
+        let same = stored.detail.key.iter().map(|name| {
+            let name = Postgres::quote(name);
+            format!("r.{name} = k.{name}")
+        });
+        let same = same.collect::<Vec<_>>().join(" AND ");
+        let newer = format!(
+            "EXISTS (SELECT FROM {} AS r WHERE r.{MISFIT} = {} AND {same})",
+            rows.stored.store(),
+            literal(CHANGED)
+        );
+        target.mark(postgres, CHANGED, &newer).await?;
+    }
+    put(postgres, &[target.change(&values, &format!("{key} AND k.{MISFIT} IS NULL"))]).await
+}
+
+/// The same, where no key tells the rows apart: by all that stayed. Rows that are alike in that may
+/// have one another's values, as long as there are as many as were kept.
+async fn look_alike(
+    postgres: &mut Postgres,
+    target: &Target<'_>,
+    values: &[(String, String)],
+) -> Result<(), DatabaseError> {
+    let (store, rows) = (target.stored.store(), target.rows());
+    let stays: Vec<String> = target
+        .stored
+        .detail
+        .columns
+        .iter()
+        .filter(|it| !target.stored.detail.lost.contains(&it.name) && !it.generated)
+        .filter(|it| target.live.columns.iter().any(|live| live.name == it.name))
+        .map(|it| Postgres::quote(&it.name))
+        .collect();
+    let row = |of: &str, columns: &[String]| {
+        let cells = columns.iter().map(|it| format!("{of}.{it}::text")).collect::<Vec<_>>();
+        format!("ROW({})::text", cells.join(", "))
+    };
+    let lost: Vec<String> =
+        target.stored.detail.lost.iter().map(|it| Postgres::quote(it)).collect();
+    let (old, new, went) = (row("k", &stays), row("t", &stays), row("k", &lost));
+    let numbered = format!(
+        "kept AS (SELECT k.ctid AS place, {old} AS value, {went} AS went,
+                         pg_catalog.row_number() OVER (PARTITION BY {old} ORDER BY k.ctid) AS number
+                  FROM {store} AS k WHERE k.{MISFIT} IS NULL),
+         here AS (SELECT t.ctid AS row, t.tableoid AS part, {new} AS value,
+                         pg_catalog.row_number() OVER (PARTITION BY {new} ORDER BY t.ctid) AS number
+                  FROM {rows} AS t)"
+    );
+    let sql = format!(
+        "WITH {numbered},
+         kept_of AS (SELECT value, pg_catalog.count(*) AS rows, pg_catalog.count(DISTINCT went) AS kinds
+                     FROM kept GROUP BY value),
+         here_of AS (SELECT value, pg_catalog.count(*) AS rows FROM here GROUP BY value),
+         judged AS (
+            SELECT kept.place, CASE
+                WHEN here_of.rows IS NULL THEN {changed}
+                WHEN kept_of.kinds > 1 AND kept_of.rows <> here_of.rows THEN {alike}
+                WHEN kept.number > here_of.rows THEN {deleted} END AS reason
+            FROM kept JOIN kept_of USING (value) LEFT JOIN here_of USING (value))
+         UPDATE {store} AS k SET {MISFIT} = judged.reason FROM judged
+         WHERE judged.place = k.ctid AND judged.reason IS NOT NULL",
+        changed = literal("no row looks like it: it was changed or deleted meanwhile"),
+        alike = literal(ALIKE),
+        deleted = literal(DELETED),
+    );
+    postgres.run(DOING, sql).await?;
+    // Numbered again: the marks have moved kept rows.
+    let pairs = format!(
+        "(WITH {numbered} SELECT kept.place, here.row, here.part FROM kept JOIN here USING (value, number))"
+    );
+    let filter = format!(
+        "k.{MISFIT} IS NULL AND EXISTS (SELECT FROM sternway_pairs AS p
+            WHERE p.place = k.ctid AND p.row = t.ctid AND p.part = t.tableoid)"
+    );
+    let make = format!("CREATE TEMPORARY TABLE sternway_pairs ON COMMIT DROP AS {pairs}");
+    postgres.run(DOING, format!("{make}; ANALYZE sternway_pairs")).await?;
+    let mut part = target.change(values, &filter);
+    let list = values.iter().map(|(name, value)| format!("{} = {value}", Postgres::quote(name)));
+    let list = list.collect::<Vec<_>>().join(", ");
+    // Joined by place, and not looked for row by row.
+    part.statement = format!(
+        "UPDATE {rows} AS t SET {list} FROM {store} AS k JOIN sternway_pairs AS p ON p.place = k.ctid
+         WHERE p.row = t.ctid AND p.part = t.tableoid AND k.{MISFIT} IS NULL"
+    );
+    put(postgres, &[part]).await?;
+    postgres.run(DOING, "DROP TABLE sternway_pairs".to_owned()).await
+}
+
+/// Advances a sequence to where it had counted, if it is not beyond that.
+async fn sequence(postgres: &mut Postgres, stored: &Stored) -> Result<(), DatabaseError> {
+    let name = literal(&stored.table());
+    let owned = stored.detail.owner.as_ref().map_or("NULL".to_owned(), |(table, column)| {
+        let table =
+            format!("{}.{}", Postgres::quote(&stored.detail.schema), Postgres::quote(table));
+        let (table, column) = (literal(&table), literal(column));
+        format!(
+            "CASE WHEN pg_catalog.to_regclass({table}) IS NOT NULL AND EXISTS (
+                SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({table})
+                 AND attname = {column} AND NOT attisdropped)
+             THEN pg_catalog.pg_get_serial_sequence({table}, {column}) END"
+        )
+    });
+    // A table of that name would be no sequence.
+    let find = format!(
+        "SELECT pg_catalog.to_json((SELECT s.seqrelid::regclass::text FROM pg_catalog.pg_sequence s
+            WHERE s.seqrelid = coalesce(({owned})::regclass, pg_catalog.to_regclass({name}))))::text"
+    );
+    let find = format!("SELECT coalesce(({find}), 'null')");
+    let Some(sequence) = json::<Option<String>>(postgres, DOING, find).await? else {
+        return absent(postgres, stored, "the sequence is not there", "true").await;
+    };
+    let store = stored.store();
+    let sql = format!(
+        "SELECT pg_catalog.setval({name}::regclass, k.last_value, k.is_called)
+         FROM {store} AS k, {sequence} AS s, pg_catalog.pg_sequence q
+         WHERE q.seqrelid = {name}::regclass AND CASE WHEN q.seqincrement > 0
+            THEN (k.last_value, k.is_called) > (s.last_value, s.is_called)
+            ELSE (k.last_value, NOT k.is_called) < (s.last_value, NOT s.is_called) END",
+        name = literal(&sequence)
+    );
+    postgres.run(DOING, sql).await
+}
+
+/// Refreshes the materialized views that show what was put back.
+async fn refresh(postgres: &mut Postgres, targets: &[Target<'_>]) -> Result<(), DatabaseError> {
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let oids = targets.iter().map(|it| it.live.oid.to_string()).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "WITH RECURSIVE shows(oid, depth) AS (
+            SELECT unnest(ARRAY[{oids}])::oid, 0
+            UNION
+            SELECT r.ev_class, shows.depth + 1 FROM shows
+            JOIN pg_catalog.pg_depend d ON d.refobjid = shows.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
+                 AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+            JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_class <> shows.oid
+            WHERE shows.depth < 50)
+         SELECT coalesce(pg_catalog.json_agg(name ORDER BY depth), '[]')::text FROM (
+            SELECT c.oid::regclass::text AS name, max(depth) AS depth FROM shows
+            JOIN pg_catalog.pg_class c USING (oid)
+            WHERE c.relkind = 'm' AND c.relispopulated GROUP BY c.oid) AS views"
+    );
+    let views: Vec<String> = json(postgres, DOING, sql).await?;
+    for view in views {
+        postgres.run(DOING, format!("REFRESH MATERIALIZED VIEW {view}")).await?;
+    }
+    Ok(())
+}
+
+/// Drops what is back, counts what is not, and notes both.
+async fn close(postgres: &mut Postgres, stored: &Stored) -> Result<Restored, DatabaseError> {
+    let (id, store) = (stored.entry.id, stored.store());
+    let sql = format!(
+        "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('reason', reason, 'rows', rows)), '[]')::text
+         FROM (SELECT {MISFIT} AS reason, pg_catalog.count(*) AS rows FROM {store}
+               WHERE {MISFIT} <> '' GROUP BY {MISFIT} ORDER BY {MISFIT}) AS left_over"
+    );
+    let misfits: Vec<Misfit> = json(postgres, DOING, sql).await?;
+    let left: u64 = misfits.iter().map(|it| it.rows).sum();
+    let before = match &stored.entry.restored {
+        Some(restored) => restored.back,
+        None => 0,
+    };
+    let back = stored.entry.waiting().saturating_sub(left) + before;
+    let drop = match left {
+        0 => format!("TRUNCATE {store}"),
+        _ => format!("DELETE FROM {store} WHERE {MISFIT} IS NULL OR {MISFIT} = ''"),
+    };
+    let text = literal(&serde_json::to_string(&misfits).unwrap_or_default());
+    let note = format!(
+        "UPDATE sternway.archive SET restored_at = pg_catalog.clock_timestamp(), back = {back},
+         misfits = {text} WHERE id = {id}"
+    );
+    postgres.run(DOING, format!("{drop}; {note}")).await?;
+    Ok(Restored { back, misfits })
+}
+
+/// Puts one entry back now, by itself.
+pub(in crate::postgres) async fn put_back_one(
+    postgres: &mut Postgres,
+    id: i64,
+) -> Result<PutBack, DatabaseError> {
+    let found = stored(postgres, Which::One(id)).await?;
+    if found.is_empty() {
+        return Err(DatabaseError::NoEntry(id));
+    }
+    let forget_reasons = format!("UPDATE {} SET {MISFIT} = NULL", super::store(id));
+    let begin = format!("BEGIN; SET LOCAL search_path TO pg_catalog; {forget_reasons}");
+    let put = async {
+        postgres.run(DOING, begin).await?;
+        before(postgres, &found).await?;
+        let mut outcomes = put_back_together(postgres, &found.iter().collect::<Vec<_>>()).await?;
+        postgres.run(DOING, "COMMIT".to_owned()).await?;
+        outcomes.pop().ok_or(DatabaseError::NoEntry(id))
+    };
+    let outcome = put.await;
+    if outcome.is_err() {
+        let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
+    }
+    outcome
+}

@@ -1,0 +1,281 @@
+//! Which kept rows fit the schema that is there, and which do not, and why.
+//!
+//! Rows are put back all at once, as if all fit. Only where the server refuses that are the
+//! constraints asked one by one; what then still does not fit is found by halving.
+
+use serde::Deserialize;
+use sternway_model::effect::Lost;
+
+use super::{MISFIT, Stored};
+use crate::port::DatabaseError;
+use crate::postgres::effects::{Oid, json};
+use crate::postgres::{Postgres, literal};
+
+const DOING: &str = "put back what the archive keeps";
+
+/// A table as it is now, with all that its rows have to obey.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Live {
+    pub oid: Oid,
+    pub kind: char,
+    pub forced: bool,
+    pub columns: Vec<LiveColumn>,
+    checks: Vec<(String, String)>,
+    foreign_keys: Vec<ForeignKey>,
+    uniques: Vec<Vec<String>>,
+    /// The triggers of the user's, and when they fire.
+    pub triggers: Vec<(String, char)>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct LiveColumn {
+    pub name: String,
+    pub type_name: String,
+    pub generated: bool,
+    pub not_null: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct ForeignKey {
+    name: String,
+    columns: Vec<String>,
+    parent: Oid,
+    parent_sql: String,
+    parent_columns: Vec<String>,
+}
+
+/// Reads the table that an entry came from; `None` where there is none of that name.
+pub(super) async fn live(
+    postgres: &mut Postgres,
+    stored: &Stored,
+) -> Result<Option<Live>, DatabaseError> {
+    let names = |numbers: &str, of: &str| {
+        format!(
+            "(SELECT pg_catalog.json_agg(a.attname ORDER BY u.place)
+              FROM pg_catalog.unnest({numbers}) WITH ORDINALITY AS u(number, place)
+              JOIN pg_catalog.pg_attribute a ON a.attrelid = {of} AND a.attnum = u.number)"
+        )
+    };
+    let sql = format!(
+        "SELECT coalesce((SELECT pg_catalog.json_build_object(
+            'oid', c.oid::bigint, 'kind', c.relkind, 'forced', c.relforcerowsecurity,
+            'columns', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+                    'name', attname, 'type_name', pg_catalog.format_type(atttypid, atttypmod),
+                    'generated', attgenerated <> '', 'not_null', attnotnull) ORDER BY attnum)
+                FROM pg_catalog.pg_attribute
+                WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped), '[]'),
+            'checks', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+                    conname, pg_catalog.pg_get_expr(conbin, conrelid)))
+                FROM pg_catalog.pg_constraint WHERE conrelid = c.oid AND contype = 'c'), '[]'),
+            'foreign_keys', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+                    'name', conname, 'columns', {columns}, 'parent', confrelid::bigint,
+                    'parent_sql', confrelid::regclass::text, 'parent_columns', {parents}))
+                FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND contype = 'f'), '[]'),
+            'uniques', coalesce((SELECT pg_catalog.json_agg({uniques})
+                FROM pg_catalog.pg_index i WHERE indrelid = c.oid AND indisunique AND indisvalid
+                 AND indpred IS NULL AND indexprs IS NULL), '[]'),
+            'triggers', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(tgname, tgenabled))
+                FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled <> 'D'), '[]'))
+          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = {schema} AND c.relname = {table} AND c.relkind IN ('r', 'p')), 'null')::text",
+        columns = names("k.conkey", "k.conrelid"),
+        parents = names("k.confkey", "k.confrelid"),
+        uniques = names("(i.indkey::int2[])[0:i.indnkeyatts - 1]", "i.indrelid"),
+        schema = literal(&stored.detail.schema),
+        table = literal(&stored.detail.table),
+    );
+    json(postgres, DOING, sql).await
+}
+
+/// Rows that are put back by one statement: kept rows `k`, up to a condition on them.
+pub(super) struct Part<'a> {
+    pub stored: &'a Stored,
+    pub live: &'a Live,
+    /// The statement, up to its last condition.
+    pub statement: String,
+    /// Its rows as the table is to have them: every column by its name, the kept row's place as
+    /// `sternway_place`, and the place of the row that is changed as `sternway_row`.
+    pub candidates: String,
+    /// Whether it makes rows, which others may refer to.
+    pub inserts: bool,
+}
+
+impl Part<'_> {
+    /// Gives a reason to the kept rows at which `violation` holds, and tells how many got one.
+    async fn mark(
+        &self,
+        postgres: &mut Postgres,
+        reason: &str,
+        violation: &str,
+    ) -> Result<u64, DatabaseError> {
+        let Part { stored, candidates, .. } = self;
+        let (store, reason) = (stored.store(), literal(reason));
+        let sql = format!(
+            "UPDATE {store} AS k SET {MISFIT} = {reason}
+             FROM (SELECT sternway_place FROM ({candidates}) AS c WHERE {violation}) AS v
+             WHERE k.ctid = v.sternway_place"
+        );
+        postgres.count(DOING, sql).await
+    }
+
+    /// Asks the constraints that are the row's own affair.
+    async fn mark_alone(&self, postgres: &mut Postgres) -> Result<(), DatabaseError> {
+        for column in self.live.columns.iter().filter(|it| it.not_null && !it.generated) {
+            let name = &column.name;
+            let reason = format!("column {name} may not be null");
+            self.mark(postgres, &reason, &format!("c.{} IS NULL", Postgres::quote(name))).await?;
+        }
+        for (name, check) in &self.live.checks {
+            self.mark(postgres, &format!("check {name} does not hold"), &format!("NOT ({check})"))
+                .await?;
+        }
+        for columns in &self.live.uniques {
+            let same = pairs("t", columns, "c", columns);
+            let table = self.stored.table();
+            let other = if self.inserts { "" } else { " AND t.ctid <> c.sternway_row" };
+            let violation = format!("EXISTS (SELECT FROM {table} AS t WHERE {same}{other})");
+            let reason = format!("another row has the same {}", columns.join(", "));
+            self.mark(postgres, &reason, &violation).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the foreign keys. A row that is itself put back counts as there.
+    async fn mark_orphans(
+        &self,
+        postgres: &mut Postgres,
+        parts: &[Part<'_>],
+    ) -> Result<u64, DatabaseError> {
+        let mut marked = 0;
+        for key in &self.live.foreign_keys {
+            let there = pairs("p", &key.parent_columns, "c", &key.columns);
+            let mut violation = set("c", &key.columns);
+            violation.push_str(&format!(
+                " AND NOT EXISTS (SELECT FROM {} AS p WHERE {there})",
+                key.parent_sql
+            ));
+            for other in parts.iter().filter(|it| it.inserts && it.live.oid == key.parent) {
+                let rows = &other.candidates;
+                violation.push_str(&format!(
+                    " AND NOT EXISTS (SELECT FROM ({rows}) AS p WHERE {there})"
+                ));
+            }
+            let reason = format!("the row that {} refers to is not there", key.name);
+            marked += self.mark(postgres, &reason, &violation).await?;
+        }
+        Ok(marked)
+    }
+}
+
+fn pairs(one: &str, columns: &[String], other: &str, others: &[String]) -> String {
+    let pairs = columns.iter().zip(others);
+    let same = pairs
+        .map(|(a, b)| format!("{one}.{} = {other}.{}", Postgres::quote(a), Postgres::quote(b)));
+    same.collect::<Vec<_>>().join(" AND ")
+}
+
+fn set(of: &str, columns: &[String]) -> String {
+    let set = columns.iter().map(|it| format!("{of}.{} IS NOT NULL", Postgres::quote(it)));
+    set.collect::<Vec<_>>().join(" AND ")
+}
+
+/// Puts the rows of all parts back, each that fits. Parts are one statement, so that rows may refer
+/// to one another in a circle.
+pub(super) async fn put(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<(), DatabaseError> {
+    if parts.is_empty() || try_all(postgres, parts).await? {
+        return Ok(());
+    }
+    for part in parts {
+        part.mark_alone(postgres).await?;
+    }
+    loop {
+        let mut marked = 0;
+        for part in parts {
+            marked += part.mark_orphans(postgres, parts).await?;
+        }
+        if marked == 0 {
+            break;
+        }
+    }
+    if try_all(postgres, parts).await? {
+        return Ok(());
+    }
+    for part in parts {
+        by_halves(postgres, part).await?;
+    }
+    Ok(())
+}
+
+/// Runs `sql` if the server lets it; otherwise nothing of it is left, and its words are returned.
+async fn attempt(postgres: &mut Postgres, sql: String) -> Result<Option<String>, DatabaseError> {
+    let ran = postgres.run(DOING, format!("SAVEPOINT sternway_put; {sql}")).await;
+    let Err(error) = ran else {
+        postgres.run(DOING, "RELEASE SAVEPOINT sternway_put".to_owned()).await?;
+        return Ok(None);
+    };
+    let DatabaseError::Query { source: sqlx::Error::Database(words), .. } = &error else {
+        return Err(error);
+    };
+    // Only what is wrong with the rows: 22 is data, 23 a constraint. A lock or a limit is not.
+    let code = words.code().unwrap_or_default();
+    if !code.starts_with("22") && !code.starts_with("23") && code != "P0001" && code != "44000" {
+        return Err(error);
+    }
+    let words = words.message().to_owned();
+    let back = "ROLLBACK TO SAVEPOINT sternway_put; RELEASE SAVEPOINT sternway_put";
+    postgres.run(DOING, back.to_owned()).await?;
+    Ok(Some(words))
+}
+
+async fn try_all(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<bool, DatabaseError> {
+    let sql = match parts {
+        [one] => one.statement.clone(),
+        many => {
+            let each = many.iter().enumerate();
+            let each = each.map(|(index, it)| format!("put_{index} AS ({})", it.statement));
+            format!("WITH {} SELECT 1", each.collect::<Vec<_>>().join(", "))
+        }
+    };
+    Ok(attempt(postgres, sql).await?.is_none())
+}
+
+/// Puts back what fits of one part, by halving what does not.
+async fn by_halves(postgres: &mut Postgres, part: &Part<'_>) -> Result<(), DatabaseError> {
+    let store = part.stored.store();
+    let candidates = &part.candidates;
+    let sql = format!(
+        "SELECT coalesce(pg_catalog.json_agg(sternway_place::text ORDER BY sternway_place), '[]')::text
+         FROM ({candidates}) AS c"
+    );
+    let places: Vec<String> = json(postgres, DOING, sql).await?;
+    let mut open: Vec<&[String]> = vec![&places];
+    while let Some(some) = open.pop() {
+        if some.is_empty() {
+            continue;
+        }
+        let list = some.iter().map(|it| literal(it)).collect::<Vec<_>>().join(", ");
+        let filter = format!("k.ctid = ANY (ARRAY[{list}]::tid[])");
+        let sql = format!("{} AND {filter}", part.statement);
+        match (attempt(postgres, sql).await?, some) {
+            (None, _) => {}
+            (Some(words), [_]) => {
+                let sql = format!(
+                    "UPDATE {store} AS k SET {MISFIT} = {} WHERE {filter}",
+                    literal(&words)
+                );
+                postgres.run(DOING, sql).await?;
+            }
+            (Some(_), some) => {
+                let (first, second) = some.split_at(some.len() / 2);
+                // The first half is dealt with first.
+                open.extend([second, first]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What an entry of this kind is put back by.
+pub(super) fn inserts(lost: &Lost) -> bool {
+    matches!(lost, Lost::Table { .. } | Lost::Rows { .. })
+}

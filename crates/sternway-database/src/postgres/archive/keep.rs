@@ -1,0 +1,387 @@
+//! Keeping what a body takes away, before it runs; and, once it has run, dropping what it did not
+//! take after all.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use sqlx::Row;
+use sternway_model::archive::{EntryId, Kept};
+use sternway_model::effect::Lost;
+
+use super::{AFTER, Detail, KeptColumn, MISFIT, forgetting, store};
+use crate::port::{Care, DatabaseError};
+use crate::postgres::effects::{Column, Oid, Relation, Snapshot, Taken, Touched, json};
+use crate::postgres::{Postgres, failed, literal};
+
+const DOING: &str = "keep what the body destroys";
+
+/// Something kept, until the body has run.
+#[derive(Debug, Clone)]
+pub(in crate::postgres) struct Keeping {
+    pub id: EntryId,
+    pub lost: Lost,
+    pub detail: Detail,
+    pub rows: u64,
+    /// The rows that a body changed or deleted, which are compared once it has run.
+    pub touched: Option<Touched>,
+    pub relation: Option<Relation>,
+}
+
+/// Keeps all that `taken` says. The tables are locked. Tables in `aside` are moved there whole by
+/// the caller and not copied.
+pub(in crate::postgres) async fn keep(
+    postgres: &mut Postgres,
+    care: &Care<'_>,
+    run: Option<i64>,
+    before: &Snapshot,
+    taken: &Taken,
+    transaction: i64,
+) -> Result<Vec<Keeping>, DatabaseError> {
+    let mut kept = Vec::new();
+    let relation = |oid: &Oid| before.relations.get(oid).cloned();
+    let mut keeper = Keeper { postgres, care, run, carries: taken.carries };
+    // The positions of sequences first: a table that is moved takes its own along.
+    for sequence in taken.sequences.iter().filter_map(relation) {
+        kept.push(keeper.sequence(&sequence).await?);
+    }
+    for table in taken.rows.iter() {
+        let Some(relation) = relation(&table.table) else { continue };
+        kept.push(keeper.rows(&relation, table, transaction).await?);
+    }
+    for (oid, numbers) in &taken.columns {
+        let Some(relation) = relation(oid) else { continue };
+        kept.push(keeper.columns(&relation, numbers).await?);
+    }
+    for table in taken.tables.iter().filter_map(relation) {
+        kept.push(keeper.table(&table).await?);
+    }
+    Ok(kept)
+}
+
+/// The columns of the table's key: of the primary key, or of a unique index that leaves out no row.
+/// Of `lost` columns there is none.
+pub(super) async fn key(
+    postgres: &mut Postgres,
+    relation: &Relation,
+    lost: &[i64],
+) -> Result<Vec<String>, DatabaseError> {
+    let sql = format!(
+        "SELECT coalesce(pg_catalog.json_agg(columns ORDER BY rank, width, index), '[]')::text FROM (
+            SELECT NOT i.indisprimary AS rank, i.indnkeyatts AS width, i.indexrelid AS index,
+                   pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname) ORDER BY k.place) AS columns
+            FROM pg_catalog.pg_index i
+            CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+            WHERE i.indrelid = {}::oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+              AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
+            GROUP BY i.indexrelid, i.indisprimary, i.indnkeyatts
+            HAVING pg_catalog.bool_and(a.attnotnull)) AS found",
+        relation.oid
+    );
+    let keys: Vec<Vec<(i64, String)>> = json(postgres, DOING, sql).await?;
+    let stays = |key: &Vec<(i64, String)>| key.iter().all(|(number, _)| !lost.contains(number));
+    let key = keys.into_iter().find(stays).unwrap_or_default();
+    Ok(key.into_iter().map(|(_, name)| name).collect())
+}
+
+/// What a column is kept as.
+pub(super) fn kept_column(column: &Column) -> KeptColumn {
+    KeptColumn {
+        name: column.name.clone(),
+        type_name: column.type_name.clone(),
+        text: column.foreign,
+        generated: column.generated,
+    }
+}
+
+/// A column in the list of what is copied.
+fn copied(column: &KeptColumn) -> String {
+    let name = Postgres::quote(&column.name);
+    if column.text { format!("{name}::text AS {name}") } else { name }
+}
+
+struct Keeper<'a, 'c> {
+    postgres: &'a mut Postgres,
+    care: &'a Care<'c>,
+    run: Option<i64>,
+    carries: bool,
+}
+
+impl Keeper<'_, '_> {
+    /// Notes an entry in the index.
+    async fn note(&mut self, lost: Lost, detail: Detail) -> Result<Keeping, DatabaseError> {
+        let Care { app, track, version, direction, .. } = self.care;
+        let run = self.run.map_or("NULL".to_owned(), |it| it.to_string());
+        let sql = format!(
+            "INSERT INTO sternway.archive (app, schema, run, track, version, direction, lost, detail, rows)
+             VALUES ({}, {}, {run}, {}, {}, {}, {}, {}, 0) RETURNING id",
+            literal(app),
+            literal(&self.postgres.identity.schema),
+            literal(&track.0),
+            i64::try_from(*version).unwrap_or(i64::MAX),
+            literal(&direction.to_string()),
+            literal(&serde_json::to_string(&lost).unwrap_or_default()),
+            literal(&serde_json::to_string(&detail).unwrap_or_default()),
+        );
+        let id = self.postgres.ask_one(DOING, sql).await?.try_get(0).map_err(failed(DOING))?;
+        Ok(Keeping { id, lost, detail, rows: 0, touched: None, relation: None })
+    }
+
+    fn detail(&self, relation: &Relation, columns: Vec<KeptColumn>, key: Vec<String>) -> Detail {
+        Detail {
+            schema: relation.schema.clone(),
+            table: relation.name.clone(),
+            columns,
+            key,
+            lost: Vec::new(),
+            carries: self.carries,
+            uncertain: false,
+            owner: None,
+        }
+    }
+
+    /// Copies what `select` says to the entry's table, and counts it.
+    async fn copy(&mut self, kept: &mut Keeping, select: &str) -> Result<(), DatabaseError> {
+        let store = store(kept.id);
+        let sql = format!("CREATE TABLE {store} AS {select}");
+        kept.rows = self.postgres.count(DOING, sql).await?;
+        Ok(())
+    }
+
+    async fn table(&mut self, relation: &Relation) -> Result<Keeping, DatabaseError> {
+        let columns: Vec<KeptColumn> = relation.columns.iter().map(kept_column).collect();
+        let list: Vec<String> = columns.iter().map(copied).collect();
+        let key = key(self.postgres, relation, &[]).await?;
+        let detail = self.detail(relation, columns, key);
+        let lost = Lost::Table { table: relation.shown.clone() };
+        let mut kept = self.note(lost, detail).await?;
+        let select = format!("SELECT {} FROM {}", list.join(", "), relation.rows());
+        self.copy(&mut kept, &select).await?;
+        Ok(kept)
+    }
+
+    async fn columns(
+        &mut self,
+        relation: &Relation,
+        numbers: &[i64],
+    ) -> Result<Keeping, DatabaseError> {
+        let key = key(self.postgres, relation, numbers).await?;
+        let goes = |it: &Column| numbers.contains(&it.number);
+        // Without a key, all that stays has to tell where a value came from.
+        let wanted = |it: &&Column| goes(it) || key.is_empty() || key.contains(&it.name);
+        let columns: Vec<KeptColumn> =
+            relation.columns.iter().filter(wanted).map(kept_column).collect();
+        let list: Vec<String> = columns.iter().map(copied).collect();
+        let lost: Vec<&Column> = relation.columns.iter().filter(|it| goes(it)).collect();
+        let mut detail = self.detail(relation, columns, key);
+        detail.lost = lost.iter().map(|it| it.name.clone()).collect();
+        let column = lost.iter().map(|it| it.shown.as_str()).collect::<Vec<_>>().join(", ");
+        let lost = Lost::Column { table: relation.shown.clone(), column };
+        let mut kept = self.note(lost, detail).await?;
+        let select = format!("SELECT {} FROM {}", list.join(", "), relation.rows());
+        self.copy(&mut kept, &select).await?;
+        Ok(kept)
+    }
+
+    async fn rows(
+        &mut self,
+        relation: &Relation,
+        touched: &Touched,
+        transaction: i64,
+    ) -> Result<Keeping, DatabaseError> {
+        let columns: Vec<KeptColumn> = relation.columns.iter().map(kept_column).collect();
+        let mut list: Vec<String> = columns.iter().map(copied).collect();
+        list.push(format!("NULL::jsonb AS {AFTER}"));
+        let key = key(self.postgres, relation, &[]).await?;
+        let detail = self.detail(relation, columns, key);
+        let lost = Lost::Rows { table: relation.shown.clone() };
+        let mut kept = self.note(lost, detail).await?;
+        let filter = if touched.rewritten { String::new() } else { ended_by(transaction) };
+        let select = format!("SELECT {} FROM {} {filter}", list.join(", "), relation.rows());
+        self.copy(&mut kept, &select).await?;
+        kept.touched = Some(touched.clone());
+        kept.relation = Some(relation.clone());
+        Ok(kept)
+    }
+
+    async fn sequence(&mut self, relation: &Relation) -> Result<Keeping, DatabaseError> {
+        let owner = format!(
+            "SELECT coalesce((SELECT pg_catalog.json_build_array(t.relname, a.attname)
+                FROM pg_catalog.pg_depend d
+                JOIN pg_catalog.pg_class t ON t.oid = d.refobjid
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+                WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = {}::oid
+                  AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+                LIMIT 1), 'null')::text",
+            relation.oid
+        );
+        let owner: Option<(String, String)> = json(self.postgres, DOING, owner).await?;
+        let column = |name: &str, type_name: &str| KeptColumn {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            text: false,
+            generated: false,
+        };
+        let columns = vec![column("last_value", "bigint"), column("is_called", "boolean")];
+        let mut detail = self.detail(relation, columns, Vec::new());
+        detail.owner = owner;
+        let lost = Lost::Sequence { sequence: relation.shown.clone() };
+        let mut kept = self.note(lost, detail).await?;
+        let select = format!("SELECT last_value, is_called FROM {}", relation.sql());
+        self.copy(&mut kept, &select).await?;
+        Ok(kept)
+    }
+}
+
+/// The rows that this transaction has ended, even if that was taken back: the mark stays in them.
+/// Locks of other sessions are never newer, because the table is locked against them. Rows that carry
+/// several marks at once are taken as well: those that the body left alone are found out later.
+fn ended_by(transaction: i64) -> String {
+    format!(
+        "WHERE (xmax::text::bigint - {transaction} + 4294967296) % 4294967296 BETWEEN 1 AND 2147483647
+            OR (xmax <> '0'::xid AND pg_catalog.mxid_age(xmax) BETWEEN 1 AND 10000000)"
+    )
+}
+
+/// Drops what the body did not take after all, and notes what it made of what it changed. Returns
+/// what is kept.
+pub(in crate::postgres) async fn settle(
+    postgres: &mut Postgres,
+    keepings: Vec<Keeping>,
+    after: &Snapshot,
+) -> Result<Vec<Kept>, DatabaseError> {
+    let mut kept = Vec::new();
+    for mut keeping in keepings {
+        if let (Some(touched), Some(was)) = (keeping.touched.clone(), keeping.relation.clone())
+            && let Some(is) = after.relations.get(&was.oid)
+        {
+            compare(postgres, &mut keeping, &touched, &was, is).await?;
+            if keeping.rows == 0 {
+                postgres.run(DOING, forgetting(keeping.id)).await?;
+                continue;
+            }
+        }
+        let Keeping { id, lost, rows, detail, .. } = keeping;
+        let sql = format!(
+            "UPDATE sternway.archive SET rows = {rows}, detail = {} WHERE id = {id};
+             ALTER TABLE {} ADD COLUMN {MISFIT} text",
+            literal(&serde_json::to_string(&detail).unwrap_or_default()),
+            store(id)
+        );
+        postgres.run(DOING, sql).await?;
+        kept.push(Kept { id, lost, rows });
+    }
+    Ok(kept)
+}
+
+/// Compares kept rows with what the body made of them.
+async fn compare(
+    postgres: &mut Postgres,
+    keeping: &mut Keeping,
+    touched: &Touched,
+    was: &Relation,
+    is: &Relation,
+) -> Result<(), DatabaseError> {
+    let store = store(keeping.id);
+    // By number: the body may have given a column another name.
+    let stays: Vec<(&Column, &Column)> = was
+        .columns
+        .iter()
+        .filter(|it| !it.generated)
+        .filter_map(|it| Some((it, is.columns.iter().find(|now| now.number == it.number)?)))
+        .collect();
+    let pairs: Vec<(String, String)> = stays
+        .iter()
+        .map(|(was, now)| {
+            (
+                format!("k.{}::text", Postgres::quote(&was.name)),
+                format!("t.{}::text", Postgres::quote(&now.name)),
+            )
+        })
+        .collect();
+    let names: BTreeSet<&str> = stays.iter().map(|(was, _)| was.name.as_str()).collect();
+    let keyed = !keeping.detail.key.is_empty()
+        && keeping.detail.key.iter().all(|it| names.contains(it.as_str()));
+    if !keyed {
+        keeping.detail.key.clear();
+        let (old, new): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let sql = format!(
+            "DELETE FROM {store} WHERE ctid IN (
+                SELECT k.place FROM
+                    (SELECT k.ctid AS place, r.value, pg_catalog.row_number() OVER (PARTITION BY r.value) AS number
+                     FROM {store} k CROSS JOIN LATERAL (SELECT ROW({})::text) AS r(value)) AS k
+                JOIN
+                    (SELECT r.value, pg_catalog.row_number() OVER (PARTITION BY r.value) AS number
+                     FROM {} t CROSS JOIN LATERAL (SELECT ROW({})::text) AS r(value)
+                     WHERE r.value IN (SELECT ROW({})::text FROM {store} k)) AS t
+                USING (value, number))",
+            old.join(", "),
+            is.rows(),
+            new.join(", "),
+            old.join(", "),
+        );
+        // Rows that look like a deleted one may have been there besides it.
+        let pruned = match touched.rewritten {
+            true => postgres.count(DOING, sql).await?,
+            false => 0,
+        };
+        keeping.rows = keeping.rows.saturating_sub(pruned);
+        keeping.detail.uncertain = touched.updated > 0;
+        return Ok(());
+    }
+    let key: Vec<String> = stays
+        .iter()
+        .filter(|(was, _)| keeping.detail.key.contains(&was.name))
+        .map(|(was, now)| same(&Postgres::quote(&was.name), &Postgres::quote(&now.name), was, now))
+        .collect();
+    let changed: Vec<String> = stays
+        .iter()
+        .zip(&pairs)
+        .map(|((was, _), (old, new))| {
+            let name = literal(&was.name);
+            format!("CASE WHEN {old} IS DISTINCT FROM {new} THEN pg_catalog.jsonb_build_object({name}, {new}) ELSE '{{}}' END")
+        })
+        .collect();
+    let (list, key) = (changed.join(" || "), key.join(" AND "));
+    // One pass that notes what was changed; what was not, is dropped.
+    let note =
+        format!("UPDATE {store} AS k SET {AFTER} = {list} FROM {} AS t WHERE {key}", is.rows());
+    let found = postgres.count(DOING, note).await?;
+    let drop = format!("DELETE FROM {store} WHERE {AFTER} = '{{}}'");
+    let pruned = postgres.count(DOING, drop).await?;
+    let gone = keeping.rows.saturating_sub(found);
+    keeping.rows = keeping.rows.saturating_sub(pruned);
+    // More are gone than were deleted: some have another key now.
+    keeping.detail.uncertain =
+        !touched.rewritten && i64::try_from(gone).unwrap_or(i64::MAX) > touched.deleted;
+    #[derive(Deserialize)]
+    struct Changed(Vec<String>);
+    let sql = format!(
+        "SELECT coalesce(pg_catalog.json_agg(DISTINCT name), '[]')::text
+         FROM {store}, pg_catalog.jsonb_object_keys({AFTER}) AS name"
+    );
+    let Changed(columns) = json(postgres, DOING, sql).await?;
+    keeping.detail.lost = columns;
+    Ok(())
+}
+
+/// Two columns of the key are the same: as they are, where their types are, so that an index serves.
+fn same(old: &str, new: &str, was: &Column, now: &Column) -> String {
+    match !was.foreign && was.type_oid == now.type_oid {
+        true => format!("k.{old} = t.{new}"),
+        false => format!("k.{old}::text = t.{new}::text"),
+    }
+}
+
+impl Postgres {
+    /// Runs one statement, and tells how many rows it dealt with.
+    pub(in crate::postgres) async fn count(
+        &mut self,
+        doing: &str,
+        sql: String,
+    ) -> Result<u64, DatabaseError> {
+        let query = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+        let done = query.execute(&mut self.connection).await.map_err(failed(doing))?;
+        Ok(done.rows_affected())
+    }
+}

@@ -1,0 +1,322 @@
+//! Running a body with care: it is run once to see what it changes, taken back, what it destroys is
+//! kept, and it is run again. A body that destroys nothing is run once. The tracking row, the archive
+//! and the journal commit together.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row;
+use sternway_model::archive::Kept;
+use sternway_model::body::Mode;
+use sternway_model::catalog::Direction;
+use sternway_model::effect::{Effects, Lock, Lost};
+
+use super::archive::{self, Which, back, keep};
+use super::effects::{self, Oid, Snapshot, Taken};
+use super::execute::{self, Ended};
+use super::send::{self, Failure, Piece};
+use super::statements::statements;
+use super::{Postgres, failed, literal, track};
+use crate::port::{Care, DatabaseError, Done, StepError, Work};
+
+/// Runs the body of `work` with care.
+pub(super) async fn migrate(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    care: &Care<'_>,
+) -> Result<Done, StepError> {
+    let file = work.file.to_owned();
+    let ready = match postgres.forget_prepared().await {
+        Ok(()) => track::look(postgres, work.table).await,
+        forgotten => forgotten,
+    };
+    if let Err(source) = ready {
+        return Err(StepError::Database { file, source });
+    }
+    match work.mode {
+        Mode::Transaction => {
+            let piece = Piece { before: "", text: work.body, body: work.body, offset: 0 };
+            let ended = in_transaction(postgres, work, care, piece).await;
+            match &ended {
+                Ok(_) => drop(postgres.tracked.insert(work.table.to_owned(), true)),
+                Err(_) => drop(postgres.tracked.remove(work.table)),
+            }
+            ended.map_err(|trouble| trouble.of(file, care))
+        }
+        Mode::Dirty { .. } => {
+            execute::migrate(postgres, work).await?;
+            Ok(Done::default())
+        }
+    }
+}
+
+/// Why a body did not run with care.
+enum Trouble {
+    Sql(Failure),
+    Beyond(Vec<Lost>),
+    CannotKeep(String),
+}
+
+impl From<DatabaseError> for Trouble {
+    fn from(error: DatabaseError) -> Trouble {
+        Trouble::Sql(Failure::Other(error))
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Trouble {
+        Trouble::Sql(failure)
+    }
+}
+
+impl Trouble {
+    fn of(self, file: String, _care: &Care<'_>) -> StepError {
+        match self {
+            Trouble::Sql(Failure::Sql(source)) => StepError::TakenBack { file, source },
+            Trouble::Sql(Failure::Other(source)) => StepError::Database { file, source },
+            Trouble::Beyond(more) => StepError::Beyond { file, more },
+            Trouble::CannotKeep(reason) => StepError::CannotKeep { file, reason },
+        }
+    }
+}
+
+async fn in_transaction(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    care: &Care<'_>,
+    piece: Piece<'_>,
+) -> Result<Done, Trouble> {
+    let ran = async {
+        let mut careful = Careful::begin(postgres, work, care).await?;
+        let done = careful.run(&piece).await?;
+        execute::finish(postgres, work, Ended::Whole).await?;
+        Ok(done)
+    };
+    let ran: Result<Done, Trouble> = ran.await;
+    if ran.is_err() {
+        // A connection that is gone has rolled back by itself.
+        let _ = postgres.run("roll back", format!("ROLLBACK; {}", execute::reset(postgres))).await;
+    }
+    ran
+}
+
+/// A body that is being run with care, in its transaction.
+struct Careful<'a, 'w> {
+    postgres: &'a mut Postgres,
+    work: &'a Work<'w>,
+    care: &'a Care<'w>,
+    /// The search path that a body is to find.
+    path: String,
+    /// The number of the transaction.
+    transaction: i64,
+}
+
+/// What a body did in its transaction.
+struct Ran {
+    before: Snapshot,
+    after: Snapshot,
+    taken: Taken,
+    effects: Effects,
+}
+
+const SEE: &str = "see what the body changes";
+
+impl<'a, 'w> Careful<'a, 'w> {
+    async fn begin(
+        postgres: &'a mut Postgres,
+        work: &'a Work<'w>,
+        care: &'a Care<'w>,
+    ) -> Result<Careful<'a, 'w>, Trouble> {
+        let sql = "BEGIN; SELECT pg_catalog.current_setting('search_path'),
+            (pg_catalog.txid_current() % 4294967296)::bigint, pg_catalog.current_setting('track_counts') = 'on'";
+        let row = postgres.ask_one("begin the transaction", sql.to_owned()).await?;
+        let path: String = row.try_get(0).map_err(failed(SEE))?;
+        let transaction: i64 = row.try_get(1).map_err(failed(SEE))?;
+        let counts: bool = row.try_get(2).map_err(failed(SEE))?;
+        if !counts && care.keep {
+            let reason = "the server does not count (track_counts is off), so that nobody can tell which tables the body changes rows in";
+            return Err(Trouble::CannotKeep(reason.to_owned()));
+        }
+        Ok(Careful { postgres, work, care, path, transaction })
+    }
+
+    /// Makes what follows ours, and not the body's: its search path and its role do not matter.
+    async fn ours(&mut self) -> Result<(), DatabaseError> {
+        let sql =
+            format!("{} SET LOCAL search_path TO pg_catalog", execute::be_ourselves(self.postgres));
+        self.postgres.run(SEE, sql).await
+    }
+
+    /// Gives the search path back to the body.
+    async fn theirs(&mut self, savepoint: &str) -> Result<(), DatabaseError> {
+        let path = literal(&self.path);
+        let sql = format!(
+            "SELECT pg_catalog.set_config('search_path', {path}, true); SAVEPOINT {savepoint}"
+        );
+        self.postgres.run(SEE, sql).await
+    }
+
+    async fn run(&mut self, piece: &Piece<'_>) -> Result<Done, Trouble> {
+        let waiting = match self.care.keep {
+            true => self.waiting().await?,
+            false => Vec::new(),
+        };
+        self.ours().await?;
+        back::before(self.postgres, &waiting).await?;
+        let mut locked = BTreeSet::new();
+        let (ran, kept) = loop {
+            let ran = self.see(piece).await?;
+            if ran.taken.is_nothing() {
+                break (ran, Vec::new());
+            }
+            if let Some(planned) = self.care.planned {
+                let beyond = ran.effects.beyond(planned);
+                if !beyond.is_empty() {
+                    return Err(Trouble::Beyond(beyond));
+                }
+            }
+            if !self.care.keep {
+                break (ran, Vec::new());
+            }
+            // The marks in rows are those of the last run, under the lock or before it.
+            let needed = ran.taken.locked();
+            let again = ran.taken.rows.iter().any(|it| !locked.contains(&it.table));
+            let back = "ROLLBACK TO SAVEPOINT sternway_body; RELEASE SAVEPOINT sternway_body";
+            self.postgres.run(SEE, back.to_owned()).await?;
+            self.ours().await?;
+            self.lock(&ran.before, &needed, &mut locked).await?;
+            if again {
+                continue;
+            }
+            let kept = self.keep(piece, &ran).await?;
+            break (ran, kept);
+        };
+        let put_back = match waiting.is_empty() {
+            true => Vec::new(),
+            false => back::put_back(self.postgres, &waiting).await?,
+        };
+        Ok(Done { effects: Some(ran.effects), kept, put_back })
+    }
+
+    /// What an earlier run of the other half has kept.
+    async fn waiting(&mut self) -> Result<Vec<archive::Stored>, DatabaseError> {
+        let Care { app, track, version, direction, .. } = *self.care;
+        let direction = match direction {
+            Direction::Up => Direction::Down,
+            Direction::Down => Direction::Up,
+        };
+        archive::stored(self.postgres, Which::Waiting { app, track, version, direction }).await
+    }
+
+    /// Runs the body behind a savepoint, and looks at what it changed.
+    async fn see(&mut self, piece: &Piece<'_>) -> Result<Ran, Trouble> {
+        let tracking = self.tracking();
+        let before = effects::snapshot(self.postgres).await?;
+        let objects = match self.care.each_lock {
+            true => Some(effects::objects(self.postgres, &tracking).await?),
+            false => None,
+        };
+        self.theirs("sternway_body").await?;
+        let mut effects = Effects::default();
+        match self.care.each_lock {
+            true => effects.locks = self.each(piece, &before).await?,
+            false => self.body(piece).await?,
+        }
+        self.ours().await?;
+        if let Some(objects) = &objects {
+            let now = effects::objects(self.postgres, &tracking).await?;
+            let locks = std::mem::take(&mut effects.locks);
+            effects = Effects { locks, ..effects::differences(objects, &now) };
+        }
+        let after = effects::snapshot(self.postgres).await?;
+        let taken = Taken::between(&before, &after);
+        effects.losses = taken.losses(&before);
+        Ok(Ran { before, after, taken, effects })
+    }
+
+    /// The tracking tables, which are no object of the application's.
+    fn tracking(&self) -> Vec<String> {
+        vec![self.work.table.to_owned()]
+    }
+
+    async fn body(&mut self, piece: &Piece<'_>) -> Result<(), Failure> {
+        if piece.text.trim().is_empty() {
+            return Ok(());
+        }
+        send::body(self.postgres, Piece { before: "", ..*piece }).await
+    }
+
+    /// Runs the body statement by statement, and tells the locks that each one adds.
+    async fn each(&mut self, piece: &Piece<'_>, before: &Snapshot) -> Result<Vec<Lock>, Trouble> {
+        let mut locks: Vec<Lock> = Vec::new();
+        for (index, statement) in statements(piece.text).into_iter().enumerate() {
+            let part = Piece {
+                before: "",
+                text: statement.text,
+                body: piece.body,
+                offset: piece.offset + statement.offset,
+            };
+            self.body(&part).await?;
+            let held = effects::locks(self.postgres, index + 1, before).await?;
+            let new =
+                |it: &Lock| !locks.iter().any(|old| old.table == it.table && old.mode == it.mode);
+            let new: Vec<_> = held.into_iter().filter(new).collect();
+            locks.extend(new);
+        }
+        Ok(locks)
+    }
+
+    /// Locks tables, so that what is kept is what the body takes.
+    async fn lock(
+        &mut self,
+        before: &Snapshot,
+        needed: &BTreeSet<Oid>,
+        locked: &mut BTreeSet<Oid>,
+    ) -> Result<(), DatabaseError> {
+        let tables = needed.difference(locked).filter_map(|oid| before.relations.get(oid));
+        let names: Vec<String> = tables.map(|it| it.sql()).collect();
+        locked.extend(needed);
+        if names.is_empty() {
+            return Ok(());
+        }
+        // Readers go on; writers and those who refer to its rows wait.
+        let sql = format!("LOCK TABLE {} IN EXCLUSIVE MODE", names.join(", "));
+        self.postgres.run("lock what the body changes", sql).await
+    }
+
+    /// Keeps what the body takes, and runs it for good.
+    async fn keep(&mut self, piece: &Piece<'_>, seen: &Ran) -> Result<Vec<Kept>, Trouble> {
+        let run = self.work.journal.map(|(run, _)| run);
+        let forced: Vec<String> = seen
+            .taken
+            .locked()
+            .iter()
+            .filter_map(|oid| seen.before.relations.get(oid))
+            .filter(|it| it.forced)
+            .map(|it| it.sql())
+            .collect();
+        let alter = |how: &str| -> String {
+            forced.iter().map(|it| format!("ALTER TABLE {it} {how} ROW LEVEL SECURITY;")).collect()
+        };
+        let sleep = format!("{} SET LOCAL row_security = off", alter("NO FORCE"));
+        self.postgres.run("keep what the body destroys", sleep).await?;
+        let kept =
+            keep::keep(self.postgres, self.care, run, &seen.before, &seen.taken, self.transaction)
+                .await?;
+        let wake = format!("{} SET LOCAL row_security = on", alter("FORCE"));
+        self.postgres.run("keep what the body destroys", wake).await?;
+        self.theirs("sternway_body").await?;
+        self.body(piece).await?;
+        self.ours().await?;
+        let after = effects::snapshot(self.postgres).await?;
+        let taken = Taken::between(&seen.before, &after);
+        let more = Effects { losses: taken.losses(&seen.before), ..Effects::default() };
+        let more =
+            more.beyond(&Effects { losses: seen.taken.losses(&seen.before), ..Effects::default() });
+        if !more.is_empty() {
+            let more = more.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let reason = format!("it did not do the same twice, and took {more} the second time");
+            return Err(Trouble::CannotKeep(reason));
+        }
+        Ok(keep::settle(self.postgres, kept, &after).await?)
+    }
+}

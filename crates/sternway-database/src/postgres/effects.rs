@@ -1,0 +1,315 @@
+//! What a body really changes: the system catalogs before and after it, by OID and column number, so
+//! that a new name is no loss, and a table that is dropped and made again is one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sternway_model::effect::{Effects, Lock, Loss, Lost};
+use sternway_model::proof::Fingerprint;
+
+use super::{Postgres, failed, introspect, literal};
+use crate::kept::damaged;
+use crate::port::DatabaseError;
+
+/// The server's number for an object.
+pub(super) type Oid = i64;
+
+/// A relation that holds data, or the shape of a type.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Relation {
+    pub oid: Oid,
+    pub schema: String,
+    pub name: String,
+    /// As [`sternway_model::proof::ObjectName`] has it.
+    pub shown: String,
+    /// `r` table, `p` partitioned table, `S` sequence, `c` composite type.
+    pub kind: char,
+    /// The file that holds its rows: another one after it was truncated or rewritten.
+    pub node: Option<i64>,
+    /// The partitioned table that it is a part of.
+    pub parent: Option<Oid>,
+    /// Whether row-level security binds its owner as well.
+    pub forced: bool,
+    /// The type of its rows.
+    pub row_type: Oid,
+    /// How many rows this transaction inserted, changed and deleted, as far as the server counts.
+    pub inserted: i64,
+    pub updated: i64,
+    pub deleted: i64,
+    pub columns: Vec<Column>,
+}
+
+/// A column of a relation.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Column {
+    pub number: i64,
+    pub name: String,
+    /// Quoted where SQL needs it.
+    pub shown: String,
+    pub type_oid: Oid,
+    /// The type in the server's words.
+    pub type_name: String,
+    /// Whether a migration or an extension made the type.
+    pub foreign: bool,
+    pub generated: bool,
+}
+
+impl Relation {
+    /// Its name as SQL has it, qualified.
+    pub fn sql(&self) -> String {
+        format!("{}.{}", Postgres::quote(&self.schema), Postgres::quote(&self.name))
+    }
+
+    /// What its own rows are selected from. A partitioned table has none but those of its parts.
+    pub fn rows(&self) -> String {
+        let only = if self.kind == 'r' { "ONLY " } else { "" };
+        format!("{only}{}", self.sql())
+    }
+
+    pub fn is_table(&self) -> bool {
+        matches!(self.kind, 'r' | 'p')
+    }
+}
+
+/// The relations and the types that are not the server's own.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Snapshot {
+    pub relations: BTreeMap<Oid, Relation>,
+    pub types: BTreeSet<Oid>,
+}
+
+/// OIDs from here on are of objects that people made.
+const FIRST_OID: u32 = 16384;
+
+/// Reads the catalogs, in one trip.
+pub(super) async fn snapshot(postgres: &mut Postgres) -> Result<Snapshot, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Read {
+        relations: Vec<Relation>,
+        types: Vec<Oid>,
+    }
+    let schema = literal(&postgres.identity.schema);
+    let sql = format!(
+        "SELECT pg_catalog.json_build_object('relations', coalesce((
+            SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+                'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
+                'shown', CASE WHEN n.nspname = {schema} THEN '' ELSE pg_catalog.quote_ident(n.nspname) || '.' END
+                         || pg_catalog.quote_ident(c.relname),
+                'node', pg_catalog.pg_relation_filenode(c.oid)::bigint, 'forced', c.relforcerowsecurity,
+                'row_type', c.reltype::bigint,
+                'parent', CASE WHEN c.relispartition THEN (SELECT inhparent::bigint FROM pg_catalog.pg_inherits
+                                                           WHERE inhrelid = c.oid LIMIT 1) END,
+                'inserted', pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
+                'updated', pg_catalog.pg_stat_get_xact_tuples_updated(c.oid),
+                'deleted', pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid),
+                'columns', coalesce((
+                    SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+                        'number', a.attnum, 'name', a.attname, 'shown', pg_catalog.quote_ident(a.attname), 'type_oid', a.atttypid::bigint,
+                        'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod),
+                        'foreign', a.atttypid >= {FIRST_OID}, 'generated', a.attgenerated <> '') ORDER BY a.attnum)
+                    FROM pg_catalog.pg_attribute a
+                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> 'S'), '[]')))
+            FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'p', 'S', 'c') AND n.nspname <> 'sternway'
+              AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'), '[]'),
+         'types', coalesce((SELECT pg_catalog.json_agg(oid::bigint) FROM pg_catalog.pg_type
+                            WHERE oid >= {FIRST_OID}), '[]'))::text"
+    );
+    let read: Read = json(postgres, "look at the catalogs", sql).await?;
+    Ok(Snapshot {
+        relations: read.relations.into_iter().map(|it| (it.oid, it)).collect(),
+        types: read.types.into_iter().collect(),
+    })
+}
+
+/// What a question of our own is answered, in one cell of JSON.
+pub(super) async fn json<T: DeserializeOwned>(
+    postgres: &mut Postgres,
+    doing: &str,
+    sql: String,
+) -> Result<T, DatabaseError> {
+    let row = postgres.ask_one(doing, sql).await?;
+    let text: String = row.try_get(0).map_err(failed(doing))?;
+    serde_json::from_str(&text).map_err(|error| damaged(&error))
+}
+
+/// Rows that a body changed or deleted in a table that stays.
+#[derive(Debug, Clone)]
+pub(super) struct Touched {
+    /// The table; of partitions, the whole that they are parts of.
+    pub table: Oid,
+    /// Whether nothing but the whole table tells which: its file is another one.
+    pub rewritten: bool,
+    /// How many were changed, and how many deleted, as far as the server counts.
+    pub updated: i64,
+    pub deleted: i64,
+}
+
+/// What a body takes away.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Taken {
+    pub tables: Vec<Oid>,
+    /// By table, the numbers of the columns.
+    pub columns: BTreeMap<Oid, Vec<i64>>,
+    pub rows: Vec<Touched>,
+    pub sequences: Vec<Oid>,
+    /// Whether it also put rows somewhere: what it takes away may have been carried over.
+    pub carries: bool,
+}
+
+impl Taken {
+    /// Whether nothing has to be kept.
+    pub fn is_nothing(&self) -> bool {
+        self.tables.is_empty()
+            && self.columns.is_empty()
+            && self.rows.is_empty()
+            && self.sequences.is_empty()
+    }
+
+    /// The tables that have to be locked before they are copied.
+    pub fn locked(&self) -> BTreeSet<Oid> {
+        let rows = self.rows.iter().map(|it| it.table);
+        self.tables.iter().chain(self.columns.keys()).copied().chain(rows).collect()
+    }
+
+    /// Works out what went between two looks at the catalogs.
+    pub fn between(before: &Snapshot, after: &Snapshot) -> Taken {
+        let mut taken = Taken::default();
+        let gone = |oid: &Oid| !after.relations.contains_key(oid);
+        let covered = |relation: &Relation| relation.parent.is_some_and(|it| gone(&it));
+        for (oid, was) in &before.relations {
+            match (after.relations.get(oid), was.kind) {
+                (None, 'S') => taken.sequences.push(*oid),
+                (None, 'c') => {}
+                // The rows of a partition go with the whole that it is a part of.
+                (None, _) if covered(was) => {}
+                (None, _) => taken.tables.push(*oid),
+                (Some(is), 'r' | 'p') => taken.stays(before, after, was, is),
+                (Some(_), _) => {}
+            }
+        }
+        let rewritten =
+            |is: &Relation, was: Option<&Relation>| was.is_some_and(|it| it.node != is.node);
+        taken.carries = after.relations.values().any(|is| {
+            let was = before.relations.get(&is.oid);
+            let more = is.inserted + is.updated > was.map_or(0, |it| it.inserted + it.updated);
+            more && !rewritten(is, was)
+        });
+        taken
+    }
+
+    /// Looks at a table that is there before and after.
+    fn stays(&mut self, before: &Snapshot, after: &Snapshot, was: &Relation, is: &Relation) {
+        let here: BTreeSet<i64> = is.columns.iter().map(|it| it.number).collect();
+        // A composite type that has lost an attribute takes it from every value.
+        let shrunk = |column: &Column| {
+            let shape = before.relations.values().find(|it| it.row_type == column.type_oid);
+            let Some(shape) = shape.filter(|it| it.kind == 'c') else { return false };
+            let now = after.relations.get(&shape.oid);
+            let now = now.map_or(&[][..], |it| &it.columns);
+            let kept = |it: &Column| now.iter().any(|other| other.number == it.number);
+            !shape.columns.iter().all(kept)
+        };
+        let lost = was.columns.iter().filter(|it| !it.generated);
+        let lost: Vec<i64> = lost
+            .filter(|it| !here.contains(&it.number) || shrunk(it))
+            .map(|it| it.number)
+            .collect();
+        // What a whole loses, its partitions lose as well, and it is kept once.
+        if !lost.is_empty() && was.parent.is_none() {
+            self.columns.insert(was.oid, lost);
+        }
+        let (updated, deleted) = (is.updated - was.updated, is.deleted - was.deleted);
+        let rewritten = was.kind == 'r' && was.node != is.node;
+        if updated > 0 || deleted > 0 || rewritten {
+            let table = whole(after, is.oid);
+            match self.rows.iter_mut().find(|it| it.table == table) {
+                Some(part) => {
+                    part.rewritten |= rewritten;
+                    part.updated += updated;
+                    part.deleted += deleted;
+                }
+                None => self.rows.push(Touched { table, rewritten, updated, deleted }),
+            }
+        }
+    }
+
+    /// The losses as a plan tells them, not counted yet.
+    pub fn losses(&self, before: &Snapshot) -> Vec<Loss> {
+        let relation = |oid: &Oid| before.relations.get(oid);
+        let shown = |oid: &Oid| relation(oid).map_or_else(String::new, |it| it.shown.clone());
+        let tables = self.tables.iter().map(|it| Lost::Table { table: shown(it) });
+        let columns = self.columns.iter().flat_map(|(oid, numbers)| {
+            let columns = relation(oid).map_or(&[][..], |it| &it.columns);
+            let lost = columns.iter().filter(|it| numbers.contains(&it.number));
+            lost.map(|it| Lost::Column { table: shown(oid), column: it.shown.clone() })
+        });
+        let rows = self.rows.iter().map(|it| Lost::Rows { table: shown(&it.table) });
+        let sequences = self.sequences.iter().map(|it| Lost::Sequence { sequence: shown(it) });
+        let losses = tables.chain(columns).chain(rows).chain(sequences);
+        losses.map(|lost| Loss { lost, rows: None, bytes: None, estimated: false }).collect()
+    }
+}
+
+/// The whole that a partition is a part of; any other table is its own.
+fn whole(snapshot: &Snapshot, oid: Oid) -> Oid {
+    let parent = snapshot.relations.get(&oid).and_then(|it| it.parent);
+    match parent.filter(|it| snapshot.relations.contains_key(it)) {
+        Some(parent) => whole(snapshot, parent),
+        None => oid,
+    }
+}
+
+/// Every object by its name, inside a transaction that is under way.
+pub(super) async fn objects(
+    postgres: &mut Postgres,
+    except: &[String],
+) -> Result<Fingerprint, DatabaseError> {
+    introspect::inside(postgres, except).await
+}
+
+/// What was made, changed and destroyed between two descriptions.
+pub(super) fn differences(before: &Fingerprint, after: &Fingerprint) -> Effects {
+    let mut effects = Effects::default();
+    for (object, was) in &before.objects {
+        match after.objects.get(object) {
+            None => drop(effects.destroyed.insert(object.clone())),
+            Some(is) if is != was => drop(effects.altered.insert(object.clone())),
+            Some(_) => {}
+        }
+    }
+    let new = after.objects.keys().filter(|it| !before.objects.contains_key(*it));
+    effects.created.extend(new.cloned());
+    effects
+}
+
+/// The locks on relations that this transaction holds, as pairs of the relation and the mode.
+pub(super) async fn locks(
+    postgres: &mut Postgres,
+    statement: usize,
+    before: &Snapshot,
+) -> Result<Vec<Lock>, DatabaseError> {
+    let sql = "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(relation::bigint, mode)), '[]')::text
+               FROM pg_catalog.pg_locks
+               WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'relation' AND granted";
+    let held: Vec<(Oid, String)> = json(postgres, "look at the locks", sql.to_owned()).await?;
+    let lock = |(oid, mode): (Oid, String)| {
+        let relation = before.relations.get(&oid).filter(|it| it.is_table())?;
+        Some(Lock { statement, table: relation.shown.clone(), mode: words(&mode) })
+    };
+    Ok(held.into_iter().filter_map(lock).collect())
+}
+
+/// `AccessExclusiveLock` as the manual writes it: `ACCESS EXCLUSIVE`.
+fn words(mode: &str) -> String {
+    let mut words = String::new();
+    for c in mode.strip_suffix("Lock").unwrap_or(mode).chars() {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_uppercase());
+    }
+    words
+}
