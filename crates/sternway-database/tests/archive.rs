@@ -239,3 +239,78 @@ async fn a_row_that_arrives_late_is_kept_too() {
     let kept: i64 = ask(&mut watch, "SELECT sum(rows - back)::bigint FROM sternway.archive").await;
     assert_eq!(kept, 0);
 }
+
+/// Moving is a change of the catalogs: the file of the rows stays the same.
+#[tokio::test]
+async fn a_table_is_moved_and_not_copied() {
+    let Some(fresh) = fresh().await else { return };
+    let mut session = fresh.session().await;
+    session.prepare_records().await.expect("records");
+    let mut watch = fresh.watch().await;
+    for (shape, down) in [
+        ("CREATE TABLE t (id serial PRIMARY KEY, a text UNIQUE CHECK (a <> ''))", "DROP TABLE t"),
+        ("CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text, b text GENERATED ALWAYS AS (upper(a)) STORED)", "DROP TABLE t"),
+        ("CREATE TABLE run (id int PRIMARY KEY, t int); CREATE TABLE t (id int PRIMARY KEY, r int REFERENCES run); ALTER TABLE run ADD FOREIGN KEY (t) REFERENCES t; CREATE INDEX by_r ON t (r)",
+         "DROP INDEX by_r; ALTER TABLE run DROP CONSTRAINT run_t_fkey; DROP TABLE t; DROP TABLE run"),
+        ("CREATE TABLE u (id int PRIMARY KEY, t int); CREATE TABLE t (id int PRIMARY KEY, a text); ALTER TABLE u ADD FOREIGN KEY (t) REFERENCES t; CREATE VIEW v AS SELECT * FROM t",
+         "DROP TABLE t CASCADE"),
+        ("CREATE TABLE t (id int PRIMARY KEY, a text); ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON t FOR SELECT TO PUBLIC USING (id > 0);
+          CREATE STATISTICS st ON id, a FROM t; CREATE RULE quiet AS ON DELETE TO t DO INSTEAD NOTHING;
+          CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
+         "DROP TRIGGER g ON t; DROP POLICY mine ON t; DROP RULE quiet ON t; DROP STATISTICS st; DROP TABLE t; DROP FUNCTION f()"),
+        ("CREATE TYPE e AS ENUM ('x'); CREATE TABLE t (id int PRIMARY KEY, e e)", "DROP TABLE t"),
+    ] {
+        let clean = "DROP TABLE IF EXISTS t, u, run CASCADE; DROP FUNCTION IF EXISTS f";
+        session.execute(clean).await.expect("a schema");
+        session.execute(shape).await.expect(shape);
+        let file: i64 = ask(&mut watch, "SELECT pg_relation_filenode('t')::bigint").await;
+        let done = careful(&mut session, Direction::Down, down, true, None).await;
+        let done = done.unwrap_or_else(|error| panic!("{down}: {}", whole(&error)));
+        let entry = done.kept.iter().find(|it| it.lost.to_string() == "table t").expect("the table");
+        let now = format!("SELECT pg_relation_filenode('sternway.kept_{}')::bigint", entry.id);
+        assert_eq!(ask::<i64>(&mut watch, &now).await, file, "{down}");
+        holds(&mut session, "(SELECT count(*) = 0 FROM pg_class WHERE relname IN ('t', 'v') AND relnamespace = 'public'::regnamespace)").await;
+    }
+}
+
+/// What is kept does not stand in the way of later bodies, even of those that drop its types.
+#[tokio::test]
+async fn what_is_kept_binds_nothing() {
+    for (mut session, _fresh) in everywhere().await {
+        session.prepare_records().await.expect("records");
+        session.execute("CREATE TYPE mood AS ENUM ('ok', 'not ok'); CREATE TABLE t (id int PRIMARY KEY, m mood, ms mood[]);
+            INSERT INTO t VALUES (1, 'not ok', '{ok,not ok}')").await.expect("a table");
+        careful(&mut session, Direction::Down, "DROP TABLE t", true, None).await.expect("a step");
+        let track = TrackName::from("core");
+        for body in [
+            "DROP TYPE mood",
+            "CREATE TYPE mood AS ENUM ('ok', 'not ok')",
+            "DROP TYPE mood CASCADE",
+            "CREATE TYPE mood AS ENUM ('ok', 'not ok')",
+        ] {
+            let care = Care {
+                app: "shop",
+                track: &track,
+                version: 1,
+                direction: Direction::Down,
+                keep: true,
+                planned: None,
+                each_lock: false,
+                limits: Limits::default(),
+            };
+            let step = down(1, None, body);
+            let done = session.migrate_with_care(&Work::of(&step, body, None), &care).await;
+            done.unwrap_or_else(|error| panic!("{body}: {}", whole(&error)));
+        }
+        careful(
+            &mut session,
+            Direction::Up,
+            "CREATE TABLE t (id int PRIMARY KEY, m mood, ms mood[])",
+            true,
+            None,
+        )
+        .await
+        .expect("a step");
+        holds(&mut session, "(SELECT m = 'not ok' AND ms[2] = 'not ok' FROM t)").await;
+    }
+}

@@ -94,6 +94,9 @@ pub struct Kept {
     pub lost: Lost,
     /// How many rows.
     pub rows: u64,
+    /// Whether that is an estimate: a large table is moved aside and not counted.
+    #[serde(default)]
+    pub estimated: bool,
 }
 
 /// What a step put back.

@@ -15,7 +15,7 @@ use sternway_model::archive::{Entry, EntryId, Misfit, Page, PutBack, Restored};
 use sternway_model::catalog::{Direction, TrackName};
 use sternway_model::effect::Lost;
 
-use super::effects::json;
+use super::effects::{FIRST_OID, json};
 use super::{Postgres, failed, literal};
 use crate::kept::damaged;
 use crate::port::DatabaseError;
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS sternway.archive (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     app text NOT NULL, schema text NOT NULL, run bigint, track text NOT NULL, version bigint NOT NULL,
     direction text NOT NULL, kept_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    lost text NOT NULL, detail text NOT NULL, rows bigint NOT NULL,
+    lost text NOT NULL, detail text NOT NULL, rows bigint,
     restored_at timestamptz, back bigint, misfits text
 );
 ";
@@ -142,7 +142,7 @@ pub(super) async fn stored(
         age: f64,
         lost: String,
         detail: String,
-        rows: u64,
+        rows: Option<u64>,
         bytes: u64,
         back: Option<u64>,
         misfits: Option<String>,
@@ -159,36 +159,46 @@ pub(super) async fn stored(
          FROM sternway.archive WHERE {filter}"
     );
     let read: Vec<Read> = json(postgres, doing, sql).await?;
-    read.into_iter()
-        .map(|it| {
-            let lost: Lost = serde_json::from_str(&it.lost).map_err(|e| damaged(&e))?;
-            let detail: Detail = serde_json::from_str(&it.detail).map_err(|e| damaged(&e))?;
-            let misfits = it.misfits.as_deref().unwrap_or("[]");
-            let misfits: Vec<Misfit> = serde_json::from_str(misfits).map_err(|e| damaged(&e))?;
-            let direction = match it.direction.as_str() {
-                "up" => Direction::Up,
-                "down" => Direction::Down,
-                other => {
-                    return Err(DatabaseError::RecordsDamaged(format!("direction `{other}`")));
-                }
-            };
-            let entry = Entry {
-                id: it.id,
-                run: it.run,
-                track: TrackName(it.track),
-                version: it.version,
-                direction,
-                since: it.since,
-                age: it.age,
-                lost,
-                columns: detail.columns.iter().map(|it| it.name.clone()).collect(),
-                rows: it.rows,
-                bytes: it.bytes,
-                restored: it.back.map(|back| Restored { back, misfits }),
-            };
-            Ok(Stored { entry, detail })
-        })
-        .collect()
+    let mut found = Vec::new();
+    for it in read {
+        let rows = match it.rows {
+            Some(rows) => rows,
+            None => counted(postgres, it.id).await?,
+        };
+        let lost: Lost = serde_json::from_str(&it.lost).map_err(|e| damaged(&e))?;
+        let detail: Detail = serde_json::from_str(&it.detail).map_err(|e| damaged(&e))?;
+        let misfits = it.misfits.as_deref().unwrap_or("[]");
+        let misfits: Vec<Misfit> = serde_json::from_str(misfits).map_err(|e| damaged(&e))?;
+        let direction = match it.direction.as_str() {
+            "up" => Direction::Up,
+            "down" => Direction::Down,
+            other => {
+                return Err(DatabaseError::RecordsDamaged(format!("direction `{other}`")));
+            }
+        };
+        let entry = Entry {
+            id: it.id,
+            run: it.run,
+            track: TrackName(it.track),
+            version: it.version,
+            direction,
+            since: it.since,
+            age: it.age,
+            lost,
+            columns: detail.columns.iter().map(|it| it.name.clone()).collect(),
+            rows,
+            bytes: it.bytes,
+            restored: it.back.map(|back| Restored { back, misfits }),
+        };
+        found.push(Stored { entry, detail });
+    }
+    Ok(found)
+}
+
+/// How many rows a table has that was moved aside uncounted.
+async fn counted(postgres: &mut Postgres, id: EntryId) -> Result<u64, DatabaseError> {
+    let sql = format!("SELECT pg_catalog.to_json(pg_catalog.count(*))::text FROM {}", store(id));
+    json(postgres, "count what is kept", sql).await
 }
 
 /// One entry, or the error that there is none.
@@ -233,6 +243,34 @@ pub(super) async fn forget(postgres: &mut Postgres, id: EntryId) -> Result<(), D
         let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
     }
     ended
+}
+
+/// The columns of kept tables that rest on a type or a collation that people made: table, column.
+pub(super) async fn bound(postgres: &mut Postgres) -> Result<Vec<(String, String)>, DatabaseError> {
+    let sql = format!(
+        "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(c.relname, a.attname)
+                                             ORDER BY c.oid, a.attnum), '[]')::text
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relnamespace = pg_catalog.to_regnamespace('sternway') AND c.relkind = 'r'
+           AND c.relname ^@ 'kept_' AND a.attnum > 0 AND NOT a.attisdropped
+           AND (a.atttypid >= {FIRST_OID} OR a.attcollation >= {FIRST_OID})"
+    );
+    json(postgres, "look at the archive", sql).await
+}
+
+/// Makes such columns text, so that what they rest on can be dropped.
+pub(super) async fn loosen(
+    postgres: &mut Postgres,
+    bound: &[(String, String)],
+) -> Result<(), DatabaseError> {
+    let change = |(table, column): &(String, String)| {
+        let (table, column) = (Postgres::quote(table), Postgres::quote(column));
+        format!(
+            "ALTER TABLE sternway.{table} ALTER COLUMN {column} TYPE pg_catalog.text COLLATE pg_catalog.\"default\" USING {column}::pg_catalog.text;"
+        )
+    };
+    let changes: String = bound.iter().map(change).collect();
+    postgres.run("keep values as text", changes).await
 }
 
 /// What drops an entry.

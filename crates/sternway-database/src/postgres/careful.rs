@@ -9,8 +9,10 @@ use sternway_model::archive::Kept;
 use sternway_model::body::Mode;
 use sternway_model::catalog::Direction;
 use sternway_model::effect::{Effects, Lock, Lost};
+use sternway_model::proof::Fingerprint;
 
-use super::archive::{self, Which, back, keep};
+use super::archive::keep::Way;
+use super::archive::{self, Which, aside, back, keep};
 use super::effects::{self, Oid, Snapshot, Taken};
 use super::execute::{self, Ended};
 use super::send::{self, Failure, Piece};
@@ -116,9 +118,14 @@ struct Ran {
     after: Snapshot,
     taken: Taken,
     effects: Effects,
+    /// What there was afterwards, where a table goes that could be moved aside.
+    objects: Option<Fingerprint>,
 }
 
 const SEE: &str = "see what the body changes";
+
+/// The server's code for an object that others depend on.
+const DEPENDENT: &str = "2BP01";
 
 impl<'a, 'w> Careful<'a, 'w> {
     async fn begin(
@@ -207,8 +214,29 @@ impl<'a, 'w> Careful<'a, 'w> {
         archive::stored(self.postgres, Which::Waiting { app, track, version, direction }).await
     }
 
-    /// Runs the body behind a savepoint, and looks at what it changed.
+    /// Runs the body behind a savepoint, and looks at what it changed. What is kept already must not
+    /// stand in its way, nor go with a type that it drops.
     async fn see(&mut self, piece: &Piece<'_>) -> Result<Ran, Trouble> {
+        let bound = archive::bound(self.postgres).await?;
+        match self.look(piece).await {
+            Ok(ran) if bound.is_empty() => return Ok(ran),
+            Ok(ran) => {
+                let still = archive::bound(self.postgres).await?;
+                if bound.iter().all(|it| still.contains(it)) {
+                    return Ok(ran);
+                }
+            }
+            Err(Trouble::Sql(Failure::Sql(error)))
+                if !bound.is_empty() && error.code == DEPENDENT => {}
+            Err(other) => return Err(other),
+        }
+        self.postgres.run(SEE, "ROLLBACK TO SAVEPOINT sternway_body".to_owned()).await?;
+        self.ours().await?;
+        archive::loosen(self.postgres, &bound).await?;
+        self.look(piece).await
+    }
+
+    async fn look(&mut self, piece: &Piece<'_>) -> Result<Ran, Trouble> {
         let tracking = self.tracking();
         let before = effects::snapshot(self.postgres).await?;
         let objects = match self.care.each_lock {
@@ -230,7 +258,12 @@ impl<'a, 'w> Careful<'a, 'w> {
         let after = effects::snapshot(self.postgres).await?;
         let taken = Taken::between(&before, &after);
         effects.losses = taken.losses(&before);
-        Ok(Ran { before, after, taken, effects })
+        let mut tables = taken.tables.iter().filter_map(|oid| before.relations.get(oid));
+        let objects = match self.care.keep && tables.any(aside::is_movable) {
+            true => Some(effects::objects(self.postgres, &tracking).await?),
+            false => None,
+        };
+        Ok(Ran { before, after, taken, effects, objects })
     }
 
     /// The tracking tables, which are no object of the application's.
@@ -283,8 +316,42 @@ impl<'a, 'w> Careful<'a, 'w> {
         self.postgres.run("lock what the body changes", sql).await
     }
 
-    /// Keeps what the body takes, and runs it for good.
+    /// Keeps what the body takes, and runs it for good. Whole tables are moved aside; where the body
+    /// then does not do the same, they are copied.
     async fn keep(&mut self, piece: &Piece<'_>, seen: &Ran) -> Result<Vec<Kept>, Trouble> {
+        if let Some(wanted) = &seen.objects {
+            self.postgres.run(SEE, "SAVEPOINT sternway_aside".to_owned()).await?;
+            match self.keep_by(Way::Aside, piece, seen).await {
+                Ok(kept) => {
+                    if effects::objects(self.postgres, &self.tracking()).await?.objects
+                        == wanted.objects
+                    {
+                        return Ok(kept);
+                    }
+                    tracing::debug!(
+                        "{} does not treat a stand-in alike: rows are copied",
+                        self.work.file
+                    );
+                }
+                Err(Trouble::CannotKeep(reason)) => tracing::debug!("rows are copied: {reason}"),
+                Err(Trouble::Sql(failure)) if is_of_the_statement(&failure) => {
+                    let (file, words) = (self.work.file, failure.words());
+                    tracing::debug!("{file} does not run on a stand-in ({words}): rows are copied");
+                }
+                Err(other) => return Err(other),
+            }
+            self.postgres.run(SEE, "ROLLBACK TO SAVEPOINT sternway_aside".to_owned()).await?;
+            self.ours().await?;
+        }
+        self.keep_by(Way::Copy, piece, seen).await
+    }
+
+    async fn keep_by(
+        &mut self,
+        way: Way,
+        piece: &Piece<'_>,
+        seen: &Ran,
+    ) -> Result<Vec<Kept>, Trouble> {
         let run = self.work.journal.map(|(run, _)| run);
         let forced: Vec<String> = seen
             .taken
@@ -299,15 +366,41 @@ impl<'a, 'w> Careful<'a, 'w> {
         };
         let sleep = format!("{} SET LOCAL row_security = off", alter("NO FORCE"));
         self.postgres.run("keep what the body destroys", sleep).await?;
-        let kept =
-            keep::keep(self.postgres, self.care, run, &seen.before, &seen.taken, self.transaction)
-                .await?;
+        let kept = keep::keep(
+            self.postgres,
+            self.care,
+            run,
+            &seen.before,
+            &seen.taken,
+            self.transaction,
+            way,
+        )
+        .await?;
         let wake = format!("{} SET LOCAL row_security = on", alter("FORCE"));
         self.postgres.run("keep what the body destroys", wake).await?;
+        let bound = archive::bound(self.postgres).await?;
         self.theirs("sternway_body").await?;
         self.body(piece).await?;
         self.ours().await?;
-        let after = effects::snapshot(self.postgres).await?;
+        let still = archive::bound(self.postgres).await?;
+        if let Some((table, column)) = bound.iter().find(|it| !still.contains(it)) {
+            let reason = format!("it drops the type of column {column}, kept in {table}");
+            return Err(Trouble::CannotKeep(reason));
+        }
+        let mut after = effects::snapshot(self.postgres).await?;
+        // Views on a table that was moved aside went with it, and not with the stand-in.
+        let left = Taken::views(&seen.before, &seen.after);
+        let left = left.iter().filter(|it| after.relations.contains_key(&it.oid));
+        let drops: Vec<String> = left
+            .map(|it| match it.kind {
+                'm' => format!("DROP MATERIALIZED VIEW IF EXISTS {} CASCADE;", it.sql()),
+                _ => format!("DROP VIEW IF EXISTS {} CASCADE;", it.sql()),
+            })
+            .collect();
+        if !drops.is_empty() {
+            self.postgres.run(SEE, drops.concat()).await?;
+            after = effects::snapshot(self.postgres).await?;
+        }
         let taken = Taken::between(&seen.before, &after);
         let more = Effects { losses: taken.losses(&seen.before), ..Effects::default() };
         let more =
@@ -319,4 +412,17 @@ impl<'a, 'w> Careful<'a, 'w> {
         }
         Ok(keep::settle(self.postgres, kept, &after).await?)
     }
+}
+
+/// Whether the server refused a statement for what it says, and not for a lock, a limit or itself.
+fn is_of_the_statement(failure: &Failure) -> bool {
+    let code = match failure {
+        Failure::Sql(error) => error.code.clone(),
+        Failure::Other(DatabaseError::Query { source: sqlx::Error::Database(error), .. }) => {
+            error.code().unwrap_or_default().into_owned()
+        }
+        Failure::Other(_) => return false,
+    };
+    // 55P03, 57014 and 57P01, 40P01, and what is of the system.
+    !["55P03", "40", "53", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
 }

@@ -24,7 +24,10 @@ pub(super) struct Relation {
     pub name: String,
     /// As [`sternway_model::proof::ObjectName`] has it.
     pub shown: String,
-    /// `r` table, `p` partitioned table, `S` sequence, `c` composite type.
+    /// Its name as `regclass` prints it while the search path leads to the server's own schema alone.
+    pub full: String,
+    /// `r` table, `p` partitioned table, `S` sequence, `v` view, `m` materialized view, `c` composite
+    /// type.
     pub kind: char,
     /// The file that holds its rows: another one after it was truncated or rewritten.
     pub node: Option<i64>,
@@ -73,28 +76,23 @@ impl Relation {
     }
 }
 
-/// The relations and the types that are not the server's own.
+/// The relations that are not the server's own.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
     pub relations: BTreeMap<Oid, Relation>,
-    pub types: BTreeSet<Oid>,
 }
 
 /// OIDs from here on are of objects that people made.
-const FIRST_OID: u32 = 16384;
+pub(super) const FIRST_OID: u32 = 16384;
 
 /// Reads the catalogs, in one trip.
 pub(super) async fn snapshot(postgres: &mut Postgres) -> Result<Snapshot, DatabaseError> {
-    #[derive(Deserialize)]
-    struct Read {
-        relations: Vec<Relation>,
-        types: Vec<Oid>,
-    }
     let schema = literal(&postgres.identity.schema);
     let sql = format!(
-        "SELECT pg_catalog.json_build_object('relations', coalesce((
+        "SELECT coalesce((
             SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                 'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
+                'full', pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
                 'shown', CASE WHEN n.nspname = {schema} THEN '' ELSE pg_catalog.quote_ident(n.nspname) || '.' END
                          || pg_catalog.quote_ident(c.relname),
                 'node', pg_catalog.pg_relation_filenode(c.oid)::bigint, 'forced', c.relforcerowsecurity,
@@ -110,18 +108,13 @@ pub(super) async fn snapshot(postgres: &mut Postgres) -> Result<Snapshot, Databa
                         'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod),
                         'foreign', a.atttypid >= {FIRST_OID}, 'generated', a.attgenerated <> '') ORDER BY a.attnum)
                     FROM pg_catalog.pg_attribute a
-                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> 'S'), '[]')))
+                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'c')), '[]')))
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.relkind IN ('r', 'p', 'S', 'c') AND n.nspname <> 'sternway'
-              AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'), '[]'),
-         'types', coalesce((SELECT pg_catalog.json_agg(oid::bigint) FROM pg_catalog.pg_type
-                            WHERE oid >= {FIRST_OID}), '[]'))::text"
+            WHERE c.relkind IN ('r', 'p', 'S', 'v', 'm', 'c') AND n.nspname <> 'sternway'
+              AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'), '[]')::text"
     );
-    let read: Read = json(postgres, "look at the catalogs", sql).await?;
-    Ok(Snapshot {
-        relations: read.relations.into_iter().map(|it| (it.oid, it)).collect(),
-        types: read.types.into_iter().collect(),
-    })
+    let read: Vec<Relation> = json(postgres, "look at the catalogs", sql).await?;
+    Ok(Snapshot { relations: read.into_iter().map(|it| (it.oid, it)).collect() })
 }
 
 /// What a question of our own is answered, in one cell of JSON.
@@ -168,6 +161,12 @@ impl Taken {
             && self.sequences.is_empty()
     }
 
+    /// The views that go between two looks: their statements, should they have to be helped.
+    pub fn views(before: &Snapshot, after: &Snapshot) -> Vec<Relation> {
+        let views = before.relations.values().filter(|it| matches!(it.kind, 'v' | 'm'));
+        views.filter(|it| !after.relations.contains_key(&it.oid)).cloned().collect()
+    }
+
     /// The tables that have to be locked before they are copied.
     pub fn locked(&self) -> BTreeSet<Oid> {
         let rows = self.rows.iter().map(|it| it.table);
@@ -182,7 +181,7 @@ impl Taken {
         for (oid, was) in &before.relations {
             match (after.relations.get(oid), was.kind) {
                 (None, 'S') => taken.sequences.push(*oid),
-                (None, 'c') => {}
+                (None, 'c' | 'v' | 'm') => {}
                 // The rows of a partition go with the whole that it is a part of.
                 (None, _) if covered(was) => {}
                 (None, _) => taken.tables.push(*oid),

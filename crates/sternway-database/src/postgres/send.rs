@@ -16,6 +16,17 @@ pub(super) enum Failure {
     Other(DatabaseError),
 }
 
+impl Failure {
+    /// The server's words, or ours.
+    pub fn words(&self) -> String {
+        match self {
+            Failure::Sql(error) => error.message.clone(),
+            Failure::Other(DatabaseError::Query { source, .. }) => source.to_string(),
+            Failure::Other(error) => error.to_string(),
+        }
+    }
+}
+
 /// What is sent as one message.
 pub(super) struct Piece<'a> {
     /// Statements of ours before it, in ASCII.

@@ -610,10 +610,11 @@ async fn close(postgres: &mut Postgres, stored: &Stored) -> Result<Restored, Dat
         0 => format!("TRUNCATE {store}"),
         _ => format!("DELETE FROM {store} WHERE {MISFIT} IS NULL OR {MISFIT} = ''"),
     };
+    let rows = stored.entry.rows;
     let text = literal(&serde_json::to_string(&misfits).unwrap_or_default());
     let note = format!(
         "UPDATE sternway.archive SET restored_at = pg_catalog.clock_timestamp(), back = {back},
-         misfits = {text} WHERE id = {id}"
+         rows = {rows}, misfits = {text} WHERE id = {id}"
     );
     postgres.run(DOING, format!("{drop}; {note}")).await?;
     Ok(Restored { back, misfits })

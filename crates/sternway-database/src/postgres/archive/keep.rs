@@ -8,12 +8,16 @@ use sqlx::Row;
 use sternway_model::archive::{EntryId, Kept};
 use sternway_model::effect::Lost;
 
+use super::aside::{self, Moves};
 use super::{AFTER, Detail, KeptColumn, MISFIT, forgetting, store};
 use crate::port::{Care, DatabaseError};
 use crate::postgres::effects::{Column, Oid, Relation, Snapshot, Taken, Touched, json};
 use crate::postgres::{Postgres, failed, literal};
 
 const DOING: &str = "keep what the body destroys";
+
+/// Tables that are moved aside are counted up to this size, in bytes: it takes some milliseconds.
+const COUNTED: u64 = 4 << 20;
 
 /// Something kept, until the body has run.
 #[derive(Debug, Clone)]
@@ -22,13 +26,23 @@ pub(in crate::postgres) struct Keeping {
     pub lost: Lost,
     pub detail: Detail,
     pub rows: u64,
+    /// Whether that is an estimate.
+    pub estimated: bool,
     /// The rows that a body changed or deleted, which are compared once it has run.
     pub touched: Option<Touched>,
     pub relation: Option<Relation>,
 }
 
-/// Keeps all that `taken` says. The tables are locked. Tables in `aside` are moved there whole by
-/// the caller and not copied.
+/// How whole tables are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::postgres) enum Way {
+    /// Moved aside, where that can be done.
+    Aside,
+    /// Copied.
+    Copy,
+}
+
+/// Keeps all that `taken` says. The tables are locked.
 pub(in crate::postgres) async fn keep(
     postgres: &mut Postgres,
     care: &Care<'_>,
@@ -36,6 +50,7 @@ pub(in crate::postgres) async fn keep(
     before: &Snapshot,
     taken: &Taken,
     transaction: i64,
+    way: Way,
 ) -> Result<Vec<Keeping>, DatabaseError> {
     let mut kept = Vec::new();
     let relation = |oid: &Oid| before.relations.get(oid).cloned();
@@ -52,9 +67,14 @@ pub(in crate::postgres) async fn keep(
         let Some(relation) = relation(oid) else { continue };
         kept.push(keeper.columns(&relation, numbers).await?);
     }
-    for table in taken.tables.iter().filter_map(relation) {
-        kept.push(keeper.table(&table).await?);
+    let tables: Vec<Relation> = taken.tables.iter().filter_map(relation).collect();
+    let names: Vec<String> = tables.iter().map(|it| it.full.clone()).collect();
+    let mut moves = Moves::default();
+    for table in &tables {
+        let movable = way == Way::Aside && aside::is_movable(table);
+        kept.push(keeper.table(table, movable.then_some((&mut moves, &names[..]))).await?);
     }
+    moves.run(postgres).await?;
     Ok(kept)
 }
 
@@ -124,7 +144,7 @@ impl Keeper<'_, '_> {
             literal(&serde_json::to_string(&detail).unwrap_or_default()),
         );
         let id = self.postgres.ask_one(DOING, sql).await?.try_get(0).map_err(failed(DOING))?;
-        Ok(Keeping { id, lost, detail, rows: 0, touched: None, relation: None })
+        Ok(Keeping { id, lost, detail, rows: 0, estimated: false, touched: None, relation: None })
     }
 
     fn detail(&self, relation: &Relation, columns: Vec<KeptColumn>, key: Vec<String>) -> Detail {
@@ -148,16 +168,47 @@ impl Keeper<'_, '_> {
         Ok(())
     }
 
-    async fn table(&mut self, relation: &Relation) -> Result<Keeping, DatabaseError> {
+    /// Moves a table aside, where that is wanted and can be done, and copies it otherwise.
+    async fn table(
+        &mut self,
+        relation: &Relation,
+        aside: Option<(&mut Moves, &[String])>,
+    ) -> Result<Keeping, DatabaseError> {
         let columns: Vec<KeptColumn> = relation.columns.iter().map(kept_column).collect();
         let list: Vec<String> = columns.iter().map(copied).collect();
         let key = key(self.postgres, relation, &[]).await?;
         let detail = self.detail(relation, columns, key);
         let lost = Lost::Table { table: relation.shown.clone() };
         let mut kept = self.note(lost, detail).await?;
+        if let Some((moves, others)) = aside
+            && moves.add(self.postgres, relation, &format!("kept_{}", kept.id), others).await?
+        {
+            let (rows, estimated) = self.rows_of(relation).await?;
+            (kept.rows, kept.estimated) = (rows, estimated);
+            return Ok(kept);
+        }
         let select = format!("SELECT {} FROM {}", list.join(", "), relation.rows());
         self.copy(&mut kept, &select).await?;
         Ok(kept)
+    }
+
+    /// How many rows a table has, counted where that is quickly done, and estimated otherwise.
+    async fn rows_of(&mut self, relation: &Relation) -> Result<(u64, bool), DatabaseError> {
+        let sql = format!(
+            "SELECT pg_catalog.json_build_array(pg_catalog.pg_relation_size({oid}::oid),
+                greatest(pg_catalog.pg_stat_get_live_tuples({oid}::oid),
+                         (SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = {oid}::oid), 0))::text",
+            oid = relation.oid
+        );
+        let (bytes, about): (u64, u64) = json(self.postgres, DOING, sql).await?;
+        if bytes > COUNTED {
+            return Ok((about, true));
+        }
+        let sql = format!(
+            "SELECT pg_catalog.to_json(pg_catalog.count(*))::text FROM {}",
+            relation.rows()
+        );
+        Ok((json(self.postgres, DOING, sql).await?, false))
     }
 
     async fn columns(
@@ -261,15 +312,16 @@ pub(in crate::postgres) async fn settle(
                 continue;
             }
         }
-        let Keeping { id, lost, rows, detail, .. } = keeping;
+        let Keeping { id, lost, rows, estimated, detail, .. } = keeping;
+        let exact = if estimated { "NULL".to_owned() } else { rows.to_string() };
         let sql = format!(
-            "UPDATE sternway.archive SET rows = {rows}, detail = {} WHERE id = {id};
+            "UPDATE sternway.archive SET rows = {exact}, detail = {} WHERE id = {id};
              ALTER TABLE {} ADD COLUMN {MISFIT} text",
             literal(&serde_json::to_string(&detail).unwrap_or_default()),
             store(id)
         );
         postgres.run(DOING, sql).await?;
-        kept.push(Kept { id, lost, rows });
+        kept.push(Kept { id, lost, rows, estimated });
     }
     Ok(kept)
 }
