@@ -271,9 +271,13 @@ impl Failure {
             DatabaseError::NoSchema => "set search_path in the URL to a schema that exists",
             DatabaseError::NoSchemas { .. } => "leave the schema out of the settings",
             DatabaseError::NoEntry(_) => "`sternway archive list` lists them all",
-            DatabaseError::Query { .. }
-            | DatabaseError::Entry { .. }
-            | DatabaseError::NoFence { .. } => "",
+            DatabaseError::NoFence { .. } => {
+                "--end-sessions and --wait-for-sessions deal with the sessions that are there"
+            }
+            DatabaseError::Fence { .. } => {
+                "--fence none goes on without it; stop the application instead, or connect as the owner of the database"
+            }
+            DatabaseError::Query { .. } | DatabaseError::Entry { .. } => "",
         };
         Self::with(attempt, cause, hint, Exit::Failed)
     }

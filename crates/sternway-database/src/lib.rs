@@ -19,6 +19,6 @@ pub mod embedded;
 pub use dialect::Dialect;
 pub use port::{
     Care, Connect, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits,
-    LockError, RunId, RunSummary, Session, Settings, Settled, SqlError, StepError, Underway,
-    Unfinished, Work,
+    LockError, Raised, RunId, RunSummary, Session, Settings, Settled, SqlError, StepError,
+    Underway, Unfinished, Work,
 };

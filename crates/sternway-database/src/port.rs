@@ -22,7 +22,7 @@ use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackSta
 
 pub use care::{Care, Done, Limits, Settled};
 pub use error::{Connect, DatabaseError, Holder, LockError, SqlError, StepError};
-pub use sessions::{Fence, FenceKind, Session};
+pub use sessions::{Fence, FenceKind, Raised, Session};
 
 /// The number of a run in the records of one database.
 pub type RunId = i64;
@@ -297,19 +297,39 @@ pub trait Database: Send {
         Ok(Vec::new())
     }
 
-    /// Ends sessions of other clients. Those that have gone meanwhile are no error.
+    /// Ends sessions of other clients. Those that have gone meanwhile are no error; they may take a
+    /// moment to go.
     async fn end_sessions(&mut self, _sessions: &[Session]) -> Result<(), DatabaseError> {
         Ok(())
     }
 
-    /// Keeps other clients from writing, from now on until [`Database::unfence`]. What it changes is
-    /// told, so that it can be written down before: a crash must not leave it behind unknown.
-    async fn fence(&mut self, kind: &FenceKind) -> Result<Fence, DatabaseError> {
+    /// Finds out what a fence of this kind would change, and changes nothing.
+    ///
+    /// # Errors
+    /// When the dialect has no such fence, or this one would not hold or could not be raised.
+    async fn prepare_fence(&mut self, kind: &FenceKind) -> Result<Fence, DatabaseError> {
         Err(DatabaseError::NoFence { kind: kind.to_string() })
     }
 
-    /// Takes a fence away. One that is gone already is no error.
-    async fn unfence(&mut self, _fence: &Fence) -> Result<(), DatabaseError> {
+    /// Raises a fence for the application `app`: other clients are kept from writing until
+    /// [`Database::lower_fence`]. The records say so before anybody is kept out, so that no crash
+    /// leaves it behind unknown. At most one stands in a database.
+    async fn raise_fence(
+        &mut self,
+        _app: &str,
+        _run: Option<RunId>,
+        fence: &Fence,
+    ) -> Result<Raised, DatabaseError> {
+        Err(DatabaseError::NoFence { kind: fence.kind.to_string() })
+    }
+
+    /// The fences that stand for the application `app`: also those that a crash has left.
+    async fn fences(&mut self, _app: &str) -> Result<Vec<Raised>, DatabaseError> {
+        Ok(Vec::new())
+    }
+
+    /// Takes a fence away: what it changed is again as it was. One that is gone already is no error.
+    async fn lower_fence(&mut self, _fence: &Raised) -> Result<(), DatabaseError> {
         Ok(())
     }
 

@@ -152,6 +152,14 @@ pub enum DatabaseError {
         /// What was asked for.
         kind: String,
     },
+    /// A fence would not hold, or cannot be raised or taken away.
+    #[error("the fence cannot be {doing}: {reason}")]
+    Fence {
+        /// What was to be done with it, such as `raised`.
+        doing: &'static str,
+        /// Why not.
+        reason: String,
+    },
 }
 
 /// A session that holds a lock. Its query is not told: it may hold a secret.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::RunId;
+
 /// The session of another client. What it runs may be shown to whoever may see it in the server
 /// itself; it is never written into a plan or a journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +26,18 @@ pub struct Session {
     pub seconds: Option<f64>,
 }
 
+impl Session {
+    /// As its `Display`, with the statement: for the eyes of whoever runs a command, and for nothing
+    /// that is kept.
+    pub fn with_query(&self) -> String {
+        if self.query.is_empty() { self.to_string() } else { format!("{self}: {}", self.query) }
+    }
+}
+
+/// Leaves the statement out, because errors are written into journals.
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Session { pid, application, user, from, state, query, .. } = self;
+        let Session { pid, application, user, from, state, seconds, query: _ } = self;
         write!(f, "session {pid} of `{user}`")?;
         if !application.is_empty() {
             write!(f, " ({application})")?;
@@ -35,8 +46,8 @@ impl fmt::Display for Session {
             write!(f, " from {from}")?;
         }
         write!(f, ", {state}")?;
-        if !query.is_empty() {
-            write!(f, ": {query}")?;
+        if let Some(seconds) = seconds {
+            write!(f, ", in a transaction for {seconds:.1} s")?;
         }
         Ok(())
     }
@@ -58,6 +69,14 @@ pub enum FenceKind {
     },
 }
 
+impl FenceKind {
+    /// The roles that it is for.
+    pub fn roles(&self) -> &[String] {
+        let (Self::NoConnect { roles } | Self::ReadOnly { roles }) = self;
+        roles
+    }
+}
+
 impl fmt::Display for FenceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -67,7 +86,7 @@ impl fmt::Display for FenceKind {
     }
 }
 
-/// A fence that stands, with all that taking it away needs.
+/// A fence, with all that taking it away needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fence {
     /// What it does.
@@ -76,4 +95,17 @@ pub struct Fence {
     pub database: String,
     /// What there was before, in the dialect's own terms.
     pub before: Vec<String>,
+}
+
+/// A fence that stands, as the records have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raised {
+    /// Its number in the records.
+    pub id: i64,
+    /// The run that it was raised for, if that was recorded.
+    pub run: Option<RunId>,
+    /// What it is.
+    pub fence: Fence,
+    /// When, in UTC, as `YYYY-MM-DD HH:MM:SS`.
+    pub since: String,
 }
