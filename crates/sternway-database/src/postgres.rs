@@ -15,6 +15,10 @@ mod send;
 mod effects;
 mod archive;
 mod careful;
+mod limits;
+mod blockers;
+mod sessions;
+mod fence;
 mod drop;
 mod introspect;
 mod records;
@@ -36,7 +40,8 @@ use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
 use crate::port::{
-    Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, StepError, Work,
+    Care, Database, DatabaseError, Done, Fence, FenceKind, Interrupt, Limits, LockError, Raised,
+    RunId, RunSummary, Session, StepError, Work,
 };
 
 use interrupt::Backend;
@@ -45,6 +50,9 @@ use parameters::{Parameters, Server, Strategy};
 pub(crate) use connect::check;
 pub use connect::{connect, connect_like_golang_migrate};
 pub use lock::{ids, lock_id};
+
+/// What a session calls itself, unless the URL says otherwise.
+const NAME: &str = "sternway";
 
 /// A session with a PostgreSQL database.
 pub struct Postgres {
@@ -159,6 +167,15 @@ impl Postgres {
             except.push(table.name.clone());
         }
         except
+    }
+
+    /// Whether the server has room for other sessions, and tells of them as PostgreSQL does.
+    fn has_sessions(&self) -> bool {
+        #[cfg(feature = "embedded")]
+        if self.server.is_some() {
+            return false;
+        }
+        self.parameters.server.has_authorities()
     }
 
     /// What a question of our own is answered. As one simple query it is one trip to the server, and
@@ -322,7 +339,40 @@ impl Database for Postgres {
     }
 
     async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
-        execute::migrate(self, work).await
+        execute::migrate(self, work, Limits::default()).await
+    }
+
+    async fn sessions(&mut self) -> Result<Vec<Session>, DatabaseError> {
+        sessions::list(self).await
+    }
+
+    async fn end_sessions(&mut self, sessions: &[Session]) -> Result<(), DatabaseError> {
+        sessions::end(self, sessions).await
+    }
+
+    async fn prepare_fence(&mut self, kind: &FenceKind) -> Result<Fence, DatabaseError> {
+        fence::prepare(self, kind).await
+    }
+
+    async fn raise_fence(
+        &mut self,
+        app: &str,
+        run: Option<RunId>,
+        fence: &Fence,
+    ) -> Result<Raised, DatabaseError> {
+        fence::raise(self, app, run, fence).await
+    }
+
+    async fn fences(&mut self, app: &str) -> Result<Vec<Raised>, DatabaseError> {
+        fence::list(self, app).await
+    }
+
+    async fn lower_fence(&mut self, fence: &Raised) -> Result<(), DatabaseError> {
+        fence::lower(self, fence).await
+    }
+
+    async fn is_pooled(&mut self) -> Result<bool, DatabaseError> {
+        sessions::are_pooled(self).await
     }
 
     async fn migrate_with_care(

@@ -13,8 +13,10 @@ use sternway_model::proof::Fingerprint;
 
 use super::archive::keep::Way;
 use super::archive::{self, Which, aside, back, keep};
+use super::blockers::Watcher;
 use super::effects::{self, Oid, Snapshot, Taken};
 use super::execute::{self, Ended};
+use super::limits;
 use super::send::{self, Failure, Piece};
 use super::statements::statements;
 use super::{Postgres, failed, literal, track};
@@ -34,6 +36,17 @@ pub(super) async fn migrate(
     if let Err(source) = ready {
         return Err(StepError::Database { file, source });
     }
+    let watcher = Watcher::start(postgres, care.limits);
+    let ended = careful(postgres, work, care).await;
+    watcher.explain(ended).await
+}
+
+async fn careful(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    care: &Care<'_>,
+) -> Result<Done, StepError> {
+    let file = work.file.to_owned();
     match work.mode {
         Mode::Transaction => {
             let piece = Piece { before: "", text: work.body, body: work.body, offset: 0 };
@@ -42,10 +55,10 @@ pub(super) async fn migrate(
                 Ok(_) => drop(postgres.tracked.insert(work.table.to_owned(), true)),
                 Err(_) => drop(postgres.tracked.remove(work.table)),
             }
-            ended.map_err(|trouble| trouble.of(file, care))
+            ended.map_err(|trouble| trouble.of(file))
         }
         Mode::Dirty { .. } => {
-            execute::migrate(postgres, work).await?;
+            execute::migrate(postgres, work, care.limits).await?;
             Ok(Done::default())
         }
     }
@@ -71,10 +84,13 @@ impl From<Failure> for Trouble {
 }
 
 impl Trouble {
-    fn of(self, file: String, _care: &Care<'_>) -> StepError {
+    fn of(self, file: String) -> StepError {
         match self {
             Trouble::Sql(Failure::Sql(source)) => StepError::TakenBack { file, source },
-            Trouble::Sql(Failure::Other(source)) => StepError::Database { file, source },
+            Trouble::Sql(Failure::Other(source)) => match send::locked(&source) {
+                Some(source) => StepError::TakenBack { file, source },
+                None => StepError::Database { file, source },
+            },
             Trouble::Beyond(more) => StepError::Beyond { file, more },
             Trouble::CannotKeep(reason) => StepError::CannotKeep { file, reason },
         }
@@ -90,7 +106,7 @@ async fn in_transaction(
     let ran = async {
         let mut careful = Careful::begin(postgres, work, care).await?;
         let done = careful.run(&piece).await?;
-        execute::finish(postgres, work, Ended::Whole).await?;
+        execute::finish(postgres, work, Ended::Whole, care.limits).await?;
         Ok(done)
     };
     let ran: Result<Done, Trouble> = ran.await;
@@ -133,9 +149,12 @@ impl<'a, 'w> Careful<'a, 'w> {
         work: &'a Work<'w>,
         care: &'a Care<'w>,
     ) -> Result<Careful<'a, 'w>, Trouble> {
-        let sql = "BEGIN; SELECT pg_catalog.current_setting('search_path'),
-            (pg_catalog.txid_current() % 4294967296)::bigint, pg_catalog.current_setting('track_counts') = 'on'";
-        let row = postgres.ask_one("begin the transaction", sql.to_owned()).await?;
+        let sql = format!(
+            "BEGIN; {} SELECT pg_catalog.current_setting('search_path'),
+            (pg_catalog.txid_current() % 4294967296)::bigint, pg_catalog.current_setting('track_counts') = 'on'",
+            limits::set(care.limits)
+        );
+        let row = postgres.ask_one("begin the transaction", sql).await?;
         let path: String = row.try_get(0).map_err(failed(SEE))?;
         let transaction: i64 = row.try_get(1).map_err(failed(SEE))?;
         let counts: bool = row.try_get(2).map_err(failed(SEE))?;

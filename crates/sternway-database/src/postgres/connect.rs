@@ -12,7 +12,7 @@ use url::Url;
 
 use super::interrupt::Backend;
 use super::parameters::Parameters;
-use super::{Postgres, identity};
+use super::{NAME, Postgres, identity};
 use crate::port::Connect;
 
 /// The parameters that the driver understands; libpq's manual, section 34.1.2, says what they mean.
@@ -193,7 +193,7 @@ pub(super) fn read(text: &str) -> Result<Address, Connect> {
         options = options.options(settings);
     }
     if options.get_application_name().is_none() {
-        options = options.application_name("sternway");
+        options = options.application_name(NAME);
     }
     if options.get_socket().is_some() {
         // As with libpq, a socket needs no TLS: not even the question is asked.

@@ -6,6 +6,8 @@
 //! transaction, the dirty mark is committed first, then the statements run one by one, then the mark
 //! is taken away; the journal says which statement is under way.
 
+use std::time::Instant;
+
 use sqlx::postgres::PgSeverity;
 use sternway_model::body::Mode;
 use sternway_model::journal::Record;
@@ -13,8 +15,8 @@ use sternway_model::state::Position;
 
 use super::send::{self, Failure, Piece};
 use super::statements::{Control, Statement, statements};
-use super::{Postgres, failed, records, track};
-use crate::port::{DatabaseError, Settings, StepError, Work};
+use super::{Postgres, failed, limits, records, track};
+use crate::port::{DatabaseError, Limits, Settings, StepError, Work};
 
 /// What begins the first message of a body.
 const BEGIN: &str = "BEGIN;";
@@ -46,8 +48,12 @@ pub(super) fn apart(postgres: &Postgres, sql: &str) -> String {
     format!("BEGIN READ WRITE; {} {sql} COMMIT;", be_ourselves(postgres))
 }
 
-/// Runs the body of `work`.
-pub(super) async fn migrate(postgres: &mut Postgres, work: &Work<'_>) -> Result<(), StepError> {
+/// Runs the body of `work`, within `limits`.
+pub(super) async fn migrate(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    limits: Limits,
+) -> Result<(), StepError> {
     let file = work.file.to_owned();
     let ready = match postgres.forget_prepared().await {
         Ok(()) => track::look(postgres, work.table).await,
@@ -58,14 +64,14 @@ pub(super) async fn migrate(postgres: &mut Postgres, work: &Work<'_>) -> Result<
     }
     let ended = match work.mode {
         Mode::Transaction => {
-            let ended = in_transaction(postgres, work).await;
+            let ended = in_transaction(postgres, work, limits).await;
             ended.map_err(|failure| match failure {
                 Failure::Sql(source) => StepError::TakenBack { file, source },
                 Failure::Other(source) => StepError::Database { file, source },
             })
         }
         Mode::Dirty { .. } => {
-            let ended = one_by_one(postgres, work).await;
+            let ended = one_by_one(postgres, work, limits).await;
             ended.map_err(|(statement, failure)| match failure {
                 Failure::Sql(source) => StepError::Dirty { file, statement, source },
                 Failure::Other(source) => StepError::Database { file, source },
@@ -80,16 +86,25 @@ pub(super) async fn migrate(postgres: &mut Postgres, work: &Work<'_>) -> Result<
     ended
 }
 
-async fn in_transaction(postgres: &mut Postgres, work: &Work<'_>) -> Result<(), Failure> {
+async fn in_transaction(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    limits: Limits,
+) -> Result<(), Failure> {
+    let start = Instant::now();
     let blank = work.body.trim().is_empty();
     let ran = async {
         if !blank {
-            let piece = Piece { before: BEGIN, text: work.body, body: work.body, offset: 0 };
+            let before = format!("{BEGIN}{}", limits::set(limits));
+            let piece = Piece { before: &before, text: work.body, body: work.body, offset: 0 };
             send::body(postgres, piece).await?;
         }
-        finish(postgres, work, if blank { Ended::Nothing } else { Ended::Whole }).await
+        finish(postgres, work, if blank { Ended::Nothing } else { Ended::Whole }, limits).await
     };
-    let ran = ran.await;
+    let mut ran = ran.await;
+    if let Err(Failure::Sql(error)) = &mut ran {
+        limits::explain(error, limits, start.elapsed());
+    }
     if ran.is_err() {
         // A connection that is gone has rolled back by itself.
         let rest = match work.settings {
@@ -114,6 +129,7 @@ pub(super) async fn finish(
     postgres: &mut Postgres,
     work: &Work<'_>,
     ended: Ended,
+    limits: Limits,
 ) -> Result<(), Failure> {
     let begin = match ended {
         Ended::Nothing => BEGIN,
@@ -137,30 +153,44 @@ pub(super) async fn finish(
         true => "",
         false => "SET LOCAL synchronous_commit = off;",
     };
-    let sql = format!("{begin}{constraints} {settle} {durable} {} {end}", clean(postgres, work));
+    // What settles the session has taken the limits away; the tracking row can be locked as well.
+    let (limits, clean) = (limits::set(limits), clean(postgres, work));
+    let sql = format!("{begin}{constraints} {settle} {limits} {durable} {clean} {end}");
     let (done, sent) = postgres.send(sql.clone()).await;
     let Err(error) = sent else { return Ok(()) };
     let of_the_body = (done == 0 && !constraints.is_empty())
         || (done == 1 && !constraints.is_empty() && !begin.is_empty())
         || done + 1 == statements(&sql).len();
     match send::server_error(&error) {
-        Some(error) if of_the_body && matches!(error.severity(), PgSeverity::Error) => {
+        Some(error)
+            if error.code() == limits::LOCKED
+                || (of_the_body && matches!(error.severity(), PgSeverity::Error)) =>
+        {
             Err(Failure::Sql(send::sql_error(error, None)))
         }
         _ => Err(Failure::Other(failed("write the tracking row")(error))),
     }
 }
 
-async fn one_by_one(postgres: &mut Postgres, work: &Work<'_>) -> Result<(), (usize, Failure)> {
+async fn one_by_one(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    limits: Limits,
+) -> Result<(), (usize, Failure)> {
     let other = |error: DatabaseError| (0, Failure::Other(error));
     let mark = Position { version: work.to, dirty: true };
     let mark = apart(postgres, &track::write(postgres, work.table, mark));
-    postgres.run("mark the track dirty", mark).await.map_err(other)?;
+    let set = limits::set_outside(limits, work.body);
+    postgres.run("mark the track dirty", format!("{mark} {set}")).await.map_err(other)?;
     postgres.tracked.insert(work.table.to_owned(), true);
-    let ran = each(postgres, work).await;
+    let start = Instant::now();
+    let mut ran = each(postgres, work).await;
+    if let Err((_, Failure::Sql(error))) = &mut ran {
+        limits::explain(error, limits, start.elapsed());
+    }
     let rest = match work.settings {
         Settings::Reset => reset(postgres),
-        Settings::Kept => String::new(),
+        Settings::Kept => limits::reset(limits).to_owned(),
     };
     let doing = "write the tracking row";
     if ran.is_err() {

@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use super::statements::statements;
-use super::{Postgres, failed};
+use super::{Postgres, failed, limits};
 use crate::port::{DatabaseError, Interrupt, SqlError};
 
 /// What went wrong: the body, or anything else.
@@ -115,6 +115,13 @@ pub(super) fn sql_error(error: &PgDatabaseError, at: Option<(usize, usize)>) -> 
         hint: error.hint().map(str::to_owned),
         at,
     }
+}
+
+/// The server's words, where a statement of our own did not get a lock in time.
+pub(super) fn locked(error: &DatabaseError) -> Option<SqlError> {
+    let DatabaseError::Query { source, .. } = error else { return None };
+    let error = server_error(source).filter(|it| it.code() == limits::LOCKED)?;
+    Some(sql_error(error, None))
 }
 
 /// The line and column of the server's position, which counts characters from 1.
