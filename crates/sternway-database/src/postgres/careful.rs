@@ -47,6 +47,7 @@ async fn careful(
     care: &Care<'_>,
 ) -> Result<Done, StepError> {
     let file = work.file.to_owned();
+    let start = std::time::Instant::now();
     match work.mode {
         Mode::Transaction => {
             let piece = Piece { before: "", text: work.body, body: work.body, offset: 0 };
@@ -55,7 +56,13 @@ async fn careful(
                 Ok(_) => drop(postgres.tracked.insert(work.table.to_owned(), true)),
                 Err(_) => drop(postgres.tracked.remove(work.table)),
             }
-            ended.map_err(|trouble| trouble.of(file))
+            ended.map_err(|trouble| match trouble.of(file) {
+                StepError::TakenBack { file, mut source } => {
+                    limits::explain(&mut source, care.limits, start.elapsed());
+                    StepError::TakenBack { file, source }
+                }
+                other => other,
+            })
         }
         Mode::Dirty { .. } => {
             execute::migrate(postgres, work, care.limits).await?;
