@@ -2,6 +2,8 @@
 //!
 //! The facts are found by the `statements.rs` of each dialect in `sternway_database`.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// How the server runs a body.
@@ -34,6 +36,10 @@ pub struct BodyFacts {
     pub mode: Mode,
     /// The statements that take something away, in order.
     pub destroys: Vec<Destruction>,
+    /// The tables whose rows it changes or takes away, as it writes their names, unquoted.
+    pub changes: BTreeSet<String>,
+    /// Code that it calls, such as `the call of f`: nobody can tell from the body what that does.
+    pub unforeseen: Vec<String>,
     /// The tables it creates, by their unqualified names as the server folds them.
     pub creates_tables: Vec<String>,
     /// The extensions it creates.
@@ -47,6 +53,8 @@ impl Default for BodyFacts {
         Self {
             mode: Mode::Transaction,
             destroys: Vec::new(),
+            changes: BTreeSet::new(),
+            unforeseen: Vec::new(),
             creates_tables: Vec::new(),
             creates_extensions: Vec::new(),
             obstacle: None,

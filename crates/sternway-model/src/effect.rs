@@ -72,6 +72,61 @@ pub enum Lost {
     },
 }
 
+impl fmt::Display for Loss {
+    /// In numbers, such as `column task.protocol_version: 120 values, about 4.0 kB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.lost {
+            Lost::Table { .. } => "row",
+            Lost::Column { .. } => "value",
+            Lost::Rows { .. } => "row",
+            Lost::Sequence { .. } => return write!(f, "{}: its number", self.lost),
+        };
+        write!(f, "{}: ", self.lost)?;
+        let at_most = if matches!(self.lost, Lost::Rows { .. }) { "at most " } else { "" };
+        match self.rows {
+            None => write!(f, "{unit}s that were not counted")?,
+            Some(0) => return write!(f, "no {unit}s"),
+            Some(rows) if self.estimated => write!(f, "{at_most}about {}", counted(rows, unit))?,
+            Some(rows) => write!(f, "{at_most}{}", counted(rows, unit))?,
+        }
+        match self.bytes {
+            Some(bytes) => write!(f, ", about {}", size(bytes)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A number of things, such as `1 row` or `12,000 rows`.
+pub fn counted(number: u64, of: &str) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if number == 1 { format!("{text} {of}") } else { format!("{text} {of}s") }
+}
+
+/// A number of bytes for people, such as `4.0 kB`, in PostgreSQL's units of 1024.
+pub fn size(bytes: u64) -> String {
+    if bytes < 1024 {
+        return counted(bytes, "byte");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    let mut units = ["kB", "MB", "GB", "TB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for larger in units {
+        // What rounds to 1024 is one of the next unit.
+        if size < 1023.95 {
+            break;
+        }
+        (size, unit) = (size / 1024.0, larger);
+    }
+    format!("{size:.1} {unit}")
+}
+
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -98,7 +153,11 @@ impl Effects {
     /// What is lost here and was not foreseen in `planned`; empty where nothing is.
     ///
     /// A table that was to go covers its columns and rows. Rows that were to change cover no column.
+    /// Where the plan says that nobody can foresee what the body does, nothing is beyond it.
     pub fn beyond(&self, planned: &Effects) -> Vec<Lost> {
+        if !planned.unforeseen.is_empty() {
+            return Vec::new();
+        }
         let foreseen: BTreeSet<&Lost> = planned.losses.iter().map(|loss| &loss.lost).collect();
         let covered = |lost: &Lost| {
             let table = match lost {
@@ -129,6 +188,34 @@ mod tests {
         let real = Effects { losses: vec![loss(rows("a")), loss(rows("b"))], ..Effects::default() };
         assert_eq!(real.beyond(&planned), [rows("b")]);
         assert_eq!(planned.beyond(&real), [table("a")]);
+    }
+
+    #[test]
+    fn nothing_is_beyond_what_nobody_can_foresee() {
+        let real = Effects {
+            losses: vec![loss(Lost::Rows { table: "a".to_owned() })],
+            ..Effects::default()
+        };
+        let unforeseen = vec!["the call of f".to_owned()];
+        assert_eq!(real.beyond(&Effects { unforeseen, ..Effects::default() }), []);
+        assert_eq!(real.beyond(&Effects::default()).len(), 1);
+    }
+
+    #[test]
+    fn numbers_are_for_people() {
+        assert_eq!(counted(1, "row"), "1 row");
+        assert_eq!(counted(1_234_567, "row"), "1,234,567 rows");
+        assert_eq!(counted(100_000, "value"), "100,000 values");
+        assert_eq!(size(1), "1 byte");
+        assert_eq!(size(4096), "4.0 kB");
+        assert_eq!(size(1024 * 1024 - 1), "1.0 MB");
+        assert_eq!(size(5 << 40), "5.0 TB");
+        let column = Lost::Column { table: "task".to_owned(), column: "version".to_owned() };
+        let loss = Loss { lost: column, rows: Some(120), bytes: Some(600), estimated: false };
+        assert_eq!(loss.to_string(), "column task.version: 120 values, about 600 bytes");
+        let rows = Lost::Rows { table: "task".to_owned() };
+        let loss = Loss { lost: rows, rows: Some(2000), bytes: None, estimated: true };
+        assert_eq!(loss.to_string(), "rows of task: at most about 2,000 rows");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::body::{BodyFacts, Destruction, Mode};
 use crate::catalog::{
     Catalog, Digest, Direction, Migration, MigrationSet, Minor, Release, ReleaseEntry, TrackName,
 };
-use crate::effect::Effects;
+use crate::effect::{Effects, Loss};
 use crate::policy::Policy;
 use crate::state::{AppState, Identity, Numbers, RecordsAccess, State, TrackState};
 
@@ -301,6 +301,11 @@ impl Plan {
     /// The migrations that it runs, in order.
     pub fn steps(&self) -> impl Iterator<Item = &Migrate> {
         self.hops.iter().flat_map(Hop::migrations)
+    }
+
+    /// The data that its bodies take away, as far as a rehearsal found it out.
+    pub fn losses(&self) -> impl Iterator<Item = &Loss> {
+        self.steps().filter_map(|step| step.effects.as_ref()).flat_map(|it| &it.losses)
     }
 
     /// Whether it leaves the schema as it is.

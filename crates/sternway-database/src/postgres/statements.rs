@@ -5,6 +5,7 @@
 //! What cannot run in a transaction block is what PostgreSQL's manual says so of on the page of each
 //! command.
 
+mod calls;
 mod destroys;
 pub mod rules;
 mod words;
@@ -62,6 +63,8 @@ pub fn facts(body: &str) -> BodyFacts {
         }
         reason = reason.or_else(|| outside_transaction(words));
         facts.destroys.extend(destroys::destroys(body, words, &added));
+        facts.changes.extend(destroys::changes(words, &added));
+        facts.unforeseen.extend(calls::unforeseen(body, words));
         facts.creates_tables.extend(creates_table(words));
         facts.creates_extensions.extend(creates_extension(words));
         if is_copy_from_stdin(words) {

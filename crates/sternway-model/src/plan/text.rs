@@ -1,10 +1,13 @@
 //! A plan as text for people, without colour: an edge may add that.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::body::Mode;
+use crate::effect::{Effects, counted};
 use crate::plan::error::number;
 use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan, Step};
+use crate::proof::ObjectName;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,6 +67,10 @@ impl Plan {
         }
         for step in hop.migrations() {
             write_step(f, step)?;
+            match &step.effects {
+                Some(effects) => write_effects(f, effects, self.keeps)?,
+                None => write_destruction(f, step, self.keeps)?,
+            }
         }
         let moved: Vec<_> = hop.migrations().map(|step| &step.track).collect();
         let stays = self.tracks.iter().map(|(track, _)| track);
@@ -105,11 +112,107 @@ fn write_step(f: &mut fmt::Formatter<'_>, step: &Migrate) -> fmt::Result {
         Mode::Transaction => "one transaction".to_owned(),
         Mode::Dirty { reason } => format!("no transaction: {reason}"),
     };
-    writeln!(f, "  {} {from} -> {to}: {} ({origin}; {mode})", step.track, step.file)?;
+    writeln!(f, "  {} {from} -> {to}: {} ({origin}; {mode})", step.track, step.file)
+}
+
+/// What the words of a body say that it takes away, where nobody has seen it run.
+fn write_destruction(f: &mut fmt::Formatter<'_>, step: &Migrate, keeps: bool) -> fmt::Result {
+    let lost = if keeps { "" } else { ", LOST" };
     for destruction in &step.destroys {
-        writeln!(f, "      destroys {} (line {})", destruction.what, destruction.line)?;
+        writeln!(f, "      destroys {} (line {}){lost}", destruction.what, destruction.line)?;
     }
     Ok(())
+}
+
+/// What a body did when it was rehearsed, and what that costs here.
+fn write_effects(f: &mut fmt::Formatter<'_>, effects: &Effects, keeps: bool) -> fmt::Result {
+    let mut done = Vec::new();
+    if !effects.created.is_empty() {
+        done.push(format!("creates {}", kinds(effects.created.iter())));
+    }
+    if !effects.altered.is_empty() {
+        done.push(format!("alters {}", kinds(effects.altered.iter())));
+    }
+    if !done.is_empty() {
+        writeln!(f, "      {}", done.join("; "))?;
+    }
+    // What goes with its table is not named by itself.
+    let goes = |it: &ObjectName| {
+        let table = it.table.as_ref().map(|table| ObjectName::new("table", table));
+        table.is_some_and(|table| effects.destroyed.contains(&table))
+    };
+    let gone: Vec<&ObjectName> = effects.destroyed.iter().filter(|it| !goes(it)).collect();
+    if !gone.is_empty() {
+        let names: Vec<String> = gone.iter().map(ToString::to_string).collect();
+        writeln!(f, "      destroys {}", names.join(", "))?;
+    }
+    for loss in &effects.losses {
+        let fate = match keeps {
+            true => "kept in the archive",
+            false => "LOST",
+        };
+        writeln!(f, "      {loss}; {fate}")?;
+    }
+    for (mode, tables) in strongest(effects) {
+        writeln!(f, "      locks {}: {mode}", tables.join(", "))?;
+    }
+    for code in &effects.unforeseen {
+        writeln!(f, "      nobody can foresee {code}")?;
+    }
+    Ok(())
+}
+
+/// How many of each kind, such as `1 table, 2 indexes`.
+fn kinds<'a>(objects: impl Iterator<Item = &'a ObjectName>) -> String {
+    let mut numbers: BTreeMap<&str, u64> = BTreeMap::new();
+    for object in objects {
+        *numbers.entry(object.kind.as_str()).or_default() += 1;
+    }
+    let each = numbers.into_iter().map(|(kind, number)| match (kind, number) {
+        ("index", 2..) => format!("{number} indexes"),
+        ("policy", 2..) => format!("{number} policies"),
+        _ => counted(number, kind),
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// PostgreSQL's locks of tables, the weakest first.
+const MODES: [&str; 8] = [
+    "ACCESS SHARE",
+    "ROW SHARE",
+    "ROW EXCLUSIVE",
+    "SHARE UPDATE EXCLUSIVE",
+    "SHARE",
+    "SHARE ROW EXCLUSIVE",
+    "EXCLUSIVE",
+    "ACCESS EXCLUSIVE",
+];
+
+/// The strongest lock of each table that was there before, and the tables by their lock, the
+/// strongest first. Reading locks nobody out and is not told.
+fn strongest(effects: &Effects) -> Vec<(&str, Vec<&str>)> {
+    // A lock that this version does not know is taken for the worst.
+    let strength = |mode: &str| MODES.iter().position(|it| *it == mode).unwrap_or(MODES.len());
+    let mut locks: BTreeMap<&str, &str> = BTreeMap::new();
+    for lock in &effects.locks {
+        let made = |it: &ObjectName| it.name == lock.table && it.table.is_none();
+        if strength(&lock.mode) == 0 || effects.created.iter().any(made) {
+            continue;
+        }
+        let held = locks.entry(&lock.table).or_insert(&lock.mode);
+        if strength(&lock.mode) > strength(held) {
+            *held = &lock.mode;
+        }
+    }
+    let mut modes: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (table, mode) in locks {
+        match modes.iter_mut().find(|(it, _)| *it == mode) {
+            Some((_, tables)) => tables.push(table),
+            None => modes.push((mode, vec![table])),
+        }
+    }
+    modes.sort_by_key(|(mode, _)| std::cmp::Reverse(strength(mode)));
+    modes
 }
 
 impl fmt::Display for Note {

@@ -35,7 +35,7 @@ pub(super) fn destroys(
             let rest = after_guard(&words[usize::from(second == "TABLE") + 1..]);
             names(rest).map(|table| at(first, format!("all rows of {table}"))).collect()
         }
-        ("DELETE" | "UPDATE" | "MERGE" | "WITH", _) => changes(body, words, added),
+        ("DELETE" | "UPDATE" | "MERGE" | "WITH", _) => changed(body, words, added),
         ("CALL" | "DO", _) => vec![at(first, "whatever the code it runs takes away".to_owned())],
         _ => Vec::new(),
     }
@@ -90,8 +90,21 @@ fn alter_table(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
 }
 
 /// Row changes, also those in a `WITH`: the verb, then the table.
-fn changes(body: &str, words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<Destruction> {
-    let mut destroyed = Vec::new();
+fn changed(body: &str, words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<Destruction> {
+    let change = |(word, verb, table): (&Word<'_>, &str, String)| Destruction {
+        line: line_of(body, word.offset),
+        what: format!("{verb} {table}"),
+    };
+    written(words, added).into_iter().map(change).collect()
+}
+
+/// The statements that take rows or former values away, also those in a `WITH`: where, what, and
+/// the table.
+fn written<'a, 'b>(
+    words: &'b [Word<'a>],
+    added: &BTreeSet<(String, String)>,
+) -> Vec<(&'b Word<'a>, &'static str, String)> {
+    let mut written = Vec::new();
     for (index, word) in words.iter().enumerate() {
         let next = |ahead: usize| words.get(index + ahead);
         let begins = index == 0 || words[index - 1].is("(") || words[index - 1].is(")");
@@ -112,11 +125,47 @@ fn changes(body: &str, words: &[Word<'_>], added: &BTreeSet<(String, String)>) -
         if word.is("UPDATE") && !set.is_empty() && set.into_iter().all(fresh) {
             continue;
         }
-        let table = parts.join(".");
-        let line = line_of(body, word.offset);
-        destroyed.push(Destruction { line, what: format!("{verb} {table}") });
+        written.push((word, verb, parts.join(".")));
     }
-    destroyed
+    written
+}
+
+/// The tables whose rows one statement may change or take away.
+pub(super) fn changes(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<String> {
+    let Some(first) = words.first() else { return Vec::new() };
+    let second = words.get(1).map_or("", |word| word.key.as_str());
+    match (first.key.as_str(), second) {
+        ("TRUNCATE", _) => {
+            names(after_guard(&words[usize::from(second == "TABLE") + 1..])).collect()
+        }
+        ("ALTER", "TABLE") if words.windows(2).any(|it| retypes(&it[0], &it[1])) => {
+            names(after_guard(&words[2..])).take(1).collect()
+        }
+        ("INSERT" | "WITH", _) => {
+            let mut tables: Vec<String> =
+                written(words, added).into_iter().map(|(.., table)| table).collect();
+            // Where a row is there already, it is changed.
+            let changes = words.windows(2).any(|it| it[0].is("DO") && it[1].is("UPDATE"));
+            let into = words.windows(2).filter(|it| it[0].is("INSERT") && it[1].is("INTO"));
+            if changes {
+                let starts = into.map(|it| it[1].offset);
+                let after = |start| words.iter().position(|word| word.offset > start);
+                let named = starts.filter_map(after).map(|at| name(&words[at..]).join("."));
+                tables.extend(named);
+            }
+            tables
+        }
+        ("DELETE" | "UPDATE" | "MERGE", _) => {
+            written(words, added).into_iter().map(|(.., table)| table).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether these words stand in `ALTER COLUMN … [SET DATA] TYPE`.
+fn retypes(word: &Word<'_>, next: &Word<'_>) -> bool {
+    let ends = |word: &Word<'_>| word.is("DATA") || word.name().is_some();
+    ends(word) && next.is("TYPE")
 }
 
 /// The columns, with their unqualified tables, that a body adds: filling them destroys nothing.
