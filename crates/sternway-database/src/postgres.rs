@@ -20,6 +20,7 @@ mod blockers;
 mod sessions;
 mod fence;
 mod drop;
+mod measure;
 mod introspect;
 mod records;
 mod interrupt;
@@ -34,6 +35,7 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use sternway_model::archive::{Entry, EntryId, Page, PutBack};
 use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::catalog::{Digest, Migration, TrackName};
+use sternway_model::effect::Loss;
 use sternway_model::journal::Record;
 use sternway_model::plan::Plan;
 use sternway_model::proof::Fingerprint;
@@ -336,6 +338,10 @@ impl Database for Postgres {
         bodies: &BTreeMap<Digest, String>,
     ) -> Result<(), DatabaseError> {
         records::keep(self, app, track, migrations, bodies).await
+    }
+
+    async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
+        measure::measure(self, losses).await
     }
 
     async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
