@@ -5,16 +5,19 @@
 //! a clean install of where it starts: where its end differs from the clean install, the
 //! application's own migrations are to blame, and not the database that is about to change.
 
+mod touched;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use sternway_database::dialect::{create_scratch, remove_scratch};
 #[cfg(feature = "embedded")]
 use sternway_database::embedded;
-use sternway_database::{Connect, Database, DatabaseError, Dialect, StepError, Work};
+use sternway_database::{Care, Connect, Database, DatabaseError, Dialect, Limits, StepError, Work};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Direction, Migration, TrackName};
-use sternway_model::plan::{BodyOrigin, Migrate, Plan};
+use sternway_model::effect::{Effects, Loss};
+use sternway_model::plan::{BodyOrigin, Migrate, Plan, Step};
 use sternway_model::proof::{Expected, Fingerprint};
 use thiserror::Error;
 
@@ -215,6 +218,40 @@ impl<'a> Laboratory<'a> {
         self.database.migrate(&work).await
     }
 
+    /// As [`Laboratory::run`], and finds out what the step changes.
+    async fn rehearse(
+        &mut self,
+        app: &str,
+        step: &Migrate,
+    ) -> Result<Option<Effects>, RehearsalError> {
+        let body = self.material.bodies.get(&step.hash).map_or("", String::as_str);
+        let facts = self.database.facts(body);
+        let touched = match facts.changes.is_empty() {
+            true => BTreeSet::new(),
+            false => {
+                touched::tables(&self.fingerprint().await?, &facts.changes, self.material.schema)
+            }
+        };
+        let work = Work { mode: &facts.mode, ..Work::of(step, body, None) };
+        let care = Care {
+            app,
+            track: &step.track,
+            version: step.version,
+            direction: step.direction,
+            keep: false,
+            planned: None,
+            each_lock: true,
+            limits: Limits::default(),
+        };
+        let done = self.database.migrate_with_care(&work, &care).await;
+        let done = done.map_err(|it| RehearsalError::Journey(Box::new(it)))?;
+        Ok(done.effects.map(|mut effects| {
+            touched::add(&mut effects, touched);
+            effects.unforeseen.extend(facts.unforeseen);
+            effects
+        }))
+    }
+
     pub async fn install(&mut self, ends_at: &Positions) -> Result<(), RehearsalError> {
         for step in self.material.install(ends_at)? {
             self.run(&step).await.map_err(|it| RehearsalError::Install(Box::new(it)))?;
@@ -249,15 +286,93 @@ async fn install(
     laboratory.fingerprint().await
 }
 
+/// What a rehearsal of a plan found out.
+#[derive(Debug, Clone)]
+pub struct Rehearsal {
+    /// What each hop should lead to, in order.
+    pub expected: Vec<Expected>,
+    /// What each migration changes, in order; `None` where the bench could not find that out.
+    pub effects: Vec<Option<Effects>>,
+}
+
 /// What each hop of a plan should lead to, in order.
 ///
 /// # Errors
 /// When a clean install or the journey cannot be made.
 pub async fn expectations(bench: &Bench, plan: &Plan) -> Result<Vec<Expected>, RehearsalError> {
-    bench.tidied(journey(bench, plan).await).await
+    Ok(rehearse(bench, plan).await?.expected)
 }
 
-async fn journey(bench: &Bench, plan: &Plan) -> Result<Vec<Expected>, RehearsalError> {
+/// Goes the journey of a plan on a bench.
+///
+/// # Errors
+/// When a clean install or the journey cannot be made.
+pub async fn rehearse(bench: &Bench, plan: &Plan) -> Result<Rehearsal, RehearsalError> {
+    bench.tidied(journey(bench, plan, Proving::Hops).await).await
+}
+
+/// What each migration of a plan changes, without any clean install of where the hops end.
+///
+/// # Errors
+/// When the journey cannot be made.
+pub async fn effects(bench: &Bench, plan: &Plan) -> Result<Vec<Option<Effects>>, RehearsalError> {
+    Ok(bench.tidied(journey(bench, plan, Proving::Nothing).await).await?.effects)
+}
+
+/// Writes into a plan what its migrations change. The numbers are those of the bench, whose tables
+/// are empty, and are left out: [`measure`] asks the database itself.
+pub fn with_effects(mut plan: Plan, effects: Vec<Option<Effects>>) -> Plan {
+    let steps = plan.hops.iter_mut().flat_map(|hop| &mut hop.steps);
+    let migrations = steps.filter_map(|step| match step {
+        Step::Migrate(migrate) => Some(migrate),
+        Step::Prove | Step::Stop | Step::Swap { .. } | Step::Start { .. } => None,
+    });
+    for (migrate, effects) in migrations.zip(effects) {
+        migrate.effects = effects.map(|mut effects| {
+            for loss in &mut effects.losses {
+                (loss.rows, loss.bytes, loss.estimated) = (None, None, false);
+            }
+            effects
+        });
+    }
+    plan
+}
+
+/// Asks the database how much a plan's migrations would take away there. Nothing is changed.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn measure(plan: &mut Plan, database: &mut dyn Database) -> Result<(), DatabaseError> {
+    let lost = plan.losses().cloned();
+    let mut losses: Vec<Loss> = lost.collect();
+    if losses.is_empty() {
+        return Ok(());
+    }
+    database.measure(&mut losses).await?;
+    let mut measured = losses.into_iter();
+    for step in plan.hops.iter_mut().flat_map(|hop| &mut hop.steps) {
+        let Step::Migrate(migrate) = step else { continue };
+        for loss in migrate.effects.iter_mut().flat_map(|it| &mut it.losses) {
+            if let Some(measured) = measured.next() {
+                *loss = measured;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether clean installs are made of where the hops end.
+#[derive(Clone, Copy, PartialEq)]
+enum Proving {
+    Hops,
+    Nothing,
+}
+
+async fn journey(
+    bench: &Bench,
+    plan: &Plan,
+    proving: Proving,
+) -> Result<Rehearsal, RehearsalError> {
     let material = Material::of(plan);
     let start: Positions = plan
         .tracks
@@ -269,6 +384,13 @@ async fn journey(bench: &Bench, plan: &Plan) -> Result<Vec<Expected>, RehearsalE
         .collect();
     let mut journey = Laboratory::open(bench, &material).await?;
     journey.install(&start).await?;
+    let mut effects = Vec::new();
+    if proving == Proving::Nothing {
+        for step in plan.steps() {
+            effects.push(journey.rehearse(&plan.app, step).await?);
+        }
+        return Ok(Rehearsal { expected: Vec::new(), effects });
+    }
     let mut now = journey.fingerprint().await?;
     let mut known: BTreeSet<_> = now.objects.keys().cloned().collect();
     let mut made = BTreeMap::from([(start, now.clone())]);
@@ -276,7 +398,7 @@ async fn journey(bench: &Bench, plan: &Plan) -> Result<Vec<Expected>, RehearsalE
     for hop in &plan.hops {
         let mut moved = false;
         for step in hop.migrations() {
-            journey.run(step).await.map_err(|it| RehearsalError::Journey(Box::new(it)))?;
+            effects.push(journey.rehearse(&plan.app, step).await?);
             moved = true;
         }
         if moved {
@@ -294,7 +416,7 @@ async fn journey(bench: &Bench, plan: &Plan) -> Result<Vec<Expected>, RehearsalE
     for each in &mut expected {
         each.known.clone_from(&known);
     }
-    Ok(expected)
+    Ok(Rehearsal { expected, effects })
 }
 
 /// What a database should have whose tracks stand at `positions`. The material may go further than
