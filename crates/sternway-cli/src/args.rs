@@ -222,6 +222,9 @@ pub struct PlanArgs {
     /// Show the SQL of each step
     #[arg(long)]
     pub sql: bool,
+    /// Do not rehearse the way to find out what it changes and how much it takes away
+    #[arg(long)]
+    pub no_effects: bool,
 }
 
 #[derive(Debug, Args)]
@@ -232,6 +235,9 @@ pub struct RollbackArgs {
     /// Take the schema back even where the target runs on the present one
     #[arg(long)]
     pub reset_schema: bool,
+    /// Keep nothing of what the steps take away: it is lost for good
+    #[arg(long)]
+    pub discard: bool,
     #[command(flatten)]
     pub go: ExecuteArgs,
 }
@@ -244,6 +250,9 @@ pub struct UpgradeArgs {
     /// Install into a database that already has tables but no tracking table
     #[arg(long)]
     pub adopt: bool,
+    /// Keep nothing of what the steps take away: it is lost for good
+    #[arg(long)]
+    pub discard: bool,
     #[command(flatten)]
     pub go: ExecuteArgs,
 }
@@ -266,6 +275,9 @@ pub struct WayArgs {
     /// Install into a database that already has tables but no tracking table
     #[arg(long)]
     pub adopt: bool,
+    /// Keep nothing of what the steps take away: it is lost for good
+    #[arg(long)]
+    pub discard: bool,
 }
 
 /// What changes how a plan is executed.

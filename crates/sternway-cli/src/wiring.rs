@@ -51,7 +51,7 @@ impl Known {
             course,
             reset_schema: way.reset_schema,
             adopt: way.adopt,
-            discard: false,
+            discard: way.discard,
             deploy: false,
         };
         plan(&self.facts(), &request).map_err(|cause| Failure::to_plan(&target, self, cause))

@@ -25,5 +25,5 @@ pub async fn apply(ui: &Ui, shared: &Shared, args: &ApplyArgs) -> Result<Exit, F
         );
     }
     let mut database = setup.connect().await?;
-    execute(&setup, &plan, &mut *database, args.go).await
+    execute(&setup, plan, &mut *database, args.go).await
 }

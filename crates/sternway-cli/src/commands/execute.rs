@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sternway_database::Database;
-use sternway_engine::rehearse::expectations;
+use sternway_database::{Database, DatabaseError};
+use sternway_engine::rehearse::{Rehearsal, RehearsalError, measure, rehearse, with_effects};
 use sternway_engine::run::{Outcome, RunError, Watch, run};
 use sternway_model::catalog::Release;
+use sternway_model::effect::{Loss, counted};
 use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Comparison, Expected};
 use sternway_model::state::RecordsAccess;
@@ -19,21 +20,30 @@ use crate::output::Ran;
 use crate::ui::Ui;
 use crate::wiring::Setup;
 
-/// Executes `plan`.
+/// Executes `plan`. What its steps change is found out before, unless the plan says it already: then
+/// that is what somebody agreed to.
 pub async fn execute(
     setup: &Setup<'_>,
-    plan: &Plan,
+    plan: Plan,
     database: &mut dyn Database,
     args: ExecuteArgs,
 ) -> Result<Exit, Failure> {
     let ui = setup.ui;
-    ui.say(ui.plan(&plan.to_string()).trim_end());
-    let expected = expected(setup, plan, args.unproven).await?;
-    let question = match plan.is_app_only() {
-        true => "The schema stays as it is. Prove it and record the journey?".to_owned(),
-        false => format!("Go ahead with {} steps?", plan.steps().count()),
+    let (expected, plan) = match rehearse(&setup.bench(), &plan).await {
+        Ok(Rehearsal { expected, effects }) => {
+            let known = plan.steps().any(|step| step.effects.is_some());
+            let mut plan = if known { plan } else { with_effects(plan, effects) };
+            if !known {
+                measure(&mut plan, database).await.map_err(to_measure)?;
+            }
+            (Ok(expected), plan)
+        }
+        Err(error) => (Err(error), plan),
     };
-    ui.confirm(&question, args.yes)?;
+    let plan = &plan;
+    ui.say(ui.plan(&plan.to_string()).trim_end());
+    let expected = proof(ui, expected, args.unproven)?;
+    ui.confirm(&question(plan), args.yes)?;
     let mut watch = Progress { ui, stop: stop_on_signal(), done: 0, of: plan.steps().count() };
     let ran = run(plan, expected.as_deref(), database, setup.patience(), &mut watch).await;
     let outcome = ran.map_err(|cause| {
@@ -65,13 +75,13 @@ pub async fn execute(
     }
 }
 
-async fn expected(
-    setup: &Setup<'_>,
-    plan: &Plan,
+/// What was rehearsed, or why the run goes on without a proof.
+fn proof(
+    ui: &Ui,
+    expected: Result<Vec<Expected>, RehearsalError>,
     unproven: bool,
 ) -> Result<Option<Vec<Expected>>, Failure> {
-    let ui = setup.ui;
-    match expectations(&setup.bench(), plan).await {
+    match expected {
         Ok(expected) => {
             let last = expected.last().and_then(|it| it.journey.as_ref().map(|to| (it, to)));
             if let Some((expected, journey)) = last {
@@ -88,6 +98,31 @@ async fn expected(
             Ok(None)
         }
         Err(error) => Err(Failure::to_rehearse(error)),
+    }
+}
+
+pub fn to_measure(cause: DatabaseError) -> Failure {
+    Failure::to_ask("cannot count what the plan takes away", cause)
+}
+
+/// What is asked before anything is changed, with the numbers of what is lost for good.
+fn question(plan: &Plan) -> String {
+    if plan.is_app_only() {
+        return "The schema stays as it is. Prove it and record the journey?".to_owned();
+    }
+    let go = format!("Go ahead with {}?", counted(plan.steps().count() as u64, "step"));
+    if plan.keeps {
+        return go;
+    }
+    let lost: Vec<&Loss> = plan.losses().filter(|loss| loss.rows != Some(0)).collect();
+    let known = plan.steps().all(|step| step.effects.is_some());
+    match (lost.as_slice(), known) {
+        ([], true) => go,
+        ([], false) => format!("Whatever the steps take away is LOST for good. {go}"),
+        (lost, _) => {
+            let lost: Vec<String> = lost.iter().map(ToString::to_string).collect();
+            format!("LOST for good: {}. {go}", lost.join("; "))
+        }
     }
 }
 

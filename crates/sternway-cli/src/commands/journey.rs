@@ -10,12 +10,12 @@ use crate::ui::Ui;
 use crate::wiring::Setup;
 
 pub async fn rollback(ui: &Ui, shared: &Shared, args: &RollbackArgs) -> Result<Exit, Failure> {
-    let way = WayArgs { reset_schema: args.reset_schema, adopt: false };
+    let way = WayArgs { reset_schema: args.reset_schema, adopt: false, discard: args.discard };
     go(&Setup::new(ui, shared)?, &args.to, Course::Rollback, way, args.go).await
 }
 
 pub async fn upgrade(ui: &Ui, shared: &Shared, args: &UpgradeArgs) -> Result<Exit, Failure> {
-    let way = WayArgs { reset_schema: false, adopt: args.adopt };
+    let way = WayArgs { reset_schema: false, adopt: args.adopt, discard: args.discard };
     go(&Setup::new(ui, shared)?, &args.to, Course::Upgrade, way, args.go).await
 }
 
@@ -30,5 +30,5 @@ async fn go(
     let known = setup.know(&mut *database).await?;
     let planned = known.plan(to, Some(course), way);
     let plan = or_diagnosis(planned, &known, &mut *database).await?;
-    execute(setup, &plan, &mut *database, args).await
+    execute(setup, plan, &mut *database, args).await
 }

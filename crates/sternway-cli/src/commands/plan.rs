@@ -3,8 +3,11 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use sternway_database::Database;
+use sternway_engine::rehearse::{effects, measure, with_effects};
 use sternway_model::plan::Plan;
 
+use super::execute::to_measure;
 use super::status::or_diagnosis;
 use crate::args::{PlanArgs, Shared};
 use crate::failure::{Exit, Failure};
@@ -18,7 +21,11 @@ pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Fai
             let mut database = setup.connect().await?;
             let known = setup.know(&mut *database).await?;
             let planned = known.plan(&args.to, None, args.way);
-            or_diagnosis(planned, &known, &mut *database).await?
+            let plan = or_diagnosis(planned, &known, &mut *database).await?;
+            match args.no_effects || plan.is_app_only() {
+                true => plan,
+                false => with_numbers(&setup, plan, &mut *database).await?,
+            }
         }
         Err(_) => setup.assume()?.plan(&args.to, None, args.way)?,
     };
@@ -32,6 +39,29 @@ pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Fai
         ui.note(format!("written to {}; `sternway apply {0}` executes it", path.display()));
     }
     Ok(Exit::Done)
+}
+
+/// The plan with what its steps change and take away; as it is where no rehearsal can be made.
+async fn with_numbers(
+    setup: &Setup<'_>,
+    plan: Plan,
+    database: &mut dyn Database,
+) -> Result<Plan, Failure> {
+    match effects(&setup.bench(), &plan).await {
+        Ok(effects) => {
+            let mut plan = with_effects(plan, effects);
+            measure(&mut plan, database).await.map_err(to_measure)?;
+            Ok(plan)
+        }
+        Err(error) => {
+            let (_, causes, _) = Failure::to_rehearse(error).parts();
+            let causes = causes.join(": ");
+            setup.ui.note(format!(
+                "note: what the steps change is told from their words alone; {causes}"
+            ));
+            Ok(plan)
+        }
+    }
 }
 
 /// The bodies of the steps, in order.
