@@ -27,7 +27,10 @@ impl Arguments {
         let mut arguments =
             Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         // A setting given before the command is repeated among those of the command.
-        let innermost = matches.subcommand().map_or(&matches, |(_, inner)| inner);
+        let mut innermost = &matches;
+        while let Some((_, inner)) = innermost.subcommand() {
+            innermost = inner;
+        }
         let typed = |id| innermost.value_source(id) == Some(ValueSource::CommandLine);
         let shared = &mut arguments.shared;
         shared.database_typed = typed("database");
@@ -67,6 +70,8 @@ pub enum Command {
     Upgrade(UpgradeArgs),
     /// List what Sternway ran on this database
     History,
+    /// Look at what was kept of what migrations took away: list, show, export, restore, drop
+    Archive(ArchiveArgs),
     /// Move one track by its numbers, with golang-migrate's command line: `sternway migrate -help`
     #[command(disable_help_flag = true)]
     Migrate(MigrateArgs),
@@ -166,6 +171,10 @@ pub struct Shared {
         default_value_t = 15
     )]
     pub lock_timeout: u64,
+    /// How long the archive may keep something before this is mentioned (archive.warn_after_days)
+    /// [default: 90]
+    #[arg(long, global = true, env = "STERNWAY_WARN_AFTER_DAYS", value_name = "DAYS")]
+    pub warn_after_days: Option<u64>,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t, help_heading = "Output")]
     pub output: OutputFormat,
@@ -264,6 +273,86 @@ pub struct ApplyArgs {
     pub plan: PathBuf,
     #[command(flatten)]
     pub go: ExecuteArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ArchiveArgs {
+    #[command(subcommand)]
+    pub command: ArchiveCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ArchiveCommand {
+    /// List what is kept, since when, and what became of it
+    List,
+    /// Show one entry: what it is, its columns, what does not fit, the first rows
+    Show(ShowArgs),
+    /// Write the rows of one entry as CSV or SQL
+    Export(ExportArgs),
+    /// Put the rows of one entry back, as far as they fit
+    Restore(RestoreArgs),
+    /// Drop entries, with the rows that are nowhere else
+    Drop(DropArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The entry's number
+    #[arg(value_name = "ID")]
+    pub id: i64,
+    /// How many rows to show
+    #[arg(long, value_name = "ROWS", default_value_t = 10)]
+    pub limit: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The entry's number
+    #[arg(value_name = "ID")]
+    pub id: i64,
+    /// How the rows are written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+    /// Write to this file, which only its owner may read; else to standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// How exported rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ExportFormat {
+    /// RFC 4180: values are always quoted, nulls are empty and never quoted
+    #[default]
+    Csv,
+    /// Statements that the database's own command line loads
+    Sql,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The entry's number
+    #[arg(value_name = "ID")]
+    pub id: i64,
+    /// Do not ask; needed where there is no terminal
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "which", required = true, multiple = true, args = ["ids", "restored", "older_than"])]
+pub struct DropArgs {
+    /// The entries' numbers
+    #[arg(value_name = "ID")]
+    pub ids: Vec<i64>,
+    /// Only those of which every row is back
+    #[arg(long)]
+    pub restored: bool,
+    /// Only those that have been kept for longer than this
+    #[arg(long, value_name = "DAYS")]
+    pub older_than: Option<u64>,
+    /// Do not ask; needed where there is no terminal
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// What changes the way.

@@ -7,4 +7,5 @@ pub mod plan;
 pub mod apply;
 pub mod journey;
 pub mod history;
+pub mod archive;
 mod execute;

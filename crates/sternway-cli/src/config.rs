@@ -32,6 +32,8 @@ pub struct Config {
     pub policy: Policy,
     /// The URL of a server to rehearse on, instead of the PostgreSQL inside this process.
     pub rehearsal: Option<Secret>,
+    /// After how many days it is mentioned that the archive still keeps something.
+    pub warn_after_days: u64,
 }
 
 /// A text that may hold a secret, and is shown nowhere.
@@ -60,6 +62,9 @@ impl std::fmt::Debug for DatabaseUrl {
 
 /// The settings that come with Sternway.
 const PROFILES: [(&str, &str); 1] = [("kagent", include_str!("config/kagent.toml"))];
+
+/// After how many days the archive is mentioned, where nothing else is said.
+const WARN_AFTER_DAYS: u64 = 90;
 
 impl Config {
     /// Puts the settings together.
@@ -112,8 +117,10 @@ impl Config {
         };
         let app = name.unwrap_or_else(|| "application".to_owned());
         let database = database(shared, settings.database, &folder)?;
+        let warn_after_days = shared.warn_after_days.or(settings.archive.warn_after_days);
         Ok(Config {
             folder,
+            warn_after_days: warn_after_days.unwrap_or(WARN_AFTER_DAYS),
             source,
             layout: Layout { app, tag, tracks },
             database,

@@ -282,6 +282,12 @@ impl Failure {
         Self::with(attempt, cause, hint, Exit::Failed)
     }
 
+    /// Another migrator holds the locks.
+    pub fn locked(attempt: &str, cause: LockError) -> Failure {
+        let hint = "wait for it to end, or give --lock-timeout more seconds; nothing was touched";
+        Self::with(attempt, cause, hint, Exit::Locked)
+    }
+
     pub fn to_rehearse(cause: RehearsalError) -> Failure {
         let hint = "nothing was touched. Where an extension is lacking, --rehearsal names a server that has it; --unproven goes on without a proof of the result";
         Self::with("cannot tell what the plan should lead to", cause, hint, Exit::Refused)

@@ -12,7 +12,7 @@ mod output;
 use std::process::ExitCode;
 
 use crate::args::{Arguments, Command};
-use crate::commands::{apply, demo, history, journey, plan, releases, status};
+use crate::commands::{apply, archive, demo, history, journey, plan, releases, status};
 use crate::failure::Failure;
 use crate::ui::Ui;
 
@@ -48,6 +48,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<failure::Exit, Failure> {
         Command::Rollback(args) => journey::rollback(ui, shared, args).await,
         Command::Upgrade(args) => journey::upgrade(ui, shared, args).await,
         Command::History => history::history(ui, shared).await,
+        Command::Archive(args) => archive::archive(ui, shared, args).await,
         Command::Migrate(args) => {
             Ok(migrate::run(&migrate::with_settings(shared, &args.words)).await.into())
         }

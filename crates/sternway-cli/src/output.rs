@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use sternway_model::archive::{Entry, EntryId, Page, Restored};
 use sternway_model::catalog::{Release, TrackName};
+use sternway_model::effect::Lost;
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Course, Plan};
 use sternway_model::proof::Comparison;
 use sternway_model::state::Identity;
+
+use crate::commands::archive::is_older;
 
 /// `sternway releases`
 #[derive(Serialize)]
@@ -45,6 +49,27 @@ pub struct Status {
     pub problem: Option<String>,
     pub repair: Vec<String>,
     pub records: Records,
+    pub archive: Shelf,
+}
+
+/// What the archive keeps, in all.
+#[derive(Default, Serialize)]
+pub struct Shelf {
+    pub entries: usize,
+    pub waiting: u64,
+    pub bytes: u64,
+    pub old: usize,
+}
+
+impl Shelf {
+    pub fn of(entries: &[Entry], warn_after_days: u64) -> Shelf {
+        Shelf {
+            entries: entries.len(),
+            waiting: entries.iter().map(Entry::waiting).sum(),
+            bytes: entries.iter().map(|entry| entry.bytes).sum(),
+            old: entries.iter().filter(|entry| is_older(entry, warn_after_days)).count(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -94,4 +119,91 @@ pub struct RunRow {
     pub steps: usize,
     pub user: String,
     pub progress: Progress,
+}
+
+/// `sternway archive list`
+#[derive(Serialize)]
+pub struct Archive {
+    pub format: &'static str,
+    pub app: String,
+    pub warn_after_days: u64,
+    pub entries: Vec<ArchiveRow>,
+}
+
+#[derive(Serialize)]
+pub struct ArchiveRow {
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// How many rows are in the archive alone.
+    pub waiting: u64,
+    pub state: State,
+    /// Whether it has been kept for longer than the settings like.
+    pub old: bool,
+}
+
+impl ArchiveRow {
+    pub fn of(entry: Entry, warn_after_days: u64) -> ArchiveRow {
+        let (waiting, state) = (entry.waiting(), State::of(&entry));
+        let old = is_older(&entry, warn_after_days);
+        ArchiveRow { entry, waiting, state, old }
+    }
+}
+
+/// What became of an entry of the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nobody has tried to put it back.
+    Waiting,
+    /// All of it is back.
+    Back,
+    /// What fits is back, the rest is left.
+    Left,
+}
+
+impl State {
+    pub fn of(entry: &Entry) -> State {
+        match &entry.restored {
+            None => State::Waiting,
+            Some(restored) if restored.left() == 0 => State::Back,
+            Some(_) => State::Left,
+        }
+    }
+}
+
+/// `sternway archive show`
+#[derive(Serialize)]
+pub struct Shown {
+    pub format: &'static str,
+    pub entry: ArchiveRow,
+    pub page: Page,
+}
+
+/// `sternway archive export --out`
+#[derive(Serialize)]
+pub struct Exported {
+    pub format: &'static str,
+    pub id: EntryId,
+    #[serde(flatten)]
+    pub lost: Lost,
+    pub file: String,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// `sternway archive restore`
+#[derive(Serialize)]
+pub struct RestoredEntry {
+    pub format: &'static str,
+    pub id: EntryId,
+    #[serde(flatten)]
+    pub lost: Lost,
+    pub restored: Restored,
+}
+
+/// `sternway archive drop`
+#[derive(Serialize)]
+pub struct Dropped {
+    pub format: &'static str,
+    pub dropped: Vec<ArchiveRow>,
 }

@@ -55,7 +55,6 @@ impl Ui {
     }
 
     /// Whether results are for machines.
-    #[cfg(feature = "embedded")] // Only the demo asks.
     pub fn is_json(&self) -> bool {
         self.json
     }
@@ -148,6 +147,11 @@ impl Ui {
 fn eprint_now(text: &str) {
     let _ = write!(std::io::stderr(), "{text}");
     let _ = std::io::stderr().flush();
+}
+
+/// A number of things whose name has a plural of its own.
+pub fn plural(number: usize, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
 }
 
 /// Lines up rows in columns, the first row being the heads.

@@ -85,7 +85,7 @@ impl<'a> Setup<'a> {
     }
 
     /// What the database speaks; PostgreSQL where there is none.
-    fn dialect(&self) -> Dialect {
+    pub fn dialect(&self) -> Dialect {
         let url = self.config.database.as_ref().map(|database| Dialect::of(&database.url));
         url.ok().and_then(Result::ok).unwrap_or(Dialect::Postgres)
     }

@@ -79,16 +79,16 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     };
     let mut outputs = vec![json(0, "sternway.releases/1", &["releases"])];
     outputs.push(json(0, "sternway.run/1", &["upgrade", "--to", "1.2.1", "--yes"]));
-    outputs.push(json(0, "sternway.plan/1", &["plan", "--to", "1.0.3", "--from", "1.2.1"]));
+    outputs.push(json(0, "sternway.plan/2", &["plan", "--to", "1.0.3", "--from", "1.2.1"]));
     let assumed = ["plan", "--to", "1.0.3", "--from", "1.2.1", "--output", "json"];
-    let assumed = machine.run(&assumed).ended(0).json("sternway.plan/1");
-    outputs.push(("sternway.plan/1".to_owned(), assumed));
+    let assumed = machine.run(&assumed).ended(0).json("sternway.plan/2");
+    outputs.push(("sternway.plan/2".to_owned(), assumed));
     // The search track is off where its table has no version.
     machine.write("sternway.toml", &format!("{APP}{CORE}{SEARCH}enabled = \"auto\"\n"));
     let core = format!("embedded:{}", machine.text("core"));
     let plan = ["plan", "--to", "1.2.1", "--output", "json"];
-    let plan = machine.on(&core, &plan).ended(0).json("sternway.plan/1");
-    outputs.push(("sternway.plan/1".to_owned(), plan));
+    let plan = machine.on(&core, &plan).ended(0).json("sternway.plan/2");
+    outputs.push(("sternway.plan/2".to_owned(), plan));
     support::execute(
         &url,
         "CREATE TABLE of_others (id int);

@@ -14,6 +14,7 @@ use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Comparison, Expected};
 use sternway_model::state::RecordsAccess;
 
+use super::archive::warn;
 use crate::args::ExecuteArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::Ran;
@@ -62,6 +63,7 @@ pub async fn execute(
                 false => format!("{done}, unproven"),
             });
             ui.json(&Ran { format, plan, outcome: "arrived", proofs });
+            warn(setup, database).await?;
             Ok(Exit::Done)
         }
         Outcome::Interrupted { .. } => {

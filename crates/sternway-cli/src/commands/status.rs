@@ -7,15 +7,17 @@ use sternway_engine::diagnose::diagnose;
 use sternway_engine::observe::tables;
 use sternway_engine::rehearse::{Material, Positions, RehearsalError, expected_here};
 use sternway_model::catalog::{Digest, Enabled, Migration, MigrationSet, Release, TrackName};
+use sternway_model::effect::{counted, size};
 use sternway_model::plan::{Plan, PlanError, Standing, standing};
 use sternway_model::proof::{Comparison, compare};
 use sternway_model::state::{RecordsAccess, TrackState};
 
+use super::archive::warn;
 use super::execute::comparison_text;
 use crate::args::Shared;
 use crate::failure::{Exit, Failure};
-use crate::output::{Records, Status, TrackRow};
-use crate::ui::{Ui, table};
+use crate::output::{Records, Shelf, Status, TrackRow};
+use crate::ui::{Ui, plural, table};
 use crate::wiring::{Known, Setup};
 
 pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
@@ -43,6 +45,8 @@ pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
             }
         }
     };
+    let kept = warn(&setup, &mut *database).await?;
+    status.archive = Shelf::of(&kept, setup.config.warn_after_days);
     ui.say(text(ui, &status).trim_end());
     ui.json(&status);
     Ok(exit)
@@ -90,6 +94,7 @@ fn describe(known: &Known) -> Status {
             migrations: state.records.migrations.values().map(|set| set.iter().count()).sum(),
             arrived_at: state.records.arrived_at.clone(),
         },
+        archive: Shelf::default(),
     }
 }
 
@@ -346,6 +351,15 @@ fn text(ui: &Ui, status: &Status) -> String {
         }
         (None, None) => format!("records: {} migrations\n", records.migrations),
     });
+    let kept = &status.archive;
+    if kept.entries > 0 {
+        text.push_str(&format!(
+            "archive: {}, {} that are nowhere else, {}\n",
+            plural(kept.entries, "entry", "entries"),
+            counted(kept.waiting, "row"),
+            size(kept.bytes)
+        ));
+    }
     text
 }
 

@@ -19,6 +19,7 @@ pub struct File {
     pub database: DatabaseTable,
     pub policy: PolicyTable,
     pub rehearsal: RehearsalTable,
+    pub archive: ArchiveTable,
     #[serde(deserialize_with = "read_tracks")]
     pub track: Vec<Track>,
 }
@@ -79,6 +80,13 @@ impl std::fmt::Debug for RehearsalTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("RehearsalTable(…)")
     }
+}
+
+/// `[archive]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArchiveTable {
+    pub warn_after_days: Option<u64>,
 }
 
 /// `[[track]]`
@@ -181,6 +189,9 @@ impl File {
                 window: self.policy.window.or(base.policy.window),
                 floor: self.policy.floor.or(base.policy.floor),
                 ahead_ok_since: self.policy.ahead_ok_since.or(base.policy.ahead_ok_since),
+            },
+            archive: ArchiveTable {
+                warn_after_days: self.archive.warn_after_days.or(base.archive.warn_after_days),
             },
             rehearsal: RehearsalTable { url: self.rehearsal.url.or(base.rehearsal.url) },
             track: if self.track.is_empty() { base.track } else { self.track },
