@@ -118,6 +118,9 @@ pub struct Page {
     pub columns: Vec<String>,
     /// Their types in the server's words, as an export in SQL needs them.
     pub types: Vec<String>,
+    /// Those of the columns that the server computes: nobody may write them.
+    #[serde(default)]
+    pub generated: Vec<String>,
     /// The rows, each with a value a column.
     pub rows: Vec<Vec<Option<String>>>,
 }

@@ -220,6 +220,7 @@ pub(super) async fn page(
     let mut page = Page {
         columns: columns.iter().map(|it| it.name.clone()).collect(),
         types: columns.iter().map(|it| it.type_name.clone()).collect(),
+        generated: columns.iter().filter(|it| it.generated).map(|it| it.name.clone()).collect(),
         rows: Vec::new(),
     };
     let cells = columns.iter().map(|it| format!("{}::text", Postgres::quote(&it.name)));
