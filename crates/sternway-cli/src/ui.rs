@@ -97,7 +97,11 @@ impl Ui {
             let trimmed = line.trim_start();
             let line = match trimmed {
                 _ if index == 0 || trimmed.starts_with("hop ") => self.strong(line),
-                _ if trimmed.starts_with("destroys ") || trimmed.starts_with("note: ") => {
+                _ if trimmed.starts_with("destroys ")
+                    || trimmed.starts_with("nobody can foresee ")
+                    || trimmed.starts_with("note: ")
+                    || trimmed.ends_with("LOST") =>
+                {
                     self.alarm(line)
                 }
                 _ => line.to_owned(),

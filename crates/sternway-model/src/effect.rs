@@ -79,7 +79,7 @@ impl fmt::Display for Loss {
             Lost::Table { .. } => "row",
             Lost::Column { .. } => "value",
             Lost::Rows { .. } => "row",
-            Lost::Sequence { .. } => return write!(f, "{}: its number", self.lost),
+            Lost::Sequence { .. } => return write!(f, "where {} had counted to", self.lost),
         };
         write!(f, "{}: ", self.lost)?;
         let at_most = if matches!(self.lost, Lost::Rows { .. }) { "at most " } else { "" };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::body::Mode;
-use crate::effect::{Effects, counted};
+use crate::effect::{Effects, Loss, Lost, counted};
 use crate::plan::error::number;
 use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan, Step};
 use crate::proof::ObjectName;
@@ -141,17 +141,34 @@ fn write_effects(f: &mut fmt::Formatter<'_>, effects: &Effects, keeps: bool) -> 
         let table = it.table.as_ref().map(|table| ObjectName::new("table", table));
         table.is_some_and(|table| effects.destroyed.contains(&table))
     };
+    // Indexes and sequences mostly go with their tables, and are counted then.
+    let tables = effects.destroyed.iter().any(|it| it.kind == "table");
+    let minor = |it: &&ObjectName| tables && (it.kind == "index" || it.kind == "sequence");
     let gone: Vec<&ObjectName> = effects.destroyed.iter().filter(|it| !goes(it)).collect();
-    if !gone.is_empty() {
-        let names: Vec<String> = gone.iter().map(ToString::to_string).collect();
+    let (minor, mut major): (Vec<&ObjectName>, Vec<&ObjectName>) =
+        gone.into_iter().partition(minor);
+    // What holds rows comes first.
+    major.sort_by_key(|it| match it.kind.as_str() {
+        "table" => 0,
+        "column" => 1,
+        _ => 2,
+    });
+    let mut names: Vec<String> = major.iter().map(ToString::to_string).collect();
+    if !minor.is_empty() {
+        names.push(kinds(minor.into_iter()));
+    }
+    if !names.is_empty() {
         writeln!(f, "      destroys {}", names.join(", "))?;
     }
-    for loss in &effects.losses {
-        let fate = match keeps {
-            true => "kept in the archive",
-            false => "LOST",
-        };
+    let fate = if keeps { "kept in the archive" } else { "LOST" };
+    let is_number = |loss: &&Loss| matches!(loss.lost, Lost::Sequence { .. });
+    let (numbers, rows): (Vec<&Loss>, Vec<&Loss>) = effects.losses.iter().partition(is_number);
+    for loss in rows {
         writeln!(f, "      {loss}; {fate}")?;
+    }
+    if !numbers.is_empty() {
+        let names: Vec<String> = numbers.iter().map(|loss| loss.lost.to_string()).collect();
+        writeln!(f, "      where counting stood: {}; {fate}", names.join(", "))?;
     }
     for (mode, tables) in strongest(effects) {
         writeln!(f, "      locks {}: {mode}", tables.join(", "))?;

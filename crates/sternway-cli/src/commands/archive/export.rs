@@ -13,8 +13,15 @@ use crate::failure::{Exit, Failure};
 use crate::output::Exported;
 use crate::wiring::Setup;
 
-/// How many rows are read at once.
-const PAGE: u64 = 500;
+/// About how many bytes are read at once, and at most how many rows.
+const PAGE_BYTES: u64 = 4 << 20;
+const PAGE_ROWS: u64 = 20_000;
+
+/// How many rows of an entry are read at once.
+fn page_of(entry: &Entry) -> u64 {
+    let width = entry.bytes / entry.waiting().max(1);
+    (PAGE_BYTES / width.max(1)).clamp(1, PAGE_ROWS)
+}
 
 pub async fn export(setup: &Setup<'_>, args: &ExportArgs) -> Result<Exit, Failure> {
     let ui = setup.ui;
@@ -24,17 +31,17 @@ pub async fn export(setup: &Setup<'_>, args: &ExportArgs) -> Result<Exit, Failur
     }
     let mut database = setup.connect().await?;
     let entry = entry(setup, &mut *database, args.id).await?;
-    let mut writer = match args.format {
+    let writer = match args.format {
         ExportFormat::Csv => Writer::Csv,
-        ExportFormat::Sql => Writer::Sql(Sql::of(setup.dialect(), &entry)),
+        ExportFormat::Sql => Writer::Sql(Sql::of(setup.dialect(), database.identity(), &entry)),
     };
     let place =
         args.out.as_ref().map_or("standard output".to_owned(), |it| it.display().to_string());
     let failed = |error| Failure::of(format!("cannot write the rows to {place}"), error);
     let mut target = Target::open(args.out.as_deref()).map_err(failed)?;
-    let mut rows = 0;
+    let (mut rows, size) = (0, page_of(&entry));
     loop {
-        let page = database.archived(entry.id, rows, PAGE).await;
+        let page = database.archived(entry.id, rows, size).await;
         let page = page.map_err(|cause| Failure::to_ask("cannot read the entry", cause))?;
         if rows == 0 {
             writer.begin(&mut target, &entry, &page).map_err(failed)?;
@@ -44,7 +51,7 @@ pub async fn export(setup: &Setup<'_>, args: &ExportArgs) -> Result<Exit, Failur
         }
         let read = page.rows.len() as u64;
         rows += read;
-        if read < PAGE {
+        if read < size {
             break;
         }
     }
@@ -74,7 +81,7 @@ impl Writer {
         }
     }
 
-    fn row(&mut self, to: &mut Target, page: &Page, row: &[Option<String>]) -> io::Result<()> {
+    fn row(&self, to: &mut Target, page: &Page, row: &[Option<String>]) -> io::Result<()> {
         match self {
             Self::Csv => csv(to, row.iter().map(Option::as_deref)),
             Self::Sql(sql) => to.write_all(sql.row(page, row).as_bytes()),

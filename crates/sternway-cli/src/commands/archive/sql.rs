@@ -5,34 +5,46 @@ use std::fmt::Write as _;
 use sternway_database::Dialect;
 use sternway_model::archive::{Entry, Page};
 use sternway_model::effect::Lost;
+use sternway_model::state::Identity;
 
 /// How the rows of one entry are written.
 pub struct Sql {
     dialect: Dialect,
-    /// The table as SQL has it.
-    table: String,
-    /// The column whose values they are, where the rows are there without it.
-    column: Option<String>,
+    /// The schema that names without one belong to.
+    schema: String,
+    /// What it is, as SQL has it.
+    of: Of,
+}
+
+/// What the rows are of, with names as SQL has them.
+enum Of {
+    /// The rows of a table.
+    Rows(String),
+    /// The values of some columns, of rows that are there without them.
+    Columns(String, Vec<String>),
+    Sequence(String),
 }
 
 impl Sql {
-    pub fn of(dialect: Dialect, entry: &Entry) -> Sql {
-        let (table, column) = match &entry.lost {
-            Lost::Table { table } | Lost::Rows { table } => (table, None),
-            Lost::Column { table, column } => (table, Some(column.clone())),
-            Lost::Sequence { sequence } => (sequence, None),
+    pub fn of(dialect: Dialect, identity: &Identity, entry: &Entry) -> Sql {
+        let of = match &entry.lost {
+            Lost::Table { table } | Lost::Rows { table } => Of::Rows(table.clone()),
+            Lost::Column { table, column } => Of::Columns(table.clone(), names(column)),
+            Lost::Sequence { sequence } => Of::Sequence(sequence.clone()),
         };
-        Sql { dialect, table: table.clone(), column }
+        Sql { dialect, schema: identity.schema.clone(), of }
     }
 
     /// What comes before the rows.
     pub fn head(&self, entry: &Entry) -> String {
         let what = entry.lost.to_string().replace(char::is_control, " ");
         let begin = match self.dialect {
-            Dialect::Postgres => "BEGIN;\n",
-            // The mode decides what a backslash in a literal is; there is none in ours.
-            Dialect::MySql => "SET NAMES utf8mb4;\nSTART TRANSACTION;\n",
-            Dialect::Sqlite => "BEGIN;\n",
+            Dialect::Postgres => {
+                let schema = self.name(&self.schema);
+                format!("BEGIN;\nSET LOCAL search_path TO {schema}, public;\n")
+            }
+            Dialect::MySql => "SET NAMES utf8mb4;\nSTART TRANSACTION;\n".to_owned(),
+            Dialect::Sqlite => "BEGIN;\n".to_owned(),
         };
         format!("-- {what}, kept by Sternway on {} (UTC)\n{begin}", entry.since)
     }
@@ -42,48 +54,50 @@ impl Sql {
         "COMMIT;\n"
     }
 
-    /// One row: inserted, or where it is there without a column, given that column's value.
+    /// One row: inserted, or where it is there without some columns, given their values.
     pub fn row(&self, page: &Page, row: &[Option<String>]) -> String {
         let kinds = page.types.iter().map(String::as_str).chain(std::iter::repeat(""));
-        let values: Vec<(&str, String)> = page
-            .columns
-            .iter()
-            .zip(row)
-            .zip(kinds)
-            .map(|((column, value), kind)| (column.as_str(), self.value(kind, value.as_deref())))
-            .collect();
-        let is_lost = |name: &str| self.column.as_deref().is_some_and(|it| same(it, name));
-        let keys: Vec<&(&str, String)> = values.iter().filter(|(name, _)| !is_lost(name)).collect();
-        let lost = values.iter().find(|(name, _)| is_lost(name));
-        match lost {
-            Some((name, value)) if !keys.is_empty() => {
-                let keys = keys
-                    .iter()
-                    .map(|(name, value)| format!("{} {} {value}", self.name(name), self.is()));
-                let keys: Vec<String> = keys.collect();
-                format!(
-                    "UPDATE {} SET {} = {value} WHERE {};\n",
-                    self.table,
-                    self.name(name),
-                    keys.join(" AND ")
-                )
+        let cells = page.columns.iter().zip(row).zip(kinds);
+        let values = cells
+            .filter(|((column, _), _)| !page.generated.contains(column))
+            .map(|((column, value), kind)| (column.as_str(), self.value(kind, value.as_deref())));
+        match &self.of {
+            Of::Rows(table) => self.insert(table, &values.collect::<Vec<_>>()),
+            Of::Columns(table, columns) => {
+                let (lost, key): (Vec<_>, Vec<_>) =
+                    values.partition(|(name, _)| columns.iter().any(|it| it == name));
+                match key.is_empty() {
+                    true => self.insert(table, &lost),
+                    false => self.update(table, &lost, &key),
+                }
             }
-            _ => {
-                let names: Vec<String> = values.iter().map(|(name, _)| self.name(name)).collect();
-                let values: Vec<&str> = values.iter().map(|(_, value)| value.as_str()).collect();
-                let given = match self.dialect {
-                    // Identity columns get the values that they had.
-                    Dialect::Postgres => " OVERRIDING SYSTEM VALUE",
-                    Dialect::MySql | Dialect::Sqlite => "",
-                };
-                format!(
-                    "INSERT INTO {} ({}){given} VALUES ({});\n",
-                    self.table,
-                    names.join(", "),
-                    values.join(", ")
-                )
+            Of::Sequence(sequence) => {
+                let name = self.value("regclass", Some(sequence));
+                let values: Vec<String> = values.map(|(_, value)| value).collect();
+                format!("SELECT pg_catalog.setval({name}, {});\n", values.join(", "))
             }
         }
+    }
+
+    fn insert(&self, table: &str, values: &[(&str, String)]) -> String {
+        let names: Vec<String> = values.iter().map(|(name, _)| self.name(name)).collect();
+        let values: Vec<&str> = values.iter().map(|(_, value)| value.as_str()).collect();
+        let given = match self.dialect {
+            // Identity columns get the values that they had.
+            Dialect::Postgres => " OVERRIDING SYSTEM VALUE",
+            Dialect::MySql | Dialect::Sqlite => "",
+        };
+        let (names, values) = (names.join(", "), values.join(", "));
+        format!("INSERT INTO {table} ({names}){given} VALUES ({values});\n")
+    }
+
+    fn update(&self, table: &str, values: &[(&str, String)], key: &[(&str, String)]) -> String {
+        let set = values.iter().map(|(name, value)| format!("{} = {value}", self.name(name)));
+        let set: Vec<String> = set.collect();
+        let is = self.is();
+        let key = key.iter().map(|(name, value)| format!("{} {is} {value}", self.name(name)));
+        let key: Vec<String> = key.collect();
+        format!("UPDATE {table} SET {} WHERE {};\n", set.join(", "), key.join(" AND "))
     }
 
     /// Equality that holds between two nulls.
@@ -125,12 +139,27 @@ impl Sql {
     }
 }
 
-/// Whether a column's name and a printed name are the same.
-fn same(printed: &str, name: &str) -> bool {
-    let inner = |quote: char| printed.strip_prefix(quote).and_then(|it| it.strip_suffix(quote));
-    printed == name
-        || inner('"').is_some_and(|it| it.replace("\"\"", "\"") == name)
-        || inner('`').is_some_and(|it| it.replace("``", "`") == name)
+/// The names in a printed list such as `a, "B, b"`, without their quotes.
+fn names(printed: &str) -> Vec<String> {
+    let mut names = vec![String::new()];
+    let mut quote = None;
+    let mut signs = printed.chars().peekable();
+    while let Some(sign) = signs.next() {
+        match (quote, sign) {
+            (None, ',') => {
+                signs.next_if_eq(&' ');
+                names.push(String::new());
+                continue;
+            }
+            (None, '"' | '`') => quote = Some(sign),
+            (Some(end), _) if sign == end => match signs.next_if_eq(&end) {
+                Some(_) => names.last_mut().into_iter().for_each(|name| name.push(end)),
+                None => quote = None,
+            },
+            _ => names.last_mut().into_iter().for_each(|name| name.push(sign)),
+        }
+    }
+    names
 }
 
 fn hex(value: &str) -> String {
@@ -138,4 +167,15 @@ fn hex(value: &str) -> String {
         let _ = write!(text, "{byte:02X}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn printed_names_are_read() {
+        assert_eq!(names("a, b"), ["a", "b"]);
+        assert_eq!(names("\"B, b\", \"c\"\"c\", `d``d`"), ["B, b", "c\"c", "d`d"]);
+    }
 }
