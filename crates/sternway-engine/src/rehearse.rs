@@ -21,6 +21,8 @@ use sternway_model::plan::{BodyOrigin, Migrate, Plan, Step};
 use sternway_model::proof::{Expected, Fingerprint};
 use thiserror::Error;
 
+use touched::Touched;
+
 /// Where each track stands.
 pub type Positions = BTreeMap<TrackName, Option<u64>>;
 
@@ -226,11 +228,9 @@ impl<'a> Laboratory<'a> {
     ) -> Result<Option<Effects>, RehearsalError> {
         let body = self.material.bodies.get(&step.hash).map_or("", String::as_str);
         let facts = self.database.facts(body);
-        let touched = match facts.changes.is_empty() {
-            true => BTreeSet::new(),
-            false => {
-                touched::tables(&self.fingerprint().await?, &facts.changes, self.material.schema)
-            }
+        let touched = match facts.changes.is_empty() && facts.fills.is_empty() {
+            true => Touched::default(),
+            false => Touched::by(&facts, &self.fingerprint().await?, self.material.schema),
         };
         let work = Work { mode: &facts.mode, ..Work::of(step, body, None) };
         let care = Care {
@@ -246,7 +246,7 @@ impl<'a> Laboratory<'a> {
         let done = self.database.migrate_with_care(&work, &care).await;
         let done = done.map_err(|it| RehearsalError::Journey(Box::new(it)))?;
         Ok(done.effects.map(|mut effects| {
-            touched::add(&mut effects, touched);
+            touched.add_to(&mut effects);
             effects.unforeseen.extend(facts.unforeseen);
             effects
         }))

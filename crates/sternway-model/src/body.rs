@@ -38,6 +38,8 @@ pub struct BodyFacts {
     pub destroys: Vec<Destruction>,
     /// The tables whose rows it changes or takes away, as it writes their names, unquoted.
     pub changes: BTreeSet<String>,
+    /// The tables of whose rows it changes nothing but the columns that it has added before.
+    pub fills: BTreeSet<String>,
     /// Code that it calls, such as `the call of f`: nobody can tell from the body what that does.
     pub unforeseen: Vec<String>,
     /// The tables it creates, by their unqualified names as the server folds them.
@@ -54,6 +56,7 @@ impl Default for BodyFacts {
             mode: Mode::Transaction,
             destroys: Vec::new(),
             changes: BTreeSet::new(),
+            fills: BTreeSet::new(),
             unforeseen: Vec::new(),
             creates_tables: Vec::new(),
             creates_extensions: Vec::new(),

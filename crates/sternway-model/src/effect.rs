@@ -22,6 +22,8 @@ pub struct Effects {
     pub destroyed: BTreeSet<ObjectName>,
     /// The data that goes, or changes, with it.
     pub losses: Vec<Loss>,
+    /// Tables whose rows get values in new columns, which takes nothing away.
+    pub filled: BTreeSet<String>,
     /// What was locked, and how strongly.
     pub locks: Vec<Lock>,
     /// What nobody can foresee, such as a call of a function: what it does elsewhere, to other data,
@@ -152,7 +154,8 @@ pub struct Lock {
 impl Effects {
     /// What is lost here and was not foreseen in `planned`; empty where nothing is.
     ///
-    /// A table that was to go covers its columns and rows. Rows that were to change cover no column.
+    /// A table that was to go covers its columns and rows. Rows that were to change cover no column, and
+    /// neither do rows that were to be filled.
     /// Where the plan says that nobody can foresee what the body does, nothing is beyond it.
     pub fn beyond(&self, planned: &Effects) -> Vec<Lost> {
         if !planned.unforeseen.is_empty() {
@@ -165,7 +168,10 @@ impl Effects {
                 // Its rows decide: a sequence holds no data but a number, which is always kept.
                 Lost::Sequence { .. } => return true,
             };
-            foreseen.contains(lost) || foreseen.contains(&Lost::Table { table: table.clone() })
+            let filled = matches!(lost, Lost::Rows { table } if planned.filled.contains(table));
+            filled
+                || foreseen.contains(lost)
+                || foreseen.contains(&Lost::Table { table: table.clone() })
         };
         let lost = self.losses.iter().filter(|loss| loss.rows != Some(0));
         lost.map(|loss| loss.lost.clone()).filter(|lost| !covered(lost)).collect()
@@ -188,6 +194,16 @@ mod tests {
         let real = Effects { losses: vec![loss(rows("a")), loss(rows("b"))], ..Effects::default() };
         assert_eq!(real.beyond(&planned), [rows("b")]);
         assert_eq!(planned.beyond(&real), [table("a")]);
+    }
+
+    #[test]
+    fn rows_that_are_filled_were_foreseen() {
+        let rows = loss(Lost::Rows { table: "a".to_owned() });
+        let column = Lost::Column { table: "a".to_owned(), column: "x".to_owned() };
+        let losses = vec![rows, loss(column.clone())];
+        let real = Effects { losses, ..Effects::default() };
+        let filled = Effects { filled: ["a".to_owned()].into(), ..Effects::default() };
+        assert_eq!(real.beyond(&filled), [column]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub async fn demo(ui: &Ui, args: &DemoArgs) -> Result<Exit, Failure> {
     ui.say(format!("before: {before}"));
     ui.say(format!("now:    {}", counts(&mut database).await?));
     ui.say("Every row of the tables that 1.0.3 knows is there, those written on day 2 too. What its newer");
-    ui.say("tables and columns held went with them, as the plan said.");
+    ui.say("tables and columns held is in the archive, and comes back with the next upgrade.");
 
     head("What happened, from the database's own journal");
     for run in history(&mut database).await? {

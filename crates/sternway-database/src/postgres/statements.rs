@@ -64,6 +64,7 @@ pub fn facts(body: &str) -> BodyFacts {
         reason = reason.or_else(|| outside_transaction(words));
         facts.destroys.extend(destroys::destroys(body, words, &added));
         facts.changes.extend(destroys::changes(words, &added));
+        facts.fills.extend(destroys::fills(words, &added));
         facts.unforeseen.extend(calls::unforeseen(body, words));
         facts.creates_tables.extend(creates_table(words));
         facts.creates_extensions.extend(creates_extension(words));

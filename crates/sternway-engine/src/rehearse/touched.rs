@@ -5,42 +5,54 @@
 
 use std::collections::BTreeSet;
 
+use sternway_model::body::BodyFacts;
 use sternway_model::effect::{Effects, Loss, Lost};
 use sternway_model::proof::{Fingerprint, ObjectName};
 
-/// The tables of a schema whose rows are changed where those of `written` are, under the names that
-/// the schema's fingerprint has.
-pub(super) fn tables(
-    schema: &Fingerprint,
-    written: &BTreeSet<String>,
-    current: &str,
-) -> BTreeSet<String> {
-    let own = format!("{current}.");
-    let written: BTreeSet<&str> =
-        written.iter().map(|it| it.strip_prefix(&own).unwrap_or(it)).collect();
-    let tables = schema.objects.keys().filter(|it| it.kind == "table").map(|it| &it.name);
-    let named = tables.filter(|name| written.contains(unquoted(name).as_str()));
-    let mut touched: BTreeSet<String> = named.cloned().collect();
-    let handed_on: Vec<(&str, &str)> = schema.objects.iter().filter_map(handed_on).collect();
-    loop {
-        let reached = handed_on.iter().filter(|(_, parent)| touched.contains(*parent));
-        let reached: Vec<String> = reached.map(|(child, _)| (*child).to_owned()).collect();
-        let before = touched.len();
-        touched.extend(reached);
-        if touched.len() == before {
-            return touched;
-        }
-    }
+/// The tables of a schema that a body writes to, under the names that the schema's fingerprint has.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Touched {
+    /// Those whose rows are changed or deleted.
+    changed: BTreeSet<String>,
+    /// Those whose new columns are filled.
+    filled: BTreeSet<String>,
 }
 
-/// Adds the rows of tables that were there before a body and still are afterwards.
-pub(super) fn add(effects: &mut Effects, touched: BTreeSet<String>) {
-    for table in touched {
-        let gone = effects.destroyed.contains(&ObjectName::new("table", &table));
-        let lost = Lost::Rows { table };
-        if !gone && !effects.losses.iter().any(|loss| loss.lost == lost) {
-            effects.losses.push(Loss { lost, rows: None, bytes: None, estimated: false });
+impl Touched {
+    /// What a body with these facts touches in `schema`, where names are of `current` unless they
+    /// say otherwise.
+    pub fn by(facts: &BodyFacts, schema: &Fingerprint, current: &str) -> Touched {
+        let own = format!("{current}.");
+        let named = |written: &BTreeSet<String>| -> BTreeSet<String> {
+            let written: BTreeSet<&str> =
+                written.iter().map(|it| it.strip_prefix(&own).unwrap_or(it)).collect();
+            let tables = schema.objects.keys().filter(|it| it.kind == "table");
+            let tables = tables.filter(|it| written.contains(unquoted(&it.name).as_str()));
+            tables.map(|it| it.name.clone()).collect()
+        };
+        let mut changed = named(&facts.changes);
+        let handed_on: Vec<(&str, &str)> = schema.objects.iter().filter_map(handed_on).collect();
+        loop {
+            let reached = handed_on.iter().filter(|(_, parent)| changed.contains(*parent));
+            let reached: Vec<String> = reached.map(|(child, _)| (*child).to_owned()).collect();
+            let before = changed.len();
+            changed.extend(reached);
+            if changed.len() == before {
+                return Touched { changed, filled: named(&facts.fills) };
+            }
         }
+    }
+
+    /// Adds what is left of it after a body: a table that goes is lost as a whole.
+    pub fn add_to(self, effects: &mut Effects) {
+        for table in self.changed {
+            let gone = effects.destroyed.contains(&ObjectName::new("table", &table));
+            let lost = Lost::Rows { table };
+            if !gone && !effects.losses.iter().any(|loss| loss.lost == lost) {
+                effects.losses.push(Loss { lost, rows: None, bytes: None, estimated: false });
+            }
+        }
+        effects.filled.extend(self.filled);
     }
 }
 
@@ -91,8 +103,14 @@ mod tests {
         key("b", "FOREIGN KEY (a_id) REFERENCES a(id) ON DELETE CASCADE");
         key("c", "FOREIGN KEY (b_id) REFERENCES b(id) ON DELETE SET NULL");
         key("d", "FOREIGN KEY (b_id) REFERENCES b(id)");
-        let written = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        let found = tables(&schema, &written(&["public.a", "Big \"one"]), "public");
-        assert_eq!(found, written(&["a", "b", "c", "\"Big \"\"one\""]));
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let facts = BodyFacts {
+            changes: names(&["public.a", "Big \"one"]),
+            fills: names(&["d"]),
+            ..BodyFacts::default()
+        };
+        let found = Touched::by(&facts, &schema, "public");
+        assert_eq!(found.changed, names(&["a", "b", "c", "\"Big \"\"one\""]));
+        assert_eq!(found.filled, names(&["d"]));
     }
 }

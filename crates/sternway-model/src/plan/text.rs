@@ -170,6 +170,10 @@ fn write_effects(f: &mut fmt::Formatter<'_>, effects: &Effects, keeps: bool) -> 
         let names: Vec<String> = numbers.iter().map(|loss| loss.lost.to_string()).collect();
         writeln!(f, "      where counting stood: {}; {fate}", names.join(", "))?;
     }
+    if !effects.filled.is_empty() {
+        let tables: Vec<&str> = effects.filled.iter().map(String::as_str).collect();
+        writeln!(f, "      fills new columns of {}", tables.join(", "))?;
+    }
     for (mode, tables) in strongest(effects) {
         writeln!(f, "      locks {}: {mode}", tables.join(", "))?;
     }

@@ -169,6 +169,9 @@ mod tests {
             ),
             ["a", "c", "d", "e", "g", "h", "j", "public.B"]
         );
-        assert_eq!(changes("alter table t add x int; update t set x = 1"), [""; 0]);
+        let filling = "alter table t add x int; update t set x = 1";
+        assert_eq!(changes(filling), [""; 0]);
+        assert_eq!(facts(filling).fills, ["t".to_owned()].into());
+        assert_eq!(changes("alter table t add x int; update t set x = 1, y = 2"), ["t"]);
     }
 }

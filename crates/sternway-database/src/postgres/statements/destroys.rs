@@ -91,19 +91,29 @@ fn alter_table(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
 
 /// Row changes, also those in a `WITH`: the verb, then the table.
 fn changed(body: &str, words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<Destruction> {
-    let change = |(word, verb, table): (&Word<'_>, &str, String)| Destruction {
+    let written = written(words, added).into_iter().filter(|it| !it.fresh);
+    let change = |Written { word, verb, table, .. }: Written<'_, '_>| Destruction {
         line: line_of(body, word.offset),
         what: format!("{verb} {table}"),
     };
-    written(words, added).into_iter().map(change).collect()
+    written.map(change).collect()
 }
 
-/// The statements that take rows or former values away, also those in a `WITH`: where, what, and
-/// the table.
+/// A change of rows.
+struct Written<'a, 'b> {
+    word: &'b Word<'a>,
+    /// What it takes away.
+    verb: &'static str,
+    table: String,
+    /// Whether it sets nothing but columns that the body has added: then it takes nothing away.
+    fresh: bool,
+}
+
+/// The changes of rows in one statement, also those in a `WITH`.
 fn written<'a, 'b>(
     words: &'b [Word<'a>],
     added: &BTreeSet<(String, String)>,
-) -> Vec<(&'b Word<'a>, &'static str, String)> {
+) -> Vec<Written<'a, 'b>> {
     let mut written = Vec::new();
     for (index, word) in words.iter().enumerate() {
         let next = |ahead: usize| words.get(index + ahead);
@@ -122,10 +132,8 @@ fn written<'a, 'b>(
         let parts = name(rest);
         let fresh = |column| added.contains(&(parts.last().cloned().unwrap_or_default(), column));
         let set = set_columns(rest);
-        if word.is("UPDATE") && !set.is_empty() && set.into_iter().all(fresh) {
-            continue;
-        }
-        written.push((word, verb, parts.join(".")));
+        let fresh = word.is("UPDATE") && !set.is_empty() && set.into_iter().all(fresh);
+        written.push(Written { word, verb, table: parts.join("."), fresh });
     }
     written
 }
@@ -142,8 +150,7 @@ pub(super) fn changes(words: &[Word<'_>], added: &BTreeSet<(String, String)>) ->
             names(after_guard(&words[2..])).take(1).collect()
         }
         ("INSERT" | "WITH", _) => {
-            let mut tables: Vec<String> =
-                written(words, added).into_iter().map(|(.., table)| table).collect();
+            let mut tables = lossy(words, added);
             // Where a row is there already, it is changed.
             let changes = words.windows(2).any(|it| it[0].is("DO") && it[1].is("UPDATE"));
             let into = words.windows(2).filter(|it| it[0].is("INSERT") && it[1].is("INTO"));
@@ -155,11 +162,24 @@ pub(super) fn changes(words: &[Word<'_>], added: &BTreeSet<(String, String)>) ->
             }
             tables
         }
-        ("DELETE" | "UPDATE" | "MERGE", _) => {
-            written(words, added).into_iter().map(|(.., table)| table).collect()
-        }
+        ("DELETE" | "UPDATE" | "MERGE", _) => lossy(words, added),
         _ => Vec::new(),
     }
+}
+
+fn lossy(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<String> {
+    let written = written(words, added).into_iter().filter(|it| !it.fresh);
+    written.map(|it| it.table).collect()
+}
+
+/// The tables whose new columns one statement fills.
+pub(super) fn fills(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<String> {
+    let first = words.first().map_or("", |word| word.key.as_str());
+    if !["WITH", "UPDATE"].contains(&first) {
+        return Vec::new();
+    }
+    let written = written(words, added).into_iter().filter(|it| it.fresh);
+    written.map(|it| it.table).collect()
 }
 
 /// Whether these words stand in `ALTER COLUMN … [SET DATA] TYPE`.
