@@ -635,8 +635,12 @@ pub(in crate::postgres) async fn put_back_one(
         postgres.run(DOING, begin).await?;
         before(postgres, &found).await?;
         let mut outcomes = put_back_together(postgres, &found.iter().collect::<Vec<_>>()).await?;
-        postgres.run(DOING, "COMMIT".to_owned()).await?;
-        outcomes.pop().ok_or(DatabaseError::NoEntry(id))
+        let outcome = outcomes.pop().ok_or(DatabaseError::NoEntry(id))?;
+        // Where nothing fits, nothing was tried: the next run of the other half still puts it back.
+        let untried = found.iter().all(|it| it.entry.restored.is_none());
+        let end = if untried && outcome.restored.back == 0 { "ROLLBACK" } else { "COMMIT" };
+        postgres.run(DOING, end.to_owned()).await?;
+        Ok(outcome)
     };
     let outcome = put.await;
     if outcome.is_err() {
