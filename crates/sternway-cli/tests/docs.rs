@@ -89,6 +89,7 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     let plan = ["plan", "--to", "1.2.1", "--output", "json"];
     let plan = machine.on(&core, &plan).ended(0).json("sternway.plan/2");
     outputs.push(("sternway.plan/2".to_owned(), plan));
+    outputs.extend(archived(&machine));
     support::execute(
         &url,
         "CREATE TABLE of_others (id int);
@@ -137,6 +138,39 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
         assert!(unknown.is_empty(), "{format}: not documented: {unknown:?}");
         assert!(unreal.is_empty(), "{format}: in no output: {unreal:?}");
     }
+}
+
+/// What the archive's commands print, and plans that take away every kind of data.
+fn archived(machine: &Machine) -> Vec<(String, Value)> {
+    let url = format!("embedded:{}", machine.text("kept"));
+    let json = |format: &str, arguments: &[&str]| {
+        let arguments = [arguments, &["--output", "json"]].concat();
+        (format.to_owned(), machine.on(&url, &arguments).ended(0).json(format))
+    };
+    machine.on(&url, &["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
+    support::execute(
+        &url,
+        "INSERT INTO ship (imo_number, name, operator, length_m) VALUES (1, 'a', 'b', 2), (2, 'c', 'd', 3);
+         INSERT INTO port_call (reference, ship_id, arrives_at, billed_to)
+         SELECT name, id, now(), 'e' FROM ship",
+    );
+    let plan = json("sternway.plan/2", &["plan", "--to", "1.0.3"]);
+    machine.on(&url, &["rollback", "--to", "1.0.3", "--yes"]).ended(0);
+    support::execute(&url, "DELETE FROM port_call WHERE reference = 'a'");
+    let up = json("sternway.plan/2", &["plan", "--to", "1.2.1"]);
+    // A schema that is there again without the archive's knowledge.
+    support::execute(&url, "ALTER TABLE port_call ADD COLUMN billed_to text");
+    let list = machine.on(&url, &["archive", "list", "--output", "json"]).ended(0);
+    let list = list.json("sternway.archive.list/1");
+    let mut entries = list["entries"].as_array().expect("entries").iter();
+    let id = entries.find(|it| it["column"] == "billed_to").expect("an entry")["id"].to_string();
+    let export = ["archive", "export", &id, "--out", "rows.csv"];
+    let export = json("sternway.archive.export/1", &export);
+    let restore = json("sternway.archive.restore/1", &["archive", "restore", &id, "--yes"]);
+    let show = json("sternway.archive.show/1", &["archive", "show", &id]);
+    let list = json("sternway.archive.list/1", &["archive", "list"]);
+    let drop = json("sternway.archive.drop/1", &["archive", "drop", "--older-than", "0", "--yes"]);
+    vec![plan, up, export, restore, show, list, drop]
 }
 
 #[test]
