@@ -4,8 +4,46 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sternway_model::catalog::{Digest, Half, Release};
+use sternway_model::journal::{Progress, Record};
+use sternway_model::plan::Plan;
 
-use crate::port::DatabaseError;
+use crate::port::{DatabaseError, RunId, Unfinished};
+
+/// The last run of an application, as it is written.
+pub struct LastRun {
+    /// Its number.
+    pub id: RunId,
+    /// Its plan.
+    pub plan: String,
+    /// The version of Sternway that began it.
+    pub sternway: String,
+    /// Who did.
+    pub user: String,
+    /// When.
+    pub started: String,
+    /// Its journal.
+    pub records: Vec<String>,
+}
+
+impl LastRun {
+    /// The run, unless it is over. Its plan is read only then: that of a run that is over may be one
+    /// that this version cannot read.
+    pub fn unfinished(self) -> Result<Option<Unfinished>, DatabaseError> {
+        let LastRun { id, plan, sternway, user, started, records } = self;
+        let records = records.iter().map(|record| serde_json::from_str::<Record>(record));
+        let records: Vec<Record> = records.collect::<Result<_, _>>().map_err(|e| damaged(&e))?;
+        let progress = Progress::of(records).map_err(|e| damaged(&e))?;
+        if progress.is_over() {
+            return Ok(None);
+        }
+        let plan = Plan::from_json(&plan).map_err(|source| DatabaseError::PlanUnreadable {
+            run: id,
+            sternway,
+            source,
+        })?;
+        Ok(Some(Unfinished { id, plan, progress, user, started }))
+    }
+}
 
 /// One half of a migration: the name of its file, its hash and its body, which is put to the others.
 /// A body that does not have its hash is no body of ours.

@@ -7,6 +7,7 @@
 //! SQL lives there and nowhere else. [`embedded`] is a PostgreSQL inside the process.
 
 pub mod port;
+pub mod failpoint;
 mod go;
 mod kept;
 pub mod dialect;

@@ -9,6 +9,7 @@ mod lock;
 mod track;
 pub mod statements;
 mod execute;
+mod settle;
 mod progress;
 mod introspect;
 mod records;
@@ -31,7 +32,8 @@ use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
 use crate::port::{
-    Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, StepError, Underway, Work,
+    Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, Settled, StepError, Underway,
+    Unfinished, Work,
 };
 
 pub(crate) use connect::check;
@@ -316,6 +318,18 @@ impl Database for MySql {
 
     async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
         execute::migrate(self, work).await
+    }
+
+    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
+        records::unfinished(self, app).await
+    }
+
+    async fn settle(
+        &mut self,
+        work: &Work<'_>,
+        statement: usize,
+    ) -> Result<Settled, DatabaseError> {
+        settle::settle(self, work, statement).await
     }
 
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {

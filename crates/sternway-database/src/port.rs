@@ -76,6 +76,8 @@ pub struct Work<'a> {
     /// The statement of the body to begin at, from 1; those before it are known to have taken effect.
     /// Only a body that runs outside a transaction can be begun in its middle.
     pub first: usize,
+    /// Whether the journal's step is being undone, and its end is to be recorded as that.
+    pub undoing: bool,
 }
 
 impl<'a> Work<'a> {
@@ -92,7 +94,17 @@ impl<'a> Work<'a> {
             settings: Settings::Reset,
             durable: true,
             first: 1,
+            undoing: false,
         }
+    }
+
+    /// What the journal is told once the body has ended well.
+    pub fn end(&self) -> Option<(RunId, Record)> {
+        let end = |(run, step)| match self.undoing {
+            true => (run, Record::Undone { step }),
+            false => (run, Record::Ended { step }),
+        };
+        self.journal.map(end)
     }
 }
 
@@ -178,6 +190,12 @@ pub trait Database: Send {
     /// Takes every lock by which golang-migrate and Sternway keep each other out of these tracking
     /// tables, all or none, trying for as long as `patience`.
     async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError>;
+
+    /// Ends the sessions that hold one of these locks, call themselves `sternway` and belong to the
+    /// session's own user: what a client leaves behind that was killed. Returns whom it ended.
+    async fn end_orphans(&mut self, _tables: &[String]) -> Result<Vec<Holder>, DatabaseError> {
+        Ok(Vec::new())
+    }
 
     /// Gives the locks back.
     async fn unlock(&mut self) -> Result<(), DatabaseError>;

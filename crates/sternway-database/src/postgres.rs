@@ -19,6 +19,7 @@ mod limits;
 mod blockers;
 mod sessions;
 mod fence;
+mod settle;
 mod drop;
 mod measure;
 mod introspect;
@@ -42,8 +43,8 @@ use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
 use crate::port::{
-    Care, Database, DatabaseError, Done, Fence, FenceKind, Interrupt, Limits, LockError, Raised,
-    RunId, RunSummary, Session, StepError, Work,
+    Care, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits, LockError,
+    Raised, RunId, RunSummary, Session, Settled, StepError, Unfinished, Work,
 };
 
 use interrupt::Backend;
@@ -254,6 +255,10 @@ impl Database for Postgres {
         lock::lock(self, tables, patience).await
     }
 
+    async fn end_orphans(&mut self, tables: &[String]) -> Result<Vec<Holder>, DatabaseError> {
+        lock::end_orphans(self, tables).await
+    }
+
     async fn unlock(&mut self) -> Result<(), DatabaseError> {
         lock::unlock(self).await
     }
@@ -409,6 +414,18 @@ impl Database for Postgres {
 
     async fn put_back(&mut self, id: EntryId) -> Result<PutBack, DatabaseError> {
         archive::back::put_back_one(self, id).await
+    }
+
+    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
+        records::unfinished(self, app).await
+    }
+
+    async fn settle(
+        &mut self,
+        work: &Work<'_>,
+        statement: usize,
+    ) -> Result<Settled, DatabaseError> {
+        settle::settle(self, work, statement).await
     }
 
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {

@@ -26,7 +26,8 @@ use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
 use crate::port::{
-    Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, StepError, Work,
+    Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, Settled, StepError,
+    Unfinished, Work,
 };
 
 pub(crate) use connect::check;
@@ -236,6 +237,19 @@ impl Database for Sqlite {
 
     async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
         execute::migrate(self, work).await
+    }
+
+    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
+        connect::settle(self, false).await?;
+        records::unfinished(self, app).await
+    }
+
+    async fn settle(
+        &mut self,
+        work: &Work<'_>,
+        statement: usize,
+    ) -> Result<Settled, DatabaseError> {
+        Ok(execute::settled(work, statement))
     }
 
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {

@@ -11,7 +11,7 @@ use sternway_database::dialect::{connect, create_scratch, remove_scratch};
 use sternway_database::{Database, LockError, Settings, StepError, Work};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Half, Migration, TrackName};
-use sternway_model::journal::{Progress, Record};
+use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::state::{Position, Records, RecordsAccess, TrackState};
 use support::mariadb::MariaDb;
 use support::{Fresh, TABLE, at, dirty, fresh, plan, whole};
@@ -67,8 +67,19 @@ async fn go(
     let mode = session.facts(body).mode;
     let (table, file, settings) = (TABLE, "000001_a.up.sql", Settings::Reset);
     let durable = true;
-    let work =
-        Work { table, from, to, file, body, mode: &mode, journal, settings, durable, first: 1 };
+    let work = Work {
+        table,
+        from,
+        to,
+        file,
+        body,
+        mode: &mode,
+        journal,
+        settings,
+        durable,
+        first: 1,
+        undoing: false,
+    };
     session.migrate(&work).await
 }
 
@@ -296,22 +307,23 @@ async fn a_run_is_told_from_its_journal() {
         };
         assert_eq!(progress(&mut session).await, Progress::START);
         session.record(run, &Record::Started { step: 0 }).await.expect("a record");
-        let doubt = Progress::InDoubt { step: 0, statement: None };
+        let doubt = Progress::InDoubt { step: 0, reached: Reached::default() };
         assert_eq!(progress(&mut session).await, doubt);
         let went = go(&mut session, None, Some(1), bodies[0], Some((run, 0))).await;
         went.expect("a step");
         assert_eq!(progress(&mut session).await, Progress::Before { step: 1 });
         session.record(run, &Record::Started { step: 1 }).await.expect("a record");
         go(&mut session, Some(1), Some(2), bodies[1], Some((run, 1))).await.expect_err("a failure");
-        let statement = match session.facts(bodies[1]).mode {
-            Mode::Transaction => None,
-            Mode::Dirty { .. } => Some(2),
+        let done = match session.facts(bodies[1]).mode {
+            Mode::Transaction => 0,
+            Mode::Dirty { .. } => 1,
         };
-        assert_eq!(progress(&mut session).await, Progress::InDoubt { step: 1, statement });
+        let reached = Reached { statement: None, done };
+        assert_eq!(progress(&mut session).await, Progress::InDoubt { step: 1, reached });
         let reason = "it's \\ \"no\" é".to_owned();
         let failed = Record::Failed { step: 1, reason: reason.clone() };
         session.record(run, &failed).await.expect("a record");
-        assert_eq!(progress(&mut session).await, Progress::Failed { step: 1, reason });
+        assert_eq!(progress(&mut session).await, Progress::Failed { step: 1, reason, reached });
         assert_eq!(session.records("app").await.expect("records").arrived_at, None);
 
         let second = session.begin_run(&plan).await.expect("a run");

@@ -5,7 +5,7 @@ mod support;
 use sternway_database::postgres::Postgres;
 use sternway_database::{Database, DatabaseError, Work};
 use sternway_model::catalog::{Digest, Release, TrackName};
-use sternway_model::journal::{Progress, Record};
+use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::plan::Course;
 use sternway_model::state::{Records, RecordsAccess};
 use support::{at, everywhere, execute, fresh, holds, plan, track, up, whole};
@@ -103,7 +103,8 @@ async fn the_history_tells_how_far_each_run_came() {
         let told: Vec<_> = history.iter().map(|run| (run.id, run.course, run.steps)).collect();
         assert_eq!(told, [(second, Course::Rollback, 2), (first, Course::Upgrade, 2)]);
         assert_eq!(history[0].progress, Progress::Finished);
-        assert_eq!(history[1].progress, Progress::Failed { step: 0, reason: reason.to_owned() });
+        let (reason, reached) = (reason.to_owned(), Reached::default());
+        assert_eq!(history[1].progress, Progress::Failed { step: 0, reason, reached });
         assert_eq!(history[0].from, Some(release("1.0.0")));
         assert_eq!((history[1].from.clone(), history[1].user.as_str()), (None, "postgres"));
         assert!(history.iter().all(|run| run.seconds >= 0.0 && run.started.len() == 19));

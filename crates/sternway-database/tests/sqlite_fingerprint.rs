@@ -134,6 +134,7 @@ async fn run(session: &mut Box<dyn Database>, sql: &str) {
         settings,
         durable: true,
         first: 1,
+        undoing: false,
     };
     session.migrate(&work).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }

@@ -261,6 +261,7 @@ pub(crate) async fn go(
                     // The last commit takes those before it to the disk.
                     durable: index + 1 == steps.legs.len(),
                     first: 1,
+                    undoing: false,
                 };
                 if let Err(source) = database.migrate(&work).await {
                     if matches!(source, StepError::TakenBack { .. }) {

@@ -1,13 +1,16 @@
 //! The journal: what a run did, in the order it happened.
 //!
 //! A step is recorded before it starts and again when it ends, so a crash leaves at most one step
-//! in doubt. Records are never changed or removed. This module decides what may follow what;
-//! `sternway_engine::run` does the writing.
+//! in doubt; a body that runs statement by statement leaves at most one statement in doubt. Records
+//! are never changed or removed: undoing a step adds records. This module decides what may follow
+//! what; `sternway_engine::run` does the writing.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::catalog::Digest;
 
 /// One entry of a journal. Steps are counted over all hops of the plan, from 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,8 +21,19 @@ pub enum Record {
         /// Which.
         step: usize,
     },
-    /// A statement of a step that runs outside a transaction is about to start.
+    /// A statement of a step is about to start, outside a transaction; all before it took effect.
     Statement {
+        /// Which step.
+        step: usize,
+        /// Which statement of its body, from 1.
+        statement: usize,
+        /// What the schema is before it, where that is what tells later whether it took effect.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schema: Option<Digest>,
+    },
+    /// A statement of a step that runs outside a transaction took effect: this commits with it,
+    /// wherever the statement by itself can run in a transaction.
+    StatementDone {
         /// Which step.
         step: usize,
         /// Which statement of its body, from 1.
@@ -41,10 +55,15 @@ pub enum Record {
     Interrupted,
     /// Every step ended well.
     Finished,
-    /// Somebody goes on with the run: after this, the step in doubt or that failed may start again.
+    /// Somebody goes on with the run: after this, the step in doubt or that failed may start again,
+    /// or go on in its middle.
     Resumed,
     /// Somebody takes the run back: from now on steps are only undone.
-    Aborting,
+    Aborting {
+        /// How many steps are to be undone: those that are done, and the one in doubt where it may
+        /// have left something.
+        left: usize,
+    },
     /// A step is about to be undone.
     Undoing {
         /// Which.
@@ -61,6 +80,39 @@ pub enum Record {
     Abandoned,
 }
 
+/// How far a body came that runs outside a transaction, statement by statement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reached {
+    /// The statement under way, from 1, where nothing says how it went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<usize>,
+    /// How many statements are known to have taken effect.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub done: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl Reached {
+    /// Whether no statement is known to have begun.
+    pub fn is_nothing(self) -> bool {
+        self == Reached::default()
+    }
+
+    /// How far it is after a statement began or took effect.
+    fn after(self, statement: usize, ended: bool) -> Option<Reached> {
+        match (statement > self.done, ended) {
+            (false, _) => None,
+            (true, true) => Some(Reached { statement: None, done: statement }),
+            (true, false) => Some(Reached { statement: Some(statement), done: statement - 1 }),
+        }
+    }
+}
+
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "progress")]
@@ -74,8 +126,9 @@ pub enum Progress {
     InDoubt {
         /// Which.
         step: usize,
-        /// The statement under way, if it runs outside a transaction.
-        statement: Option<usize>,
+        /// How far it came, if it runs outside a transaction.
+        #[serde(flatten)]
+        reached: Reached,
     },
     /// A step failed.
     Failed {
@@ -83,6 +136,9 @@ pub enum Progress {
         step: usize,
         /// Why.
         reason: String,
+        /// How far it came, if it runs outside a transaction.
+        #[serde(flatten)]
+        reached: Reached,
     },
     /// Interrupted before this step.
     Interrupted {
@@ -97,6 +153,9 @@ pub enum Progress {
         left: usize,
         /// Whether the last of them is being undone, or failed to be.
         in_doubt: bool,
+        /// How far undoing it came, if that runs outside a transaction.
+        #[serde(flatten)]
+        reached: Reached,
     },
     /// Taken back.
     Aborted,
@@ -114,6 +173,13 @@ pub struct OutOfOrder {
     pub progress: Progress,
 }
 
+impl Record {
+    /// Whether it says that a statement took effect.
+    fn is_end_of_statement(&self) -> bool {
+        matches!(self, Self::StatementDone { .. })
+    }
+}
+
 impl Progress {
     /// Where every run begins.
     pub const START: Progress = Progress::Before { step: 0 };
@@ -128,55 +194,92 @@ impl Progress {
     /// # Errors
     /// When the record cannot follow.
     pub fn after(self, record: Record) -> Result<Self, OutOfOrder> {
-        match (self, record) {
+        let next = match (&self, &record) {
             (Self::Before { step }, Record::Started { step: it }) if it == step => {
-                Ok(Self::InDoubt { step, statement: None })
+                Some(Self::InDoubt { step: *step, reached: Reached::default() })
             }
-            (Self::InDoubt { step, .. }, Record::Statement { step: it, statement })
+            (
+                Self::InDoubt { step, reached },
+                Record::Statement { step: it, statement, .. }
+                | Record::StatementDone { step: it, statement },
+            ) if it == step => reached
+                .after(*statement, record.is_end_of_statement())
+                .map(|reached| Self::InDoubt { step: *step, reached }),
+            (Self::InDoubt { step, .. }, Record::Ended { step: it }) if it == step => {
+                Some(Self::Before { step: step + 1 })
+            }
+            (Self::InDoubt { step, reached }, Record::Failed { step: it, reason })
                 if it == step =>
             {
-                Ok(Self::InDoubt { step, statement: Some(statement) })
+                Some(Self::Failed { step: *step, reason: reason.clone(), reached: *reached })
             }
-            (Self::InDoubt { step, .. }, Record::Ended { step: it }) if it == step => {
-                Ok(Self::Before { step: step + 1 })
-            }
-            (Self::InDoubt { step, .. }, Record::Failed { step: it, reason }) if it == step => {
-                Ok(Self::Failed { step, reason })
-            }
-            (Self::Before { step }, Record::Interrupted) => Ok(Self::Interrupted { step }),
-            (Self::Before { .. }, Record::Finished) => Ok(Self::Finished),
-            // A step in doubt that turned out to have ended gets its `Ended` and never a `Resumed`.
-            (
-                Self::InDoubt { step, .. }
-                | Self::Failed { step, .. }
-                | Self::Interrupted { step }
-                | Self::Before { step },
-                Record::Resumed,
-            ) => Ok(Self::Before { step }),
-            // The step in doubt has been settled as not done before this is written.
-            (
-                Self::InDoubt { step, .. }
-                | Self::Failed { step, .. }
-                | Self::Interrupted { step }
-                | Self::Before { step },
-                Record::Aborting,
-            ) => Ok(Self::Aborting { left: step, in_doubt: false }),
-            (Self::Aborting { left, .. }, Record::Undoing { step }) if step + 1 == left => {
-                Ok(Self::Aborting { left, in_doubt: true })
-            }
-            (Self::Aborting { left, in_doubt: true }, Record::Undone { step })
-                if step + 1 == left =>
+            (Self::Before { step }, Record::Interrupted) => Some(Self::Interrupted { step: *step }),
+            (Self::Before { .. }, Record::Finished) => Some(Self::Finished),
+            (_, Record::Resumed) => self.resumed(),
+            (_, Record::Aborting { left }) => self.aborting(*left),
+            // What is in doubt may be undone again, or on from where it is.
+            (Self::Aborting { left, reached, .. }, Record::Undoing { step })
+                if step + 1 == *left =>
             {
-                Ok(Self::Aborting { left: step, in_doubt: false })
+                Some(Self::Aborting { left: *left, in_doubt: true, reached: *reached })
             }
             (
-                progress @ Self::Aborting { in_doubt: true, .. },
-                Record::Failed { .. } | Record::Statement { .. },
-            ) => Ok(progress),
-            (Self::Aborting { left: 0, in_doubt: false }, Record::Aborted) => Ok(Self::Aborted),
-            (progress, Record::Abandoned) if !progress.is_over() => Ok(Self::Abandoned),
-            (progress, record) => Err(OutOfOrder { record, progress }),
+                Self::Aborting { left, in_doubt: true, reached },
+                Record::Statement { step, statement, .. }
+                | Record::StatementDone { step, statement },
+            ) if step + 1 == *left => reached
+                .after(*statement, record.is_end_of_statement())
+                .map(|reached| Self::Aborting { left: *left, in_doubt: true, reached }),
+            (Self::Aborting { left, in_doubt: true, .. }, Record::Failed { step, .. })
+                if step + 1 == *left =>
+            {
+                Some(self.clone())
+            }
+            (Self::Aborting { left, in_doubt: true, .. }, Record::Undone { step })
+                if step + 1 == *left =>
+            {
+                Some(Self::taken_back_to(*step))
+            }
+            (Self::Aborting { left: 0, in_doubt: false, .. }, Record::Aborted) => {
+                Some(Self::Aborted)
+            }
+            (_, Record::Abandoned) if !self.is_over() => Some(Self::Abandoned),
+            _ => None,
+        };
+        next.ok_or(OutOfOrder { record, progress: self })
+    }
+
+    /// Where a run stands once somebody goes on with it. A step in doubt that turned out to have ended
+    /// gets its `Ended` after this; one that came half way goes on from there.
+    fn resumed(&self) -> Option<Self> {
+        match self {
+            Self::InDoubt { step, reached } | Self::Failed { step, reached, .. }
+                if !reached.is_nothing() =>
+            {
+                Some(Self::InDoubt { step: *step, reached: *reached })
+            }
+            Self::InDoubt { step, .. }
+            | Self::Failed { step, .. }
+            | Self::Interrupted { step }
+            | Self::Before { step } => Some(Self::Before { step: *step }),
+            Self::Finished | Self::Aborting { .. } | Self::Aborted | Self::Abandoned => None,
         }
+    }
+
+    /// Where a run stands once `left` steps of it are to be undone.
+    fn aborting(&self, left: usize) -> Option<Self> {
+        let fits = match self {
+            Self::Before { step } | Self::Interrupted { step } => left == *step,
+            Self::InDoubt { step, .. } | Self::Failed { step, .. } => {
+                left == *step || left == step + 1
+            }
+            Self::Finished | Self::Aborting { .. } | Self::Aborted | Self::Abandoned => false,
+        };
+        fits.then(|| Self::taken_back_to(left))
+    }
+
+    fn taken_back_to(left: usize) -> Self {
+        Self::Aborting { left, in_doubt: false, reached: Reached::default() }
     }
 
     /// Returns where a run with these records stands.
@@ -192,10 +295,10 @@ impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Before { step } => write!(f, "stopped before step {}", step + 1),
-            Self::InDoubt { step, statement: None } => write!(f, "step {} in doubt", step + 1),
-            Self::InDoubt { step, statement: Some(statement) } => {
+            Self::InDoubt { step, reached: Reached { statement: Some(statement), .. } } => {
                 write!(f, "step {} in doubt, in statement {statement}", step + 1)
             }
+            Self::InDoubt { step, .. } => write!(f, "step {} in doubt", step + 1),
             Self::Failed { step, .. } => write!(f, "failed in step {}", step + 1),
             Self::Interrupted { step } => write!(f, "interrupted before step {}", step + 1),
             Self::Finished => f.write_str("finished"),
@@ -208,28 +311,4 @@ impl fmt::Display for Progress {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_goes_from_step_to_step() {
-        let records = [
-            Record::Started { step: 0 },
-            Record::Ended { step: 0 },
-            Record::Started { step: 1 },
-            Record::Statement { step: 1, statement: 2 },
-        ];
-        let doubt = Progress::InDoubt { step: 1, statement: Some(2) };
-        assert_eq!(Progress::of(records.clone()), Ok(doubt.clone()));
-        assert_eq!(doubt.after(Record::Ended { step: 1 }), Ok(Progress::Before { step: 2 }));
-    }
-
-    #[test]
-    fn a_step_neither_ends_before_it_starts_nor_starts_twice() {
-        assert!(Progress::of([Record::Ended { step: 0 }]).is_err());
-        assert!(Progress::of([Record::Started { step: 1 }]).is_err());
-        assert!(Progress::of([Record::Started { step: 0 }, Record::Started { step: 0 }]).is_err());
-        assert!(Progress::of([Record::Started { step: 0 }, Record::Finished]).is_err());
-        assert!(Progress::of([Record::Finished, Record::Finished]).is_err());
-    }
-}
+mod tests;

@@ -13,9 +13,11 @@ use sternway_model::journal::Record;
 use sternway_model::state::Position;
 use tokio::time::Instant;
 
+use super::settle::{Kind, leaves_transactions_alone, underway};
 use super::statements::{Statement, may_set, statements};
 use super::{MySql, cell, failed, progress, records, track};
-use crate::port::{Database, DatabaseError, Settings, SqlError, StepError, Work};
+use crate::failpoint::{self, Point};
+use crate::port::{Database, DatabaseError, RunId, Settings, SqlError, StepError, Work};
 
 /// What went wrong: the body, or anything else.
 enum Failure {
@@ -34,7 +36,7 @@ pub(super) async fn migrate(mysql: &mut MySql, work: &Work<'_>) -> Result<(), St
 }
 
 /// The statements of a body, as they are sent.
-fn cut<'a>(mysql: &MySql, body: &'a str) -> Vec<Statement<'a>> {
+pub(super) fn cut<'a>(mysql: &MySql, body: &'a str) -> Vec<Statement<'a>> {
     let found = statements(body, mysql.escapes);
     // In these modes statements end elsewhere: the server is left to cut the body.
     let capitals = body.to_ascii_uppercase();
@@ -54,6 +56,7 @@ async fn run(mysql: &mut MySql, work: &Work<'_>) -> Result<(), (usize, Failure)>
     let statements = cut(mysql, work.body);
     let other = |error| (0, Failure::Other(error));
     mark(mysql, work, &statements).await.map_err(other)?;
+    failpoint::hit(Point::Marked);
     let ran = each(mysql, work, &statements).await;
     let sets = statements.iter().any(may_set);
     let reset =
@@ -65,12 +68,14 @@ async fn run(mysql: &mut MySql, work: &Work<'_>) -> Result<(), (usize, Failure)>
     }
     let position = Position { version: work.to, dirty: false };
     let mut clean = track::write(mysql, work.table, position);
-    match work.journal {
-        Some((run, step)) => clean.push_str(&records::insert(mysql, run, &Record::Ended { step })),
+    match work.end() {
+        Some((run, end)) => clean.push_str(&records::insert(mysql, run, &end)),
         None => clean.push_str(&progress::end(mysql, work.table)),
     }
+    failpoint::hit(Point::BodyDone);
     let written = mysql.commit("write the tracking row", &reset, &clean).await;
     written.map_err(other)?;
+    failpoint::hit(Point::Committed);
     if work.journal.is_none() {
         progress::ended(mysql, work.table);
     }
@@ -91,12 +96,12 @@ async fn mark(
     let known = statements.len() < 2 || progress::help(mysql).await;
     let position = Position { version: work.to, dirty: true };
     let mut sql = track::write(mysql, work.table, position);
-    match (work.journal, statements.first()) {
-        (Some((run, step)), Some(_)) => {
-            let record = Record::Statement { step, statement: 1 };
+    match (work.journal, statements.get(work.first.saturating_sub(1))) {
+        (Some((run, step)), Some(first)) if !commits(first, statements) => {
+            let record = underway(mysql, work, step, work.first, Kind::of(first)).await?;
             sql.push_str(&records::insert(mysql, run, &record));
         }
-        (Some(_), None) => {}
+        (Some(_), _) => {}
         (None, first) => {
             progress::prepare(mysql, work.table).await?;
             let first = first.filter(|_| known).map(|first| first.text);
@@ -113,23 +118,73 @@ async fn each(
     statements: &[Statement<'_>],
 ) -> Result<(), (usize, Failure)> {
     let deadline = mysql.target.timeout.map(|timeout| Instant::now() + timeout);
+    let mut noted = None;
     for (index, statement) in statements.iter().enumerate() {
         let number = index + 1;
-        if index > 0 {
-            match work.journal {
-                Some((run, step)) => {
-                    let record = Record::Statement { step, statement: number };
+        if number < work.first {
+            // It took effect in a session that is gone; what it set is gone with that.
+            if Kind::of(statement) == Kind::Session {
+                let ran = run_statement(mysql, statement, work.body, deadline).await;
+                ran.map_err(|failure| (number, failure))?;
+            }
+            continue;
+        }
+        let ran = match work.journal {
+            Some(journal) if commits(statement, statements) => {
+                if let Some(statement) = noted.take() {
+                    // That a later statement is under way says that those before it are done.
+                    let record = Record::StatementDone { step: journal.1, statement };
+                    let sql = records::insert(mysql, journal.0, &record);
+                    let written = progress::write(mysql, sql).await;
+                    written.map_err(|error| (number, Failure::Other(error)))?;
+                }
+                together(mysql, work, statement, journal, number, deadline).await
+            }
+            Some((run, step)) => {
+                if number > work.first {
+                    let record = underway(mysql, work, step, number, Kind::of(statement)).await;
+                    let record = record.map_err(|error| (number, Failure::Other(error)))?;
                     let sql = records::insert(mysql, run, &record);
                     let written = progress::write(mysql, sql).await;
                     written.map_err(|error| (number, Failure::Other(error)))?;
                 }
-                None => progress::advance(mysql, work.table, number, statement.text).await,
+                noted = Some(number);
+                failpoint::hit(Point::StatementNoted);
+                run_statement(mysql, statement, work.body, deadline).await
             }
-        }
-        let ran = run_statement(mysql, statement, work.body, deadline).await;
+            None => {
+                if index > 0 {
+                    progress::advance(mysql, work.table, number, statement.text).await;
+                }
+                run_statement(mysql, statement, work.body, deadline).await
+            }
+        };
         ran.map_err(|failure| (number, failure))?;
+        failpoint::hit(Point::StatementDone);
     }
     Ok(())
+}
+
+/// Whether a statement can commit together with its record.
+fn commits(statement: &Statement<'_>, all: &[Statement<'_>]) -> bool {
+    Kind::of(statement) == Kind::Rows && leaves_transactions_alone(all)
+}
+
+/// Runs a statement in a transaction with the record that it took effect.
+async fn together(
+    mysql: &mut MySql,
+    work: &Work<'_>,
+    statement: &Statement<'_>,
+    (run, step): (RunId, usize),
+    number: usize,
+    deadline: Option<Instant>,
+) -> Result<(), Failure> {
+    let begin = "START TRANSACTION READ WRITE".to_owned();
+    mysql.run("begin a transaction", begin).await.map_err(Failure::Other)?;
+    run_statement(mysql, statement, work.body, deadline).await?;
+    let record = Record::StatementDone { step, statement: number };
+    let sql = format!("{} COMMIT", records::insert(mysql, run, &record));
+    mysql.run("write the journal", sql).await.map_err(Failure::Other)
 }
 
 async fn run_statement(

@@ -16,8 +16,8 @@ use sternway_model::plan::Course;
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::{MySql, cell, number, optional, track};
-use crate::kept::{self, damaged, release};
-use crate::port::{DatabaseError, RunSummary};
+use crate::kept::{self, LastRun, damaged, release};
+use crate::port::{DatabaseError, RunId, RunSummary, Unfinished};
 
 pub(super) use write::{begin_run, insert, keep};
 
@@ -163,6 +163,40 @@ fn half(
 ) -> Result<Option<Half>, DatabaseError> {
     let text = |what: &str| optional(row, &format!("{direction}_{what}"));
     kept::half([text("file"), text("hash"), text("body")], bodies)
+}
+
+/// The last run of an application, if nobody has ended it.
+pub(super) async fn unfinished(
+    mysql: &mut MySql,
+    app: &str,
+) -> Result<Option<Unfinished>, DatabaseError> {
+    let Access::Ready = access(mysql).await? else { return Ok(None) };
+    let sql = format!(
+        "SELECT id, plan, sternway, run_by, DATE_FORMAT(started_at, '%Y-%m-%d %H:%i:%s') AS started
+         FROM {} WHERE app = {} ORDER BY id DESC LIMIT 1",
+        mysql.table("sternway_run"),
+        MySql::literal(app)
+    );
+    let rows = mysql.fetch("look for an unfinished run", sql).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let id = cell(row, "id").parse().unwrap_or(0);
+    let last = LastRun {
+        id,
+        plan: cell(row, "plan"),
+        sternway: cell(row, "sternway"),
+        user: cell(row, "run_by"),
+        started: cell(row, "started"),
+        records: journal(mysql, id).await?,
+    };
+    last.unfinished()
+}
+
+/// The journal of a run, as it is written.
+pub(super) async fn journal(mysql: &mut MySql, run: RunId) -> Result<Vec<String>, DatabaseError> {
+    let journal = mysql.table("sternway_journal");
+    let sql = format!("SELECT record FROM {journal} WHERE run = {run} ORDER BY entry");
+    let rows = mysql.fetch("read the journal", sql).await?;
+    Ok(rows.iter().map(|row| cell(row, "record")).collect())
 }
 
 /// The runs of an application, the last one first.

@@ -93,6 +93,15 @@ pub(super) fn may_set(statement: &Statement<'_>) -> bool {
     statement.rest || !first.is_some_and(|word| plain.contains(&word.key.as_str()))
 }
 
+/// The first two words of a statement, in upper case and without the comments that servers run; a
+/// variable's name is with its `@`s.
+pub(super) fn first_words(text: &str) -> (String, String) {
+    let words = words(text, true).words;
+    let mut words = words.iter().filter(|word| !word.opens() && !word.closes());
+    let mut next = || words.next().map_or(String::new(), |word| word.text.to_ascii_uppercase());
+    (next(), next())
+}
+
 fn creates_table(words: &[Word<'_>]) -> Option<String> {
     let table = words.iter().take(4).position(|word| word.is("TABLE"))?;
     let temporary = |word: &Word<'_>| word.is("TEMPORARY");

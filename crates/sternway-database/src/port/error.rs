@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sternway_model::effect::Lost;
+use sternway_model::plan::PlanFileError;
 use sternway_model::state::Position;
 use thiserror::Error;
 
@@ -133,6 +134,17 @@ pub enum DatabaseError {
     /// The records say something that cannot be.
     #[error("Sternway's records are damaged: {0}")]
     RecordsDamaged(String),
+    /// The plan of a run that nobody has ended was written by another version of Sternway.
+    #[error("the plan of run {run}, which is unfinished, was written by Sternway {sternway}")]
+    PlanUnreadable {
+        /// The run.
+        run: i64,
+        /// Which version wrote it.
+        sternway: String,
+        /// Why it cannot be read.
+        #[source]
+        source: PlanFileError,
+    },
     /// The archive has no such entry.
     #[error("the archive has no entry {0}")]
     NoEntry(i64),

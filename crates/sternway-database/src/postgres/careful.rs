@@ -20,6 +20,7 @@ use super::limits;
 use super::send::{self, Failure, Piece};
 use super::statements::statements;
 use super::{Postgres, failed, literal, track};
+use crate::failpoint::{self, Point};
 use crate::port::{Care, DatabaseError, Done, StepError, Work};
 
 /// Runs the body of `work` with care.
@@ -111,9 +112,12 @@ async fn in_transaction(
     piece: Piece<'_>,
 ) -> Result<Done, Trouble> {
     let ran = async {
+        failpoint::hit(Point::BodyBegins);
         let mut careful = Careful::begin(postgres, work, care).await?;
         let done = careful.run(&piece).await?;
+        failpoint::hit(Point::BodyDone);
         execute::finish(postgres, work, Ended::Whole, care.limits).await?;
+        failpoint::hit(Point::Committed);
         Ok(done)
     };
     let ran: Result<Done, Trouble> = ran.await;

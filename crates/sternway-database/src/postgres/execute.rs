@@ -16,7 +16,11 @@ use sternway_model::state::Position;
 use super::send::{self, Failure, Piece};
 use super::statements::{Control, Statement, statements};
 use super::{Postgres, failed, limits, records, track};
+use crate::failpoint::{self, Point};
 use crate::port::{DatabaseError, Limits, Settings, StepError, Work};
+
+/// The server's code for a write in a transaction that only reads.
+const READ_ONLY: &str = "25006";
 
 /// What begins the first message of a body.
 const BEGIN: &str = "BEGIN;";
@@ -94,14 +98,19 @@ async fn in_transaction(
     let start = Instant::now();
     let blank = work.body.trim().is_empty();
     let ran = async {
+        failpoint::hit(Point::BodyBegins);
         if !blank {
             let before = format!("{BEGIN}{}", limits::set(limits));
             let piece = Piece { before: &before, text: work.body, body: work.body, offset: 0 };
             send::body(postgres, piece).await?;
         }
+        failpoint::hit(Point::BodyDone);
         finish(postgres, work, if blank { Ended::Nothing } else { Ended::Whole }, limits).await
     };
     let mut ran = ran.await;
+    if ran.is_ok() {
+        failpoint::hit(Point::Committed);
+    }
     if let Err(Failure::Sql(error)) = &mut ran {
         limits::explain(error, limits, start.elapsed());
     }
@@ -183,6 +192,7 @@ async fn one_by_one(
     let set = limits::set_outside(limits, work.body);
     postgres.run("mark the track dirty", format!("{mark} {set}")).await.map_err(other)?;
     postgres.tracked.insert(work.table.to_owned(), true);
+    failpoint::hit(Point::Marked);
     let start = Instant::now();
     let mut ran = each(postgres, work).await;
     if let Err((_, Failure::Sql(error))) = &mut ran {
@@ -197,41 +207,184 @@ async fn one_by_one(
         let settled = postgres.run("settle the session", format!("ROLLBACK; {rest}")).await;
         return ran.and(settled.map_err(other));
     }
+    failpoint::hit(Point::BodyDone);
     let end = apart(postgres, &clean(postgres, work));
-    postgres.run(doing, format!("{end} {rest}")).await.map_err(other)
+    postgres.run(doing, format!("{end} {rest}")).await.map_err(other)?;
+    failpoint::hit(Point::Committed);
+    Ok(())
 }
 
 /// Runs the statements of a body, and tells which one failed.
+///
+/// With a journal, each statement that can run in a transaction commits together with its record, so
+/// that only those that cannot are ever in doubt.
 async fn each(postgres: &mut Postgres, work: &Work<'_>) -> Result<(), (usize, Failure)> {
-    let mut open = false;
-    for (index, statement) in statements(work.body).into_iter().enumerate() {
+    let mut own = Own::Closed;
+    let mut noted = None;
+    for (index, statement) in statements(work.body).iter().enumerate() {
         let number = index + 1;
-        // Inside the body's own transaction a journal entry would be seen only at its end.
-        if let (Some((run, step)), false) = (work.journal, open) {
-            let record = Record::Statement { step, statement: number };
-            let sql = apart(postgres, &records::insert(run, &record));
-            let written = postgres.run("write the journal", sql).await;
-            written.map_err(|error| (number, Failure::Other(error)))?;
+        if number < work.first {
+            // It took effect in a session that is gone; what it set is gone with that.
+            if statement.sets {
+                plain(postgres, work, statement).await.map_err(|failure| (number, failure))?;
+            }
+            continue;
         }
-        let Statement { text, offset, transaction } = statement;
-        let piece = Piece { before: "", text, body: work.body, offset };
-        let ran = send::body(postgres, piece).await;
+        own = own.with(statement);
+        let ran = match (work.journal, own) {
+            (Some((_, step)), Own::Closed) if !statement.alone => {
+                // That a later statement is under way says that those before it are done.
+                let before =
+                    noted.take().map(|statement| Record::StatementDone { step, statement });
+                match note(postgres, work, before).await {
+                    Ok(()) => together(postgres, work, statement, step, number).await,
+                    Err(failure) => Err(failure),
+                }
+            }
+            (Some((_, step)), Own::Closed | Own::Begun) => {
+                noted = Some(number);
+                underway(postgres, work, statement, step, number).await
+            }
+            // Seen once the body's own transaction commits, and only if it does.
+            (Some((run, step)), Own::Ending { writes: true }) => {
+                noted = None;
+                let record = Record::StatementDone { step, statement: number };
+                let sql = format!("{} {}", be_ourselves(postgres), records::insert(run, &record));
+                match postgres.run("write the journal", sql).await {
+                    Ok(()) => plain(postgres, work, statement).await,
+                    Err(error) => Err(Failure::Other(error)),
+                }
+            }
+            _ => plain(postgres, work, statement).await,
+        };
         ran.map_err(|failure| (number, failure))?;
-        match transaction {
-            Some(Control::Begin) => open = true,
-            Some(Control::End) => open = false,
-            None => {}
-        }
+        failpoint::hit(Point::StatementDone);
+        own = own.after(statement);
     }
     Ok(())
+}
+
+/// Adds to the journal, outside any transaction of the body.
+async fn note(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    record: Option<Record>,
+) -> Result<(), Failure> {
+    let (Some((run, _)), Some(record)) = (work.journal, record) else { return Ok(()) };
+    let sql = apart(postgres, &records::insert(run, &record));
+    postgres.run("write the journal", sql).await.map_err(Failure::Other)
+}
+
+/// Runs a statement outside a transaction, after the journal says that it is under way.
+async fn underway(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    statement: &Statement<'_>,
+    step: usize,
+    number: usize,
+) -> Result<(), Failure> {
+    let record = Record::Statement { step, statement: number, schema: None };
+    note(postgres, work, Some(record)).await?;
+    failpoint::hit(Point::StatementNoted);
+    plain(postgres, work, statement).await
+}
+
+/// Where a body stands with a transaction of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// There is none.
+    Closed,
+    /// This statement begins one.
+    Begun,
+    /// One is open; whether it may write.
+    Open { writes: bool },
+    /// This statement ends one.
+    Ending { writes: bool },
+}
+
+impl Own {
+    fn with(self, statement: &Statement<'_>) -> Own {
+        match (self, statement.transaction) {
+            (Own::Closed, Some(Control::Begin)) => Own::Begun,
+            (Own::Open { writes }, Some(_)) => Own::Ending { writes },
+            (Own::Open { writes }, None) => {
+                Own::Open { writes: writes && !is_read_only(statement) }
+            }
+            (own, _) => own,
+        }
+    }
+
+    fn after(self, statement: &Statement<'_>) -> Own {
+        match (self, statement.transaction) {
+            (Own::Begun, _) => Own::Open { writes: !is_read_only(statement) },
+            // A chain ends one transaction and begins the next.
+            (Own::Ending { writes }, Some(Control::Begin)) => Own::Open { writes },
+            (Own::Ending { .. }, _) => Own::Closed,
+            (own, _) => own,
+        }
+    }
+}
+
+fn is_read_only(statement: &Statement<'_>) -> bool {
+    statement.text.to_ascii_uppercase().contains("READ ONLY")
+}
+
+/// Runs a statement as it is.
+async fn plain(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    statement: &Statement<'_>,
+) -> Result<(), Failure> {
+    let Statement { text, offset, .. } = *statement;
+    send::body(postgres, Piece { before: "", text, body: work.body, offset }).await
+}
+
+/// Runs a statement in a transaction with the record that it took effect.
+async fn together(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    statement: &Statement<'_>,
+    step: usize,
+    number: usize,
+) -> Result<(), Failure> {
+    let Statement { text, offset, .. } = *statement;
+    let done = || Record::StatementDone { step, statement: number };
+    let record = work.journal.map_or(String::new(), |(run, _)| records::insert(run, &done()));
+    let end = format!("SET CONSTRAINTS ALL IMMEDIATE; {} {record} COMMIT", be_ourselves(postgres));
+    let ran = async {
+        send::body(postgres, Piece { before: BEGIN, text, body: work.body, offset }).await?;
+        failpoint::hit(Point::BodyDone);
+        let (done, ended) = postgres.send(end).await;
+        ended.map_err(|error| match send::server_error(&error) {
+            Some(error) if done == 0 || error.code() == READ_ONLY => {
+                Failure::Sql(send::sql_error(error, None))
+            }
+            _ => Failure::Other(failed("write the journal")(error)),
+        })
+    };
+    let ran = ran.await;
+    if ran.is_err() {
+        let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
+    }
+    match ran {
+        // It cannot run in a transaction after all, or in none that we can write in, which only the
+        // server could tell.
+        Err(Failure::Sql(error))
+            if matches!(error.code.as_str(), "25001" | "2D000" | "0A000" | READ_ONLY) =>
+        {
+            underway(postgres, work, statement, step, number).await?;
+            note(postgres, work, Some(done())).await
+        }
+        ran => ran,
+    }
 }
 
 /// The statements that end a step: the tracking row, and the journal's entry beside it.
 fn clean(postgres: &Postgres, work: &Work<'_>) -> String {
     let position = Position { version: work.to, dirty: false };
     let mut sql = track::write(postgres, work.table, position);
-    if let Some((run, step)) = work.journal {
-        sql.push_str(&records::insert(run, &Record::Ended { step }));
+    if let Some((run, end)) = work.end() {
+        sql.push_str(&records::insert(run, &end));
     }
     sql
 }

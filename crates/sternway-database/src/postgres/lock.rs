@@ -155,6 +155,34 @@ async fn release(postgres: &mut Postgres, ids: &[i64]) -> Result<(), DatabaseErr
     postgres.run("give the locks back", sql).await
 }
 
+/// Ends the sessions of the session's own user that hold one of the locks and call themselves as we do.
+pub(super) async fn end_orphans(
+    postgres: &mut Postgres,
+    tables: &[String],
+) -> Result<Vec<Holder>, DatabaseError> {
+    if postgres.parameters.strategy != Strategy::Advisory {
+        return Ok(Vec::new());
+    }
+    let schema = postgres.tracking_schema();
+    let databases = databases(postgres);
+    let ids = numbers(tables, &databases, |table, name| lock_id(schema, table, name));
+    let mut ended = Vec::new();
+    for holder in holders(postgres, &ids).await? {
+        let doing = "end the session that holds the locks";
+        // Looked at and ended at once: its number may be another session's a moment later.
+        let sql = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+             WHERE pid = {} AND pid <> pg_catalog.pg_backend_pid()
+               AND application_name = 'sternway' AND usename = session_user",
+            holder.pid
+        );
+        if !postgres.ask(doing, sql).await?.is_empty() {
+            ended.push(holder);
+        }
+    }
+    Ok(ended)
+}
+
 async fn holders(postgres: &mut Postgres, ids: &[i64]) -> Result<Vec<Holder>, DatabaseError> {
     let doing = "find out who holds the locks";
     let sql = format!(

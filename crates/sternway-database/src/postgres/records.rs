@@ -17,8 +17,8 @@ use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::parameters::Server;
 use super::{Postgres, archive, failed, literal};
-use crate::kept::{self, damaged, release};
-use crate::port::{DatabaseError, RunId, RunSummary};
+use crate::kept::{self, LastRun, damaged, release};
+use crate::port::{DatabaseError, RunId, RunSummary, Unfinished};
 
 /// The shape of the records. A later one is left alone.
 const FORMAT: i32 = 1;
@@ -302,6 +302,35 @@ fn keeping(
 pub(super) fn insert(run: RunId, record: &Record) -> String {
     let record = literal(&serde_json::to_string(record).unwrap_or_default());
     format!("INSERT INTO sternway.journal (run, record) VALUES ({run}, {record});\n")
+}
+
+/// The last run of an application, if nobody has ended it.
+pub(super) async fn unfinished(
+    postgres: &mut Postgres,
+    app: &str,
+) -> Result<Option<Unfinished>, DatabaseError> {
+    let Access::Ready = access(postgres).await? else { return Ok(None) };
+    let doing = "look for an unfinished run";
+    let sql = format!(
+        "SELECT r.id, r.plan, r.sternway, r.run_by,
+                to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+                ARRAY(SELECT j.record FROM sternway.journal j WHERE j.run = r.id ORDER BY j.entry)
+         FROM sternway.run r WHERE r.app = {} AND r.schema = {} ORDER BY r.id DESC LIMIT 1",
+        literal(app),
+        literal(&postgres.identity.schema)
+    );
+    let rows = postgres.ask(doing, sql).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
+    let last = LastRun {
+        id: row.try_get(0).map_err(failed(doing))?,
+        plan: text(1)?,
+        sternway: text(2)?,
+        user: text(3)?,
+        started: text(4)?,
+        records: row.try_get(5).map_err(failed(doing))?,
+    };
+    last.unfinished()
 }
 
 /// The runs of an application, the last one first.

@@ -8,6 +8,7 @@
 mod calls;
 mod destroys;
 pub mod rules;
+pub(super) mod trace;
 mod words;
 
 use sternway_model::body::{BodyFacts, Mode};
@@ -23,6 +24,10 @@ pub struct Statement<'a> {
     pub offset: usize,
     /// Whether it begins or ends a transaction.
     pub transaction: Option<Control>,
+    /// Whether it cannot run in a transaction, as far as can be told from it.
+    pub alone: bool,
+    /// Whether it sets what the session goes by, such as the search path.
+    pub sets: bool,
 }
 
 /// What a statement does to the transaction it stands in.
@@ -43,6 +48,8 @@ pub fn statements(body: &str) -> Vec<Statement<'_>> {
             text: body.get(first.offset..last.end())?,
             offset: first.offset,
             transaction: control(words),
+            alone: outside_transaction(words).is_some(),
+            sets: sets(words),
         })
     });
     statements.collect()
@@ -82,6 +89,14 @@ pub fn facts(body: &str) -> BodyFacts {
         facts.mode = Mode::Dirty { reason };
     }
     facts
+}
+
+/// Whether a statement sets something for the rest of the session.
+fn sets(words: &[Word<'_>]) -> bool {
+    let is = |at: usize, texts: &[&str]| {
+        words.get(at).is_some_and(|word| texts.iter().any(|text| word.is(text)))
+    };
+    (is(0, &["SET"]) && !is(1, &["LOCAL", "TRANSACTION", "CONSTRAINTS"])) || is(0, &["RESET"])
 }
 
 fn control(words: &[Word<'_>]) -> Option<Control> {

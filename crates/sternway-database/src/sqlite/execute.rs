@@ -17,7 +17,8 @@ use sternway_model::state::Position;
 
 use super::statements::{Control, Statement, place_of, statements, without_foreign_keys};
 use super::{Sqlite, connect, failed, records, track};
-use crate::port::{DatabaseError, Settings, SqlError, StepError, Work};
+use crate::failpoint::{self, Point};
+use crate::port::{DatabaseError, RunId, Settings, Settled, SqlError, StepError, Work};
 
 /// What went wrong: the body, or anything else.
 enum Failure {
@@ -61,22 +62,19 @@ async fn in_transaction(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), Fail
     }
     let ran = async {
         begin(sqlite, work).await.map_err(Failure::Other)?;
+        failpoint::hit(Point::BodyBegins);
         run_body(sqlite, work.body).await?;
+        failpoint::hit(Point::BodyDone);
         let sql = format!("{} {} COMMIT", writable(work.body), clean(work));
         let ended = sqlite.run("write the tracking row", sql).await;
-        ended.map_err(|error| match &error {
-            // What waits for the commit is the body's failure.
-            DatabaseError::Query { source: sqlx::Error::Database(source), .. }
-                if source.code().as_deref() == Some("787") =>
-            {
-                Failure::Sql(sql_error(source.as_ref(), None))
-            }
-            _ => Failure::Other(error),
-        })
+        ended.map_err(of_the_body)
     };
     let ran = ran.await;
     match ran {
-        Ok(()) => drop(sqlite.tracked.insert(work.table.to_owned())),
+        Ok(()) => {
+            failpoint::hit(Point::Committed);
+            sqlite.tracked.insert(work.table.to_owned());
+        }
         Err(_) => sqlite.roll_back().await,
     }
     sqlite.interrupted.clear();
@@ -127,7 +125,10 @@ async fn begin(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), DatabaseError
         query.fetch_all(&mut sqlite.connection).await.map_err(failed(&doing))?;
     let expected = Position { version: work.from, dirty: false };
     let found = track::position(table, &rows)?;
-    if found == expected {
+    // A body that runs on from its middle has left its mark.
+    let marked = Position { version: work.to, dirty: true };
+    let goes_on = work.journal.is_some() && matches!(work.mode, Mode::Dirty { .. });
+    if found == expected || (goes_on && found == marked) {
         return Ok(());
     }
     Err(DatabaseError::TrackMoved { table: table.to_owned(), expected, found })
@@ -171,19 +172,50 @@ fn mentions(body: &str, word: &[u8]) -> bool {
 }
 
 /// Runs the statements of a body, and tells which one failed.
+///
+/// With a journal, each statement that can run in a transaction commits together with its record, so
+/// that only those that cannot are ever in doubt.
 async fn each(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), (usize, Failure)> {
-    let mut open = false;
-    for (index, statement) in statements(work.body).into_iter().enumerate() {
+    let (mut open, mut noted) = (false, None);
+    for (index, statement) in statements(work.body).iter().enumerate() {
         let number = index + 1;
-        // Inside the body's own transaction a journal entry would be seen only at its end.
-        if let (Some((run, step)), false) = (work.journal, open) {
-            let record = Record::Statement { step, statement: number };
-            let sql = format!("{} {}", writable(work.body), records::insert(run, &record));
-            let written = sqlite.run("write the journal", sql).await;
-            written.map_err(|error| (number, Failure::Other(error)))?;
+        if number < work.first && !statement.sets {
+            continue;
         }
-        let ran = run(sqlite, statement.text).await;
-        ran.map_err(|error| (number, failure(error, work.body, Some(&statement))))?;
+        let ends = open && statement.transaction == Some(Control::End);
+        let note = |record: (RunId, &Record)| {
+            format!("{} {}", writable(work.body), records::insert(record.0, record.1))
+        };
+        let done = |step| Record::StatementDone { step, statement: number };
+        let ran = match work.journal.filter(|_| number >= work.first) {
+            Some((run, step)) if !open && !statement.alone => {
+                // That a later statement is under way says that those before it are done.
+                if let Some(statement) = noted.take() {
+                    let record = Record::StatementDone { step, statement };
+                    let written = sqlite.run("write the journal", note((run, &record))).await;
+                    written.map_err(|error| (number, Failure::Other(error)))?;
+                }
+                together(sqlite, work, statement, &note((run, &done(step)))).await
+            }
+            // Inside the body's own transaction a journal entry is seen once that commits.
+            Some((run, step)) if !open || ends => {
+                let record = match ends {
+                    true => done(step),
+                    false => Record::Statement { step, statement: number, schema: None },
+                };
+                noted = (!ends).then_some(number);
+                match sqlite.run("write the journal", note((run, &record))).await {
+                    Ok(()) => {
+                        failpoint::hit(Point::StatementNoted);
+                        plain(sqlite, work, statement).await
+                    }
+                    Err(error) => Err(Failure::Other(error)),
+                }
+            }
+            _ => plain(sqlite, work, statement).await,
+        };
+        ran.map_err(|failure| (number, failure))?;
+        failpoint::hit(Point::StatementDone);
         match statement.transaction {
             Some(Control::Begin) => open = true,
             Some(Control::End) => open = false,
@@ -193,12 +225,64 @@ async fn each(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), (usize, Failur
     Ok(())
 }
 
+async fn plain(
+    sqlite: &mut Sqlite,
+    work: &Work<'_>,
+    statement: &Statement<'_>,
+) -> Result<(), Failure> {
+    let ran = run(sqlite, statement.text).await;
+    ran.map_err(|error| failure(error, work.body, Some(statement)))
+}
+
+/// Runs a statement in a transaction with the record that it took effect.
+async fn together(
+    sqlite: &mut Sqlite,
+    work: &Work<'_>,
+    statement: &Statement<'_>,
+    note: &str,
+) -> Result<(), Failure> {
+    let begin = "BEGIN IMMEDIATE".to_owned();
+    sqlite.run("begin a transaction", begin).await.map_err(Failure::Other)?;
+    plain(sqlite, work, statement).await?;
+    failpoint::hit(Point::BodyDone);
+    let ended = sqlite.run("write the journal", format!("{note}; COMMIT")).await;
+    ended.map_err(of_the_body)
+}
+
+/// Whether a failed end is the body's: what waits for the commit is.
+fn of_the_body(error: DatabaseError) -> Failure {
+    match &error {
+        DatabaseError::Query { source: sqlx::Error::Database(source), .. }
+            if source.code().as_deref() == Some("787") =>
+        {
+            Failure::Sql(sql_error(source.as_ref(), None))
+        }
+        _ => Failure::Other(error),
+    }
+}
+
+/// What is known of a statement that was under way outside a transaction.
+pub(super) fn settled(work: &Work<'_>, number: usize) -> Settled {
+    let statements = statements(work.body);
+    let statement = number.checked_sub(1).and_then(|index| statements.get(index));
+    match statement {
+        // The body's own transaction writes the journal before it commits: it did not.
+        Some(statement) if statement.transaction.is_some() => Settled::NotDone,
+        Some(statement) if statement.sets || is_vacuum(statement) => Settled::NotDone,
+        _ => Settled::Unknown,
+    }
+}
+
+fn is_vacuum(statement: &Statement<'_>) -> bool {
+    statement.text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("vacuum"))
+}
+
 /// The statements that end a step: the tracking row, and the journal's entry beside it.
 fn clean(work: &Work<'_>) -> String {
     let position = Position { version: work.to, dirty: false };
     let mut sql = track::write(work.table, position);
-    if let Some((run, step)) = work.journal {
-        sql.push_str(&records::insert(run, &Record::Ended { step }));
+    if let Some((run, end)) = work.end() {
+        sql.push_str(&records::insert(run, &end));
         sql.push_str(";\n");
     }
     sql

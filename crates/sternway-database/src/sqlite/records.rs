@@ -17,8 +17,8 @@ use sternway_model::plan::{Course, Plan};
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::{Sqlite, failed};
-use crate::kept::{self, damaged, release};
-use crate::port::{DatabaseError, RunId, RunSummary};
+use crate::kept::{self, LastRun, damaged, release};
+use crate::port::{DatabaseError, RunId, RunSummary, Unfinished};
 
 /// The shape of the records. A later one is left alone.
 const FORMAT: i32 = 1;
@@ -302,6 +302,37 @@ pub(super) fn insert(run: RunId, record: &Record) -> String {
     // JSON has no NUL byte: it writes it as \u0000.
     let record = serde_json::to_string(record).unwrap_or_default().replace('\'', "''");
     format!("INSERT INTO main.sternway_journal (run, record) VALUES ({run}, '{record}')")
+}
+
+/// The last run of an application, if nobody has ended it.
+pub(super) async fn unfinished(
+    sqlite: &mut Sqlite,
+    app: &str,
+) -> Result<Option<Unfinished>, DatabaseError> {
+    if is_there(sqlite).await? < NAMES.len() {
+        return Ok(None);
+    }
+    let doing = "look for an unfinished run";
+    let row = sqlx::query(
+        "SELECT id, plan, sternway, run_by, substr(started_at, 1, 19)
+         FROM main.sternway_run WHERE app = ? AND schema = ? ORDER BY id DESC LIMIT 1",
+    )
+    .bind(app)
+    .bind(&sqlite.identity.schema)
+    .fetch_optional(&mut sqlite.connection)
+    .await
+    .map_err(failed(doing))?;
+    let Some(row) = row else { return Ok(None) };
+    let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
+    let id: RunId = row.try_get(0).map_err(failed(doing))?;
+    let records =
+        sqlx::query_scalar("SELECT record FROM main.sternway_journal WHERE run = ? ORDER BY entry")
+            .bind(id)
+            .fetch_all(&mut sqlite.connection)
+            .await
+            .map_err(failed(doing))?;
+    let (plan, sternway, user, started) = (text(1)?, text(2)?, text(3)?, text(4)?);
+    LastRun { id, plan, sternway, user, started, records }.unfinished()
 }
 
 /// The runs of an application, the last one first.

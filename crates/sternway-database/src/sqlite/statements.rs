@@ -21,6 +21,10 @@ pub struct Statement<'a> {
     pub offset: usize,
     /// Whether it begins or ends a transaction.
     pub transaction: Option<Control>,
+    /// Whether it cannot run in a transaction, or does something else there.
+    pub alone: bool,
+    /// Whether it is only about the session: a setting, or a file that is attached.
+    pub sets: bool,
 }
 
 /// What a statement does to the transaction it stands in.
@@ -41,6 +45,8 @@ pub fn statements(body: &str) -> Vec<Statement<'_>> {
             text: body.get(first.offset..last.end())?,
             offset: first.offset,
             transaction: control(words),
+            alone: outside_transaction(words).is_some() || sets(words),
+            sets: sets(words),
         })
     });
     statements.collect()
@@ -99,6 +105,12 @@ pub(super) fn place_of(message: &str, statement: &Statement<'_>) -> Option<usize
     let mut places = split.statements.iter().flatten().filter(|word| word.text == near);
     let place = places.next()?;
     places.next().is_none().then_some(statement.offset + place.offset)
+}
+
+/// Whether a statement is about the session alone.
+fn sets(words: &[Word<'_>]) -> bool {
+    let first = words.first().map_or("", |word| word.key.as_str());
+    matches!(first, "PRAGMA" | "ATTACH" | "DETACH")
 }
 
 fn control(words: &[Word<'_>]) -> Option<Control> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sternway_database::{Database, Work};
-use sternway_model::journal::{Progress, Record};
+use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::state::RecordsAccess;
 
 use crate::server::{ask, execute, fresh, session};
@@ -27,7 +27,10 @@ async fn what_is_kept_is_read_again_and_the_journal_says_what_is_under_way() {
     }
     let history = session.history("app").await.expect("a history");
     assert_eq!(history.len(), 1);
-    assert_eq!(history[0].progress, Progress::InDoubt { step: 1, statement: Some(2) });
+    assert_eq!(
+        history[0].progress,
+        Progress::InDoubt { step: 1, reached: Reached { statement: None, done: 1 } }
+    );
     assert_eq!((history[0].steps, history[0].user.as_str()), (2, "root"));
     assert!(history[0].seconds >= 0.0 && history[0].started.len() == 19);
     let failed = Record::Failed { step: 1, reason: "it's \\ a \"reason\"".to_owned() };

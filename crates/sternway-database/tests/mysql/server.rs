@@ -134,6 +134,7 @@ pub async fn run(
         settings,
         durable: true,
         first: 1,
+        undoing: false,
     };
     session.migrate(&work).await
 }

@@ -78,6 +78,7 @@ pub async fn go(
             settings,
             durable: true,
             first: 1,
+            undoing: false,
         })
         .await
 }
