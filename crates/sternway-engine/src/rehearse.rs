@@ -18,7 +18,7 @@ use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Direction, Migration, TrackName};
 use sternway_model::effect::{Effects, Loss};
 use sternway_model::plan::{BodyOrigin, Migrate, Plan, Step};
-use sternway_model::proof::{Expected, Fingerprint};
+use sternway_model::proof::{Expected, Fingerprint, ObjectName};
 use thiserror::Error;
 
 use touched::Touched;
@@ -374,14 +374,7 @@ async fn journey(
     proving: Proving,
 ) -> Result<Rehearsal, RehearsalError> {
     let material = Material::of(plan);
-    let start: Positions = plan
-        .tracks
-        .iter()
-        .map(|(track, _)| {
-            let state = plan.basis.tracks.get(track);
-            (track.clone(), state.and_then(|state| state.position().version))
-        })
-        .collect();
+    let start = start(plan);
     let mut journey = Laboratory::open(bench, &material).await?;
     journey.install(&start).await?;
     let mut effects = Vec::new();
@@ -417,6 +410,109 @@ async fn journey(
         each.known.clone_from(&known);
     }
     Ok(Rehearsal { expected, effects })
+}
+
+/// What the schema should be around the place where a run was left, on a clean install of where its
+/// plan starts.
+#[derive(Debug, Clone)]
+pub struct Landmarks {
+    /// Before the run.
+    pub start: Fingerprint,
+    /// How many migrations were done where it was left, and the schema then. Of the one that may
+    /// have ended after all, the next one tells.
+    along: BTreeMap<usize, Fingerprint>,
+    /// After all of that was undone, where the other halves of the migrations are known.
+    back: Option<Fingerprint>,
+    /// Everything that the application's migrations create on the way.
+    known: BTreeSet<ObjectName>,
+}
+
+impl Landmarks {
+    /// The schema after this many migrations, if that is one of the landmarks.
+    pub fn at(&self, migrations: usize) -> Option<&Fingerprint> {
+        self.along.get(&migrations)
+    }
+
+    /// What a run that was taken back should lead to.
+    pub fn taken_back(&self) -> Expected {
+        Expected {
+            clean: self.start.clone(),
+            journey: self.back.clone().filter(|back| back.objects != self.start.objects),
+            known: self.known.clone(),
+        }
+    }
+}
+
+/// What the schema should be after `migrations` of the plan's migrations, and after the next one.
+///
+/// # Errors
+/// When a clean install or the journey cannot be made.
+pub async fn landmarks(
+    bench: &Bench,
+    plan: &Plan,
+    migrations: usize,
+) -> Result<Landmarks, RehearsalError> {
+    bench.tidied(around(bench, plan, migrations).await).await
+}
+
+async fn around(
+    bench: &Bench,
+    plan: &Plan,
+    migrations: usize,
+) -> Result<Landmarks, RehearsalError> {
+    let material = Material::of(plan);
+    let mut laboratory = Laboratory::open(bench, &material).await?;
+    laboratory.install(&start(plan)).await?;
+    let first = laboratory.fingerprint().await?;
+    let mut known: BTreeSet<_> = first.objects.keys().cloned().collect();
+    let mut along = BTreeMap::from([(0, first.clone())]);
+    let mut gone = Vec::new();
+    for (index, step) in plan.steps().enumerate().take(migrations + 1) {
+        // The next one may not run; then the run did not come by it either.
+        match laboratory.run(step).await {
+            Err(error) if index < migrations => {
+                return Err(RehearsalError::Journey(Box::new(error)));
+            }
+            Err(_) => break,
+            Ok(()) => gone.push(step),
+        }
+        let done = index + 1;
+        if done >= migrations {
+            let now = laboratory.fingerprint().await?;
+            known.extend(now.objects.keys().cloned());
+            along.insert(done, now);
+        }
+    }
+    let back = undone(&mut laboratory, plan, &gone).await;
+    Ok(Landmarks { start: first, along, back, known })
+}
+
+/// The schema after these steps were undone, the last one first.
+async fn undone(
+    laboratory: &mut Laboratory<'_>,
+    plan: &Plan,
+    gone: &[&Migrate],
+) -> Option<Fingerprint> {
+    for step in gone.iter().rev() {
+        let direction = match step.direction {
+            Direction::Up => Direction::Down,
+            Direction::Down => Direction::Up,
+        };
+        let mut migrations = plan.migrations.get(&step.track)?.iter();
+        let half = migrations.find(|it| it.version == step.version)?.half(direction)?;
+        let (from, to) = (step.to, step.from);
+        let (file, hash) = (half.file.clone(), half.hash);
+        let other = Migrate { direction, from, to, file, hash, ..(*step).clone() };
+        laboratory.run(&other).await.ok()?;
+    }
+    laboratory.fingerprint().await.ok()
+}
+
+/// Where each track stands before a plan is executed.
+fn start(plan: &Plan) -> Positions {
+    let position = |track: &TrackName| plan.basis.tracks.get(track).map(|it| it.position());
+    let tracks = plan.tracks.iter();
+    tracks.map(|(track, _)| (track.clone(), position(track).and_then(|it| it.version))).collect()
 }
 
 /// What a database should have whose tracks stand at `positions`. The material may go further than

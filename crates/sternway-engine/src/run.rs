@@ -3,218 +3,258 @@
 //! The locks are held from before the first look at the versions until after the last write, so that
 //! golang-migrate, the application's own runner and a second Sternway stay out. What the plan was
 //! computed from is looked at again under the locks: if it has changed, nothing is done.
+//!
+//! Each kind of step has a file. What a run that was cut short leaves is settled by `doubt`, and then
+//! finished by [`resume`] or taken back by [`abort`].
+
+mod error;
+mod watch;
+mod migrate;
+mod prove;
+mod app;
+mod doubt;
+mod resume;
+mod abort;
 
 use std::time::Duration;
 
-use sternway_database::{Database, DatabaseError, LockError, RunId, StepError, Work};
-use sternway_model::catalog::Release;
-use sternway_model::journal::Record;
-use sternway_model::plan::{Migrate, Plan, Step};
-use sternway_model::proof::{Comparison, Expected};
+use sternway_database::failpoint::{self, Point};
+use sternway_database::{Database, DatabaseError, Limits, LockError, RunId};
+use sternway_model::app::App;
+use sternway_model::journal::{Progress, Reached, Record};
+use sternway_model::plan::{Hop, Plan, Step};
+use sternway_model::proof::Expected;
 use sternway_model::state::{RecordsAccess, State};
-use thiserror::Error;
 
-use crate::verify::verify;
+use crate::rehearse::Landmarks;
 
-/// Why a run ended before its plan did.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// Somebody else is at work.
-    #[error("the locks were not obtained")]
-    Lock(#[source] LockError),
-    /// The database is not what the plan was made for.
-    #[error("the database has changed since the plan was made: {}", .0.join("; "))]
-    Moved(Vec<String>),
-    /// A step failed.
-    #[error("step {} of {of} failed", step + 1)]
-    Step {
-        /// Which, counted over all hops from 0.
-        step: usize,
-        /// How many there are.
-        of: usize,
-        /// Why.
-        #[source]
-        source: StepError,
-    },
-    /// The schema is not the one promised.
-    #[error("the schema is not that of a clean install of {release}")]
-    Drift {
-        /// The release that the hop arrives at.
-        release: Release,
-        /// What differs.
-        comparison: Box<Comparison>,
-    },
-    /// The plan does something with the application, and nobody said how that is done.
-    #[error("the plan stops, swaps and starts the application, and nothing says how")]
-    NoApp,
-    /// A body of the plan is missing.
-    #[error("the body of `{0}` is not in the plan")]
-    BodyMissing(String),
-    /// A question or a write of our own failed.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
+pub use abort::abort;
+pub use error::RunError;
+pub use resume::resume;
+pub use watch::{Outcome, Quiet, Watch};
+
+/// What is to be executed, and how.
+pub struct Run<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What each hop should lead to; without it nothing is proved.
+    pub expected: Option<&'a [Expected]>,
+    /// What the schema should be where the run was left. Only for a run that is resumed or taken back.
+    pub landmarks: Option<&'a Landmarks>,
+    /// How long to wait for the migrators' locks.
+    pub patience: Duration,
+    /// Whether to end a session that a killed Sternway left behind with the locks.
+    pub end_orphans: bool,
+    /// How long a statement may wait and run.
+    pub limits: Limits,
+    /// How often a step is tried again whose statement waited too long for a lock.
+    pub retries: u32,
+    /// The application, where the plan stops, swaps and starts it.
+    pub app: Option<&'a mut dyn App>,
 }
 
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// It arrived. The comparison of each hop's proof, where one was made.
-    Arrived(Vec<Option<Comparison>>),
-    /// It was asked to stop, and did between two steps.
-    Interrupted {
-        /// How many steps were done.
-        done: usize,
-        /// How many there are.
-        of: usize,
-    },
-}
+impl<'a> Run<'a> {
+    /// A plan with nothing special asked for: nothing is proved and nobody is hurried.
+    pub fn of(plan: &'a Plan) -> Run<'a> {
+        Run {
+            plan,
+            expected: None,
+            landmarks: None,
+            patience: Duration::from_secs(15),
+            end_orphans: false,
+            limits: Limits::default(),
+            retries: 5,
+            app: None,
+        }
+    }
 
-/// What is told while a run goes on.
-pub trait Watch: Send {
-    /// The locks are held and the steps begin; `access` says whether records are kept.
-    fn begins(&mut self, _plan: &Plan, _access: &RecordsAccess) {}
-    /// A migration starts.
-    fn starts(&mut self, _step: &Migrate) {}
-    /// A migration ended well.
-    fn ends(&mut self, _step: &Migrate, _took: Duration) {}
-    /// The proof of a hop was made.
-    fn proved(&mut self, _release: &Release, _comparison: &Comparison) {}
-    /// Whether to stop before the next step.
-    fn stop(&mut self) -> bool {
-        false
+    /// Takes the locks, does `what` under them and gives them back.
+    async fn under_locks<T>(
+        self,
+        database: &mut dyn Database,
+        watch: &mut dyn Watch,
+        what: impl AsyncFnOnce(&mut Hand<'_, 'a>) -> Result<T, RunError>,
+    ) -> Result<T, RunError> {
+        failpoint::hit(Point::Locking);
+        self.lock(database).await?;
+        failpoint::hit(Point::Locked);
+        let mut hand = Hand { run: self, id: None, database, watch };
+        let ended = what(&mut hand).await;
+        failpoint::hit(Point::Unlocking);
+        let unlocked = database.unlock().await;
+        failpoint::hit(Point::Unlocked);
+        let ended = ended?;
+        unlocked?;
+        Ok(ended)
+    }
+
+    async fn lock(&self, database: &mut dyn Database) -> Result<(), RunError> {
+        let tables = &self.plan.tables;
+        if self.end_orphans {
+            let refused = match database.lock(tables, Duration::ZERO).await {
+                Err(LockError::Held(_)) => database.end_orphans(tables).await,
+                other => return other.map_err(RunError::Lock),
+            };
+            refused?;
+        }
+        database.lock(tables, self.patience).await.map_err(RunError::Lock)
     }
 }
 
-/// Executes `plan`. `expected` is what each hop should lead to; without it nothing is proved.
+/// A run at work, under the locks.
+struct Hand<'h, 'a> {
+    run: Run<'a>,
+    /// Its number, where records are kept.
+    id: Option<RunId>,
+    database: &'h mut dyn Database,
+    watch: &'h mut dyn Watch,
+}
+
+/// Executes a plan.
 ///
 /// # Errors
 /// When the locks are not obtained, the database has moved, a step fails or a proof does not hold.
-/// What was done before stays done, and the journal says how far it is.
+/// What was done before stays done, and the journal says how far it is; where the application could
+/// not be put in place, everything is taken back.
 pub async fn run(
-    plan: &Plan,
-    expected: Option<&[Expected]>,
+    run: Run<'_>,
     database: &mut dyn Database,
-    patience: Duration,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, RunError> {
-    database.lock(&plan.tables, patience).await.map_err(RunError::Lock)?;
-    let ended = locked(plan, expected, database, watch).await;
-    let unlocked = database.unlock().await;
-    let outcome = ended?;
-    unlocked?;
-    Ok(outcome)
+    run.under_locks(database, watch, async |hand| hand.begin().await).await
 }
 
-async fn locked(
-    plan: &Plan,
-    expected: Option<&[Expected]>,
-    database: &mut dyn Database,
-    watch: &mut dyn Watch,
-) -> Result<Outcome, RunError> {
-    let moved = plan.basis.moved(&look_again(plan, database).await?);
-    if !moved.is_empty() {
-        return Err(RunError::Moved(moved));
+/// The steps of a plan, each with the number of its hop and the hop.
+fn steps(plan: &Plan) -> Vec<(usize, &Hop, &Step)> {
+    let hops = plan.hops.iter().enumerate();
+    hops.flat_map(|(index, hop)| hop.steps.iter().map(move |step| (index, hop, step))).collect()
+}
+
+impl<'a> Hand<'_, 'a> {
+    fn plan(&self) -> &'a Plan {
+        self.run.plan
     }
-    let access = database.prepare_records().await?;
-    watch.begins(plan, &access);
-    let run = match access {
-        RecordsAccess::Available => Some(database.begin_run(plan).await?),
-        RecordsAccess::Unavailable(_) => None,
-    };
-    let of = plan.hops.iter().map(|hop| hop.steps.len()).sum();
-    let mut done = 0;
-    let mut comparisons = Vec::new();
-    for (index, hop) in plan.hops.iter().enumerate() {
-        for step in &hop.steps {
-            if watch.stop() {
-                note(database, run, Record::Interrupted).await?;
-                return Ok(Outcome::Interrupted { done, of });
-            }
-            note(database, run, Record::Started { step: done }).await?;
-            let ended = match step {
-                Step::Migrate(migrate) => {
-                    let journal = run.map(|run| (run, done));
-                    one(plan, migrate, database, journal, watch).await.map_err(
-                        |error| match error {
-                            OneError::Step(source) => RunError::Step { step: done, of, source },
-                            OneError::BodyMissing => RunError::BodyMissing(migrate.file.clone()),
-                        },
-                    )
+
+    async fn begin(&mut self) -> Result<Outcome, RunError> {
+        let plan = self.plan();
+        let moved = plan.basis.moved(&self.look_again().await?);
+        if !moved.is_empty() {
+            return Err(RunError::Moved(moved));
+        }
+        self.needs_app()?;
+        let access = self.database.prepare_records().await?;
+        if let (true, RecordsAccess::Unavailable(reason)) = (plan.keeps, &access)
+            && plan.steps().any(|step| {
+                let lost = step.effects.as_ref().map(|effects| !effects.losses.is_empty());
+                lost.unwrap_or(!step.destroys.is_empty())
+            })
+        {
+            return Err(RunError::NoArchive(reason.clone()));
+        }
+        self.watch.begins(plan, &access);
+        if access == RecordsAccess::Available {
+            failpoint::hit(Point::BeginningRun);
+            self.id = Some(self.database.begin_run(plan).await?);
+            failpoint::hit(Point::BegunRun);
+        }
+        self.forward(0, Reached::default()).await
+    }
+
+    /// Refuses a plan that does something with an application that nobody said how to reach.
+    fn needs_app(&self) -> Result<(), RunError> {
+        let is_app = |step: &Step| !matches!(step, Step::Migrate(_) | Step::Prove);
+        let needs = self.plan().hops.iter().flat_map(|hop| &hop.steps).any(is_app);
+        if needs && self.run.app.is_none() { Err(RunError::NoApp) } else { Ok(()) }
+    }
+
+    /// The parts of the state that a plan's basis has.
+    async fn look_again(&mut self) -> Result<State, DatabaseError> {
+        let plan = self.plan();
+        let identity = self.database.identity().clone();
+        let mut state = State { identity, ..State::default() };
+        for (track, table) in plan.tracks.iter().chain(&plan.off) {
+            state.tracks.insert(track.clone(), self.database.track(table).await?);
+        }
+        if plan.basis.fingerprint.is_some() {
+            state.fingerprint = Some(self.database.fingerprint(&plan.tables).await?.digest());
+        }
+        Ok(state)
+    }
+
+    /// Goes on from a step, or from its middle, to the end.
+    async fn forward(&mut self, from: usize, mut reached: Reached) -> Result<Outcome, RunError> {
+        let steps = steps(self.plan());
+        let of = steps.len();
+        let mut proofs = vec![None; self.plan().hops.len()];
+        for (step, (index, hop, what)) in steps.into_iter().enumerate().skip(from) {
+            let first = reached.done + 1;
+            // A step that came half way has started already.
+            if reached.is_nothing() {
+                if self.watch.stop() {
+                    self.note(Record::Interrupted).await?;
+                    return Ok(Outcome::Interrupted { done: step, of });
                 }
-                Step::Stop | Step::Swap { .. } | Step::Start { .. } => Err(RunError::NoApp),
-                Step::Prove => {
-                    let expected = expected.and_then(|all| all.get(index));
-                    match prove(plan, expected, &hop.to, database, watch).await {
-                        Ok(comparison) => {
-                            comparisons.push(comparison);
-                            note(database, run, Record::Ended { step: done }).await?;
-                            Ok(())
-                        }
+                self.note(Record::Started { step }).await?;
+            }
+            reached = Reached::default();
+            failpoint::hit(Point::StepBegins);
+            let ended = match what {
+                Step::Migrate(migrate) => {
+                    let half = migrate::Half { step, of, migrate, first, undoing: false };
+                    self.migrate(half).await
+                }
+                Step::Prove => match self.prove(index, hop).await {
+                    Ok(proof) => {
+                        proofs[index] = proof;
+                        self.note(Record::Ended { step }).await
+                    }
+                    Err(error) => Err(error),
+                },
+                Step::Stop | Step::Swap { .. } | Step::Start { .. } => {
+                    match self.act(step, what, false).await {
+                        Ok(()) => self.note(Record::Ended { step }).await,
                         Err(error) => Err(error),
                     }
                 }
             };
             if let Err(error) = ended {
-                // The journal comes second: the step's own error is what matters.
-                let reason = in_full(&error);
-                let _ = note(database, run, Record::Failed { step: done, reason }).await;
-                return Err(error);
+                self.note_failure(step, &error).await;
+                return Err(match what {
+                    Step::Swap { .. } | Step::Start { .. } => self.go_back(step, error).await,
+                    Step::Migrate(_) | Step::Prove | Step::Stop => error,
+                });
             }
-            done += 1;
+            failpoint::hit(Point::StepEnded);
         }
+        self.note(Record::Finished).await?;
+        Ok(Outcome::Arrived(proofs))
     }
-    note(database, run, Record::Finished).await?;
-    Ok(Outcome::Arrived(comparisons))
-}
 
-/// The parts of the state that a plan's basis has.
-async fn look_again(plan: &Plan, database: &mut dyn Database) -> Result<State, DatabaseError> {
-    let mut state = State { identity: database.identity().clone(), ..State::default() };
-    for (track, table) in plan.tracks.iter().chain(&plan.off) {
-        state.tracks.insert(track.clone(), database.track(table).await?);
+    /// Adds to the journal, if there is one.
+    async fn note(&mut self, record: Record) -> Result<(), RunError> {
+        let Some(run) = self.id else { return Ok(()) };
+        failpoint::hit(Point::Recording);
+        self.database.record(run, &record).await?;
+        failpoint::hit(Point::Recorded);
+        Ok(())
     }
-    if plan.basis.fingerprint.is_some() {
-        state.fingerprint = Some(database.fingerprint(&plan.tables).await?.digest());
-    }
-    Ok(state)
-}
 
-enum OneError {
-    Step(StepError),
-    BodyMissing,
-}
-
-async fn one(
-    plan: &Plan,
-    migrate: &Migrate,
-    database: &mut dyn Database,
-    journal: Option<(RunId, usize)>,
-    watch: &mut dyn Watch,
-) -> Result<(), OneError> {
-    let body = plan.bodies.get(&migrate.hash).ok_or(OneError::BodyMissing)?;
-    watch.starts(migrate);
-    let start = std::time::Instant::now();
-    let work = Work::of(migrate, body, journal);
-    database.migrate(&work).await.map_err(OneError::Step)?;
-    watch.ends(migrate, start.elapsed());
-    Ok(())
-}
-
-async fn prove(
-    plan: &Plan,
-    expected: Option<&Expected>,
-    release: &Release,
-    database: &mut dyn Database,
-    watch: &mut dyn Watch,
-) -> Result<Option<Comparison>, RunError> {
-    let Some(expected) = expected else { return Ok(None) };
-    let comparison = verify(database, &plan.tables, expected).await?;
-    watch.proved(release, &comparison);
-    if comparison.holds() {
-        Ok(Some(comparison))
-    } else {
-        let comparison = Box::new(comparison);
-        Err(RunError::Drift { release: release.clone(), comparison })
+    /// Adds to the journal that a step failed. The journal comes second: the step's own error is what
+    /// matters, and a step that has ended after all is not said to have failed.
+    async fn note_failure(&mut self, step: usize, error: &RunError) {
+        let Some(run) = self.id else { return };
+        let doubt = match self.database.unfinished(&self.plan().app).await {
+            Ok(Some(found)) if found.id == run => found.progress,
+            _ => return,
+        };
+        let in_doubt = match doubt {
+            Progress::InDoubt { step: it, .. } => it == step,
+            Progress::Aborting { left, in_doubt, .. } => in_doubt && left == step + 1,
+            _ => false,
+        };
+        if in_doubt {
+            let _ = self.note(Record::Failed { step, reason: in_full(error) }).await;
+        }
     }
 }
 
@@ -223,16 +263,5 @@ fn in_full(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", in_full(source)),
         None => error.to_string(),
-    }
-}
-
-async fn note(
-    database: &mut dyn Database,
-    run: Option<RunId>,
-    record: Record,
-) -> Result<(), DatabaseError> {
-    match run {
-        Some(run) => database.record(run, &record).await,
-        None => Ok(()),
     }
 }

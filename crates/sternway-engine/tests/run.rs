@@ -12,7 +12,7 @@ use sternway_database::postgres::Postgres;
 use sternway_database::{Database, Dialect, StepError};
 use sternway_engine::diagnose::diagnose;
 use sternway_engine::rehearse::{Bench, Positions};
-use sternway_engine::run::{Outcome, RunError, run};
+use sternway_engine::run::{Outcome, Run, RunError, run};
 use sternway_model::catalog::{Enabled, Track};
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Course, Note, Plan, Step};
@@ -22,8 +22,7 @@ use sternway_model::state::RecordsAccess;
 use sternway_source::{Layout, Location};
 use support::rows::{fill, survive};
 use support::{
-    App, PATIENCE, Proofs, Quiet, Seen, arrived, ask, at, embedded, empty, fresh, needs, session,
-    steps,
+    App, Proofs, Quiet, Seen, arrived, ask, at, embedded, empty, fresh, needs, session, steps,
 };
 use tempfile::TempDir;
 
@@ -334,7 +333,7 @@ async fn a_failed_step_leaves_what_came_before_and_the_same_command_goes_on() {
     }
     assert_eq!(harbour.positions().await, at(&[("core", 8), ("search", 2)]));
     match harbour.progress().await {
-        Progress::Failed { step: 2, reason } => assert!(reason.contains("42P01"), "{reason}"),
+        Progress::Failed { step: 2, reason, .. } => assert!(reason.contains("42P01"), "{reason}"),
         other => panic!("{other:?}"),
     }
     harbour.sql("ALTER TABLE cargo_away RENAME TO cargo").await;
@@ -356,7 +355,7 @@ async fn a_failed_step_outside_a_transaction_leaves_its_mark() {
         .await;
     let plan = harbour.back().await;
     // The proof of the first hop would find the drift, so nothing is proved.
-    match run(&plan, None, &mut harbour.database, PATIENCE, &mut Quiet).await {
+    match run(Run::of(&plan), &mut harbour.database, &mut Quiet).await {
         Err(RunError::Step {
             step: 6,
             of: 10,

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use sternway_database::postgres::Postgres;
-use sternway_engine::run::run;
+use sternway_engine::run::{Run, run};
 use sternway_model::catalog::{Enabled, Track};
 use sternway_model::plan::{Course, Plan, PlanError};
 use sternway_model::policy::Policy;
@@ -22,7 +22,7 @@ use sternway_model::proof::{Comparison, Difference, Expected, Fingerprint};
 use sternway_model::state::Identity;
 use sternway_source::{Layout, Location};
 use support::rows::{fill, survive};
-use support::{App, PATIENCE, Quiet, arrived, empty, fresh, needs, session, steps};
+use support::{App, Quiet, arrived, empty, fresh, needs, session, steps};
 
 const EXTENSION: &str = "uuid-ossp";
 
@@ -87,7 +87,7 @@ fn sqlxmq(folder: String) -> App {
 async fn install(app: &App, database: &mut Postgres, of: &str) -> Fingerprint {
     empty(database, &[EXTENSION]).await;
     let plan = app.way(database, None, Course::Upgrade, of).await.expect("a plan to install");
-    run(&plan, None, database, PATIENCE, &mut Quiet).await.expect("an install");
+    run(Run::of(&plan), database, &mut Quiet).await.expect("an install");
     app.fingerprint(database).await
 }
 
@@ -101,7 +101,7 @@ async fn expected(app: &App, plan: &Plan, from: &str, second: &mut Postgres) -> 
         let mut way = plan.clone();
         way.hops.truncate(expected.len() + 1);
         way.basis.identity = Identity::default();
-        run(&way, None, second, PATIENCE, &mut Quiet).await.expect("the journey");
+        run(Run::of(&way), second, &mut Quiet).await.expect("the journey");
         let journey = app.fingerprint(second).await;
         let journey = (journey.objects != clean.objects).then_some(journey);
         expected.push(Expected { clean, journey, known: known.into_iter().collect() });
@@ -158,7 +158,10 @@ async fn every_release_leads_to_every_other() {
             if !made.contains_key(&key) {
                 made.insert(key.clone(), expected(&app, &plan, from, &mut second).await);
             }
-            let ended = run(&plan, Some(&made[&key]), &mut database, PATIENCE, &mut Quiet).await;
+            let ended = {
+                let run_it = Run { expected: Some(&made[&key]), ..Run::of(&plan) };
+                run(run_it, &mut database, &mut Quiet).await
+            };
             let proofs = arrived(ended);
             let last = proofs.last().expect("a proof");
             assert!(last.drift.is_empty() && last.foreign.is_empty(), "{from} {to}: {last:?}");

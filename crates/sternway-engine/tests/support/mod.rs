@@ -12,12 +12,13 @@ use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use sternway_database::Done;
 use sternway_database::embedded::{Place, connect};
 use sternway_database::postgres::Postgres;
 use sternway_database::{Database, DatabaseError, Dialect, postgres};
 use sternway_engine::observe::observe;
 use sternway_engine::rehearse::{Bench, Material, Positions, clean_install, expectations};
-use sternway_engine::run::{Outcome, RunError, Watch, run};
+use sternway_engine::run::{Outcome, Run, RunError, Watch, run};
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Migration, Release, TrackName};
 use sternway_model::plan::{Course, Facts, Migrate, Plan, PlanError, Request, plan};
@@ -236,7 +237,8 @@ impl Proofs {
         // What is executed is always what was read from a file.
         let plan = Plan::from_json(&plan.to_json()).expect("a plan");
         let expected = self.expected(&plan).await;
-        run(&plan, Some(&expected), database, PATIENCE, watch).await
+        let expected = Some(&expected[..]);
+        run(Run { expected, patience: PATIENCE, ..Run::of(&plan) }, database, watch).await
     }
 }
 
@@ -258,7 +260,7 @@ impl Watch for Seen {
         self.access = Some(access.clone());
     }
 
-    fn ends(&mut self, step: &Migrate, _took: Duration) {
+    fn ends(&mut self, step: &Migrate, _took: Duration, _done: &Done) {
         self.steps.push(step_name(step));
     }
 

@@ -1,0 +1,156 @@
+//! What a run that was cut short left: whether the database is where the journal says, and whether
+//! what was under way took effect.
+//!
+//! A step in a transaction commits together with its end, so that one without an end did not happen.
+//! Only a statement that cannot run in a transaction is ever in doubt, and the dialect looks for what
+//! it leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sternway_database::failpoint::{self, Point};
+use sternway_database::{Settled, Work};
+use sternway_model::body::Mode;
+use sternway_model::catalog::TrackName;
+use sternway_model::journal::Reached;
+use sternway_model::plan::{Migrate, Step};
+use sternway_model::proof::{Fingerprint, ObjectName, differences};
+use sternway_model::state::Position;
+
+use super::{Hand, RunError, steps};
+
+/// A half of a migration whose end is not in the journal.
+pub(super) struct Doubt<'a> {
+    pub step: usize,
+    pub migrate: &'a Migrate,
+    pub reached: Reached,
+    /// Whether it was undoing the step.
+    pub undoing: bool,
+}
+
+impl Doubt<'_> {
+    fn is_dirty(&self) -> bool {
+        matches!(self.migrate.mode, Mode::Dirty { .. })
+    }
+}
+
+impl<'a> Hand<'_, 'a> {
+    /// Where each track stands once the first `done` steps are done.
+    fn positions(&self, done: usize) -> BTreeMap<TrackName, Position> {
+        let plan = self.plan();
+        let tracks = plan.tracks.iter().chain(&plan.off).map(|(track, _)| {
+            let position = plan.basis.tracks.get(track).map(|it| it.position());
+            (track.clone(), position.unwrap_or_default())
+        });
+        let mut positions: BTreeMap<_, _> = tracks.collect();
+        for (_, _, step) in steps(plan).into_iter().take(done) {
+            if let Step::Migrate(migrate) = step {
+                let position = Position { version: migrate.to, dirty: false };
+                positions.insert(migrate.track.clone(), position);
+            }
+        }
+        positions
+    }
+
+    /// Looks whether the tracking rows are where the journal says that they are after `done` steps,
+    /// and whether a mark is only that of the step in doubt. Returns what differs.
+    pub(super) async fn strayed(
+        &mut self,
+        done: usize,
+        doubt: Option<&Doubt<'_>>,
+    ) -> Result<Vec<String>, RunError> {
+        let plan = self.plan();
+        let expected = self.positions(done);
+        let mut strayed = Vec::new();
+        for (track, table) in plan.tracks.iter().chain(&plan.off) {
+            let found = self.database.track(table).await?.position();
+            let clean = expected.get(track).copied().unwrap_or_default();
+            let doubt = doubt.filter(|it| it.migrate.track == *track && it.is_dirty());
+            let fits = match doubt {
+                Some(doubt) => {
+                    let mark = Position { version: doubt.migrate.to, dirty: true };
+                    found == mark || (found == clean && doubt.reached.is_nothing())
+                }
+                None => found == clean,
+            };
+            if !fits {
+                strayed.push(format!("track `{track}` was left at {clean} and is at {found}"));
+            }
+        }
+        Ok(strayed)
+    }
+
+    /// Takes the mark away that a body left of which nothing is done.
+    pub(super) async fn unmark(&mut self, done: usize) -> Result<(), RunError> {
+        let expected = self.positions(done);
+        for (track, table) in &self.plan().tracks {
+            let clean = expected.get(track).copied().unwrap_or_default();
+            let found = self.database.track(table).await?.position();
+            if found.dirty && !clean.dirty {
+                self.database.set_track(table, clean).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out whether the statement under way took effect.
+    pub(super) async fn settle(&mut self, doubt: &Doubt<'_>) -> Result<Reached, RunError> {
+        let Doubt { step, migrate, reached, undoing } = *doubt;
+        let Some(statement) = reached.statement else { return Ok(reached) };
+        failpoint::hit(Point::Settling);
+        let body = self.plan().bodies.get(&migrate.hash);
+        let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
+        let journal = self.id.map(|run| (run, step));
+        let work = Work { first: statement, undoing, ..Work::of(migrate, body, journal) };
+        let settled = self.database.settle(&work, statement).await?;
+        failpoint::hit(Point::Settled);
+        match settled {
+            Settled::Done => Ok(Reached { statement: None, done: statement }),
+            Settled::NotDone => Ok(reached),
+            Settled::Unknown => Err(RunError::Unsettled { file: migrate.file.clone(), statement }),
+        }
+    }
+
+    /// Looks whether the schema is what `done` steps lead to, where that is known: the rehearsal has
+    /// found it out, and the database had the schema of the rehearsal before the run. What it had of
+    /// its own then cannot be told from what came later, so that the proof of the hop has to do.
+    pub(super) async fn altered(
+        &mut self,
+        done: usize,
+        doubt: Option<&Doubt<'_>>,
+    ) -> Result<Vec<String>, RunError> {
+        let plan = self.plan();
+        let Some(landmarks) = self.run.landmarks else { return Ok(Vec::new()) };
+        if plan.basis.fingerprint != Some(landmarks.start.digest()) {
+            return Ok(Vec::new());
+        }
+        let migrations = |done: usize| {
+            let steps = steps(plan).into_iter().take(done);
+            steps.filter(|(_, _, step)| matches!(step, Step::Migrate(_))).count()
+        };
+        let Some(here) = landmarks.at(migrations(done)) else { return Ok(Vec::new()) };
+        let found = self.database.fingerprint(&plan.tables).await?;
+        let Some(doubt) = doubt.filter(|it| it.is_dirty()) else {
+            return Ok(told(here, &found, &BTreeSet::new()));
+        };
+        // Half of the body may be done: each object is as it was before it, or as it will be.
+        let Some(next) = landmarks.at(migrations(doubt.step + 1)) else { return Ok(Vec::new()) };
+        let changes: BTreeSet<ObjectName> = here
+            .objects
+            .keys()
+            .chain(next.objects.keys())
+            .filter(|it| here.objects.get(*it) != next.objects.get(*it))
+            .cloned()
+            .collect();
+        Ok(told(here, &found, &changes))
+    }
+}
+
+/// What differs from `expected`, but for the objects that are on the move.
+fn told(expected: &Fingerprint, found: &Fingerprint, moving: &BTreeSet<ObjectName>) -> Vec<String> {
+    let without = |fingerprint: &Fingerprint| {
+        let mut rest = fingerprint.clone();
+        rest.objects.retain(|object, _| !moving.contains(object));
+        rest
+    };
+    differences(&without(expected), &without(found)).iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,127 @@
+//! Why a run ends before its plan does.
+
+use sternway_database::{DatabaseError, LockError, RunId, StepError};
+use sternway_model::app::AppError;
+use sternway_model::catalog::{Direction, Release, TrackName};
+use sternway_model::proof::Comparison;
+use thiserror::Error;
+
+/// Why a run ended before its plan did.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Somebody else is at work.
+    #[error("the locks were not obtained")]
+    Lock(#[source] LockError),
+    /// The database is not what the plan was made for.
+    #[error("the database has changed since the plan was made: {}", .0.join("; "))]
+    Moved(Vec<String>),
+    /// The database is not what the run left.
+    #[error("the database has changed behind run {run}: {}", .what.join("; "))]
+    MovedSince {
+        /// The run.
+        run: RunId,
+        /// What differs.
+        what: Vec<String>,
+    },
+    /// A step failed.
+    #[error("step {} of {of} failed", step + 1)]
+    Step {
+        /// Which, counted over all hops from 0.
+        step: usize,
+        /// How many there are.
+        of: usize,
+        /// Why.
+        #[source]
+        source: StepError,
+    },
+    /// A step could not be undone.
+    #[error("step {} of {of} could not be undone", step + 1)]
+    Undo {
+        /// Which, counted over all hops from 0.
+        step: usize,
+        /// How many there are.
+        of: usize,
+        /// Why.
+        #[source]
+        source: StepError,
+    },
+    /// The application did not do what a step asks of it.
+    #[error("step {} of {of} failed", step + 1)]
+    App {
+        /// Which, counted over all hops from 0.
+        step: usize,
+        /// How many there are.
+        of: usize,
+        /// Why.
+        #[source]
+        source: AppError,
+    },
+    /// The application could not be put in place, and everything was taken back.
+    #[error(
+        "the application could not be put in place; it and the schema are back where they were"
+    )]
+    WentBack(#[source] Box<RunError>),
+    /// The application could not be put in place, and taking everything back failed as well.
+    #[error("{}; and taking it back failed", super::in_full(.cause))]
+    NotBack {
+        /// What failed first.
+        cause: Box<RunError>,
+        /// What failed then.
+        #[source]
+        back: Box<RunError>,
+    },
+    /// The schema is not the one promised.
+    #[error("the schema is not that of a clean install of {release}")]
+    Drift {
+        /// The release that the hop arrives at.
+        release: Release,
+        /// What differs.
+        comparison: Box<Comparison>,
+    },
+    /// The plan does something with the application, and nobody said how that is done.
+    #[error("the plan stops, swaps and starts the application, and nothing says how")]
+    NoApp,
+    /// What the plan destroys is to be kept, and there is no place for it.
+    #[error("the plan destroys data, and there is no place to keep it: {0}")]
+    NoArchive(String),
+    /// A body of the plan is missing.
+    #[error("the body of `{0}` is not in the plan")]
+    BodyMissing(String),
+    /// A step cannot be undone, because the other half of its migration is missing or cannot be run.
+    #[error("migration {version} of track `{track}` cannot be undone: {reason}")]
+    NoWayBack {
+        /// The track.
+        track: TrackName,
+        /// The migration.
+        version: u64,
+        /// Which half is missing or cannot be run, and why.
+        reason: String,
+    },
+    /// The run is over, or another one has begun since.
+    #[error("run {0} is not unfinished any more")]
+    Over(RunId),
+    /// The run is being taken back.
+    #[error("run {0} is being taken back, and can only be taken back further")]
+    GoingBack(RunId),
+    /// Nobody can tell whether a statement took effect.
+    #[error(
+        "statement {statement} of `{file}` was under way, and nothing shows whether it took effect"
+    )]
+    Unsettled {
+        /// The file.
+        file: String,
+        /// Which statement, from 1.
+        statement: usize,
+    },
+    /// A question or a write of our own failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl RunError {
+    /// A body that does not run.
+    pub(super) fn no_way_back(track: &TrackName, version: u64, half: Direction, why: &str) -> Self {
+        let (track, reason) = (track.clone(), format!("its {half} half {why}"));
+        Self::NoWayBack { track, version, reason }
+    }
+}
