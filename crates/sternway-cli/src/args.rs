@@ -1,9 +1,11 @@
 //! The arguments: what can be typed, and the help that explains it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use sternway_database::Limits;
 use sternway_model::catalog::TrackName;
 
 /// Take an application and its database from one release to another, backwards or forwards,
@@ -68,6 +70,10 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Take the application's database to a newer release: plan, confirm, execute, verify
     Upgrade(UpgradeArgs),
+    /// Finish a run that was cut short or has failed
+    Resume(ResumeArgs),
+    /// Take a run back that was cut short or has failed: schema, data and application
+    Abort(AbortArgs),
     /// List what Sternway ran on this database
     History,
     /// Look at what was kept of what migrations took away: list, show, export, restore, drop
@@ -378,4 +384,62 @@ pub struct ExecuteArgs {
     /// Go on where no clean install can be made to prove the result against
     #[arg(long)]
     pub unproven: bool,
+    /// Leave an unfinished run as it is, for good, and plan anew
+    #[arg(long)]
+    pub abandon: bool,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// How long a migration may wait and run.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct LimitArgs {
+    /// For how long a statement of a migration may wait for a lock that another session holds; 0 is
+    /// for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub lock_wait: u64,
+    /// How often a migration is tried again that had to wait for longer, after a pause
+    #[arg(long, value_name = "TIMES", default_value_t = 5)]
+    pub lock_retries: u32,
+    /// For how long a statement of a migration may run [default: for as long as it takes]
+    #[arg(long, value_name = "SECONDS")]
+    pub statement_timeout: Option<u64>,
+}
+
+impl LimitArgs {
+    pub fn limits(self) -> Limits {
+        let seconds = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+        Limits {
+            lock: seconds(self.lock_wait),
+            statement: self.statement_timeout.and_then(seconds),
+        }
+    }
+}
+
+/// What changes how an unfinished run is ended.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct EndArgs {
+    /// Do not ask; needed where there is no terminal
+    #[arg(long, short)]
+    pub yes: bool,
+    /// End the session that a killed Sternway of the same user left behind, and what it is at
+    #[arg(long)]
+    pub end_orphans: bool,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Go on where no clean install can be made to prove the result against
+    #[arg(long)]
+    pub unproven: bool,
+    #[command(flatten)]
+    pub go: EndArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct AbortArgs {
+    #[command(flatten)]
+    pub go: EndArgs,
 }

@@ -6,6 +6,11 @@ pub mod status;
 pub mod plan;
 pub mod apply;
 pub mod journey;
+pub mod resume;
+pub mod abort;
 pub mod history;
 pub mod archive;
 mod execute;
+mod unfinished;
+
+pub use execute::comparison_text;

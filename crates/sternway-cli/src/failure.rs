@@ -12,6 +12,8 @@ use sternway_model::catalog::{Catalog, Digest, Release};
 use sternway_model::plan::{Course, Holder, PlanError, PlanFileError};
 use sternway_source::SourceError;
 
+use crate::commands::comparison_text;
+use crate::ui::Ui;
 use crate::wiring::Known;
 
 /// What the process ends with.
@@ -265,6 +267,9 @@ impl Failure {
             DatabaseError::RecordsDamaged(_) => {
                 "`DROP SCHEMA sternway CASCADE` forgets them; the application does not need them"
             }
+            DatabaseError::PlanUnreadable { .. } => {
+                "that version finishes it or takes it back; `rollback` and `upgrade` leave it as it is with --abandon"
+            }
             DatabaseError::TrackMoved { .. } => {
                 "another migrator works on this database; wait for it to end, then plan again"
             }
@@ -293,52 +298,125 @@ impl Failure {
         Self::with("cannot tell what the plan should lead to", cause, hint, Exit::Refused)
     }
 
-    pub fn to_run(course: Course, target: &Release, cause: RunError) -> Failure {
-        let attempt = match course {
-            Course::Rollback => format!("cannot roll back to {target}"),
-            Course::Upgrade => format!("cannot upgrade to {target}"),
+    pub fn to_run(course: Course, target: &Release, ui: &Ui, cause: RunError) -> Failure {
+        Self::of_run(
+            &match course {
+                Course::Rollback => format!("cannot roll back to {target}"),
+                Course::Upgrade => format!("cannot upgrade to {target}"),
+            },
+            ui,
+            cause,
+        )
+    }
+
+    pub fn to_resume(run: i64, ui: &Ui, cause: RunError) -> Failure {
+        Self::of_run(&format!("cannot finish run {run}"), ui, cause)
+    }
+
+    pub fn to_abort(run: i64, ui: &Ui, cause: RunError) -> Failure {
+        Self::of_run(&format!("cannot take run {run} back"), ui, cause)
+    }
+
+    /// Somebody else is at work.
+    pub fn to_lock(cause: LockError) -> Failure {
+        let hint = "wait for it to end, or give --lock-timeout more seconds; nothing was touched";
+        Self::with("the locks were not obtained", cause, hint, Exit::Locked)
+    }
+
+    fn of_run(attempt: &str, ui: &Ui, cause: RunError) -> Failure {
+        let drift = match &cause {
+            RunError::WentBack(cause) | RunError::NotBack { cause, .. } => cause,
+            cause => cause,
         };
-        let (hint, exit) = match &cause {
+        if let RunError::Drift { comparison, .. } = drift {
+            ui.say(comparison_text(ui, comparison).trim_end());
+        }
+        let (hint, exit) = Self::hint_of(&cause);
+        Self::with(attempt, cause, hint, exit)
+    }
+
+    fn hint_of(cause: &RunError) -> (&'static str, Exit) {
+        match cause {
             RunError::Lock(LockError::Held(_)) => (
-                "wait for it to end, or give --lock-timeout more seconds; nothing was touched",
+                "wait for it to end, or give --lock-timeout more seconds; nothing was touched. A session that a killed Sternway left behind is ended by `resume` and `abort` with --end-orphans",
                 Exit::Locked,
             ),
             RunError::Lock(LockError::Database(_)) => ("nothing was touched", Exit::Failed),
             RunError::Moved(_) => ("nothing was touched; plan again", Exit::Refused),
-            RunError::Step { source: StepError::Dirty { .. }, .. } => {
-                ("`sternway status` shows what the schema has, and how to repair it", Exit::Dirty)
-            }
+            RunError::MovedSince { .. } => (
+                "nothing was touched. Put back what the run left, then give the same command again; or give up on it with --abandon, where `rollback` and `upgrade` plan anew from what is there",
+                Exit::Drift,
+            ),
+            RunError::Step { source: StepError::Dirty { .. }, .. } => (
+                "mend the cause, then `sternway resume` goes on with that statement; `sternway abort` takes everything back",
+                Exit::Dirty,
+            ),
             RunError::Step { source: StepError::TakenBack { .. }, .. } => (
-                "every step before it is done and recorded; mend the cause, then plan again: `rollback` and `upgrade` go on from there",
+                "every step before it is done and recorded; mend the cause, then `sternway resume` goes on from there; `sternway abort` takes everything back",
                 Exit::Failed,
             ),
             RunError::Step { source: StepError::Beyond { .. }, .. } => (
-                "nothing of that step was done; plan again, and look at what it destroys",
+                "nothing of that step was done; `sternway abort` takes the others back. Then plan again, and look at what it destroys",
                 Exit::Refused,
             ),
             RunError::Step { source: StepError::CannotKeep { .. }, .. } => (
-                "nothing of that step was done; --discard goes on without keeping it",
+                "nothing of that step was done; `sternway abort` takes the others back. --discard goes on without keeping it",
                 Exit::Refused,
             ),
             RunError::Step { source: StepError::Blocked { .. }, .. } => (
                 "nothing of that step was done; end those sessions, or let them end, then `sternway resume` goes on",
                 Exit::Locked,
             ),
-            RunError::Step { .. } => (
-                "`sternway status` shows where each track stands; `rollback` and `upgrade` go on from there",
+            RunError::Step { source: StepError::Database { .. }, .. } | RunError::Database(_) => (
+                "`sternway status` shows where each track stands; `sternway resume` goes on from there, `sternway abort` takes everything back",
                 Exit::Failed,
             ),
+            RunError::Undo { source: StepError::Dirty { .. }, .. } => {
+                ("mend the cause, then `sternway abort` goes on with that statement", Exit::Dirty)
+            }
+            RunError::Undo { source: StepError::Blocked { .. }, .. } => {
+                ("end those sessions, or let them end, then `sternway abort` goes on", Exit::Locked)
+            }
+            RunError::Undo {
+                source:
+                    StepError::TakenBack { .. }
+                    | StepError::Beyond { .. }
+                    | StepError::CannotKeep { .. }
+                    | StepError::Database { .. },
+                ..
+            } => ("mend the cause, then `sternway abort` goes on from there", Exit::Failed),
+            RunError::App { .. } => (
+                "mend the cause, then give `sternway resume` to go on or `sternway abort` to go back",
+                Exit::Failed,
+            ),
+            RunError::WentBack(_) => {
+                ("mend the cause, then give the same command again", Exit::Failed)
+            }
+            RunError::NotBack { .. } => {
+                ("mend the cause, then `sternway abort` goes on taking it back", Exit::Failed)
+            }
             RunError::Drift { .. } => (
-                "the differences are listed above; someone changed this database by other means",
+                "the differences are listed above; someone changed this database by other means. Once they are mended, `sternway resume` proves it and goes on; `sternway abort` takes everything back",
                 Exit::Drift,
             ),
             RunError::NoApp => ("say how in [deploy.commands] of sternway.toml", Exit::Usage),
+            RunError::NoArchive(_) => (
+                "nothing was touched. Give the user the right to create a schema in this database, or let an administrator create the schema sternway for it; --discard goes without keeping anything",
+                Exit::Refused,
+            ),
             RunError::BodyMissing(_) => ("plan again", Exit::Failed),
-            RunError::Database(_) => {
-                ("`sternway status` shows where each track stands", Exit::Failed)
+            RunError::NoWayBack { .. } => {
+                ("nothing was touched; `sternway resume` finishes the run instead", Exit::Refused)
             }
-        };
-        Self::with(&attempt, cause, hint, exit)
+            RunError::Over(_) => ("`sternway history` shows how it ended", Exit::Refused),
+            RunError::GoingBack(_) => {
+                ("`sternway abort` takes it back to its beginning", Exit::Refused)
+            }
+            RunError::Unsettled { .. } => (
+                "look whether it did, finish or undo that migration by hand and set its tracking row; then --abandon leaves the run as it is, and `rollback` and `upgrade` plan anew",
+                Exit::Dirty,
+            ),
+        }
     }
 
     pub fn to_read_plan(file: &str, cause: PlanFileError) -> Failure {

@@ -12,11 +12,15 @@ mod output;
 use std::process::ExitCode;
 
 use crate::args::{Arguments, Command};
-use crate::commands::{apply, archive, demo, history, journey, plan, releases, status};
+use crate::commands::{
+    abort, apply, archive, demo, history, journey, plan, releases, resume, status,
+};
 use crate::failure::Failure;
 use crate::ui::Ui;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _points = sternway_database::failpoint::listen();
     if let Some(words) = migrate::words() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         return match runtime {
@@ -47,6 +51,8 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<failure::Exit, Failure> {
         Command::Apply(args) => apply::apply(ui, shared, args).await,
         Command::Rollback(args) => journey::rollback(ui, shared, args).await,
         Command::Upgrade(args) => journey::upgrade(ui, shared, args).await,
+        Command::Resume(args) => resume::resume(ui, shared, args).await,
+        Command::Abort(args) => abort::abort(ui, shared, args).await,
         Command::History => history::history(ui, shared).await,
         Command::Archive(args) => archive::archive(ui, shared, args).await,
         Command::Migrate(args) => {

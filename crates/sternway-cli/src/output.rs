@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sternway_model::archive::{Entry, EntryId, Page, Restored};
+use sternway_model::archive::{Entry, EntryId, Kept, Page, PutBack, Restored};
 use sternway_model::catalog::{Release, TrackName};
 use sternway_model::effect::Lost;
 use sternway_model::journal::Progress;
@@ -48,6 +48,7 @@ pub struct Status {
     pub unproven: Option<String>,
     pub problem: Option<String>,
     pub repair: Vec<String>,
+    pub unfinished: Option<UnfinishedRun>,
     pub records: Records,
     pub archive: Shelf,
 }
@@ -73,6 +74,18 @@ impl Shelf {
 }
 
 #[derive(Serialize)]
+pub struct UnfinishedRun {
+    pub run: i64,
+    pub course: Course,
+    pub from: Option<Release>,
+    pub target: Release,
+    pub started: String,
+    pub user: String,
+    pub steps: usize,
+    pub progress: Progress,
+}
+
+#[derive(Serialize)]
 pub struct TrackRow {
     pub track: TrackName,
     pub table: String,
@@ -92,13 +105,26 @@ pub struct Records {
     pub arrived_at: Option<Release>,
 }
 
-/// `sternway rollback`, `upgrade` and `apply`
+/// `sternway rollback`, `upgrade`, `apply` and `resume`
 #[derive(Serialize)]
 pub struct Ran<'a> {
     pub format: &'static str,
     pub plan: &'a Plan,
     pub outcome: &'static str,
     pub proofs: Vec<Option<Comparison>>,
+    pub kept: &'a [Kept],
+    pub put_back: &'a [PutBack],
+}
+
+/// `sternway abort`
+#[derive(Serialize)]
+pub struct TakenBack<'a> {
+    pub format: &'static str,
+    pub run: i64,
+    pub outcome: &'static str,
+    pub comparison: Option<Comparison>,
+    pub kept: &'a [Kept],
+    pub put_back: &'a [PutBack],
 }
 
 /// `sternway history`

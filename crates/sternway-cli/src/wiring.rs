@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use sternway_database::{Connect, Database, Dialect, dialect};
 use sternway_engine::observe::observe;
-use sternway_engine::rehearse::Bench;
+use sternway_engine::rehearse::{Bench, Landmarks, landmarks};
+use sternway_model::app::App;
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Release};
-use sternway_model::plan::{Course, Facts, Plan, Request, plan};
+use sternway_model::journal::Progress;
+use sternway_model::plan::{Course, Facts, Plan, Request, Step, plan};
 use sternway_model::policy::Policy;
 use sternway_model::state::{AppState, Position, State, TrackState};
 
@@ -81,6 +83,33 @@ impl<'a> Setup<'a> {
         match rehearsal {
             Some(Secret(url)) => Bench::on(self.dialect(), url),
             None => Bench::inside(self.dialect()),
+        }
+    }
+
+    /// The application, where the settings say how it is stopped, swapped and started.
+    pub fn app(&self) -> Option<Box<dyn App>> {
+        None
+    }
+
+    /// What the schema should be where a run was left. Without it a run goes on all the same: its
+    /// proofs find out later.
+    pub async fn landmarks(&self, plan: &Plan, progress: &Progress) -> Option<Landmarks> {
+        let done = match progress {
+            Progress::Before { step }
+            | Progress::InDoubt { step, .. }
+            | Progress::Failed { step, .. }
+            | Progress::Interrupted { step } => *step,
+            Progress::Aborting { left, .. } => *left,
+            Progress::Finished | Progress::Aborted | Progress::Abandoned => return None,
+        };
+        let steps = plan.hops.iter().flat_map(|hop| &hop.steps).take(done);
+        let done = steps.filter(|step| matches!(step, Step::Migrate(_))).count();
+        match landmarks(&self.bench(), plan, done).await {
+            Ok(landmarks) => Some(landmarks),
+            Err(error) => {
+                tracing::info!("what the schema should be here is not known: {error}");
+                None
+            }
         }
     }
 

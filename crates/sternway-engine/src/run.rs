@@ -50,7 +50,7 @@ pub struct Run<'a> {
     /// How often a step is tried again whose statement waited too long for a lock.
     pub retries: u32,
     /// The application, where the plan stops, swaps and starts it.
-    pub app: Option<&'a mut dyn App>,
+    pub app: Option<&'a mut (dyn App + 'static)>,
 }
 
 impl<'a> Run<'a> {

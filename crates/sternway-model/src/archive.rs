@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Direction, TrackName};
-use crate::effect::Lost;
+use crate::effect::{Lost, counted};
 
 /// The number of an entry of the archive of one database.
 pub type EntryId = i64;
@@ -80,7 +80,8 @@ pub struct Misfit {
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows stay in the archive: {}", self.rows, self.reason)
+        let stay = if self.rows == 1 { "stays" } else { "stay" };
+        write!(f, "{} {stay} in the archive: {}", counted(self.rows, "row"), self.reason)
     }
 }
 

@@ -3,6 +3,7 @@
 use sternway_model::plan::Plan;
 
 use super::execute::execute;
+use super::unfinished;
 use crate::args::{ApplyArgs, Shared};
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
@@ -25,5 +26,6 @@ pub async fn apply(ui: &Ui, shared: &Shared, args: &ApplyArgs) -> Result<Exit, F
         );
     }
     let mut database = setup.connect().await?;
+    unfinished::none(&setup, &mut *database, args.go.abandon).await?;
     execute(&setup, plan, &mut *database, args.go).await
 }

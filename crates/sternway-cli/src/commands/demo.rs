@@ -112,7 +112,9 @@ async fn go(
     let plan = known.plan(to, Some(course), WayArgs::default())?;
     let from = shared.from.as_ref().map_or(String::new(), |from| format!(" --from {from}"));
     ui.say(format!("$ sternway {course}{from} --to {to}"));
-    execute(&setup, plan, database, ExecuteArgs { yes: true, unproven: false }).await.map(drop)
+    execute(&setup, plan, database, ExecuteArgs { yes: true, ..ExecuteArgs::default() })
+        .await
+        .map(drop)
 }
 
 #[cfg(feature = "embedded")]

@@ -1,20 +1,24 @@
 //! What `apply`, `rollback` and `upgrade` have in common: show the plan, find out what it should lead
-//! to, ask, execute, tell.
+//! to, ask, execute, tell. `resume` and `abort` tell with it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sternway_database::{Database, DatabaseError};
-use sternway_engine::rehearse::{Rehearsal, RehearsalError, measure, rehearse, with_effects};
-use sternway_engine::run::{Outcome, RunError, Watch, run};
+use sternway_database::{Database, DatabaseError, Done, Session};
+use sternway_engine::rehearse::{
+    Rehearsal, RehearsalError, expectations, measure, rehearse, with_effects,
+};
+use sternway_engine::run::{Outcome, Run, Watch, run};
+use sternway_model::archive::{Kept, PutBack};
 use sternway_model::catalog::Release;
 use sternway_model::effect::{Loss, counted};
-use sternway_model::plan::{Migrate, Plan};
+use sternway_model::plan::{Migrate, Plan, Step};
 use sternway_model::proof::{Comparison, Expected};
 use sternway_model::state::RecordsAccess;
 
 use super::archive::warn;
+use super::unfinished::act;
 use crate::args::ExecuteArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::Ran;
@@ -45,15 +49,27 @@ pub async fn execute(
     ui.say(ui.plan(&plan.to_string()).trim_end());
     let expected = proof(ui, expected, args.unproven)?;
     ui.confirm(&question(plan), args.yes)?;
-    let mut watch = Progress { ui, stop: stop_on_signal(), done: 0, of: plan.steps().count() };
-    let ran = run(plan, expected.as_deref(), database, setup.patience(), &mut watch).await;
-    let outcome = ran.map_err(|cause| {
-        if let RunError::Drift { comparison, .. } = &cause {
-            ui.say(comparison_text(ui, comparison).trim_end());
-        }
-        Failure::to_run(plan.course, &plan.target, cause)
-    })?;
+    let mut teller = Teller::new(ui, plan);
+    let mut app = setup.app();
+    let it = Run {
+        expected: expected.as_deref(),
+        patience: setup.patience(),
+        limits: args.limits.limits(),
+        retries: args.limits.lock_retries,
+        app: app.as_deref_mut(),
+        ..Run::of(plan)
+    };
+    let ran = run(it, database, &mut teller).await;
+    let ran = ran.map_err(|cause| Failure::to_run(plan.course, &plan.target, ui, cause))?;
+    let exit = told(ui, plan, &teller, ran)?;
+    warn(setup, database).await?;
+    Ok(exit)
+}
+
+/// Tells how a run ended.
+pub fn told(ui: &Ui, plan: &Plan, teller: &Teller<'_>, outcome: Outcome) -> Result<Exit, Failure> {
     let format = "sternway.run/1";
+    let (kept, put_back) = (&teller.kept, &teller.put_back);
     match outcome {
         Outcome::Arrived(proofs) => {
             let install = plan.hops.last().map(|hop| plan.clean_install(hop)).unwrap_or_default();
@@ -62,19 +78,39 @@ pub async fn execute(
                 true => format!("{done}; the schema is that of a clean install of {install}"),
                 false => format!("{done}, unproven"),
             });
-            ui.json(&Ran { format, plan, outcome: "arrived", proofs });
-            warn(setup, database).await?;
+            ui.json(&Ran { format, plan, outcome: "arrived", proofs, kept, put_back });
             Ok(Exit::Done)
         }
         Outcome::Interrupted { .. } => {
-            let (done, of, course, target) = (watch.done, watch.of, plan.course, &plan.target);
-            ui.say(format!(
-                "interrupted after {done} of {of} steps; `sternway {course} --to {target}` goes on from there"
-            ));
-            ui.json(&Ran { format, plan, outcome: "interrupted", proofs: Vec::new() });
+            let (done, of, course, target) = (teller.done, teller.of, plan.course, &plan.target);
+            let way = match teller.records {
+                true => "`sternway resume` goes on from there, `sternway abort` takes it back"
+                    .to_owned(),
+                false => format!("`sternway {course} --to {target}` goes on from there"),
+            };
+            ui.say(format!("interrupted after {done} of {of} steps; {way}"));
+            ui.json(&Ran {
+                format,
+                plan,
+                outcome: "interrupted",
+                proofs: Vec::new(),
+                kept,
+                put_back,
+            });
             Ok(Exit::Interrupted)
         }
+        // Only an abort takes back.
+        Outcome::TakenBack { .. } => Ok(Exit::Done),
     }
+}
+
+/// What each hop should lead to.
+pub async fn expected(
+    setup: &Setup<'_>,
+    plan: &Plan,
+    unproven: bool,
+) -> Result<Option<Vec<Expected>>, Failure> {
+    proof(setup.ui, expectations(&setup.bench(), plan).await, unproven)
 }
 
 /// What was rehearsed, or why the run goes on without a proof.
@@ -150,25 +186,69 @@ fn stop_on_signal() -> Arc<AtomicBool> {
 }
 
 /// Tells how a run goes.
-struct Progress<'a> {
+pub struct Teller<'a> {
     ui: &'a Ui,
     stop: Arc<AtomicBool>,
     done: usize,
     of: usize,
+    /// Whether records are kept.
+    records: bool,
+    /// What was kept and put back so far.
+    pub kept: Vec<Kept>,
+    pub put_back: Vec<PutBack>,
 }
 
-impl Watch for Progress<'_> {
+impl<'a> Teller<'a> {
+    pub fn new(ui: &'a Ui, plan: &Plan) -> Teller<'a> {
+        let of = plan.steps().count();
+        let (kept, put_back) = (Vec::new(), Vec::new());
+        Teller { ui, stop: stop_on_signal(), done: 0, of, records: true, kept, put_back }
+    }
+}
+
+impl Watch for Teller<'_> {
     fn begins(&mut self, _plan: &Plan, access: &RecordsAccess) {
         if let RecordsAccess::Unavailable(reason) = access {
+            self.records = false;
             self.ui.note(format!("warning: no records are kept: {reason}"));
         }
     }
 
-    fn ends(&mut self, step: &Migrate, took: Duration) {
+    fn ends(&mut self, step: &Migrate, took: Duration, did: &Done) {
         self.done += 1;
         let (done, of, track) = (self.done, self.of, &step.track);
         let milliseconds = took.as_secs_f64() * 1000.0;
         self.ui.say(format!("[{done}/{of}] {track}: {} ({milliseconds:.1} ms)", step.file));
+        for Kept { id, lost, rows, estimated } in &did.kept {
+            let about = if *estimated { "about " } else { "" };
+            let rows = counted(*rows, "row");
+            self.ui.say(format!("      kept {lost}: {about}{rows}, entry {id} of the archive"));
+        }
+        for PutBack { id, lost, restored } in &did.put_back {
+            let back = counted(restored.back, "row");
+            self.ui.say(format!("      put back {lost}: {back}, from entry {id} of the archive"));
+            for misfit in &restored.misfits {
+                self.ui.say(format!("      {} {misfit}", self.ui.alarm("not back:")));
+            }
+        }
+        self.kept.extend(did.kept.iter().cloned());
+        self.put_back.extend(did.put_back.iter().cloned());
+    }
+
+    fn blocked(&mut self, step: &Migrate, by: &[Session], pause: Duration) {
+        let seconds = pause.as_secs_f64();
+        let mut text = format!(
+            "`{}` waits for a lock; nothing of it is done, and it is tried again in {seconds} s",
+            step.file
+        );
+        for session in by {
+            text.push_str(&format!("\n  held by {session}"));
+        }
+        self.ui.note(text);
+    }
+
+    fn acted(&mut self, step: &Step, undone: bool, took: Duration) {
+        self.ui.say(format!("{} ({:.1} s)", act(step, undone), took.as_secs_f64()));
     }
 
     fn proved(&mut self, release: &Release, comparison: &Comparison) {
@@ -179,6 +259,10 @@ impl Watch for Progress<'_> {
                 self.ui.say(text.trim_end());
             }
         }
+    }
+
+    fn goes_back(&mut self, reason: &str) {
+        self.ui.say(format!("{} {reason}", self.ui.alarm("going back:")));
     }
 
     fn stop(&mut self) -> bool {

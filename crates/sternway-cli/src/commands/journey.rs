@@ -4,6 +4,7 @@ use sternway_model::plan::Course;
 
 use super::execute::execute;
 use super::status::or_diagnosis;
+use super::unfinished;
 use crate::args::{ExecuteArgs, RollbackArgs, Shared, UpgradeArgs, WayArgs};
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
@@ -27,6 +28,7 @@ async fn go(
     args: ExecuteArgs,
 ) -> Result<Exit, Failure> {
     let mut database = setup.connect().await?;
+    unfinished::none(setup, &mut *database, args.abandon).await?;
     let known = setup.know(&mut *database).await?;
     let planned = known.plan(to, Some(course), way);
     let plan = or_diagnosis(planned, &known, &mut *database).await?;

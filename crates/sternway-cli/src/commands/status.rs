@@ -14,9 +14,10 @@ use sternway_model::state::{RecordsAccess, TrackState};
 
 use super::archive::warn;
 use super::execute::comparison_text;
+use super::unfinished;
 use crate::args::Shared;
 use crate::failure::{Exit, Failure};
-use crate::output::{Records, Shelf, Status, TrackRow};
+use crate::output::{Records, Shelf, Status, TrackRow, UnfinishedRun};
 use crate::ui::{Ui, plural, table};
 use crate::wiring::{Known, Setup};
 
@@ -25,6 +26,7 @@ pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
     let mut database = setup.connect().await?;
     let known = setup.know(&mut *database).await?;
     let mut status = describe(&known);
+    status.unfinished = unfinished::row(&setup, &mut *database).await?;
     let exit = match standing(&known.facts()) {
         Ok(standing) => {
             let exit = prove(&known, &standing, &mut status, &mut *database).await?;
@@ -86,6 +88,7 @@ fn describe(known: &Known) -> Status {
         unproven: None,
         problem: None,
         repair: Vec::new(),
+        unfinished: None,
         records: Records {
             unavailable: match &state.records.access {
                 RecordsAccess::Available => None,
@@ -339,6 +342,10 @@ fn text(ui: &Ui, status: &Status) -> String {
         }
         (None, Some(reason)) => text.push_str(&format!("drift: not known; {reason}\n")),
         (None, None) => {}
+    }
+    if let Some(UnfinishedRun { run, course, target, progress, .. }) = &status.unfinished {
+        let run = ui.alarm(&format!("unfinished: run {run}"));
+        text.push_str(&format!("{run}, the {course} to {target}: {progress}\n"));
     }
     let records = &status.records;
     text.push_str(&match (&records.unavailable, &records.arrived_at) {
