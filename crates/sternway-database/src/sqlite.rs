@@ -10,6 +10,7 @@ pub mod statements;
 mod execute;
 mod introspect;
 mod records;
+mod archive;
 mod interrupt;
 pub mod scratch;
 
@@ -18,16 +19,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, SqliteConnection};
+use sternway_model::archive::{Entry, EntryId, Page, PutBack};
 use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::catalog::{Digest, Migration, TrackName};
+use sternway_model::effect::Loss;
 use sternway_model::journal::Record;
 use sternway_model::plan::Plan;
 use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
 use crate::port::{
-    Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, Settled, StepError,
-    Unfinished, Work,
+    Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, Settled,
+    StepError, Unfinished, Work,
 };
 
 pub(crate) use connect::check;
@@ -57,6 +60,11 @@ impl Sqlite {
     /// A table of the file as SQL has it: not one that hides it in the schema `temp`.
     fn table(name: &str) -> String {
         format!("main.{}", Self::quote(name))
+    }
+
+    /// A text as SQL has it.
+    fn literal(text: &str) -> String {
+        format!("'{}'", text.replace('\'', "''"))
     }
 
     /// Runs statements of our own.
@@ -236,7 +244,45 @@ impl Database for Sqlite {
     }
 
     async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
-        execute::migrate(self, work).await
+        execute::migrate(self, work, None).await.map(drop)
+    }
+
+    async fn migrate_with_care(
+        &mut self,
+        work: &Work<'_>,
+        care: &Care<'_>,
+    ) -> Result<Done, StepError> {
+        execute::migrate(self, work, Some(care)).await
+    }
+
+    async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
+        connect::settle(self, false).await?;
+        archive::measure(self, losses).await
+    }
+
+    async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
+        connect::settle(self, false).await?;
+        archive::list(self, app).await
+    }
+
+    async fn archived(
+        &mut self,
+        id: EntryId,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Page, DatabaseError> {
+        connect::settle(self, false).await?;
+        archive::page(self, id, offset, limit).await
+    }
+
+    async fn forget(&mut self, id: EntryId) -> Result<(), DatabaseError> {
+        connect::settle(self, false).await?;
+        archive::forget(self, id).await
+    }
+
+    async fn put_back(&mut self, id: EntryId) -> Result<PutBack, DatabaseError> {
+        connect::settle(self, false).await?;
+        archive::put_back_one(self, id).await
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {

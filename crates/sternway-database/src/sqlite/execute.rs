@@ -15,19 +15,53 @@ use sternway_model::body::Mode;
 use sternway_model::journal::Record;
 use sternway_model::state::Position;
 
-use super::statements::{Control, Statement, place_of, statements, without_foreign_keys};
+use super::archive::{self, Trouble, Waiting};
+use super::statements::{Control, Statement, facts, place_of, statements, without_foreign_keys};
 use super::{Sqlite, connect, failed, records, track};
 use crate::failpoint::{self, Point};
-use crate::port::{DatabaseError, RunId, Settings, Settled, SqlError, StepError, Work};
+use crate::port::{Care, DatabaseError, Done, RunId, Settings, Settled, SqlError, StepError, Work};
 
 /// What went wrong: the body, or anything else.
 enum Failure {
     Sql(SqlError),
     Other(DatabaseError),
+    /// What it takes away cannot be kept, or is not in the plan.
+    Refused(Trouble),
 }
 
-/// Runs the body of `work`.
-pub(super) async fn migrate(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), StepError> {
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Failure {
+        match trouble {
+            Trouble::Database(error) => Failure::Other(error),
+            other => Failure::Refused(other),
+        }
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Failure {
+        Failure::Other(error)
+    }
+}
+
+/// What failed and left nothing behind, in the words of the port.
+fn taken_back(file: String, failure: Failure) -> StepError {
+    match failure {
+        Failure::Sql(source) => StepError::TakenBack { file, source },
+        Failure::Other(source) | Failure::Refused(Trouble::Database(source)) => {
+            StepError::Database { file, source }
+        }
+        Failure::Refused(Trouble::CannotKeep(reason)) => StepError::CannotKeep { file, reason },
+        Failure::Refused(Trouble::Beyond(more)) => StepError::Beyond { file, more },
+    }
+}
+
+/// Runs the body of `work`, with `care` for what it takes away.
+pub(super) async fn migrate(
+    sqlite: &mut Sqlite,
+    work: &Work<'_>,
+    care: Option<&Care<'_>>,
+) -> Result<Done, StepError> {
     let file = work.file.to_owned();
     if let Err(source) = connect::settle(sqlite, true).await {
         return Err(StepError::Database { file, source });
@@ -40,21 +74,31 @@ pub(super) async fn migrate(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), 
     }
     sqlite.interrupted.clear();
     match work.mode {
-        Mode::Transaction => in_transaction(sqlite, work).await.map_err(|failure| match failure {
-            Failure::Sql(source) => StepError::TakenBack { file, source },
-            Failure::Other(source) => StepError::Database { file, source },
-        }),
-        Mode::Dirty { .. } => {
-            let ended = one_by_one(sqlite, work).await;
+        Mode::Transaction => {
+            let ended = in_transaction(sqlite, work, care).await;
+            ended.map_err(|failure| taken_back(file, failure))
+        }
+        Mode::Dirty { reason } => {
+            let keeps = care.is_some_and(|care| care.keep);
+            if keeps && let Some(first) = facts(work.body).destroys.first() {
+                let reason =
+                    format!("{}, in a body that runs outside a transaction: {reason}", first.what);
+                return Err(StepError::CannotKeep { file, reason });
+            }
+            let ended = one_by_one(sqlite, work, care).await;
             ended.map_err(|(statement, failure)| match failure {
                 Failure::Sql(source) => StepError::Dirty { file, statement, source },
-                Failure::Other(source) => StepError::Database { file, source },
+                other => taken_back(file, other),
             })
         }
     }
 }
 
-async fn in_transaction(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), Failure> {
+async fn in_transaction(
+    sqlite: &mut Sqlite,
+    work: &Work<'_>,
+    care: Option<&Care<'_>>,
+) -> Result<Done, Failure> {
     let without_keys = without_foreign_keys(work.body);
     if without_keys {
         let sql = "PRAGMA foreign_keys = off".to_owned();
@@ -63,15 +107,22 @@ async fn in_transaction(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), Fail
     let ran = async {
         begin(sqlite, work).await.map_err(Failure::Other)?;
         failpoint::hit(Point::BodyBegins);
-        run_body(sqlite, work.body).await?;
+        let done = match care {
+            Some(care) => with_care(sqlite, work, care).await?,
+            None => {
+                run_body(sqlite, work.body).await?;
+                Done::default()
+            }
+        };
         failpoint::hit(Point::BodyDone);
         let sql = format!("{} {} COMMIT", writable(work.body), clean(work));
         let ended = sqlite.run("write the tracking row", sql).await;
-        ended.map_err(of_the_body)
+        ended.map_err(of_the_body)?;
+        Ok(done)
     };
-    let ran = ran.await;
+    let ran: Result<Done, Failure> = ran.await;
     match ran {
-        Ok(()) => {
+        Ok(_) => {
             failpoint::hit(Point::Committed);
             sqlite.tracked.insert(work.table.to_owned());
         }
@@ -79,11 +130,31 @@ async fn in_transaction(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), Fail
     }
     sqlite.interrupted.clear();
     let settled = settle(sqlite, work, without_keys).await;
-    ran.and(settled.map_err(Failure::Other))
+    let done = ran?;
+    settled.map_err(Failure::Other).map(|()| done)
 }
 
-async fn one_by_one(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), (usize, Failure)> {
+/// Runs a body between a look at what is there and a look at what is left.
+async fn with_care(sqlite: &mut Sqlite, work: &Work<'_>, care: &Care<'_>) -> Result<Done, Failure> {
+    let waiting = if care.keep { archive::waiting(sqlite, care).await? } else { Waiting::NONE };
+    let before = archive::before(sqlite, work).await?;
+    run_body(sqlite, work.body).await?;
+    sqlite.run("write the archive", writable(work.body).to_owned()).await?;
+    let (effects, kept) = archive::after(sqlite, work, care, before).await?;
+    let put_back = archive::put_back(sqlite, waiting).await?;
+    Ok(Done { effects: Some(effects), kept, put_back })
+}
+
+async fn one_by_one(
+    sqlite: &mut Sqlite,
+    work: &Work<'_>,
+    care: Option<&Care<'_>>,
+) -> Result<Done, (usize, Failure)> {
     let other = |error| (0, Failure::Other(error));
+    let waiting = match care.filter(|care| care.keep) {
+        Some(care) => archive::waiting(sqlite, care).await.map_err(other)?,
+        None => Waiting::NONE,
+    };
     let mark = Position { version: work.to, dirty: true };
     let marked = async {
         begin(sqlite, work).await?;
@@ -106,7 +177,17 @@ async fn one_by_one(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), (usize, 
     settled.map_err(other)?;
     let sql = writable(work.body).to_owned();
     sqlite.run("write the tracking row", sql).await.map_err(other)?;
-    sqlite.run_whole("write the tracking row", clean(work)).await.map_err(other)
+    let ended = async {
+        sqlite.run("write the tracking row", "BEGIN IMMEDIATE".to_owned()).await?;
+        let put_back = archive::put_back(sqlite, waiting).await?;
+        sqlite.run("write the tracking row", format!("{} COMMIT", clean(work))).await?;
+        Ok(Done { put_back, ..Done::default() })
+    };
+    let ended: Result<Done, DatabaseError> = ended.await;
+    if ended.is_err() {
+        sqlite.roll_back().await;
+    }
+    ended.map_err(other)
 }
 
 /// Begins a transaction that writes, in which the tracking table is there and says what the step

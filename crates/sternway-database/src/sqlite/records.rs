@@ -16,7 +16,7 @@ use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::{Course, Plan};
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
-use super::{Sqlite, failed};
+use super::{Sqlite, archive, failed};
 use crate::kept::{self, LastRun, damaged, release};
 use crate::port::{DatabaseError, RunId, RunSummary, Unfinished};
 
@@ -59,7 +59,7 @@ CREATE INDEX IF NOT EXISTS main.sternway_journal_run ON sternway_journal (run)";
 
 /// Whether a table is one of Sternway's own.
 pub(super) fn is_ours(table: &str) -> bool {
-    NAMES.iter().any(|name| name.eq_ignore_ascii_case(table))
+    NAMES.iter().any(|name| name.eq_ignore_ascii_case(table)) || archive::is_ours(table)
 }
 
 /// Makes the tables, or says why it may not.
