@@ -13,6 +13,7 @@ mod settle;
 mod progress;
 mod introspect;
 mod records;
+mod archive;
 mod interrupt;
 pub mod scratch;
 
@@ -24,16 +25,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::mysql::{MySqlDatabaseError, MySqlRow};
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
+use sternway_model::archive::{Entry, EntryId, Page, PutBack};
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Digest, Migration, TrackName};
+use sternway_model::effect::Loss;
 use sternway_model::journal::Record;
 use sternway_model::plan::Plan;
 use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
 use crate::port::{
-    Database, DatabaseError, Interrupt, LockError, RunId, RunSummary, Settled, StepError, Underway,
-    Unfinished, Work,
+    Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, Settled,
+    StepError, Underway, Unfinished, Work,
 };
 
 pub(crate) use connect::check;
@@ -173,7 +176,9 @@ impl MySql {
 
 /// Whether a table is one of Sternway's own.
 fn is_ours(table: &str) -> bool {
-    records::TABLES.contains(&table) || table.starts_with(progress::PREFIX)
+    records::TABLES.contains(&table)
+        || table.starts_with(progress::PREFIX)
+        || archive::is_ours(table)
 }
 
 /// A value of a text row; empty where it is null or the server has no such column.
@@ -317,7 +322,40 @@ impl Database for MySql {
     }
 
     async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
-        execute::migrate(self, work).await
+        execute::migrate(self, work, None).await.map(drop)
+    }
+
+    async fn migrate_with_care(
+        &mut self,
+        work: &Work<'_>,
+        care: &Care<'_>,
+    ) -> Result<Done, StepError> {
+        execute::migrate(self, work, Some(care)).await
+    }
+
+    async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
+        archive::measure(self, losses).await
+    }
+
+    async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
+        archive::list(self, app).await
+    }
+
+    async fn archived(
+        &mut self,
+        id: EntryId,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Page, DatabaseError> {
+        archive::page(self, id, offset, limit).await
+    }
+
+    async fn forget(&mut self, id: EntryId) -> Result<(), DatabaseError> {
+        archive::forget(self, id).await
+    }
+
+    async fn put_back(&mut self, id: EntryId) -> Result<PutBack, DatabaseError> {
+        archive::put_back_one(self, id).await
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {

@@ -13,23 +13,48 @@ use sternway_model::journal::Record;
 use sternway_model::state::Position;
 use tokio::time::Instant;
 
+use super::archive::{self, Keeper, Trouble, Waiting};
 use super::settle::{Kind, leaves_transactions_alone, underway};
 use super::statements::{Statement, may_set, statements};
 use super::{MySql, cell, failed, progress, records, track};
 use crate::failpoint::{self, Point};
-use crate::port::{Database, DatabaseError, RunId, Settings, SqlError, StepError, Work};
+use crate::port::{
+    Care, Database, DatabaseError, Done, RunId, Settings, SqlError, StepError, Work,
+};
 
 /// What went wrong: the body, or anything else.
 enum Failure {
     Sql(SqlError),
     Other(DatabaseError),
+    /// What it takes away cannot be kept, or is not in the plan.
+    Refused(Trouble),
 }
 
-/// Runs the body of `work`.
-pub(super) async fn migrate(mysql: &mut MySql, work: &Work<'_>) -> Result<(), StepError> {
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Failure {
+        match trouble {
+            Trouble::Database(error) => Failure::Other(error),
+            other => Failure::Refused(other),
+        }
+    }
+}
+
+/// Runs the body of `work`, with `care` for what it takes away.
+pub(super) async fn migrate(
+    mysql: &mut MySql,
+    work: &Work<'_>,
+    care: Option<&Care<'_>>,
+) -> Result<Done, StepError> {
     let file = work.file.to_owned();
-    match run(mysql, work).await {
-        Ok(()) => Ok(()),
+    match run(mysql, work, care).await {
+        Ok(done) => Ok(done),
+        Err((_, Failure::Refused(Trouble::CannotKeep(reason)))) => {
+            Err(StepError::CannotKeep { file, reason })
+        }
+        Err((_, Failure::Refused(Trouble::Beyond(more)))) => Err(StepError::Beyond { file, more }),
+        Err((_, Failure::Refused(Trouble::Database(source)))) => {
+            Err(StepError::Database { file, source })
+        }
         Err((statement, Failure::Sql(source))) => Err(StepError::Dirty { file, statement, source }),
         Err((_, Failure::Other(source))) => Err(StepError::Database { file, source }),
     }
@@ -51,20 +76,42 @@ pub(super) fn cut<'a>(mysql: &MySql, body: &'a str) -> Vec<Statement<'a>> {
     }
 }
 
-async fn run(mysql: &mut MySql, work: &Work<'_>) -> Result<(), (usize, Failure)> {
+async fn run(
+    mysql: &mut MySql,
+    work: &Work<'_>,
+    care: Option<&Care<'_>>,
+) -> Result<Done, (usize, Failure)> {
     mysql.interrupted.store(false, Ordering::SeqCst);
     let statements = cut(mysql, work.body);
     let other = |error| (0, Failure::Other(error));
+    let kept = |trouble| (0, Failure::from(trouble));
+    let mut waiting = Waiting::NONE;
+    let mut keeper = None;
+    if let Some(care) = care {
+        keeper = Some(archive::prepare(mysql, work, care, &statements).await.map_err(kept)?);
+        if care.keep {
+            waiting = archive::waiting(mysql, care).await.map_err(other)?;
+        }
+    }
     mark(mysql, work, &statements).await.map_err(other)?;
     failpoint::hit(Point::Marked);
-    let ran = each(mysql, work, &statements).await;
+    let ran = each(mysql, work, &statements, keeper.as_mut()).await;
     let sets = statements.iter().any(may_set);
     let reset =
         if sets && work.settings == Settings::Reset { mysql.reset.clone() } else { String::new() };
     if ran.is_err() {
         // A connection that is gone has done this by itself.
         let _ = mysql.run("settle the session", format!("ROLLBACK; UNLOCK TABLES; {reset}")).await;
-        return ran;
+        return ran.map(|()| Done::default());
+    }
+    let mut done = Done::default();
+    if let Some(keeper) = keeper {
+        // What the body has left open commits here, and its table locks end, as with golang-migrate.
+        let settle = format!("COMMIT; UNLOCK TABLES; {reset}");
+        mysql.run("settle the session", settle).await.map_err(other)?;
+        let (effects, held) = keeper.finish(mysql).await.map_err(kept)?;
+        let put_back = archive::put_back(mysql, waiting).await.map_err(other)?;
+        done = Done { effects: Some(effects), kept: held, put_back };
     }
     let position = Position { version: work.to, dirty: false };
     let mut clean = track::write(mysql, work.table, position);
@@ -82,7 +129,7 @@ async fn run(mysql: &mut MySql, work: &Work<'_>) -> Result<(), (usize, Failure)>
     if sets && work.settings == Settings::Kept {
         look_at_mode(mysql).await.map_err(other)?;
     }
-    Ok(())
+    Ok(done)
 }
 
 /// Marks the track dirty, and notes the first statement.
@@ -116,6 +163,7 @@ async fn each(
     mysql: &mut MySql,
     work: &Work<'_>,
     statements: &[Statement<'_>],
+    mut keeper: Option<&mut Keeper<'_>>,
 ) -> Result<(), (usize, Failure)> {
     let deadline = mysql.target.timeout.map(|timeout| Instant::now() + timeout);
     let mut noted = None;
@@ -128,6 +176,9 @@ async fn each(
                 ran.map_err(|failure| (number, failure))?;
             }
             continue;
+        }
+        if let Some(keeper) = &mut keeper {
+            keeper.before(mysql, number).await.map_err(|error| (number, error.into()))?;
         }
         let ran = match work.journal {
             Some(journal) if commits(statement, statements) => {
@@ -159,6 +210,12 @@ async fn each(
                 run_statement(mysql, statement, work.body, deadline).await
             }
         };
+        if let Some(keeper) = &mut keeper {
+            let ended = keeper.ran(mysql, ran.is_ok()).await;
+            if ran.is_ok() {
+                ended.map_err(|error| (number, error.into()))?;
+            }
+        }
         ran.map_err(|failure| (number, failure))?;
         failpoint::hit(Point::StatementDone);
     }

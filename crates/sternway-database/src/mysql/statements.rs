@@ -82,6 +82,47 @@ pub(super) fn facts_with(body: &str, escapes: bool) -> BodyFacts {
     facts
 }
 
+/// The words of a statement: unquoted ones as they are written, unless they are in upper case the
+/// keywords that matter to names; quoted ones in backticks.
+pub(super) fn plain_words(text: &str, escapes: bool) -> Vec<String> {
+    let keywords = [
+        "ALTER",
+        "AS",
+        "CALL",
+        "CHANGE",
+        "COLUMN",
+        "CREATE",
+        "DELETE",
+        "DUPLICATE",
+        "EXISTS",
+        "IF",
+        "INDEX",
+        "INSERT",
+        "JOIN",
+        "KEY",
+        "LOAD",
+        "LOCK",
+        "NOT",
+        "OR",
+        "RENAME",
+        "REPLACE",
+        "SELECT",
+        "TABLE",
+        "TO",
+        "UPDATE",
+        "USE",
+        "USING",
+        "WITH",
+    ];
+    let plain = |word: Word<'_>| match word.name() {
+        Some(name) if word.key.is_empty() => format!("`{name}`"),
+        Some(_) if keywords.contains(&word.key.as_str()) => word.key.clone(),
+        _ => word.text.to_owned(),
+    };
+    let found = words(text, escapes).words.into_iter();
+    found.filter(|word| !word.opens() && !word.closes()).map(plain).collect()
+}
+
 /// Whether a statement may change what the session is set to.
 pub(super) fn may_set(statement: &Statement<'_>) -> bool {
     let first = words(statement.text, true).words;
