@@ -1,0 +1,132 @@
+//! The way down and up again, as it was seen from outside.
+
+use std::collections::BTreeMap;
+
+use crate::account::{Account, keyed, unkeyed, writes};
+use crate::kept::{KeptRows, Shelf};
+use crate::snapshot::{Row, Snapshot, Table};
+use crate::writes::Written;
+
+/// A journey down and up again.
+#[derive(Debug, Clone, Copy)]
+pub struct Journey<'a> {
+    /// The rows before it.
+    pub before: &'a Snapshot,
+    /// What the older release did, in between.
+    pub written: &'a Written,
+    /// The rows after it.
+    pub after: &'a Snapshot,
+    /// The entries that the journey has made in the archive, with the rows that are still there.
+    pub kept: &'a [KeptRows],
+    /// Rows that the bodies themselves insert: the values of some columns, by table.
+    pub seeds: &'a [(String, BTreeMap<String, String>)],
+    /// Tables whose rows the way down carried over into others, where they went on living: what is
+    /// there afterwards is newer than what the archive has, and stays.
+    pub carried: &'a [String],
+}
+
+impl Journey<'_> {
+    /// Says what became of every row.
+    pub fn account(&self) -> Account {
+        let mut account = Account::default();
+        let mut shelf = Shelf::new(self.kept);
+        for kept in self.kept {
+            for contradiction in kept.contradictions() {
+                account
+                    .find(&format!("entry {} ({})", kept.entry.id, kept.entry.lost), contradiction);
+            }
+        }
+        for (name, table) in &self.before.tables {
+            account.rows += table.rows.len() as u64;
+            let part = Part {
+                name,
+                before: table,
+                old: self.written.before.numbered(table.oid),
+                old_after: self.written.after.numbered(table.oid),
+                after: self.after.tables.get(name),
+                origin: self
+                    .after
+                    .tables
+                    .get(name)
+                    .and_then(|after| self.written.after.numbered(after.oid)),
+                seeds: self.seeds,
+                carried: self.carried.contains(name),
+            };
+            if !keyed::account(&part, &mut shelf, &mut account) {
+                unkeyed::account(&part, &mut shelf, &mut account);
+            }
+        }
+        writes::account(self, &mut shelf, &mut account);
+        for (name, next) in &self.before.sequences {
+            match self.after.sequences.get(name) {
+                None => account.find(name, "the sequence is gone".to_owned()),
+                Some(after) if after < next => {
+                    account.find(name, format!("the sequence would give {next}, and now {after}"));
+                }
+                Some(_) => {}
+            }
+        }
+        account
+    }
+}
+
+/// One table on the journey.
+pub(crate) struct Part<'a> {
+    pub name: &'a str,
+    pub before: &'a Table,
+    /// The same table where the older release found it.
+    pub old: Option<&'a Table>,
+    /// And where it left it.
+    pub old_after: Option<&'a Table>,
+    pub after: Option<&'a Table>,
+    /// What it is afterwards, where the older release left that: another one, where the way up renames.
+    pub origin: Option<&'a Table>,
+    pub carried: bool,
+    pub seeds: &'a [(String, BTreeMap<String, String>)],
+}
+
+impl Part<'_> {
+    /// Where the older release has each column.
+    pub fn columns_of_old(&self) -> Vec<Option<usize>> {
+        self.before
+            .columns
+            .iter()
+            .map(|it| self.old.and_then(|old| old.numbered(it.number)))
+            .collect()
+    }
+
+    /// Where each column is afterwards.
+    pub fn columns_after(&self) -> Vec<Option<usize>> {
+        let after = |name: &str| self.after.and_then(|after| after.named_at(name));
+        self.before.columns.iter().map(|it| after(&it.name)).collect()
+    }
+
+    /// Whether a row of the table, as it is afterwards, is one that the bodies insert.
+    pub fn is_seed(&self, row: &Row) -> bool {
+        let Some(after) = self.after else { return false };
+        self.seeds.iter().filter(|(table, _)| table == self.name).any(|(_, values)| {
+            values.iter().all(|(name, value)| {
+                after.named_at(name).is_some_and(|at| row[at].as_deref() == Some(value))
+            })
+        })
+    }
+}
+
+impl Table {
+    /// Where the column of this number is.
+    pub(crate) fn numbered(&self, number: i16) -> Option<usize> {
+        self.columns.iter().position(|column| column.number == number)
+    }
+
+    /// Where the column of this name is.
+    pub(crate) fn named_at(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The rows by the values of these columns; `None` where two rows have the same.
+    pub(crate) fn by(&self, columns: &[usize]) -> Option<BTreeMap<Row, &Row>> {
+        let key = |row: &Row| columns.iter().map(|at| row[*at].clone()).collect::<Row>();
+        let rows: BTreeMap<Row, &Row> = self.rows.iter().map(|row| (key(row), row)).collect();
+        (rows.len() == self.rows.len()).then_some(rows)
+    }
+}
