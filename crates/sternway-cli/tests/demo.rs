@@ -13,7 +13,7 @@ fn the_demo_tells_its_story_and_leaves_nothing_behind() {
         "== A harbour office, with ten releases",
         "== Day 1: release 1.0.0 is installed",
         "upgraded to 1.2.1; the schema is that of a clean install of core 9, search 3",
-        "destroys table berth_booking (line 3)",
+        "table berth_booking: 156 rows, about 80.0 kB; kept in the archive",
         "rolled back to 1.0.3; the schema is that of a clean install of core 4",
         "now:    berth 12, cargo 3636, pilot 12, pilotage 2388, port_call 2436, ship 400",
         "run 3: rollback 1.2.1 -> 1.0.3, 10 steps, finished",
