@@ -227,8 +227,18 @@ pub(super) async fn page(
     let cells: Vec<String> = cells.collect();
     let list = if cells.is_empty() { "NULL::text".to_owned() } else { cells.join(", ") };
     let store = stored.store();
-    let sql = format!("SELECT {list} FROM {store} ORDER BY ctid LIMIT {limit} OFFSET {offset}");
-    for row in postgres.ask(doing, sql).await? {
+    // Alone and from its beginning, a scan meets the rows in their places' order. Sorting by place would
+    // sort all of them for every page.
+    let sql = format!(
+        "BEGIN READ ONLY; SET LOCAL synchronize_seqscans TO off;
+         SET LOCAL max_parallel_workers_per_gather TO 0;
+         SELECT {list} FROM {store} LIMIT {limit} OFFSET {offset}; COMMIT"
+    );
+    let rows = postgres.ask(doing, sql).await;
+    if rows.is_err() {
+        let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
+    }
+    for row in rows? {
         let cell = |index: usize| row.try_get::<Option<String>, _>(index).map_err(failed(doing));
         page.rows.push((0..columns.len()).map(cell).collect::<Result<_, _>>()?);
     }
