@@ -278,7 +278,8 @@ fn an_interrupted_run_stops_between_steps_and_goes_on_later() {
         // Step 1 alters this table, and waits until nobody reads it any more.
         let mut reader = support::Session::open(&server.url).await;
         reader.run("BEGIN; SELECT FROM port_call").await;
-        let mut command = machine.command(&["upgrade", "--to", "1.0.3", "--yes"]);
+        let mut command =
+            machine.command(&["upgrade", "--to", "1.0.3", "--yes", "--lock-wait", "0"]);
         command.env("STERNWAY_DATABASE", &server.url);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the program");
@@ -296,11 +297,15 @@ fn an_interrupted_run_stops_between_steps_and_goes_on_later() {
     });
     run.ended(130).says(&[
         "[1/2] core: 000003_port_call_priority.up.sql",
-        "interrupted after 1 of 2 steps; `sternway upgrade --to 1.0.3` goes on from there",
+        "interrupted after 1 of 2 steps; `sternway resume` goes on from there",
     ]);
     machine.on(&server.url, &["history"]).ended(0).says(&["interrupted before step 2"]);
-    let run = machine.on(&server.url, &["upgrade", "--to", "1.0.3", "--yes"]).ended(0);
-    run.says(&["[1/1] core: 000004_pilotage_narrow_key.up.sql", "upgraded to 1.0.3"]);
+    let run = machine.on(&server.url, &["resume", "--yes"]).ended(0);
+    run.says(&[
+        "1  done          core: 000003_port_call_priority.up.sql",
+        "000004_pilotage_narrow_key.up.sql (",
+        "upgraded to 1.0.3; the schema is that of a clean install",
+    ]);
 }
 
 #[test]

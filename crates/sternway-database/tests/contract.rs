@@ -318,7 +318,7 @@ async fn a_run_is_told_from_its_journal() {
             Mode::Transaction => 0,
             Mode::Dirty { .. } => 1,
         };
-        let reached = Reached { statement: None, done };
+        let reached = Reached { statement: None, done, failed: false };
         assert_eq!(progress(&mut session).await, Progress::InDoubt { step: 1, reached });
         let reason = "it's \\ \"no\" é".to_owned();
         let failed = Record::Failed { step: 1, reason: reason.clone() };

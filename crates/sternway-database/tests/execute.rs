@@ -222,7 +222,10 @@ async fn a_statement_that_fails_outside_a_transaction_is_named() {
         let history = session.history("app").await.expect("a history");
         assert_eq!(
             history[0].progress,
-            Progress::InDoubt { step: 0, reached: Reached { statement: None, done: 2 } }
+            Progress::InDoubt {
+                step: 0,
+                reached: Reached { statement: None, done: 2, failed: false }
+            }
         );
     }
 }

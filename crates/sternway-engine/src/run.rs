@@ -19,7 +19,7 @@ mod abort;
 use std::time::Duration;
 
 use sternway_database::failpoint::{self, Point};
-use sternway_database::{Database, DatabaseError, Limits, LockError, RunId};
+use sternway_database::{Database, DatabaseError, Limits, LockError, RunId, StepError};
 use sternway_model::app::App;
 use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::plan::{Hop, Plan, Step};
@@ -247,12 +247,21 @@ impl<'a> Hand<'_, 'a> {
             Ok(Some(found)) if found.id == run => found.progress,
             _ => return,
         };
-        let in_doubt = match doubt {
-            Progress::InDoubt { step: it, .. } => it == step,
-            Progress::Aborting { left, in_doubt, .. } => in_doubt && left == step + 1,
-            _ => false,
+        let reached = match doubt {
+            Progress::InDoubt { step: it, reached } if it == step => Some(reached),
+            Progress::Aborting { left, in_doubt: true, reached } if left == step + 1 => {
+                Some(reached)
+            }
+            _ => None,
         };
-        if in_doubt {
+        // Where our own writes have failed, the statement under way may have taken effect: it stays in
+        // doubt.
+        let ours = matches!(
+            error,
+            RunError::Step { source: StepError::Database { .. }, .. }
+                | RunError::Undo { source: StepError::Database { .. }, .. }
+        );
+        if reached.is_some_and(|it| !ours || it.statement.is_none()) {
             let _ = self.note(Record::Failed { step, reason: in_full(error) }).await;
         }
     }

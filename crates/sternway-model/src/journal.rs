@@ -90,6 +90,14 @@ pub struct Reached {
     /// How many statements are known to have taken effect.
     #[serde(skip_serializing_if = "is_zero")]
     pub done: usize,
+    /// Whether the statement under way is known to have failed: it took no effect.
+    #[serde(skip_serializing_if = "is_false")]
+    pub failed: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -100,15 +108,22 @@ fn is_zero(number: &usize) -> bool {
 impl Reached {
     /// Whether no statement is known to have begun.
     pub fn is_nothing(self) -> bool {
-        self == Reached::default()
+        self.statement.is_none() && self.done == 0
+    }
+
+    /// How far it is after the step has failed.
+    fn after_failure(self) -> Reached {
+        Reached { failed: self.statement.is_some(), ..self }
     }
 
     /// How far it is after a statement began or took effect.
     fn after(self, statement: usize, ended: bool) -> Option<Reached> {
         match (statement > self.done, ended) {
             (false, _) => None,
-            (true, true) => Some(Reached { statement: None, done: statement }),
-            (true, false) => Some(Reached { statement: Some(statement), done: statement - 1 }),
+            (true, true) => Some(Reached { statement: None, done: statement, failed: false }),
+            (true, false) => {
+                Some(Reached { statement: Some(statement), done: statement - 1, failed: false })
+            }
         }
     }
 }
@@ -211,7 +226,8 @@ impl Progress {
             (Self::InDoubt { step, reached }, Record::Failed { step: it, reason })
                 if it == step =>
             {
-                Some(Self::Failed { step: *step, reason: reason.clone(), reached: *reached })
+                let (step, reason, reached) = (*step, reason.clone(), reached.after_failure());
+                Some(Self::Failed { step, reason, reached })
             }
             (Self::Before { step }, Record::Interrupted) => Some(Self::Interrupted { step: *step }),
             (Self::Before { .. }, Record::Finished) => Some(Self::Finished),
@@ -230,10 +246,11 @@ impl Progress {
             ) if step + 1 == *left => reached
                 .after(*statement, record.is_end_of_statement())
                 .map(|reached| Self::Aborting { left: *left, in_doubt: true, reached }),
-            (Self::Aborting { left, in_doubt: true, .. }, Record::Failed { step, .. })
+            (Self::Aborting { left, in_doubt: true, reached }, Record::Failed { step, .. })
                 if step + 1 == *left =>
             {
-                Some(self.clone())
+                let (left, reached) = (*left, reached.after_failure());
+                Some(Self::Aborting { left, in_doubt: true, reached })
             }
             (Self::Aborting { left, in_doubt: true, .. }, Record::Undone { step })
                 if step + 1 == *left =>

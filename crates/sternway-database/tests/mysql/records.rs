@@ -29,7 +29,7 @@ async fn what_is_kept_is_read_again_and_the_journal_says_what_is_under_way() {
     assert_eq!(history.len(), 1);
     assert_eq!(
         history[0].progress,
-        Progress::InDoubt { step: 1, reached: Reached { statement: None, done: 1 } }
+        Progress::InDoubt { step: 1, reached: Reached { statement: None, done: 1, failed: false } }
     );
     assert_eq!((history[0].steps, history[0].user.as_str()), (2, "root"));
     assert!(history[0].seconds >= 0.0 && history[0].started.len() == 19);

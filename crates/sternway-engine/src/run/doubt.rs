@@ -104,8 +104,12 @@ impl<'a> Hand<'_, 'a> {
         let settled = self.database.settle(&work, statement).await?;
         failpoint::hit(Point::Settled);
         match settled {
-            Settled::Done => Ok(Reached { statement: None, done: statement }),
-            Settled::NotDone => Ok(reached),
+            Settled::Done if !reached.failed => {
+                Ok(Reached { statement: None, done: statement, failed: false })
+            }
+            Settled::Done | Settled::NotDone => Ok(reached),
+            // The server has said that it failed: there was only to be cleared away what it left.
+            Settled::Unknown if reached.failed => Ok(reached),
             Settled::Unknown => Err(RunError::Unsettled { file: migrate.file.clone(), statement }),
         }
     }

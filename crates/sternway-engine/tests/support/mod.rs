@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
+pub mod dying;
 pub mod rows;
 
 use std::collections::BTreeMap;

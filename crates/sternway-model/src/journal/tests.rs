@@ -13,7 +13,7 @@ fn a_run_goes_from_step_to_step() {
         Record::StatementDone { step: 1, statement: 1 },
         Record::Statement { step: 1, statement: 2, schema: None },
     ];
-    let reached = Reached { statement: Some(2), done: 1 };
+    let reached = Reached { statement: Some(2), done: 1, failed: false };
     let doubt = Progress::InDoubt { step: 1, reached };
     assert_eq!(Progress::of(records.clone()), Ok(doubt.clone()));
     assert_eq!(doubt.after(Record::Ended { step: 1 }), Ok(Progress::Before { step: 2 }));
@@ -36,8 +36,8 @@ fn what_is_done_of_a_body_is_not_forgotten() {
         Record::Statement { step: 0, statement: 3, schema: None },
     ];
     let failed = Record::Failed { step: 0, reason: "no".to_owned() };
-    let reached = Reached { statement: Some(3), done: 2 };
     for last in [None, Some(failed)] {
+        let reached = Reached { statement: Some(3), done: 2, failed: last.is_some() };
         let doubt = Progress::of(begun.iter().cloned().chain(last)).expect("in order");
         let resumed = doubt.clone().after(Record::Resumed).expect("in order");
         assert_eq!(resumed, Progress::InDoubt { step: 0, reached });
@@ -80,9 +80,10 @@ fn steps_are_undone_in_the_opposite_order_and_nothing_else_happens_then() {
 
 #[test]
 fn a_journal_reads_back() {
-    let reached = Reached { statement: Some(2), done: 1 };
+    let reached = Reached { statement: Some(2), done: 1, failed: true };
     let stands = Progress::Aborting { left: 1, in_doubt: true, reached };
-    let text = r#"{"progress":"aborting","left":1,"in_doubt":true,"statement":2,"done":1}"#;
+    let text =
+        r#"{"progress":"aborting","left":1,"in_doubt":true,"statement":2,"done":1,"failed":true}"#;
     assert_eq!(serde_json::to_string(&stands).expect("JSON"), text);
     assert_eq!(serde_json::from_str::<Progress>(text).expect("a progress"), stands);
     // As the first version wrote it.
@@ -163,7 +164,7 @@ impl Writer {
             Progress::Aborting { left, in_doubt: true, reached } => (left - 1, reached),
             _ => return Some(()),
         };
-        match reached.statement.filter(|_| took_effect) {
+        match reached.statement.filter(|_| took_effect && !reached.failed) {
             Some(statement) => self.write(Record::StatementDone { step, statement }),
             None => Some(()),
         }
