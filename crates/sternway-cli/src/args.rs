@@ -181,12 +181,44 @@ pub struct Shared {
     /// [default: 90]
     #[arg(long, global = true, env = "STERNWAY_WARN_AFTER_DAYS", value_name = "DAYS")]
     pub warn_after_days: Option<u64>,
+    #[command(flatten)]
+    pub deploy: DeployArgs,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t, help_heading = "Output")]
     pub output: OutputFormat,
     /// Tell more, on standard error
     #[arg(long, short, global = true, help_heading = "Output")]
     pub verbose: bool,
+}
+
+/// How the application is stopped, swapped and started.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings (each also a key of sternway.toml)")]
+pub struct DeployArgs {
+    /// A command that stops the application (deploy.commands.stop)
+    #[arg(long, global = true, env = "STERNWAY_DEPLOY_STOP", value_name = "COMMAND")]
+    pub deploy_stop: Option<String>,
+    /// A command that puts release {version} in the place of {from} (deploy.commands.swap)
+    #[arg(long, global = true, env = "STERNWAY_DEPLOY_SWAP", value_name = "COMMAND")]
+    pub deploy_swap: Option<String>,
+    /// A command that starts the application (deploy.commands.start)
+    #[arg(long, global = true, env = "STERNWAY_DEPLOY_START", value_name = "COMMAND")]
+    pub deploy_start: Option<String>,
+    /// A command that succeeds once the application is ready; it is repeated (deploy.commands.ready)
+    #[arg(long, global = true, env = "STERNWAY_DEPLOY_READY", value_name = "COMMAND")]
+    pub deploy_ready: Option<String>,
+    /// How long the application may take to be ready (deploy.commands.ready_timeout)
+    #[arg(long, global = true, env = "STERNWAY_DEPLOY_READY_TIMEOUT", value_name = "SECONDS")]
+    pub deploy_ready_timeout: Option<u64>,
+    /// How long each of these commands may take (deploy.commands.timeout)
+    #[arg(long, global = true, env = "STERNWAY_DEPLOY_TIMEOUT", value_name = "SECONDS")]
+    pub deploy_timeout: Option<u64>,
+    /// A command that prints the release that runs, in place of --from (deploy.commands.version)
+    #[arg(long, global = true, env = "STERNWAY_DEPLOY_VERSION", value_name = "COMMAND")]
+    pub deploy_version: Option<String>,
+    /// Leave the application alone, whatever the settings say
+    #[arg(long, global = true)]
+    pub no_deploy: bool,
 }
 
 /// How results are printed.

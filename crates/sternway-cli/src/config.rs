@@ -4,6 +4,7 @@
 
 mod file;
 mod expand;
+mod deploy;
 mod redact;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub struct Config {
     pub rehearsal: Option<Secret>,
     /// After how many days it is mentioned that the archive still keeps something.
     pub warn_after_days: u64,
+    /// How the application is stopped, swapped and started, where that is said.
+    pub deploy: Option<sternway_deploy::commands::Settings>,
 }
 
 /// A text that may hold a secret, and is shown nowhere.
@@ -91,6 +94,7 @@ impl Config {
                 "write a sternway.toml, name one with --config, take --profile kagent, or give --source and --track; `sternway demo` needs none of it",
             ));
         }
+        let hidden = deploy::hidden(&settings);
         let expand = |value: Option<String>| value.map(|it| expand::expand(&it)).transpose();
         let tracks = tracks(settings.track, shared)?;
         let name = shared.app.clone().or(expand(settings.app.name)?);
@@ -116,6 +120,7 @@ impl Config {
                 .or(settings.policy.ahead_ok_since),
         };
         let app = name.unwrap_or_else(|| "application".to_owned());
+        let deploy = deploy::commands(shared, settings.deploy.commands, &folder, hidden)?;
         let database = database(shared, settings.database, &folder)?;
         let warn_after_days = shared.warn_after_days.or(settings.archive.warn_after_days);
         Ok(Config {
@@ -126,6 +131,7 @@ impl Config {
             database,
             policy,
             rehearsal: shared.rehearsal.clone().or(expand(settings.rehearsal.url)?).map(Secret),
+            deploy,
         })
     }
 }

@@ -1,10 +1,12 @@
-//! The one file that chooses a source and a dialect, and brings together what a plan is made from.
+//! The one file that chooses a source, a dialect and a way to deploy, and brings together what a plan
+//! is made from.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sternway_database::{Connect, Database, Dialect, dialect};
+use sternway_deploy::commands::Commands;
 use sternway_engine::observe::observe;
 use sternway_engine::rehearse::{Bench, Landmarks, landmarks};
 use sternway_model::app::App;
@@ -27,6 +29,8 @@ pub struct Known {
     pub state: State,
     pub policy: Policy,
     pub app: AppState,
+    /// Whether the application is moved as well.
+    pub deploys: bool,
     /// Where what should be is found out.
     pub bench: Bench,
 }
@@ -54,7 +58,7 @@ impl Known {
             reset_schema: way.reset_schema,
             adopt: way.adopt,
             discard: way.discard,
-            deploy: false,
+            deploy: self.deploys,
         };
         plan(&self.facts(), &request).map_err(|cause| Failure::to_plan(&target, self, cause))
     }
@@ -86,9 +90,10 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// The application, where the settings say how it is stopped, swapped and started.
+    /// The application, where the settings say how it is moved.
     pub fn app(&self) -> Option<Box<dyn App>> {
-        None
+        let settings = self.config.deploy.clone()?;
+        Some(Box::new(Commands::new(settings)))
     }
 
     /// What the schema should be where a run was left. Without it a run goes on all the same: its
@@ -110,6 +115,28 @@ impl<'a> Setup<'a> {
                 tracing::info!("what the schema should be here is not known: {error}");
                 None
             }
+        }
+    }
+
+    /// The release that runs, as --from says or the application itself.
+    async fn running(&self) -> Result<Option<Release>, Failure> {
+        let named = release("--from", &self.shared.from)?;
+        let Some(mut app) = self.app() else { return Ok(named) };
+        let found = match app.running().await {
+            Ok(found) => found,
+            // It may be down, and need not be up for a plan.
+            Err(error) => {
+                self.ui.note(format!("warning: {error}"));
+                None
+            }
+        };
+        match (named, found) {
+            (Some(named), Some(found)) if named != found => {
+                let text = format!("release {found} runs, and --from says {named}");
+                let failure = Failure::new(text, Exit::Refused);
+                Err(failure.hint("leave --from out, or mend the command `version` of [deploy.commands]; --no-deploy asks nothing and leaves the application alone"))
+            }
+            (named, found) => Ok(named.or(found)),
         }
     }
 
@@ -191,13 +218,14 @@ impl<'a> Setup<'a> {
             }
             (false, Some(_)) => self.catalog()?,
         };
-        self.known(catalog, state)
+        let running = self.running().await?;
+        self.known(catalog, state, running)
     }
 
     /// Takes the schema of the running release for granted, where there is no database to look at.
-    pub fn assume(&self) -> Result<Known, Failure> {
+    pub async fn assume(&self) -> Result<Known, Failure> {
         let catalog = self.catalog()?;
-        let running = release("--from", &self.shared.from)?;
+        let running = self.running().await?;
         let Some(from) = running else {
             let hint = self.config.database.as_ref().err().cloned().unwrap_or_default();
             return Err(Failure::new("nothing says which database", Exit::Usage)
@@ -213,15 +241,22 @@ impl<'a> Setup<'a> {
             let position = Position { version: entry.set(&track.name).last(), dirty: false };
             state.tracks.insert(track.name.clone(), TrackState::At(position));
         }
-        self.known(catalog, state)
+        self.known(catalog, state, Some(from))
     }
 
-    fn known(&self, catalog: Catalog, state: State) -> Result<Known, Failure> {
-        let running = release("--from", &self.shared.from)?;
+    fn known(
+        &self,
+        catalog: Catalog,
+        state: State,
+        running: Option<Release>,
+    ) -> Result<Known, Failure> {
         if let Some(running) = &running
             && !catalog.releases.contains_key(running)
         {
-            let text = format!("release {running}, named with --from, is not in the catalog");
+            let text = match self.shared.from {
+                Some(_) => format!("release {running}, named with --from, is not in the catalog"),
+                None => format!("release {running}, which runs now, is not in the catalog"),
+            };
             return Err(
                 Failure::new(text, Exit::Usage).hint(nearest(&running.to_string(), &catalog))
             );
@@ -230,7 +265,9 @@ impl<'a> Setup<'a> {
         let dialect = self.dialect();
         let bodies = texts.map(|(hash, body)| (*hash, dialect.facts(body))).collect();
         let policy = self.config.policy.clone();
-        Ok(Known { catalog, bodies, state, policy, app: AppState { running }, bench: self.bench() })
+        let (app, deploys, bench) =
+            (AppState { running }, self.config.deploy.is_some(), self.bench());
+        Ok(Known { catalog, bodies, state, policy, app, deploys, bench })
     }
 }
 

@@ -104,7 +104,10 @@ fn a_password_of_its_own_is_answered_with_better_places() {
 fn a_section_of_a_later_version_is_named_as_such() {
     bad_settings(
         &format!("{APP}{CORE}[deploy.kubernetes]\nnamespace = \"x\"\n"),
-        &["the key `deploy` is not known", "this version does not use it yet; leave it out"],
+        &[
+            "the key `kubernetes` is not known",
+            "this version does not use it yet; [deploy.commands]",
+        ],
     );
 }
 

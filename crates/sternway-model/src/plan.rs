@@ -313,6 +313,12 @@ impl Plan {
         self.steps().next().is_none()
     }
 
+    /// Whether it stops, swaps or starts the application as well.
+    pub fn deploys(&self) -> bool {
+        let app = |step: &Step| !matches!(step, Step::Migrate(_) | Step::Prove);
+        self.hops.iter().any(|hop| hop.steps.iter().any(app))
+    }
+
     /// The plan as JSON, the same bytes for the same plan.
     pub fn to_json(&self) -> String {
         // A struct of maps with text keys always has a JSON form.

@@ -27,7 +27,7 @@ pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Fai
                 false => with_numbers(&setup, plan, &mut *database).await?,
             }
         }
-        Err(_) => setup.assume()?.plan(&args.to, None, args.way)?,
+        Err(_) => setup.assume().await?.plan(&args.to, None, args.way)?,
     };
     ui.say(ui.plan(&plan.to_string()).trim_end());
     if args.sql {

@@ -29,6 +29,12 @@ pub fn expand(text: &str) -> Result<String, Failure> {
     Ok(expanded)
 }
 
+/// The variables that a value takes in.
+pub fn variables(text: &str) -> Vec<String> {
+    let parts = text.split("${").skip(1).filter_map(|part| part.split_once('}'));
+    parts.map(|(name, _)| name.to_owned()).collect()
+}
+
 /// Whether a value is one variable and nothing else.
 pub fn is_variable(text: &str) -> bool {
     let inner = text.strip_prefix("${").and_then(|it| it.strip_suffix('}'));

@@ -20,6 +20,7 @@ pub struct File {
     pub policy: PolicyTable,
     pub rehearsal: RehearsalTable,
     pub archive: ArchiveTable,
+    pub deploy: DeployTable,
     #[serde(deserialize_with = "read_tracks")]
     pub track: Vec<Track>,
 }
@@ -87,6 +88,40 @@ impl std::fmt::Debug for RehearsalTable {
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveTable {
     pub warn_after_days: Option<u64>,
+}
+
+/// `[deploy]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeployTable {
+    pub commands: CommandsTable,
+}
+
+/// `[deploy.commands]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CommandsTable {
+    pub stop: Option<String>,
+    pub swap: Option<String>,
+    pub start: Option<String>,
+    pub ready: Option<String>,
+    pub version: Option<String>,
+    pub ready_timeout: Option<u64>,
+    pub timeout: Option<u64>,
+}
+
+impl CommandsTable {
+    fn over(self, base: CommandsTable) -> CommandsTable {
+        CommandsTable {
+            stop: self.stop.or(base.stop),
+            swap: self.swap.or(base.swap),
+            start: self.start.or(base.start),
+            ready: self.ready.or(base.ready),
+            version: self.version.or(base.version),
+            ready_timeout: self.ready_timeout.or(base.ready_timeout),
+            timeout: self.timeout.or(base.timeout),
+        }
+    }
 }
 
 /// `[[track]]`
@@ -194,13 +229,14 @@ impl File {
                 warn_after_days: self.archive.warn_after_days.or(base.archive.warn_after_days),
             },
             rehearsal: RehearsalTable { url: self.rehearsal.url.or(base.rehearsal.url) },
+            deploy: DeployTable { commands: self.deploy.commands.over(base.deploy.commands) },
             track: if self.track.is_empty() { base.track } else { self.track },
         }
     }
 }
 
 /// The parts of the design that a later version reads.
-const LATER: [&str; 3] = ["deploy", "check", "hazard"];
+const LATER: [&str; 2] = ["check", "hazard"];
 
 /// Puts serde's words about an unknown key into ours, and suggests the nearest one.
 fn explain(message: &str) -> (String, Option<String>) {
@@ -210,6 +246,9 @@ fn explain(message: &str) -> (String, Option<String>) {
     };
     let known: Vec<&str> = words.collect();
     let hint = match closest(key, &known) {
+        _ if key == "kubernetes" => {
+            "this version does not use it yet; [deploy.commands] runs commands of yours".to_owned()
+        }
         _ if LATER.contains(&key) => "this version does not use it yet; leave it out".to_owned(),
         _ if key == "password" => {
             "write ${VAR} into the URL, or use url_file, password_command or PGPASSFILE".to_owned()

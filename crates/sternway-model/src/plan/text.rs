@@ -86,16 +86,15 @@ impl Plan {
         }
         let install = self.clean_install(hop);
         writeln!(f, "  proof: the schema equals a clean install of {install}")?;
-        let mut deployed = false;
         for step in &hop.steps {
             match step {
                 Step::Swap { from, to } => writeln!(f, "  app: swap {from} for {to}")?,
                 Step::Start { release } => writeln!(f, "  app: start {release}, wait until ready")?,
-                Step::Migrate(_) | Step::Prove | Step::Stop => continue,
+                Step::Migrate(_) | Step::Prove | Step::Stop => {}
             }
-            deployed = true;
         }
-        match deployed {
+        // A deployed application is down until the last hop starts it.
+        match self.deploys() {
             true => Ok(()),
             false => writeln!(f, "  app: runs {} from here on", hop.to),
         }

@@ -75,6 +75,8 @@ struct File {
     #[serde(default)]
     adopt: bool,
     #[serde(default)]
+    deploy: bool,
+    #[serde(default)]
     database: DatabaseFacts,
     #[serde(default)]
     body: Vec<Body>,
@@ -177,6 +179,7 @@ impl File {
                 course: self.course,
                 reset_schema: self.reset_schema,
                 adopt: self.adopt,
+                deploy: self.deploy,
                 ..Request::to("0.0.0".parse().expect("a release"))
             },
             catalog: Catalog {
