@@ -62,6 +62,8 @@ pub enum Command {
     Releases(ReleasesArgs),
     /// Show where each track stands, which releases that fits, and whether the schema has drifted
     Status,
+    /// Find out what is wrong with a dirty or inconsistent database, and mend it when told to
+    Doctor(DoctorArgs),
     /// Compute the way to a release and show it; nothing is touched
     Plan(PlanArgs),
     /// Execute a plan that was written with `plan --out`
@@ -254,6 +256,34 @@ pub struct ReleasesArgs {
     /// Leave prereleases out
     #[arg(long)]
     pub stable: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Run what is left of the migration that did not end, and say so in the tracking table
+    #[arg(long, group = "way")]
+    pub finish: bool,
+    /// Take back what took effect of the migration that did not end, and say so in the tracking table
+    #[arg(long, group = "way")]
+    pub undo: bool,
+    /// Write into the tracking table what the schema is; nil for nothing
+    #[arg(long, group = "way", value_name = "NUMBER")]
+    pub set_row: Option<String>,
+    /// The track to mend, where several need it
+    #[arg(long = "of", value_name = "TRACK", value_parser = track_name)]
+    pub of: Option<TrackName>,
+    /// The file that was under way, where the schema does not tell
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<String>,
+    /// How many parts of that file took effect, where the schema does not tell
+    #[arg(long, value_name = "COUNT")]
+    pub took: Option<usize>,
+    /// End the sessions that a migrator left behind, instead of waiting for them
+    #[arg(long)]
+    pub end_orphans: bool,
+    /// Do not ask; needed where there is no terminal
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]

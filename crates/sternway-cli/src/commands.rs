@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod releases;
 pub mod status;
+pub mod doctor;
 pub mod plan;
 pub mod apply;
 pub mod journey;
@@ -14,3 +15,4 @@ mod execute;
 mod unfinished;
 
 pub use execute::comparison_text;
+mod in_step;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use miette::Diagnostic;
 use sternway_database::{Connect, DatabaseError, LockError, StepError};
+use sternway_engine::doctor::DoctorError;
 use sternway_engine::rehearse::RehearsalError;
 use sternway_engine::run::RunError;
 use sternway_model::catalog::{Catalog, Digest, Release};
@@ -417,6 +418,31 @@ impl Failure {
                 Exit::Dirty,
             ),
         }
+    }
+
+    pub fn to_mend(cause: DoctorError) -> Failure {
+        let (hint, exit) = match &cause {
+            DoctorError::Lock(LockError::Held(_)) => (
+                "wait for it to end, or give --lock-timeout more seconds; nothing was touched",
+                Exit::Locked,
+            ),
+            DoctorError::Lock(LockError::Database(_)) => ("nothing was touched", Exit::Failed),
+            DoctorError::Moved => {
+                ("nothing was touched; `sternway doctor` examines it again", Exit::Refused)
+            }
+            DoctorError::Step(StepError::Blocked { .. }) => (
+                "nothing of it was done; end those sessions, or let them end, and try again",
+                Exit::Locked,
+            ),
+            DoctorError::Step(StepError::Dirty { .. }) => {
+                ("`sternway doctor` examines what is there now", Exit::Dirty)
+            }
+            DoctorError::Step(_) => {
+                ("the row is still dirty; `sternway doctor` examines it again", Exit::Dirty)
+            }
+            DoctorError::Database(_) => ("`sternway doctor` examines it again", Exit::Failed),
+        };
+        Self::with("cannot mend the database", cause, hint, exit)
     }
 
     pub fn to_read_plan(file: &str, cause: PlanFileError) -> Failure {

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use crate::args::{Arguments, Command};
 use crate::commands::{
-    abort, apply, archive, demo, history, journey, plan, releases, resume, status,
+    abort, apply, archive, demo, doctor, history, journey, plan, releases, resume, status,
 };
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -47,6 +47,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<failure::Exit, Failure> {
         Command::Demo(args) => demo::demo(ui, args).await,
         Command::Releases(args) => releases::releases(ui, shared, args).await,
         Command::Status => status::status(ui, shared).await,
+        Command::Doctor(args) => doctor::doctor(ui, shared, args).await,
         Command::Plan(args) => plan::plan(ui, shared, args).await,
         Command::Apply(args) => apply::apply(ui, shared, args).await,
         Command::Rollback(args) => journey::rollback(ui, shared, args).await,

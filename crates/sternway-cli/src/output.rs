@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sternway_model::archive::{Entry, EntryId, Kept, Page, PutBack, Restored};
-use sternway_model::catalog::{Release, TrackName};
+use sternway_model::catalog::{Direction, Release, TrackName};
 use sternway_model::effect::Lost;
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Course, Plan};
@@ -103,6 +103,56 @@ pub struct Records {
     pub unavailable: Option<String>,
     pub migrations: usize,
     pub arrived_at: Option<Release>,
+}
+
+/// `sternway doctor`
+#[derive(Serialize)]
+pub struct Doctor {
+    pub format: &'static str,
+    pub app: String,
+    pub database: Identity,
+    /// Sessions that a migrator may have left behind. Nothing is examined while there are any.
+    pub orphans: Vec<String>,
+    pub tracks: Vec<PatientRow>,
+    /// What was done: `finish`, `undo` or `set_row`.
+    pub did: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+pub struct PatientRow {
+    pub track: TrackName,
+    pub table: String,
+    pub version: Option<u64>,
+    pub dirty: bool,
+    pub well: bool,
+    /// The numbers whose clean install has the schema that was found.
+    pub fits: Vec<Option<u64>>,
+    pub doubts: Vec<DoubtRow>,
+    pub exits: Vec<ExitRow>,
+}
+
+/// A body that may have been under way.
+#[derive(Serialize)]
+pub struct DoubtRow {
+    pub file: String,
+    pub version: u64,
+    pub direction: Direction,
+    pub parts: usize,
+    pub at_once: bool,
+    pub took: Vec<usize>,
+    pub silent: Vec<usize>,
+    pub invalid_indexes: Vec<String>,
+    pub undone: Option<u64>,
+    pub done: Option<u64>,
+}
+
+/// A way out.
+#[derive(Serialize)]
+pub struct ExitRow {
+    pub exit: &'static str,
+    pub file: String,
+    pub to: Option<u64>,
+    pub sql: String,
 }
 
 /// `sternway rollback`, `upgrade`, `apply` and `resume`

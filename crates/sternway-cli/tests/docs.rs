@@ -90,6 +90,9 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     let plan = machine.on(&core, &plan).ended(0).json("sternway.plan/2");
     outputs.push(("sternway.plan/2".to_owned(), plan));
     outputs.extend(archived(&machine));
+    support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");
+    outputs.push(json(5, "sternway.doctor/1", &["doctor"]));
+    support::execute(&url, "UPDATE schema_migrations SET version = 9, dirty = false");
     support::execute(
         &url,
         "CREATE TABLE of_others (id int);

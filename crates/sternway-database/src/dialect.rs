@@ -56,6 +56,43 @@ impl Dialect {
         }
     }
 
+    /// The parts of a body that take effect by themselves, in order: statements, and transactions
+    /// that the body begins and ends.
+    pub fn parts(self, body: &str) -> Vec<&str> {
+        let spans: Vec<(usize, usize, Option<bool>)> = match self {
+            Dialect::Postgres => {
+                use postgres::statements::{Control, statements};
+                let begins = |control| control == Control::Begin;
+                let found = statements(body).into_iter();
+                found.map(|it| (it.offset, it.text.len(), it.transaction.map(begins))).collect()
+            }
+            Dialect::Sqlite => {
+                use sqlite::statements::{Control, statements};
+                let begins = |control| control == Control::Begin;
+                let found = statements(body).into_iter();
+                found.map(|it| (it.offset, it.text.len(), it.transaction.map(begins))).collect()
+            }
+            Dialect::MySql => {
+                let found = mysql::statements::statements(body, true).into_iter();
+                found.map(|it| (it.offset, it.text.len(), None)).collect()
+            }
+        };
+        let mut parts = Vec::new();
+        let mut open = None;
+        for (offset, length, begins) in spans {
+            match begins {
+                Some(true) => drop(open.get_or_insert(offset)),
+                None if open.is_some() => {}
+                Some(false) | None => {
+                    let start = open.take().unwrap_or(offset);
+                    parts.extend(body.get(start..offset + length));
+                }
+            }
+        }
+        parts.extend(open.and_then(|start| body.get(start..)).map(str::trim_end));
+        parts
+    }
+
     /// What a body says, without asking a server.
     pub fn facts(self, body: &str) -> BodyFacts {
         match self {

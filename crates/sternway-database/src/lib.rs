@@ -20,6 +20,6 @@ pub mod embedded;
 pub use dialect::Dialect;
 pub use port::{
     Care, Connect, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits,
-    LockError, Raised, RunId, RunSummary, Session, Settings, Settled, SqlError, StepError,
+    LockError, Orphan, Raised, RunId, RunSummary, Session, Settings, Settled, SqlError, StepError,
     Underway, Unfinished, Work,
 };

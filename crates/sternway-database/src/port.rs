@@ -22,7 +22,7 @@ use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackSta
 
 pub use care::{Care, Done, Limits, Settled};
 pub use error::{Connect, DatabaseError, Holder, LockError, SqlError, StepError};
-pub use sessions::{Fence, FenceKind, Raised, Session};
+pub use sessions::{Fence, FenceKind, Orphan, Raised, Session};
 
 /// The number of a run in the records of one database.
 pub type RunId = i64;
@@ -313,6 +313,21 @@ pub trait Database: Send {
     /// left out.
     async fn sessions(&mut self) -> Result<Vec<Session>, DatabaseError> {
         Ok(Vec::new())
+    }
+
+    /// The sessions of other clients, Sternway's own among them, that hold a lock by which migrators
+    /// keep each other out of these tracking tables, or are at a statement of one of these bodies.
+    async fn orphans(
+        &mut self,
+        _tables: &[String],
+        _bodies: &[&str],
+    ) -> Result<Vec<Orphan>, DatabaseError> {
+        Ok(Vec::new())
+    }
+
+    /// Ends such sessions. Those that have gone meanwhile are no error.
+    async fn end_found_orphans(&mut self, _orphans: &[Orphan]) -> Result<(), DatabaseError> {
+        Ok(())
     }
 
     /// Ends sessions of other clients. Those that have gone meanwhile are no error; they may take a

@@ -18,6 +18,7 @@ mod careful;
 mod limits;
 mod blockers;
 mod sessions;
+mod orphans;
 mod fence;
 mod settle;
 mod drop;
@@ -44,7 +45,7 @@ use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackSta
 
 use crate::port::{
     Care, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits, LockError,
-    Raised, RunId, RunSummary, Session, Settled, StepError, Unfinished, Work,
+    Orphan, Raised, RunId, RunSummary, Session, Settled, StepError, Unfinished, Work,
 };
 
 use interrupt::Backend;
@@ -426,6 +427,18 @@ impl Database for Postgres {
         statement: usize,
     ) -> Result<Settled, DatabaseError> {
         settle::settle(self, work, statement).await
+    }
+
+    async fn orphans(
+        &mut self,
+        tables: &[String],
+        bodies: &[&str],
+    ) -> Result<Vec<Orphan>, DatabaseError> {
+        orphans::list(self, tables, bodies).await
+    }
+
+    async fn end_found_orphans(&mut self, orphans: &[Orphan]) -> Result<(), DatabaseError> {
+        orphans::end(self, orphans).await
     }
 
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {

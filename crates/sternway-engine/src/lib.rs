@@ -1,6 +1,6 @@
 //! What acts. The modules stand in the order of the flow: [`observe`] a database, [`rehearse`] a
 //! plan to learn what it should lead to, [`run`] it, and [`verify`] the result. [`diagnose`] finds
-//! out what a dirty database really has.
+//! out what a dirty database really has, and [`doctor`] the safe ways out of it.
 //!
 //! [`folder`], [`walk`], [`startup`] and [`suspects`] serve those who know no releases: golang-migrate's command
 //! line, and an application that applies its own migrations when it starts.
@@ -12,6 +12,7 @@ pub mod rehearse;
 pub mod run;
 pub mod verify;
 pub mod diagnose;
+pub mod doctor;
 pub mod folder;
 pub mod walk;
 pub mod startup;

@@ -13,7 +13,9 @@ use std::sync::{Mutex, PoisonError};
 use sternway_database::dialect::{create_scratch, remove_scratch};
 #[cfg(feature = "embedded")]
 use sternway_database::embedded;
-use sternway_database::{Care, Connect, Database, DatabaseError, Dialect, Limits, StepError, Work};
+use sternway_database::{
+    Care, Connect, Database, DatabaseError, Dialect, Limits, Settings, StepError, Work,
+};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Direction, Migration, TrackName};
 use sternway_model::effect::{Effects, Loss};
@@ -155,6 +157,11 @@ impl Bench {
         Bench { dialect, url: Some(url), made: Mutex::default() }
     }
 
+    /// What it speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     async fn database(&self, material: &Material<'_>) -> Result<Box<dyn Database>, RehearsalError> {
         let url = match (&self.url, self.dialect) {
             (Some(url), _) => url,
@@ -250,6 +257,14 @@ impl<'a> Laboratory<'a> {
             effects.unforeseen.extend(facts.unforeseen);
             effects
         }))
+    }
+
+    /// Runs a part of a step's body, and takes no settings of its back.
+    pub async fn run_text(&mut self, step: &Migrate, text: &str) -> Result<(), StepError> {
+        let mode = &self.database.facts(text).mode;
+        let settings = Settings::Kept;
+        let work = Work { mode, settings, ..Work::of(step, text, None) };
+        self.database.migrate(&work).await
     }
 
     pub async fn install(&mut self, ends_at: &Positions) -> Result<(), RehearsalError> {

@@ -59,6 +59,12 @@ impl Fingerprint {
         let lines = self.objects.iter().map(|(name, it)| format!("{name}: {it}\n"));
         Digest::of_bytes(lines.collect::<String>().as_bytes())
     }
+
+    /// Whether it has an index of this name that nothing uses, because making it failed halfway.
+    pub fn is_invalid(&self, name: &ObjectName) -> bool {
+        let definition = self.objects.get(name);
+        name.kind == "index" && definition.is_some_and(|it| it.ends_with(" (invalid)"))
+    }
 }
 
 /// How one object differs.

@@ -3,6 +3,7 @@
 use sternway_model::plan::Plan;
 
 use super::execute::execute;
+use super::in_step::plan_in_step;
 use super::unfinished;
 use crate::args::{ApplyArgs, Shared};
 use crate::failure::{Exit, Failure};
@@ -27,5 +28,6 @@ pub async fn apply(ui: &Ui, shared: &Shared, args: &ApplyArgs) -> Result<Exit, F
     }
     let mut database = setup.connect().await?;
     unfinished::none(&setup, &mut *database, args.go.abandon).await?;
+    plan_in_step(&setup, &plan, &mut *database).await?;
     execute(&setup, plan, &mut *database, args.go).await
 }

@@ -3,6 +3,7 @@
 use sternway_model::plan::Course;
 
 use super::execute::execute;
+use super::in_step::in_step;
 use super::status::or_diagnosis;
 use super::unfinished;
 use crate::args::{ExecuteArgs, RollbackArgs, Shared, UpgradeArgs, WayArgs};
@@ -32,5 +33,6 @@ async fn go(
     let known = setup.know(&mut *database).await?;
     let planned = known.plan(to, Some(course), way);
     let plan = or_diagnosis(planned, &known, &mut *database).await?;
+    in_step(&known, &mut *database).await?;
     execute(setup, plan, &mut *database, args).await
 }

@@ -8,6 +8,7 @@ use sternway_engine::rehearse::{effects, measure, with_effects};
 use sternway_model::plan::Plan;
 
 use super::execute::to_measure;
+use super::in_step::in_step;
 use super::status::or_diagnosis;
 use crate::args::{PlanArgs, Shared};
 use crate::failure::{Exit, Failure};
@@ -22,6 +23,7 @@ pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Fai
             let known = setup.know(&mut *database).await?;
             let planned = known.plan(&args.to, None, args.way);
             let plan = or_diagnosis(planned, &known, &mut *database).await?;
+            in_step(&known, &mut *database).await?;
             match args.no_effects || plan.is_app_only() {
                 true => plan,
                 false => with_numbers(&setup, plan, &mut *database).await?,

@@ -10,7 +10,7 @@ use sternway_model::catalog::{Digest, Enabled, Migration, MigrationSet, Release,
 use sternway_model::effect::{counted, size};
 use sternway_model::plan::{Plan, PlanError, Standing, standing};
 use sternway_model::proof::{Comparison, compare};
-use sternway_model::state::{RecordsAccess, TrackState};
+use sternway_model::state::{Position, RecordsAccess, TrackState};
 
 use super::archive::warn;
 use super::execute::comparison_text;
@@ -102,14 +102,39 @@ fn describe(known: &Known) -> Status {
 }
 
 /// What clean installs are made of: owned, because it is put together from catalog and records.
-struct Stuff {
+pub(super) struct Stuff {
     tracks: Vec<(TrackName, String)>,
     migrations: BTreeMap<TrackName, Vec<Migration>>,
-    bodies: BTreeMap<Digest, String>,
-    tables: Vec<String>,
+    pub bodies: BTreeMap<Digest, String>,
+    pub tables: Vec<String>,
 }
 
 impl Stuff {
+    /// What is applied, and what the newest release that has it goes on with.
+    pub fn whole(known: &Known, applied: &BTreeMap<TrackName, MigrationSet>) -> Stuff {
+        Stuff::of(known, whole(known, applied))
+    }
+
+    /// Each of these tracks as the newest release has it that has what its row says, or else the
+    /// newest that has the track; and what only the records have.
+    pub fn newest(known: &Known, rows: &BTreeMap<TrackName, Position>) -> Stuff {
+        let sets = rows.iter().map(|(track, row)| {
+            let sets = known.catalog.releases.values().rev().map(|entry| entry.set(track));
+            let sets: Vec<MigrationSet> = sets.filter(|set| !set.is_empty()).collect();
+            let has = |set: &&MigrationSet| row.version.is_none_or(|it| set.get(it).is_some());
+            let set = sets.iter().find(has).or(sets.first());
+            let mut set = set.cloned().unwrap_or_default();
+            let recorded = known.state.records.migrations.get(track);
+            for migration in recorded.into_iter().flat_map(MigrationSet::iter) {
+                if set.get(migration.version).is_none() {
+                    set.insert(migration.clone());
+                }
+            }
+            (track.clone(), set)
+        });
+        Stuff::of(known, sets.collect())
+    }
+
     fn of(known: &Known, sets: BTreeMap<TrackName, MigrationSet>) -> Stuff {
         let bodies = known.catalog.bodies.iter().chain(&known.state.records.bodies);
         let tracks = known.catalog.tracks.iter().filter(|track| sets.contains_key(&track.name));
@@ -124,7 +149,7 @@ impl Stuff {
         }
     }
 
-    fn material<'a>(&'a self, schema: &'a str) -> Material<'a> {
+    pub fn material<'a>(&'a self, schema: &'a str) -> Material<'a> {
         Material {
             tracks: &self.tracks,
             migrations: &self.migrations,
@@ -158,7 +183,7 @@ async fn prove(
     status: &mut Status,
     database: &mut dyn Database,
 ) -> Result<Exit, Failure> {
-    let stuff = Stuff::of(known, whole(known, &standing.applied));
+    let stuff = Stuff::whole(known, &standing.applied);
     let positions = standing.applied.iter().map(|(track, set)| (track.clone(), set.last()));
     let positions: Positions = positions.collect();
     if positions.values().all(Option::is_none) {
@@ -190,7 +215,7 @@ async fn prove(
     }
 }
 
-async fn fingerprint(
+pub(super) async fn fingerprint(
     database: &mut dyn Database,
     tables: &[String],
 ) -> Result<sternway_model::proof::Fingerprint, Failure> {
@@ -198,7 +223,7 @@ async fn fingerprint(
     fingerprint.map_err(|cause| Failure::to_ask("cannot read the schema", cause))
 }
 
-fn chain(error: RehearsalError) -> String {
+pub(super) fn chain(error: RehearsalError) -> String {
     let (_, causes, _) = Failure::to_rehearse(error).parts();
     causes.join(": ")
 }
@@ -225,7 +250,7 @@ pub async fn or_diagnosis(
     if let Some(reason) = &status.unproven {
         hint.push_str(&format!("what the schema has is not known: {reason}\n"));
     }
-    hint.push_str("then give the same command again");
+    hint.push_str("`sternway doctor` looks closer and mends it; then give the same command again");
     Err(refusal.hint(hint))
 }
 
@@ -263,8 +288,8 @@ async fn repair(
     Ok(())
 }
 
-/// The statements that make a tracking table say what the schema has.
-fn force(schema: &str, table: &str, at: Option<u64>) -> String {
+/// The statements that make a tracking table with a row say what the schema has.
+pub(super) fn force(schema: &str, table: &str, at: Option<u64>) -> String {
     let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let table = format!("{}.{}", quote(schema), quote(table));
     match at {

@@ -299,7 +299,16 @@ impl Server {
 
     /// A database whose user may make tables in the schema `public`, and no schema.
     pub fn for_guest(test: &str) -> Option<Server> {
-        let admin = variable("STERNWAY_TEST_PG_URL", test)?;
+        Server::on("STERNWAY_TEST_PG_URL", test)
+    }
+
+    /// A database on a server that has pgvector.
+    pub fn with_vector(test: &str) -> Option<Server> {
+        Server::on("STERNWAY_TEST_PGVECTOR_URL", test)
+    }
+
+    fn on(server: &str, test: &str) -> Option<Server> {
+        let admin = variable(server, test)?;
         let name = format!("cli_{test}_{}", std::process::id());
         execute(&admin, &format!("CREATE ROLE {name} LOGIN PASSWORD '{SECRET}'"));
         execute(&admin, &format!("CREATE DATABASE {name}"));

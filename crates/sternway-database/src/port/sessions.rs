@@ -53,6 +53,19 @@ impl fmt::Display for Session {
     }
 }
 
+/// A session that a migrator may have left behind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Orphan {
+    /// The session.
+    pub session: Session,
+    /// When it began, in the server's words: its number may become another session's.
+    pub since: String,
+    /// Whether it holds a lock by which migrators keep each other out.
+    pub locks: bool,
+    /// Whether it is at a statement of a migration.
+    pub migrates: bool,
+}
+
 /// How other clients are kept from writing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]

@@ -67,6 +67,12 @@ fn databases(postgres: &Postgres) -> Vec<String> {
     databases
 }
 
+/// The numbers of the advisory locks on these tracking tables.
+pub(super) fn of(postgres: &Postgres, tables: &[String]) -> Vec<i64> {
+    let schema = postgres.tracking_schema();
+    numbers(tables, &databases(postgres), |table, name| lock_id(schema, table, name))
+}
+
 /// Takes all locks that the session does not hold yet, or none.
 pub(super) async fn lock(
     postgres: &mut Postgres,
@@ -75,11 +81,7 @@ pub(super) async fn lock(
 ) -> Result<(), LockError> {
     let databases = databases(postgres);
     match postgres.parameters.strategy.clone() {
-        Strategy::Advisory => {
-            let schema = postgres.tracking_schema();
-            let ids = numbers(tables, &databases, |table, name| lock_id(schema, table, name));
-            advisory(postgres, ids, patience).await
-        }
+        Strategy::Advisory => advisory(postgres, of(postgres, tables), patience).await,
         Strategy::Table(table) => {
             let ids = numbers(&[String::new()], &databases, |_, database| number(database));
             row::lock(postgres, &table, ids, patience).await
@@ -132,7 +134,7 @@ async fn advisory(
 }
 
 /// Numbers as SQL has them in `unnest` or `ANY`.
-fn array(ids: &[i64]) -> String {
+pub(super) fn array(ids: &[i64]) -> String {
     let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
     format!("'{{{}}}'::bigint[]", ids.join(","))
 }

@@ -1,0 +1,205 @@
+//! Trying on a bench what a body leads to, part by part.
+
+use sternway_model::body::Mode;
+use sternway_model::catalog::{Direction, Half, TrackName};
+use sternway_model::plan::{BodyOrigin, Migrate};
+use sternway_model::proof::Fingerprint;
+
+use super::{Doubt, Signs};
+use crate::rehearse::{Bench, Laboratory, Material, Positions, RehearsalError};
+
+/// One track of a database that is looked into.
+pub(super) struct Case<'a> {
+    pub bench: &'a Bench,
+    pub material: &'a Material<'a>,
+    pub track: &'a TrackName,
+    pub table: &'a str,
+    /// What the rows of all tracks say.
+    pub others: Positions,
+}
+
+/// A body in doubt, and the schema after each of its parts, from none to all. What could not be run
+/// has none.
+pub(super) struct Trial {
+    pub doubt: Doubt,
+    pub after: Vec<Option<Fingerprint>>,
+}
+
+impl Trial {
+    /// Finds out how much of the body took effect.
+    pub fn judge(&mut self, signs: &Signs) {
+        let Doubt { parts, at_once, took, silent, invalid, .. } = &mut self.doubt;
+        let fits = |after: &Option<Fingerprint>| after.as_ref().is_some_and(|it| signs.fit(it));
+        let all = parts.len();
+        *took = (0..=all).filter(|count| self.after.get(*count).is_some_and(fits)).collect();
+        // What one transaction does is done whole or not at all; other states that look alike are
+        // no answers.
+        if *at_once && took.iter().any(|count| *count == 0 || *count == all) {
+            took.retain(|count| *count == 0 || *count == all);
+        }
+        let same = |count: &usize| match (&self.after[count - 1], &self.after[*count]) {
+            (Some(before), Some(after)) => before.objects == after.objects,
+            _ => false,
+        };
+        *silent = (1..self.after.len()).filter(same).collect();
+        let made = |name: &&_| self.after.iter().flatten().any(|it| it.objects.contains_key(name));
+        *invalid = signs.invalid.iter().filter(made).map(|name| name.name.clone()).collect();
+    }
+}
+
+impl<'a> Case<'a> {
+    /// A clean install of every position of the track, in order, the other tracks where they are.
+    /// Migrations behind one that does not run on the bench are left out.
+    pub async fn installs(&self) -> Result<Vec<(Option<u64>, Fingerprint)>, RehearsalError> {
+        let mut laboratory = self.laboratory(None).await?;
+        let mut installs = vec![(None, laboratory.fingerprint().await?)];
+        for migration in self.material.migrations.get(self.track).into_iter().flatten() {
+            let Ok(step) = self.material.up(self.track, self.table, migration) else { break };
+            if laboratory.run(&step).await.is_err() {
+                break;
+            }
+            installs.push((Some(migration.version), laboratory.fingerprint().await?));
+        }
+        Ok(installs)
+    }
+
+    /// A bench on which the track is at `position`.
+    pub async fn laboratory(
+        &self,
+        position: Option<u64>,
+    ) -> Result<Laboratory<'a>, RehearsalError> {
+        let mut laboratory = Laboratory::open(self.bench, self.material).await?;
+        let mut positions = self.others.clone();
+        positions.insert(self.track.clone(), position);
+        laboratory.install(&positions).await?;
+        Ok(laboratory)
+    }
+
+    /// The bodies that a dirty mark at `mark` may mean: golang-migrate marks a track with the number
+    /// that it was going to.
+    pub fn suspects(&self, mark: Option<u64>) -> Vec<Doubt> {
+        let up = mark.and_then(|version| self.doubt(version, Direction::Up));
+        let above = self.versions().find(|version| Some(*version) > mark);
+        let down = above.and_then(|version| self.doubt(version, Direction::Down));
+        up.into_iter().chain(down).collect()
+    }
+
+    fn versions(&self) -> impl DoubleEndedIterator<Item = u64> {
+        let migrations = self.material.migrations.get(self.track).into_iter().flatten();
+        migrations.map(|migration| migration.version)
+    }
+
+    /// One half of a migration, and what it says.
+    pub fn half(&self, version: u64, direction: Direction) -> Option<(&'a Half, &'a str)> {
+        let mut migrations = self.material.migrations.get(self.track)?.iter();
+        let half = migrations.find(|it| it.version == version)?.half(direction)?;
+        Some((half, self.material.bodies.get(&half.hash)?))
+    }
+
+    fn doubt(&self, version: u64, direction: Direction) -> Option<Doubt> {
+        let (half, body) = self.half(version, direction)?;
+        let before = self.versions().rev().find(|it| *it < version);
+        let (undone, done) = match direction {
+            Direction::Up => (before, Some(version)),
+            Direction::Down => (Some(version), before),
+        };
+        let dialect = self.bench.dialect();
+        Some(Doubt {
+            version,
+            direction,
+            file: half.file.clone(),
+            undone,
+            done,
+            parts: dialect.parts(body).into_iter().map(str::to_owned).collect(),
+            at_once: dialect.facts(body).mode == Mode::Transaction,
+            took: Vec::new(),
+            silent: Vec::new(),
+            invalid: Vec::new(),
+            stays: None,
+        })
+    }
+
+    /// Runs a body in doubt from where nothing of it had taken effect.
+    pub async fn try_out(&self, doubt: Doubt) -> Result<Trial, RehearsalError> {
+        let step = self.step(&doubt, doubt.direction);
+        let mut laboratory = self.laboratory(doubt.undone).await?;
+        let mut after = vec![Some(laboratory.fingerprint().await?)];
+        for part in &doubt.parts {
+            if laboratory.run_text(&step, part).await.is_err() {
+                break;
+            }
+            after.push(Some(laboratory.fingerprint().await?));
+        }
+        if after.len() <= doubt.parts.len() {
+            // Statement by statement it does not run; as a whole it may.
+            after.resize(doubt.parts.len(), None);
+            let mut laboratory = self.laboratory(doubt.undone).await?;
+            after.push(match laboratory.run(&step).await {
+                Ok(()) => Some(laboratory.fingerprint().await?),
+                Err(_) => None,
+            });
+        }
+        Ok(Trial { doubt, after })
+    }
+
+    /// A step that runs one half of the migration in doubt on a bench.
+    pub fn step(&self, doubt: &Doubt, direction: Direction) -> Migrate {
+        let (from, to) = match direction == doubt.direction {
+            true => (doubt.undone, doubt.done),
+            false => (doubt.done, doubt.undone),
+        };
+        self.migrate(doubt.version, direction, from, to)
+    }
+
+    fn migrate(
+        &self,
+        version: u64,
+        direction: Direction,
+        from: Option<u64>,
+        to: Option<u64>,
+    ) -> Migrate {
+        let half = self.half(version, direction).map(|(half, _)| half);
+        Migrate {
+            track: self.track.clone(),
+            table: self.table.to_owned(),
+            version,
+            direction,
+            from,
+            to,
+            file: half.map(|it| it.file.clone()).unwrap_or_default(),
+            hash: half.map_or_else(|| sternway_model::catalog::Digest::of_body(""), |it| it.hash),
+            origin: BodyOrigin::Records,
+            mode: Mode::Transaction, // The dialect says better where it is run.
+            destroys: Vec::new(),
+            effects: None,
+        }
+    }
+
+    /// Whether the down halves lead from one of the positions `fits` to the row, and to the schema
+    /// that was found: then they leave it as it is, and the row is right.
+    pub async fn downs_leave(
+        &self,
+        row: Option<u64>,
+        fits: &[Option<u64>],
+        found: &Fingerprint,
+    ) -> bool {
+        for from in fits.iter().filter(|from| **from > row) {
+            let Ok(mut laboratory) = self.laboratory(*from).await else { continue };
+            let Ok(before) = laboratory.fingerprint().await else { continue };
+            let undone = self.versions().rev().filter(|it| Some(*it) <= *from && Some(*it) > row);
+            let undone: Vec<u64> = undone.collect();
+            let mut ran = true;
+            for version in undone {
+                let to = self.versions().rev().find(|it| *it < version);
+                let step = self.migrate(version, Direction::Down, Some(version), to);
+                let there = self.half(version, Direction::Down).is_some();
+                ran = ran && there && laboratory.run(&step).await.is_ok();
+            }
+            let Ok(after) = laboratory.fingerprint().await else { continue };
+            if ran && Signs::of([&before, &after].into_iter(), found).fit(&after) {
+                return true;
+            }
+        }
+        false
+    }
+}

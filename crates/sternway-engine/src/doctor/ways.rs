@@ -1,0 +1,96 @@
+//! The ways out of a body in doubt, each tried on a bench where anything is run.
+
+use sternway_model::catalog::Direction;
+
+use super::trial::{Case, Trial};
+use super::{Exit, Stays, Told, Way};
+use crate::rehearse::RehearsalError;
+
+/// The ways out, where it is known how much of the body took effect.
+pub(super) async fn out_of(
+    case: &Case<'_>,
+    trial: &mut Trial,
+    told: &Told,
+) -> Result<Vec<Exit>, RehearsalError> {
+    let took = match (told.took, trial.doubt.took.as_slice()) {
+        (Some(told), took) if took.contains(&told) => told,
+        (None, [took]) => *took,
+        _ => return Ok(Vec::new()),
+    };
+    let doubt = &trial.doubt;
+    let exit = |way, direction, sql: String, to| Exit {
+        way,
+        file: doubt.file.clone(),
+        version: doubt.version,
+        direction,
+        sql,
+        to,
+    };
+    let cleared = |sql: String| -> String {
+        let drops = doubt.invalid.iter();
+        drops.map(|name| format!("DROP INDEX CONCURRENTLY IF EXISTS {name};\n")).collect::<String>()
+            + &sql
+    };
+    let rest = match took {
+        0 if doubt.invalid.is_empty() => {
+            case.half(doubt.version, doubt.direction).map_or("", |(_, body)| body).to_owned()
+        }
+        took if took == doubt.parts.len() => String::new(),
+        took => cleared(joined(&doubt.parts[took..])),
+    };
+    let finish = exit(Way::Finish, doubt.direction, rest, doubt.done);
+    let back = doubt.direction.opposite();
+    let (undo, stays) = if took == doubt.parts.len() {
+        (None, Some(Stays::IsWhole))
+    } else if took == 0 {
+        let sql = if doubt.invalid.is_empty() { String::new() } else { cleared(String::new()) };
+        (Some(exit(Way::Undo, back, sql, doubt.undone)), None)
+    } else {
+        match way_back(case, trial, took).await? {
+            Some(sql) => (Some(exit(Way::Undo, back, cleared(sql), doubt.undone)), None),
+            None => (None, Some(Stays::NoWayBack)),
+        }
+    };
+    trial.doubt.stays = stays;
+    Ok(undo.into_iter().chain([finish]).collect())
+}
+
+/// The statements of the other half that lead from the part that took effect to where nothing of it
+/// had, tried on the bench.
+async fn way_back(
+    case: &Case<'_>,
+    trial: &Trial,
+    took: usize,
+) -> Result<Option<String>, RehearsalError> {
+    let doubt = &trial.doubt;
+    let other = doubt.direction.opposite();
+    let Some((_, body)) = case.half(doubt.version, other) else { return Ok(None) };
+    let (forth, back) = (case.step(doubt, doubt.direction), case.step(doubt, other));
+    let mut laboratory = case.laboratory(doubt.undone).await?;
+    for part in &doubt.parts[..took] {
+        if laboratory.run_text(&forth, part).await.is_err() {
+            return Ok(None);
+        }
+    }
+    let mut ran = Vec::new();
+    for part in case.bench.dialect().parts(body) {
+        // What is about the part that never took effect fails, and is not wanted.
+        if laboratory.run_text(&back, part).await.is_ok() {
+            ran.push(part.to_owned());
+        }
+    }
+    let there = laboratory.fingerprint().await?;
+    let home = trial.after.first().and_then(Option::as_ref);
+    let arrived = home.is_some_and(|home| home.objects == there.objects);
+    Ok(arrived.then(|| joined(&ran)))
+}
+
+/// Writing the row and nothing else.
+pub(super) fn set_row(to: Option<u64>) -> Exit {
+    let (version, direction) = (to.unwrap_or_default(), Direction::Up);
+    Exit { way: Way::SetRow, file: String::new(), version, direction, sql: String::new(), to }
+}
+
+fn joined(parts: &[String]) -> String {
+    parts.iter().map(|part| format!("{part};\n")).collect()
+}
