@@ -1,6 +1,6 @@
 //! What acts. The modules stand in the order of the flow: [`observe`] a database, [`rehearse`] a
-//! plan to learn what it should lead to, [`run`] it, and [`verify`] the result. [`diagnose`] finds
-//! out what a dirty database really has, and [`doctor`] the safe ways out of it.
+//! plan to learn what it should lead to, [`run`] it behind a [`fence`], and [`verify`] the result.
+//! [`diagnose`] finds out what a dirty database really has, and [`doctor`] the safe ways out of it.
 //!
 //! [`folder`], [`walk`], [`startup`] and [`suspects`] serve those who know no releases: golang-migrate's command
 //! line, and an application that applies its own migrations when it starts.
@@ -9,6 +9,7 @@
 
 pub mod observe;
 pub mod rehearse;
+pub mod fence;
 pub mod run;
 pub mod verify;
 pub mod diagnose;
