@@ -1,5 +1,7 @@
 //! The arguments: what can be typed, and the help that explains it.
 
+mod fence;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sternway_database::Limits;
 use sternway_model::catalog::TrackName;
+
+pub use fence::FenceArgs;
 
 /// Take an application and its database from one release to another, backwards or forwards,
 /// without losing data.
@@ -438,7 +442,7 @@ pub struct WayArgs {
 }
 
 /// What changes how a plan is executed.
-#[derive(Debug, Clone, Copy, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct ExecuteArgs {
     /// Do not ask; needed where there is no terminal
     #[arg(long, short)]
@@ -451,6 +455,8 @@ pub struct ExecuteArgs {
     pub abandon: bool,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub others: FenceArgs,
 }
 
 /// How long a migration may wait and run.

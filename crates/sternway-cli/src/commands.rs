@@ -16,3 +16,4 @@ mod unfinished;
 
 pub use execute::comparison_text;
 mod in_step;
+mod fence;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use miette::Diagnostic;
 use sternway_database::{Connect, DatabaseError, LockError, StepError};
 use sternway_engine::doctor::DoctorError;
+use sternway_engine::fence::FenceError;
 use sternway_engine::rehearse::RehearsalError;
 use sternway_engine::run::RunError;
 use sternway_model::catalog::{Catalog, Digest, Release};
@@ -443,6 +444,20 @@ impl Failure {
             DoctorError::Database(_) => ("`sternway doctor` examines it again", Exit::Failed),
         };
         Self::with("cannot mend the database", cause, hint, exit)
+    }
+
+    pub fn to_fence(cause: FenceError) -> Failure {
+        let attempt = "cannot keep the application from writing meanwhile";
+        match cause {
+            FenceError::StillThere(sessions) => {
+                let mut hint = "nothing was touched. Stop the application, give --wait-for-sessions more seconds, or end them with --end-sessions. They are at:".to_owned();
+                for session in &sessions {
+                    hint.push_str(&format!("\n  {}", session.with_query()));
+                }
+                Self::with(attempt, FenceError::StillThere(sessions), &hint, Exit::Refused)
+            }
+            FenceError::Database(cause) => Self::to_ask(attempt, cause),
+        }
     }
 
     pub fn to_read_plan(file: &str, cause: PlanFileError) -> Failure {

@@ -57,7 +57,7 @@ async fn lower_twice(fresh: &Fresh, raised: &Raised, before: &str) {
     // Another session, as after a crash: it knows what the records say.
     let mut session = fresh.session().await;
     let fences = session.fences(APP).await.expect("the fences");
-    assert_eq!(fences, [raised.clone()]);
+    assert_eq!(fences, std::slice::from_ref(raised));
     assert_eq!(session.fences("another").await.expect("the fences"), []);
     let mut watch = fresh.watch().await;
     session.lower_fence(&fences[0]).await.unwrap_or_else(|it| panic!("{}", whole(&it)));

@@ -42,15 +42,11 @@ pub struct Options {
 #[derive(Debug, Error)]
 pub enum FenceError {
     /// Other clients are still there.
-    #[error("{} of other clients did not leave: {}", count(.0.len()), joined(.0))]
+    #[error("other clients did not leave: {}", joined(.0))]
     StillThere(Vec<Session>),
     /// A question or a change failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-}
-
-fn count(sessions: usize) -> String {
-    if sessions == 1 { "a session".to_owned() } else { format!("{sessions} sessions") }
 }
 
 fn joined(sessions: &[Session]) -> String {

@@ -3,6 +3,7 @@
 use sternway_engine::run::{Outcome, Run, abort as take_back};
 
 use super::execute::{Teller, comparison_text};
+use super::fence;
 use super::unfinished::{describe, the_run};
 use crate::args::{AbortArgs, Shared};
 use crate::failure::{Exit, Failure};
@@ -30,6 +31,7 @@ pub async fn abort(ui: &Ui, shared: &Shared, args: &AbortArgs) -> Result<Exit, F
     };
     let mut teller = Teller::new(ui, plan);
     let ended = take_back(run, id, &mut *database, &mut teller).await;
+    fence::take_away(&setup, &mut *database).await?;
     let format = "sternway.abort/1";
     let (kept, put_back) = (&teller.kept, &teller.put_back);
     match ended.map_err(|cause| Failure::to_abort(id, ui, cause))? {

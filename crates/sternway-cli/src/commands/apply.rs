@@ -29,5 +29,5 @@ pub async fn apply(ui: &Ui, shared: &Shared, args: &ApplyArgs) -> Result<Exit, F
     let mut database = setup.connect().await?;
     unfinished::none(&setup, &mut *database, args.go.abandon).await?;
     plan_in_step(&setup, &plan, &mut *database).await?;
-    execute(&setup, plan, &mut *database, args.go).await
+    execute(&setup, plan, &mut *database, args.go.clone()).await
 }

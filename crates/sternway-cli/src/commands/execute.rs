@@ -18,6 +18,7 @@ use sternway_model::proof::{Comparison, Expected};
 use sternway_model::state::RecordsAccess;
 
 use super::archive::warn;
+use super::fence;
 use super::unfinished::act;
 use crate::args::ExecuteArgs;
 use crate::failure::{Exit, Failure};
@@ -34,6 +35,7 @@ pub async fn execute(
     args: ExecuteArgs,
 ) -> Result<Exit, Failure> {
     let ui = setup.ui;
+    fence::not_pooled(ui, database, &args.others).await?;
     let (expected, plan) = match rehearse(&setup.bench(), &plan).await {
         Ok(Rehearsal { expected, effects }) => {
             let known = plan.steps().any(|step| step.effects.is_some());
@@ -50,6 +52,8 @@ pub async fn execute(
     let expected = proof(ui, expected, args.unproven)?;
     ui.confirm(&question(plan), args.yes)?;
     let mut teller = Teller::new(ui, plan);
+    let others = &args.others;
+    let raised = fence::raise(setup, plan, database, others, &mut || teller.stop()).await?;
     let mut app = setup.app();
     let it = Run {
         expected: expected.as_deref(),
@@ -60,7 +64,9 @@ pub async fn execute(
         ..Run::of(plan)
     };
     let ran = run(it, database, &mut teller).await;
+    let lowered = fence::lower(ui, database, raised).await;
     let ran = ran.map_err(|cause| Failure::to_run(plan.course, &plan.target, ui, cause))?;
+    lowered?;
     let exit = told(ui, plan, &teller, ran)?;
     warn(setup, database).await?;
     Ok(exit)

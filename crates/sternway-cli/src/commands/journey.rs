@@ -13,12 +13,12 @@ use crate::wiring::Setup;
 
 pub async fn rollback(ui: &Ui, shared: &Shared, args: &RollbackArgs) -> Result<Exit, Failure> {
     let way = WayArgs { reset_schema: args.reset_schema, adopt: false, discard: args.discard };
-    go(&Setup::new(ui, shared)?, &args.to, Course::Rollback, way, args.go).await
+    go(&Setup::new(ui, shared)?, &args.to, Course::Rollback, way, args.go.clone()).await
 }
 
 pub async fn upgrade(ui: &Ui, shared: &Shared, args: &UpgradeArgs) -> Result<Exit, Failure> {
     let way = WayArgs { reset_schema: false, adopt: args.adopt, discard: args.discard };
-    go(&Setup::new(ui, shared)?, &args.to, Course::Upgrade, way, args.go).await
+    go(&Setup::new(ui, shared)?, &args.to, Course::Upgrade, way, args.go.clone()).await
 }
 
 async fn go(

@@ -6,6 +6,7 @@ use sternway_model::journal::Progress;
 
 use super::archive::warn;
 use super::execute::{Teller, expected, told};
+use super::fence;
 use super::unfinished::{describe, the_run};
 use crate::args::{ResumeArgs, Shared};
 use crate::failure::{Exit, Failure};
@@ -41,6 +42,7 @@ pub async fn resume(ui: &Ui, shared: &Shared, args: &ResumeArgs) -> Result<Exit,
     };
     let mut teller = Teller::new(ui, &plan);
     let ran = go_on(run, id, &mut *database, &mut teller).await;
+    fence::take_away(&setup, &mut *database).await?;
     let exit = told(ui, &plan, &teller, ran.map_err(|cause| Failure::to_resume(id, ui, cause))?)?;
     warn(&setup, &mut *database).await?;
     Ok(exit)

@@ -1,0 +1,110 @@
+//! The other clients of the database, before and after a plan is executed.
+
+use sternway_database::{Database, Raised};
+use sternway_engine::fence::{self, Event, Watch};
+use sternway_model::plan::Plan;
+
+use crate::args::FenceArgs;
+use crate::failure::{Exit, Failure};
+use crate::ui::Ui;
+use crate::wiring::Setup;
+
+/// Refuses a connection that changes hands between transactions, unless that is wanted.
+pub async fn not_pooled(
+    ui: &Ui,
+    database: &mut dyn Database,
+    args: &FenceArgs,
+) -> Result<(), Failure> {
+    let pooled = database.is_pooled().await;
+    let pooled =
+        pooled.map_err(|cause| Failure::to_ask("cannot tell whether the server answers", cause))?;
+    let text = "the connection goes through a proxy that shares it by transaction; \
+                session locks mean nothing there, so that nothing keeps other migrators out";
+    match (pooled, args.through_pooler) {
+        (false, _) => Ok(()),
+        (true, true) => {
+            ui.note(format!("warning: {text}"));
+            Ok(())
+        }
+        (true, false) => Err(Failure::new(text, Exit::Refused).hint(
+            "nothing was touched; connect to the server itself, or give --through-pooler where nobody else migrates",
+        )),
+    }
+}
+
+/// Takes the plan's locks, which its run finds taken, and raises the fence under them.
+pub async fn raise(
+    setup: &Setup<'_>,
+    plan: &Plan,
+    database: &mut dyn Database,
+    args: &FenceArgs,
+    stop: &mut (dyn FnMut() -> bool + Send),
+) -> Result<Option<Raised>, Failure> {
+    database.lock(&plan.tables, setup.patience()).await.map_err(Failure::to_lock)?;
+    let mut teller = Teller { ui: setup.ui, stop };
+    let raised = fence::raise(database, &plan.app, None, &args.options(), &mut teller).await;
+    if raised.is_err() {
+        // The session ends with the command, and the locks with it.
+        let _ = database.unlock().await;
+    }
+    raised.map_err(Failure::to_fence)
+}
+
+/// Takes the fence away, whatever became of the run. Where it stays, that is said at once.
+pub async fn lower(
+    ui: &Ui,
+    database: &mut dyn Database,
+    raised: Option<Raised>,
+) -> Result<(), Failure> {
+    let Some(raised) = raised else { return Ok(()) };
+    let lowered = database.lower_fence(&raised).await;
+    match &lowered {
+        Ok(()) => ui.say("other clients may write again"),
+        Err(_) => ui.note(format!("warning: the fence still stands ({})", raised.fence.kind)),
+    }
+    lowered.map_err(|cause| Failure::to_ask("cannot take the fence away", cause))
+}
+
+/// Takes away every fence that a run has left, because it was cut short.
+pub async fn take_away(setup: &Setup<'_>, database: &mut dyn Database) -> Result<(), Failure> {
+    let lowered = fence::lower(database, &setup.config.layout.app).await;
+    let lowered = lowered.map_err(|cause| Failure::to_ask("cannot take the fence away", cause))?;
+    for raised in lowered {
+        setup.ui.say(format!("took away a fence that a run left ({})", raised.fence.kind));
+    }
+    Ok(())
+}
+
+struct Teller<'a> {
+    ui: &'a Ui,
+    stop: &'a mut (dyn FnMut() -> bool + Send),
+}
+
+impl Watch for Teller<'_> {
+    fn tell(&mut self, event: &Event<'_>) {
+        let (text, sessions) = match event {
+            Event::Found(raised) => {
+                let (kind, since) = (&raised.fence.kind, &raised.since);
+                let text = format!("took away a fence that a run left at {since} UTC ({kind})");
+                (text, [].as_slice())
+            }
+            Event::Raised(raised) => {
+                (format!("the fence stands: {}", raised.fence.kind), [].as_slice())
+            }
+            Event::Waiting(sessions) => {
+                ("waiting for other clients to leave:".to_owned(), *sessions)
+            }
+            Event::Ending(sessions) => {
+                ("ending the sessions of other clients:".to_owned(), *sessions)
+            }
+        };
+        self.ui.say(text);
+        for session in sessions {
+            self.ui.say(format!("  {session}"));
+        }
+    }
+
+    fn stop(&mut self) -> bool {
+        (self.stop)()
+    }
+}
