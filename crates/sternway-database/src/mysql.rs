@@ -15,6 +15,7 @@ mod introspect;
 mod records;
 mod archive;
 mod interrupt;
+mod sessions;
 pub mod scratch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +36,7 @@ use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
 use crate::port::{
-    Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, Settled,
+    Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, Session, Settled,
     StepError, Underway, Unfinished, Work,
 };
 
@@ -330,7 +331,10 @@ impl Database for MySql {
         work: &Work<'_>,
         care: &Care<'_>,
     ) -> Result<Done, StepError> {
-        execute::migrate(self, work, Some(care)).await
+        let limited = sessions::limit(self, care.limits).await;
+        limited.map_err(|source| StepError::Database { file: work.file.to_owned(), source })?;
+        let ended = execute::migrate(self, work, Some(care)).await;
+        sessions::unlimit(self, care.limits, ended).await
     }
 
     async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
@@ -368,6 +372,14 @@ impl Database for MySql {
         statement: usize,
     ) -> Result<Settled, DatabaseError> {
         settle::settle(self, work, statement).await
+    }
+
+    async fn sessions(&mut self) -> Result<Vec<Session>, DatabaseError> {
+        sessions::list(self).await
+    }
+
+    async fn end_sessions(&mut self, sessions: &[Session]) -> Result<(), DatabaseError> {
+        sessions::end(self, sessions).await
     }
 
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {

@@ -13,5 +13,7 @@ mod interoperate;
 mod killed;
 #[path = "mysql/records.rs"]
 mod records;
+#[path = "mysql/sessions.rs"]
+mod sessions;
 #[path = "mysql/statements.rs"]
 mod statements;

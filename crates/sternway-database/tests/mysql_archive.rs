@@ -69,6 +69,7 @@ impl Journey {
             settings: Settings::Reset,
             durable: true,
             first: 1,
+            undoing: false,
         };
         let track = TrackName("core".to_owned());
         let limits = Limits::default();
