@@ -18,7 +18,7 @@ use super::effects::{self, Oid, Snapshot, Taken};
 use super::execute::{self, Ended};
 use super::limits;
 use super::send::{self, Failure, Piece};
-use super::statements::statements;
+use super::statements::{self, statements};
 use super::{Postgres, failed, literal, track};
 use crate::failpoint::{self, Point};
 use crate::port::{Care, DatabaseError, Done, StepError, Work};
@@ -286,7 +286,7 @@ impl<'a, 'w> Careful<'a, 'w> {
             effects = Effects { locks, ..effects::differences(objects, &now) };
         }
         let after = effects::snapshot(self.postgres).await?;
-        let taken = Taken::between(&before, &after);
+        let taken = self.taken(&before, &after);
         effects.losses = taken.losses(&before);
         let mut tables = taken.tables.iter().filter_map(|oid| before.relations.get(oid));
         let objects = match self.care.keep && tables.any(aside::is_movable) {
@@ -294,6 +294,17 @@ impl<'a, 'w> Careful<'a, 'w> {
             false => None,
         };
         Ok(Ran { before, after, taken, effects, objects })
+    }
+
+    /// What went between two looks.
+    fn taken(&self, before: &Snapshot, after: &Snapshot) -> Taken {
+        let mut taken = Taken::between(before, after);
+        let facts = statements::facts(self.work.body);
+        if facts.unforeseen.is_empty() {
+            let fills: BTreeSet<String> = facts.fills.difference(&facts.changes).cloned().collect();
+            taken.pass_over(&fills, after, &self.postgres.identity.schema);
+        }
+        taken
     }
 
     /// The tracking tables, which are no object of the application's.
@@ -431,7 +442,7 @@ impl<'a, 'w> Careful<'a, 'w> {
             self.postgres.run(SEE, drops.concat()).await?;
             after = effects::snapshot(self.postgres).await?;
         }
-        let taken = Taken::between(&seen.before, &after);
+        let taken = self.taken(&seen.before, &after);
         let more = Effects { losses: taken.losses(&seen.before), ..Effects::default() };
         let more =
             more.beyond(&Effects { losses: seen.taken.losses(&seen.before), ..Effects::default() });

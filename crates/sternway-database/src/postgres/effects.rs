@@ -35,6 +35,8 @@ pub(super) struct Relation {
     pub parent: Option<Oid>,
     /// Whether row-level security binds its owner as well.
     pub forced: bool,
+    /// Whether triggers of the user's fire on its rows.
+    pub triggered: bool,
     /// The type of its rows.
     pub row_type: Oid,
     /// How many rows this transaction inserted, changed and deleted, as far as the server counts.
@@ -97,6 +99,8 @@ pub(super) async fn snapshot(postgres: &mut Postgres) -> Result<Snapshot, Databa
                          || pg_catalog.quote_ident(c.relname),
                 'node', pg_catalog.pg_relation_filenode(c.oid)::bigint, 'forced', c.relforcerowsecurity,
                 'row_type', c.reltype::bigint,
+                'triggered', EXISTS (SELECT FROM pg_catalog.pg_trigger
+                                     WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled <> 'D'),
                 'parent', CASE WHEN c.relispartition THEN (SELECT inhparent::bigint FROM pg_catalog.pg_inherits
                                                            WHERE inhrelid = c.oid LIMIT 1) END,
                 'inserted', pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
@@ -167,6 +171,25 @@ impl Taken {
         views.filter(|it| !after.relations.contains_key(&it.oid)).cloned().collect()
     }
 
+    /// Leaves out the tables of which the body does nothing but fill columns that it has added itself:
+    /// `fills` by their names, where no trigger and no other code can do more than the body says.
+    pub fn pass_over(&mut self, fills: &BTreeSet<String>, after: &Snapshot, schema: &str) {
+        let touched = self.rows.iter().filter_map(|it| after.relations.get(&it.table));
+        if fills.is_empty() || touched.clone().any(|it| it.triggered) {
+            return;
+        }
+        let filled: BTreeSet<Oid> = touched
+            .filter(|it| {
+                let here = it.schema == schema && fills.contains(&it.name);
+                here || fills.contains(&format!("{}.{}", it.schema, it.name))
+            })
+            .map(|it| it.oid)
+            .collect();
+        let only_filled =
+            |it: &Touched| filled.contains(&it.table) && it.deleted == 0 && !it.rewritten;
+        self.rows.retain(|it| !only_filled(it));
+    }
+
     /// The tables that have to be locked before they are copied.
     pub fn locked(&self) -> BTreeSet<Oid> {
         let rows = self.rows.iter().map(|it| it.table);
@@ -185,6 +208,8 @@ impl Taken {
                 // The rows of a partition go with the whole that it is a part of.
                 (None, _) if covered(was) => {}
                 (None, _) => taken.tables.push(*oid),
+                // It was set to another number: by `RESTART`, or with the rows of its table.
+                (Some(is), 'S') if was.node != is.node => taken.sequences.push(*oid),
                 (Some(is), 'r' | 'p') => taken.stays(before, after, was, is),
                 (Some(_), _) => {}
             }

@@ -67,7 +67,8 @@ async fn belongings(
                                 AND objid = c.oid AND deptype = 'e'),
             'constraints', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
                     conname, contype, pg_catalog.pg_get_constraintdef(k.oid)) ORDER BY contype = 'f', k.oid)
-                FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND contype IN ('c', 'p', 'u', 'x', 'f')), '[]'),
+                FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND conparentid = 0
+                 AND contype IN ('c', 'p', 'u', 'x', 'f')), '[]'),
             'references', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
                     conrelid::regclass::text, conname, pg_catalog.pg_get_constraintdef(k.oid)))
                 FROM pg_catalog.pg_constraint k

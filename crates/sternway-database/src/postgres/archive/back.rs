@@ -103,7 +103,7 @@ impl Target<'_> {
                 values.join(", ")
             ),
         };
-        Part { stored, live, statement, candidates, inserts: true }
+        Part { stored, live, statement, candidates, inserts: true, changes: Vec::new() }
     }
 
     /// The change of rows that are there: of `columns`, each with the expression that it gets, where
@@ -129,6 +129,7 @@ impl Target<'_> {
                  FROM {store} AS k, {rows} AS t WHERE {filter}"
             ),
             inserts: false,
+            changes: columns.iter().map(|(name, _)| name.clone()).collect(),
         }
     }
 
@@ -256,7 +257,8 @@ async fn absent(
     postgres.run(DOING, sql).await
 }
 
-/// What puts triggers and forced row-level security to sleep, and what wakes them.
+/// What puts triggers, forced row-level security and the server's own right to number rows to sleep,
+/// and what wakes them.
 fn quiet(targets: &[Target<'_>]) -> (String, String) {
     let (mut sleep, mut wake) = (String::new(), String::new());
     let mut seen: Vec<Oid> = Vec::new();
@@ -275,6 +277,12 @@ fn quiet(targets: &[Target<'_>]) -> (String, String) {
             };
             sleep.push_str(&format!("ALTER TABLE {table} DISABLE TRIGGER {name};"));
             wake.push_str(&format!("ALTER TABLE {table} {when} TRIGGER {name};"));
+        }
+        for column in target.live.columns.iter().filter(|it| it.always) {
+            let name = Postgres::quote(&column.name);
+            let set = format!("ALTER TABLE {table} ALTER COLUMN {name} SET GENERATED");
+            sleep.push_str(&format!("{set} BY DEFAULT;"));
+            wake.push_str(&format!("{set} ALWAYS;"));
         }
         if target.live.forced {
             sleep.push_str(&format!("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY;"));

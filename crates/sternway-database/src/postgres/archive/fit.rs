@@ -23,6 +23,8 @@ pub(super) struct Live {
     checks: Vec<(String, String)>,
     foreign_keys: Vec<ForeignKey>,
     uniques: Vec<Vec<String>>,
+    /// Its primary key and unique constraints: name, definition, columns.
+    keys: Vec<(String, String, Vec<String>)>,
     /// The triggers of the user's, and when they fire.
     pub triggers: Vec<(String, char)>,
 }
@@ -33,6 +35,8 @@ pub(super) struct LiveColumn {
     pub type_name: String,
     pub generated: bool,
     pub not_null: bool,
+    /// Whether the server alone may write it, unless it is told otherwise.
+    pub always: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -61,7 +65,8 @@ pub(super) async fn live(
             'oid', c.oid::bigint, 'kind', c.relkind, 'forced', c.relforcerowsecurity,
             'columns', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                     'name', attname, 'type_name', pg_catalog.format_type(atttypid, atttypmod),
-                    'generated', attgenerated <> '', 'not_null', attnotnull) ORDER BY attnum)
+                    'generated', attgenerated <> '', 'not_null', attnotnull,
+                    'always', attidentity = 'a') ORDER BY attnum)
                 FROM pg_catalog.pg_attribute
                 WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped), '[]'),
             'checks', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
@@ -70,10 +75,14 @@ pub(super) async fn live(
             'foreign_keys', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                     'name', conname, 'columns', {columns}, 'parent', confrelid::bigint,
                     'parent_sql', confrelid::regclass::text, 'parent_columns', {parents}))
-                FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND contype = 'f'), '[]'),
+                FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND contype = 'f' AND conparentid = 0), '[]'),
             'uniques', coalesce((SELECT pg_catalog.json_agg({uniques})
                 FROM pg_catalog.pg_index i WHERE indrelid = c.oid AND indisunique AND indisvalid
                  AND indpred IS NULL AND indexprs IS NULL), '[]'),
+            'keys', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+                    conname, pg_catalog.pg_get_constraintdef(k.oid), {columns}))
+                FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND contype IN ('p', 'u')
+                 AND NOT condeferrable AND conparentid = 0), '[]'),
             'triggers', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(tgname, tgenabled))
                 FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled <> 'D'), '[]'))
           FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -98,9 +107,26 @@ pub(super) struct Part<'a> {
     pub candidates: String,
     /// Whether it makes rows, which others may refer to.
     pub inserts: bool,
+    /// The columns that it changes in rows that are there.
+    pub changes: Vec<String>,
 }
 
 impl Part<'_> {
+    /// The same with the keys over the columns that it changes taken off meanwhile: the server looks
+    /// at each row by itself, and finds another one's old key in the way of its new one.
+    fn without_keys(&self) -> Option<String> {
+        let changed = |columns: &[String]| columns.iter().any(|it| self.changes.contains(it));
+        let keys = self.live.keys.iter().filter(|(.., columns)| changed(columns));
+        let table = self.stored.table();
+        let (mut off, mut on) = (String::new(), String::new());
+        for (name, definition, _) in keys {
+            let name = Postgres::quote(name);
+            off.push_str(&format!("ALTER TABLE {table} DROP CONSTRAINT {name}; "));
+            on.push_str(&format!("; ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"));
+        }
+        (!off.is_empty()).then(|| format!("{off}{}{on}", self.statement))
+    }
+
     /// Gives a reason to the kept rows at which `violation` holds, and tells how many got one.
     async fn mark(
         &self,
@@ -185,6 +211,12 @@ pub(super) async fn put(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<(
     if parts.is_empty() || try_all(postgres, parts).await? {
         return Ok(());
     }
+    if let [part] = parts
+        && let Some(sql) = part.without_keys()
+        && attempt(postgres, sql).await?.is_none()
+    {
+        return Ok(());
+    }
     for part in parts {
         part.mark_alone(postgres).await?;
     }
@@ -216,9 +248,11 @@ async fn attempt(postgres: &mut Postgres, sql: String) -> Result<Option<String>,
     let DatabaseError::Query { source: sqlx::Error::Database(words), .. } = &error else {
         return Err(error);
     };
-    // Only what is wrong with the rows: 22 is data, 23 a constraint. A lock or a limit is not.
+    // Only what is wrong with the rows: 22 is data, 23 a constraint. A lock or a limit is not. A key
+    // that others refer to cannot be taken off.
     let code = words.code().unwrap_or_default();
-    if !code.starts_with("22") && !code.starts_with("23") && code != "P0001" && code != "44000" {
+    let of_the_rows = code.starts_with("22") || code.starts_with("23");
+    if !of_the_rows && !["P0001", "44000", "2BP01"].contains(&code.as_ref()) {
         return Err(error);
     }
     let words = words.message().to_owned();

@@ -315,9 +315,10 @@ pub(in crate::postgres) async fn settle(
         let Keeping { id, lost, rows, estimated, detail, .. } = keeping;
         let exact = if estimated { "NULL".to_owned() } else { rows.to_string() };
         let sql = format!(
-            "UPDATE sternway.archive SET rows = {exact}, detail = {} WHERE id = {id};
+            "UPDATE sternway.archive SET rows = {exact}, detail = {}, lost = {} WHERE id = {id};
              ALTER TABLE {} ADD COLUMN {MISFIT} text",
             literal(&serde_json::to_string(&detail).unwrap_or_default()),
+            literal(&serde_json::to_string(&lost).unwrap_or_default()),
             store(id)
         );
         postgres.run(DOING, sql).await?;
@@ -356,6 +357,20 @@ async fn compare(
         && keeping.detail.key.iter().all(|it| names.contains(it.as_str()));
     if !keyed {
         keeping.detail.key.clear();
+        let retyped = stays
+            .iter()
+            .filter(|(was, now)| was.type_oid != now.type_oid || was.type_name != now.type_name);
+        let retyped: Vec<&Column> = retyped.map(|(was, _)| *was).collect();
+        let sql =
+            format!("SELECT pg_catalog.to_json(pg_catalog.count(*))::text FROM {}", is.rows());
+        let left: u64 = if touched.rewritten { json(postgres, DOING, sql).await? } else { 0 };
+        if !retyped.is_empty() && left == keeping.rows && touched.updated + touched.deleted == 0 {
+            // No row went; the values of these columns did, and what stayed tells whose they are.
+            keeping.detail.lost = retyped.iter().map(|it| it.name.clone()).collect();
+            let column = retyped.iter().map(|it| it.shown.as_str()).collect::<Vec<_>>().join(", ");
+            keeping.lost = Lost::Column { table: was.shown.clone(), column };
+            return Ok(());
+        }
         let (old, new): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let sql = format!(
             "DELETE FROM {store} WHERE ctid IN (
@@ -378,7 +393,7 @@ async fn compare(
             false => 0,
         };
         keeping.rows = keeping.rows.saturating_sub(pruned);
-        keeping.detail.uncertain = touched.updated > 0;
+        keeping.detail.uncertain = touched.updated > 0 || left > 0;
         return Ok(());
     }
     let key: Vec<String> = stays
