@@ -1,5 +1,6 @@
 //! Runs that are cut short, and then finished or taken back, on every kind of database.
 
+#![allow(clippy::print_stderr, reason = "the number of deaths is to be read")]
 #![cfg(feature = "embedded")]
 
 mod support;
@@ -357,7 +358,7 @@ async fn dies_everywhere(dialect: Dialect, test: &str) {
             }
         }
     }
-    println!("{dialect:?}: {deaths} deaths, {finished} times finished, {back} times as before");
+    eprintln!("{dialect:?}: {deaths} deaths, {finished} times finished, {back} times as before");
     assert!(deaths > 150 && finished > 30 && back > 30, "{deaths} {finished} {back}");
     ground.gone().await;
 }

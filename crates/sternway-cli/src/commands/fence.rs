@@ -2,6 +2,7 @@
 
 use sternway_database::{Database, Raised};
 use sternway_engine::fence::{self, Event, Watch};
+use sternway_engine::run::RunError;
 use sternway_model::plan::Plan;
 
 use crate::args::FenceArgs;
@@ -40,7 +41,10 @@ pub async fn raise(
     args: &FenceArgs,
     stop: &mut (dyn FnMut() -> bool + Send),
 ) -> Result<Option<Raised>, Failure> {
-    database.lock(&plan.tables, setup.patience()).await.map_err(Failure::to_lock)?;
+    let locked = database.lock(&plan.tables, setup.patience()).await;
+    locked.map_err(|cause| {
+        Failure::to_run(plan.course, &plan.target, setup.ui, RunError::Lock(cause))
+    })?;
     let mut teller = Teller { ui: setup.ui, stop };
     let raised = fence::raise(database, &plan.app, None, &args.options(), &mut teller).await;
     if raised.is_err() {
