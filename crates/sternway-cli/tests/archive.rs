@@ -265,7 +265,7 @@ fn an_entry_is_restored_as_far_as_it_fits() {
         .ended(0)
         .says(&["put back but 1: the row was deleted meanwhile (1)"]);
     let show = case.on(&["archive", "show", &id]).ended(0);
-    show.says(&["1 rows stay in the archive: the row was deleted meanwhile", "reply; 4"]);
+    show.says(&["1 row stays in the archive: the row was deleted meanwhile", "reply; 4"]);
 }
 
 #[test]

@@ -105,6 +105,8 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     let failed = machine.on(&url, &["rollback", "--to", "1.1.2", "--yes", "--output", "json"]);
     outputs.push(("sternway.error/1".to_owned(), failed.ended(4).failure()));
     outputs.push(json(4, "sternway.status/1", &["status", "--from", "1.2.1"]));
+    // A run that failed says where and why.
+    outputs.push(json(0, "sternway.history/1", &["history"]));
     outputs.push(json(0, "sternway.abort/1", &["abort", "--yes"]));
     support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");
     outputs.push(json(5, "sternway.status/1", &["status"]));

@@ -93,7 +93,7 @@ fn what_took_effect_of_a_body_is_taken_back_when_told() {
     assert_eq!(ask(&server.url, "SELECT count(*)::text FROM item"), "2");
     // What was in the column meanwhile is kept, and comes back with it.
     execute(&server.url, "DELETE FROM item WHERE name = 'b'");
-    machine.on(&server.url, &["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+    machine.on(&server.url, &["upgrade", "--to", "1.1.0", "--yes", "--abandon"]).ended(0);
 }
 
 #[test]
