@@ -65,7 +65,16 @@ async fn careful(
                 other => other,
             })
         }
-        Mode::Dirty { .. } => {
+        Mode::Dirty { reason } => {
+            // Nothing of it can be looked at and taken back first. An index holds no data.
+            let facts = statements::facts(work.body);
+            let mut destroys = facts.destroys.iter();
+            if care.keep
+                && let Some(it) = destroys.find(|it| !it.what.starts_with("index"))
+            {
+                let reason = format!("{}, outside a transaction ({reason})", it.what);
+                return Err(StepError::CannotKeep { file, reason });
+            }
             execute::migrate(postgres, work, care.limits).await?;
             Ok(Done::default())
         }
