@@ -51,10 +51,10 @@ fn orphan(row: &PgRow, bodies: &[&str]) -> sqlx::Result<Orphan> {
 /// Whether a statement, which the server may have cut, is of this body. Sternway sends a `BEGIN;` in
 /// front of one.
 fn is_of(query: &str, body: &str) -> bool {
+    let bare = |text: &str| text.trim_matches(|c: char| c.is_whitespace() || c == ';').to_owned();
     let query = query.trim_start();
-    let query = query.strip_prefix("BEGIN;").unwrap_or(query);
-    let query = query.trim_matches(|c: char| c.is_whitespace() || c == ';');
-    query.len() >= TELLING.min(body.trim().len()) && !query.is_empty() && body.contains(query)
+    let (query, whole) = (bare(query.strip_prefix("BEGIN;").unwrap_or(query)), bare(body));
+    !query.is_empty() && query.len() >= TELLING.min(whole.len()) && body.contains(&query)
 }
 
 /// Ends sessions, each one if it still is the same.
