@@ -285,6 +285,13 @@ pub struct DoctorArgs {
     /// End the sessions that a migrator left behind, instead of waiting for them
     #[arg(long)]
     pub end_orphans: bool,
+    /// Go on where what is destroyed cannot be kept in the archive
+    #[arg(long)]
+    pub discard: bool,
+    /// Leave an unfinished run of Sternway as it is, for good: it can be neither resumed nor aborted
+    /// once its database was mended here
+    #[arg(long)]
+    pub abandon: bool,
     /// Do not ask; needed where there is no terminal
     #[arg(long, short)]
     pub yes: bool,

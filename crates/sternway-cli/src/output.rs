@@ -152,6 +152,8 @@ pub struct ExitRow {
     pub exit: &'static str,
     pub file: String,
     pub to: Option<u64>,
+    /// What it destroys and cannot keep.
+    pub unkept: Vec<String>,
     pub sql: String,
 }
 

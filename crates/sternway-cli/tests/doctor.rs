@@ -54,7 +54,8 @@ fn halfway(test: &str) -> Option<(Machine, Server)> {
     machine.on(&server.url, &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
     execute(&server.url, "INSERT INTO item VALUES (1, 'a'), (1, 'b')");
     machine.on(&server.url, &["upgrade", "--to", "1.1.0", "--yes"]).ended(5);
-    let run = machine.on(&server.url, &["doctor"]).ended(5).quiet();
+    let run = machine.on(&server.url, &["doctor"]).ended(5);
+    let run = run.explains(&["is unfinished; `sternway resume` finishes it"]);
     run.says(&[
         "track core: the row says 2 (dirty)",
         "`2_price.up.sql` may have been under way: 1 of its 3 parts took effect",
@@ -68,14 +69,18 @@ fn halfway(test: &str) -> Option<(Machine, Server)> {
     assert_eq!(found["doubts"][0]["took"], json!([1]));
     assert_eq!(exits(&found), [exit("undo", 1), exit("finish", 2)]);
     // Without a terminal nobody is asked, and nothing is done.
-    machine.on(&server.url, &["doctor", "--undo"]).ended(2);
+    machine.on(&server.url, &["doctor", "--undo", "--abandon"]).ended(2);
+    // What Sternway itself left behind is its journal's to mend, unless it is told otherwise.
+    let refused = machine.on(&server.url, &["doctor", "--undo", "--yes"]).ended(3);
+    refused.explains(&["is unfinished", "`sternway abort` takes it back"]);
     Some((machine, server))
 }
 
 #[test]
 fn what_is_left_of_a_body_is_run_when_told() {
     let Some((machine, server)) = halfway("doctor_finish") else { return };
-    let again = machine.on(&server.url, &["doctor", "--finish", "--yes"]).ended(5);
+    let again = ["doctor", "--finish", "--yes", "--abandon"];
+    let again = machine.on(&server.url, &again).ended(5);
     again.explains(&["could not create unique index"]);
     execute(&server.url, "DELETE FROM item WHERE name = 'b'");
     let ran = machine.on(&server.url, &["doctor", "--finish", "--yes"]).ended(0);
@@ -88,12 +93,39 @@ fn what_is_left_of_a_body_is_run_when_told() {
 fn what_took_effect_of_a_body_is_taken_back_when_told() {
     let Some((machine, server)) = halfway("doctor_undo") else { return };
     execute(&server.url, "UPDATE item SET price = 7");
-    machine.on(&server.url, &["doctor", "--undo", "--yes"]).ended(0);
+    machine.on(&server.url, &["doctor", "--undo", "--yes", "--abandon"]).ended(0);
     machine.on(&server.url, &["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
     assert_eq!(ask(&server.url, "SELECT count(*)::text FROM item"), "2");
-    // What was in the column meanwhile is kept, and comes back with it.
+    // What was in the column meanwhile is kept.
+    let kept = machine.on(&server.url, &["archive", "list", "--output", "json"]).ended(0);
+    let kept = kept.json("sternway.archive.list/1")["entries"].clone();
+    assert_eq!((&kept[0]["column"], &kept[0]["rows"]), (&json!("price"), &json!(2)), "{kept}");
     execute(&server.url, "DELETE FROM item WHERE name = 'b'");
     machine.on(&server.url, &["upgrade", "--to", "1.1.0", "--yes", "--abandon"]).ended(0);
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_destroyed_unless_told() {
+    let Some(server) = Server::new("doctor_unkept") else { return };
+    let machine = shop();
+    let back = "ALTER TABLE item DROP COLUMN weight;\nDROP INDEX CONCURRENTLY item_id;\n\
+        ALTER TABLE item DROP COLUMN price;\n";
+    machine.write("releases/v1.1.0/m/2_price.down.sql", back);
+    let on = |arguments: &[&str]| machine.on(&server.url, arguments);
+    on(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+    execute(
+        &server.url,
+        "INSERT INTO item VALUES (1, 'a', 7, 8); ALTER TABLE item DROP COLUMN weight;
+         UPDATE schema_migrations SET version = 1, dirty = true",
+    );
+    let found = track(&on(&["doctor", "--output", "json"]).ended(5));
+    assert_eq!(exits(&found), [exit("undo", 2), exit("finish", 1)], "{found}");
+    assert_eq!(found["exits"][1]["unkept"], json!(["column item.price"]));
+    let refused = on(&["doctor", "--finish", "--yes"]).ended(3);
+    refused.explains(&["would destroy column item.price, and cannot keep it", "--discard"]);
+    assert_eq!(ask(&server.url, "SELECT price::text FROM item"), "7");
+    on(&["doctor", "--finish", "--yes", "--discard"]).ended(0);
+    on(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
 }
 
 #[test]

@@ -75,6 +75,9 @@ pub struct Exit {
     pub sql: String,
     /// What the row says afterwards.
     pub to: Option<u64>,
+    /// What it destroys beyond the archive's reach: beside statements that run outside a transaction
+    /// nothing is kept of what the others take away.
+    pub unkept: Vec<String>,
 }
 
 /// The kinds of ways out.

@@ -10,6 +10,7 @@ use sternway_model::catalog::Enabled;
 use sternway_model::state::{Position, TrackState};
 
 use super::status::{Stuff, chain, fingerprint, force};
+use super::unfinished;
 use crate::args::{DoctorArgs, Shared};
 use crate::failure::{Exit, Failure};
 use crate::output::{Doctor, DoubtRow, ExitRow, PatientRow};
@@ -23,6 +24,11 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
     let way = chosen(args)?;
     let setup = Setup::new(ui, shared)?;
     let mut database = setup.connect().await?;
+    // Its journal tells more than the schema does.
+    match way {
+        Some(_) if !args.abandon => unfinished::none(&setup, &mut *database, false).await?,
+        _ => unfinished::told(&setup, &mut *database).await?,
+    }
     let mut known = setup.know(&mut *database).await?;
     let stuff = Stuff::newest(&known, &rows(&known));
     let (met, orphans) = orphans(&setup, args, &stuff, &mut *database).await?;
@@ -62,7 +68,14 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
         return Ok(standing(&diagnoses));
     };
     let (diagnosis, exit) = pick(&diagnoses, args, way, to)?;
+    if !exit.unkept.is_empty() && !args.discard {
+        let text =
+            format!("{} would destroy {}, and cannot keep it", option(way), exit.unkept.join(", "));
+        let failure = Failure::new(text, Exit::Refused);
+        return Err(failure.hint("nothing was touched. Some of these statements cannot run in a transaction: run them by hand as listed above, with a copy of what they take, or let it go with --discard"));
+    }
     ui.confirm(&question(diagnosis, exit), args.yes)?;
+    unfinished::none(&setup, &mut *database, args.abandon).await?;
     let examined = Examined { app: &known.catalog.app, tables: &stuff.tables, found: &found };
     let went = go(exit, diagnosis, examined, &mut *database, setup.patience()).await;
     let done = went.map_err(Failure::to_mend)?;
@@ -286,6 +299,10 @@ fn text(ui: &Ui, schema: &str, diagnosis: &Diagnosis) -> String {
         for line in sql(schema, diagnosis, exit).lines() {
             text.push_str(&format!("      {line}\n"));
         }
+        if !exit.unkept.is_empty() {
+            let lost = exit.unkept.join(", ");
+            text.push_str(&format!("    {} {lost}, which cannot be kept\n", ui.alarm("destroys")));
+        }
     }
     text
 }
@@ -348,6 +365,7 @@ fn patient(schema: &str, diagnosis: &Diagnosis) -> PatientRow {
         exit: word(it.way),
         file: it.file.clone(),
         to: it.to,
+        unkept: it.unkept.clone(),
         sql: sql(schema, diagnosis, it),
     };
     PatientRow {

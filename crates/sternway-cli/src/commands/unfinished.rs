@@ -36,6 +36,16 @@ pub async fn none(
     unlocked.map_err(|cause| Failure::to_ask("cannot give the locks back", cause))
 }
 
+/// Tells of an unfinished run where nothing is about to be done.
+pub async fn told(setup: &Setup<'_>, database: &mut dyn Database) -> Result<(), Failure> {
+    if let Some(found) = look(setup, database).await? {
+        let failure = found.failure();
+        let (text, _, hint) = failure.parts();
+        setup.ui.note(format!("note: {text}; {}", hint.unwrap_or_default()));
+    }
+    Ok(())
+}
+
 async fn alone(
     setup: &Setup<'_>,
     database: &mut dyn Database,

@@ -1,10 +1,15 @@
 //! The ways out of a body in doubt, each tried on a bench where anything is run.
 
+use sternway_database::Dialect;
+use sternway_model::body::Mode;
 use sternway_model::catalog::Direction;
 
 use super::trial::{Case, Trial};
 use super::{Exit, Stays, Told, Way};
 use crate::rehearse::RehearsalError;
+
+/// How an index is dropped without holding anybody up.
+const CONCURRENTLY: &str = "CONCURRENTLY ";
 
 /// The ways out, where it is known how much of the body took effect.
 pub(super) async fn out_of(
@@ -18,36 +23,42 @@ pub(super) async fn out_of(
         _ => return Ok(Vec::new()),
     };
     let doubt = &trial.doubt;
+    let dialect = case.bench.dialect();
     let exit = |way, direction, sql: String, to| Exit {
         way,
         file: doubt.file.clone(),
         version: doubt.version,
         direction,
+        unkept: unkept(dialect, &sql),
         sql,
         to,
     };
-    let cleared = |sql: String| -> String {
-        let drops = doubt.invalid.iter();
-        drops.map(|name| format!("DROP INDEX CONCURRENTLY IF EXISTS {name};\n")).collect::<String>()
-            + &sql
+    let cleared = |how: &str, sql: String| -> String {
+        let drops = doubt.invalid.iter().map(|name| format!("DROP INDEX {how}IF EXISTS {name};\n"));
+        drops.collect::<String>() + &sql
     };
     let rest = match took {
         0 if doubt.invalid.is_empty() => {
             case.half(doubt.version, doubt.direction).map_or("", |(_, body)| body).to_owned()
         }
         took if took == doubt.parts.len() => String::new(),
-        took => cleared(joined(&doubt.parts[took..])),
+        took => cleared(CONCURRENTLY, joined(&doubt.parts[took..])),
     };
     let finish = exit(Way::Finish, doubt.direction, rest, doubt.done);
     let back = doubt.direction.opposite();
     let (undo, stays) = if took == doubt.parts.len() {
         (None, Some(Stays::IsWhole))
     } else if took == 0 {
-        let sql = if doubt.invalid.is_empty() { String::new() } else { cleared(String::new()) };
+        let sql = if doubt.invalid.is_empty() {
+            String::new()
+        } else {
+            cleared(CONCURRENTLY, String::new())
+        };
         (Some(exit(Way::Undo, back, sql, doubt.undone)), None)
     } else {
         match way_back(case, trial, took).await? {
-            Some(sql) => (Some(exit(Way::Undo, back, cleared(sql), doubt.undone)), None),
+            // In the one transaction of what takes columns away, so that these are kept.
+            Some(sql) => (Some(exit(Way::Undo, back, cleared("", sql), doubt.undone)), None),
             None => (None, Some(Stays::NoWayBack)),
         }
     };
@@ -88,7 +99,25 @@ async fn way_back(
 /// Writing the row and nothing else.
 pub(super) fn set_row(to: Option<u64>) -> Exit {
     let (version, direction) = (to.unwrap_or_default(), Direction::Up);
-    Exit { way: Way::SetRow, file: String::new(), version, direction, sql: String::new(), to }
+    Exit {
+        way: Way::SetRow,
+        file: String::new(),
+        version,
+        direction,
+        sql: String::new(),
+        to,
+        unkept: Vec::new(),
+    }
+}
+
+/// What statements destroy that would be kept if all of them ran in a transaction.
+fn unkept(dialect: Dialect, sql: &str) -> Vec<String> {
+    if dialect.facts(sql).mode == Mode::Transaction {
+        return Vec::new();
+    }
+    let facts = dialect.parts(sql).into_iter().map(|part| dialect.facts(part));
+    let kept_alone = facts.filter(|facts| facts.mode == Mode::Transaction);
+    kept_alone.flat_map(|facts| facts.destroys).map(|it| it.what).collect()
 }
 
 fn joined(parts: &[String]) -> String {
