@@ -25,7 +25,7 @@ start_pgbouncer() {
   [[ -n ${STERNWAY_TEST_PG_URL:-} ]] || cannot "needs PostgreSQL" || return
   local dir=$scratch/pgbouncer rest password server port _
   # postgres://postgres:PASSWORD@127.0.0.1:PORT/…, as start_cluster makes it
-  rest=${STERNWAY_TEST_PG_URL#*postgres:} password=${rest%%@*}
+  rest=${STERNWAY_TEST_PG_URL#*://*:} password=${rest%%@*}
   server=${rest##*@127.0.0.1:} server=${server%%/*}
   mkdir "$dir" || return
   (umask 077 && printf '"postgres" "%s"\n' "$password" >"$dir/users") || return
