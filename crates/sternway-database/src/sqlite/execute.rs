@@ -167,6 +167,7 @@ async fn one_by_one(
         return Err(other(error));
     }
     sqlite.tracked.insert(work.table.to_owned());
+    failpoint::hit(Point::Marked);
     let ran = each(sqlite, work).await;
     if ran.is_err() {
         sqlite.roll_back().await;
@@ -184,8 +185,9 @@ async fn one_by_one(
         Ok(Done { put_back, ..Done::default() })
     };
     let ended: Result<Done, DatabaseError> = ended.await;
-    if ended.is_err() {
-        sqlite.roll_back().await;
+    match &ended {
+        Ok(_) => failpoint::hit(Point::Committed),
+        Err(_) => sqlite.roll_back().await,
     }
     ended.map_err(other)
 }

@@ -5,7 +5,7 @@
 //! Only a statement that cannot run in a transaction is ever in doubt, and the dialect looks for what
 //! it leaves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sternway_database::failpoint::{self, Point};
 use sternway_database::{Settled, Work};
@@ -13,7 +13,7 @@ use sternway_model::body::Mode;
 use sternway_model::catalog::TrackName;
 use sternway_model::journal::Reached;
 use sternway_model::plan::{Migrate, Step};
-use sternway_model::proof::{Fingerprint, ObjectName, differences};
+use sternway_model::proof::differences;
 use sternway_model::state::Position;
 
 use super::{Hand, RunError, steps};
@@ -116,45 +116,24 @@ impl<'a> Hand<'_, 'a> {
 
     /// Looks whether the schema is what `done` steps lead to, where that is known: the rehearsal has
     /// found it out, and the database had the schema of the rehearsal before the run. What it had of
-    /// its own then cannot be told from what came later, so that the proof of the hop has to do.
+    /// its own then cannot be told from what came later, so that the proof of the hop has to do; and so
+    /// it has for what a body leaves half way, which may make objects that it drops again.
     pub(super) async fn altered(
         &mut self,
         done: usize,
-        doubt: Option<&Doubt<'_>>,
+        settled: Reached,
     ) -> Result<Vec<String>, RunError> {
         let plan = self.plan();
-        let Some(landmarks) = self.run.landmarks else { return Ok(Vec::new()) };
+        let Some(landmarks) = self.run.landmarks.filter(|_| settled.done == 0) else {
+            return Ok(Vec::new());
+        };
         if plan.basis.fingerprint != Some(landmarks.start.digest()) {
             return Ok(Vec::new());
         }
-        let migrations = |done: usize| {
-            let steps = steps(plan).into_iter().take(done);
-            steps.filter(|(_, _, step)| matches!(step, Step::Migrate(_))).count()
-        };
-        let Some(here) = landmarks.at(migrations(done)) else { return Ok(Vec::new()) };
+        let before = steps(plan).into_iter().take(done);
+        let migrations = before.filter(|(_, _, step)| matches!(step, Step::Migrate(_))).count();
+        let Some(here) = landmarks.at(migrations) else { return Ok(Vec::new()) };
         let found = self.database.fingerprint(&plan.tables).await?;
-        let Some(doubt) = doubt.filter(|it| it.is_dirty()) else {
-            return Ok(told(here, &found, &BTreeSet::new()));
-        };
-        // Half of the body may be done: each object is as it was before it, or as it will be.
-        let Some(next) = landmarks.at(migrations(doubt.step + 1)) else { return Ok(Vec::new()) };
-        let changes: BTreeSet<ObjectName> = here
-            .objects
-            .keys()
-            .chain(next.objects.keys())
-            .filter(|it| here.objects.get(*it) != next.objects.get(*it))
-            .cloned()
-            .collect();
-        Ok(told(here, &found, &changes))
+        Ok(differences(here, &found).iter().map(ToString::to_string).collect())
     }
-}
-
-/// What differs from `expected`, but for the objects that are on the move.
-fn told(expected: &Fingerprint, found: &Fingerprint, moving: &BTreeSet<ObjectName>) -> Vec<String> {
-    let without = |fingerprint: &Fingerprint| {
-        let mut rest = fingerprint.clone();
-        rest.objects.retain(|object, _| !moving.contains(object));
-        rest
-    };
-    differences(&without(expected), &without(found)).iter().map(ToString::to_string).collect()
 }

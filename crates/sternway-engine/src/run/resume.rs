@@ -77,7 +77,7 @@ impl Hand<'_, '_> {
             if let Some(doubt) = &doubt {
                 settled = self.settle(doubt).await?;
             }
-            what = self.altered(step, doubt.as_ref()).await?;
+            what = self.altered(step, settled).await?;
         }
         if what.is_empty() { Ok(settled) } else { Err(RunError::MovedSince { run: id, what }) }
     }
