@@ -94,6 +94,44 @@ fn a_fence_that_a_crash_left_is_taken_away_by_the_next_run() {
     assert_eq!(rights(&server), before);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_killed_run_keeps_others_out_until_it_is_made_up_for() {
+    let Some(server) = Server::new("killed_fence") else { return };
+    let machine = Machine::with_core();
+    let app = App::new(&server);
+    machine.on(&server.url, &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    let before = rights(&server);
+    for (makes_up, ends_at) in [("abort", "1.0.0"), ("resume", "1.0.2")] {
+        block_on(async {
+            let mut keeper = Session::open(&server.url).await;
+            keeper.run("BEGIN; SELECT FROM port_call").await;
+            let arguments = ["upgrade", "--to", "1.0.2", "--yes", "--lock-wait", "0"];
+            let fence = ["--fence", "no-connect", "--fence-role", &app.role];
+            let mut command = machine.command(&[&arguments[..], &fence].concat());
+            command.env("STERNWAY_DATABASE", &server.url);
+            let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("a run");
+            let mut watcher = Session::open(&server.url).await;
+            watcher
+                .until(
+                    "EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+                AND application_name = 'sternway' AND datname = current_database())",
+                )
+                .await;
+            child.kill().expect("a kill");
+            child.wait().expect("an end");
+            keeper.run("COMMIT").await;
+        });
+        assert_ne!(rights(&server), before);
+        let ran = machine.on(&server.url, &[makes_up, "--yes", "--end-orphans"]).ended(0);
+        ran.says(&["took away a fence that a run left at"]);
+        assert_eq!(rights(&server), before);
+        let status = machine.on(&server.url, &["status", "--output", "json"]).ended(0);
+        let releases = status.json("sternway.status/1")["releases"].to_string();
+        assert!(releases.contains(&format!("\"{ends_at}\"")), "{releases}");
+    }
+}
+
 #[test]
 fn a_transaction_pool_is_refused_unless_it_is_wanted() {
     let test = "a_transaction_pool";

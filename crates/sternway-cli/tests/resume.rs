@@ -218,7 +218,8 @@ fn scenario_28_a_tool_that_is_killed_in_file_7_goes_on_to_the_same_end() {
             upgrade.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program");
         // The rows are many: the column is there already, and nothing is committed.
         let at_work = "EXISTS (SELECT FROM pg_stat_activity WHERE state = 'active'
-            AND datname = current_database() AND query LIKE 'BEGIN;%UPDATE task%')";
+            AND datname = current_database() AND application_name = 'sternway'
+            AND query LIKE '%UPDATE task%')";
         watcher.until(at_work).await;
         let pid = child.id().to_string();
         let kill = Command::new("kill").args(["-KILL", &pid]).status().expect("kill");

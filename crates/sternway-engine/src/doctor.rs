@@ -283,6 +283,8 @@ pub struct Examined<'a> {
     pub tables: &'a [String],
     /// The schema.
     pub found: &'a Fingerprint,
+    /// Whether what cannot be kept ([`Exit::unkept`]) may go.
+    pub discard: bool,
 }
 
 /// Goes a way out, under the locks, and looks again under them.
@@ -339,7 +341,8 @@ async fn locked(
         track: &diagnosis.track,
         version: exit.version,
         direction: exit.direction,
-        keep: true,
+        // Beside what cannot be kept nothing is.
+        keep: exit.unkept.is_empty() || !examined.discard,
         planned: None,
         each_lock: false,
         limits: Limits::default(),

@@ -76,7 +76,9 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
     }
     ui.confirm(&question(diagnosis, exit), args.yes)?;
     unfinished::none(&setup, &mut *database, args.abandon).await?;
-    let examined = Examined { app: &known.catalog.app, tables: &stuff.tables, found: &found };
+    let app = &known.catalog.app;
+    let discard = args.discard;
+    let examined = Examined { app, tables: &stuff.tables, found: &found, discard };
     let went = go(exit, diagnosis, examined, &mut *database, setup.patience()).await;
     let done = went.map_err(Failure::to_mend)?;
     for kept in &done.kept {

@@ -1,6 +1,8 @@
 //! The other clients of the database, before and after a plan is executed.
 
-use sternway_database::{Database, Raised};
+use std::time::Duration;
+
+use sternway_database::{Database, DatabaseError, LockError, Raised};
 use sternway_engine::fence::{self, Event, Watch};
 use sternway_engine::run::RunError;
 use sternway_model::plan::Plan;
@@ -69,14 +71,40 @@ pub async fn lower(
     lowered.map_err(|cause| Failure::to_ask("cannot take the fence away", cause))
 }
 
-/// Takes away every fence that a run has left, because it was cut short.
-pub async fn take_away(setup: &Setup<'_>, database: &mut dyn Database) -> Result<(), Failure> {
-    let lowered = fence::lower(database, &setup.config.layout.app).await;
-    let lowered = lowered.map_err(|cause| Failure::to_ask("cannot take the fence away", cause))?;
-    for raised in lowered {
-        setup.ui.say(format!("took away a fence that a run left ({})", raised.fence.kind));
+/// Takes away what the run of `plan` left standing when it was cut short, now that it is made up for:
+/// until then it has kept other clients out. Where somebody is at work, it may be his, and stays.
+///
+/// A fence that stays is only warned of: how the run ended is told before anything else.
+pub async fn take_away(ui: &Ui, database: &mut dyn Database, plan: &Plan) {
+    match left(database, plan).await {
+        Ok(taken) => {
+            for raised in taken {
+                found(ui, &raised);
+            }
+        }
+        Err(cause) => {
+            ui.note(format!("warning: cannot take away the fence that a run left: {cause}"))
+        }
     }
-    Ok(())
+}
+
+async fn left(database: &mut dyn Database, plan: &Plan) -> Result<Vec<Raised>, DatabaseError> {
+    if database.fences(&plan.app).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    match database.lock(&plan.tables, Duration::ZERO).await {
+        Ok(()) => {}
+        Err(LockError::Held(_)) => return Ok(Vec::new()),
+        Err(LockError::Database(cause)) => return Err(cause),
+    }
+    let lowered = fence::lower(database, &plan.app).await;
+    database.unlock().await?;
+    lowered
+}
+
+fn found(ui: &Ui, raised: &Raised) {
+    let Raised { fence, since, .. } = raised;
+    ui.say(format!("took away a fence that a run left at {since} UTC ({})", fence.kind));
 }
 
 struct Teller<'a> {
@@ -87,11 +115,7 @@ struct Teller<'a> {
 impl Watch for Teller<'_> {
     fn tell(&mut self, event: &Event<'_>) {
         let (text, sessions) = match event {
-            Event::Found(raised) => {
-                let (kind, since) = (&raised.fence.kind, &raised.since);
-                let text = format!("took away a fence that a run left at {since} UTC ({kind})");
-                (text, [].as_slice())
-            }
+            Event::Found(raised) => return found(self.ui, raised),
             Event::Raised(raised) => {
                 (format!("the fence stands: {}", raised.fence.kind), [].as_slice())
             }

@@ -42,7 +42,7 @@ pub async fn resume(ui: &Ui, shared: &Shared, args: &ResumeArgs) -> Result<Exit,
     };
     let mut teller = Teller::new(ui, &plan);
     let ran = go_on(run, id, &mut *database, &mut teller).await;
-    fence::take_away(&setup, &mut *database).await?;
+    fence::take_away(ui, &mut *database, &plan).await;
     let exit = told(ui, &plan, &teller, ran.map_err(|cause| Failure::to_resume(id, ui, cause))?)?;
     warn(&setup, &mut *database).await?;
     Ok(exit)
