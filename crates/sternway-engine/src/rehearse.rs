@@ -252,11 +252,14 @@ impl<'a> Laboratory<'a> {
         };
         let done = self.database.migrate_with_care(&work, &care).await;
         let done = done.map_err(|it| RehearsalError::Journey(Box::new(it)))?;
-        Ok(done.effects.map(|mut effects| {
-            touched.add_to(&mut effects);
-            effects.unforeseen.extend(facts.unforeseen);
-            effects
-        }))
+        let Some(mut effects) = done.effects else { return Ok(None) };
+        touched.add_to(&mut effects);
+        effects.unforeseen.extend(facts.unforeseen);
+        if touched::writes(&effects) {
+            let called = touched::called(&effects, &self.fingerprint().await?);
+            effects.unforeseen.extend(called);
+        }
+        Ok(Some(effects))
     }
 
     /// Runs a part of a step's body, and takes no settings of its back.

@@ -56,6 +56,34 @@ impl Touched {
     }
 }
 
+/// Whether a body with these effects writes rows.
+pub(super) fn writes(effects: &Effects) -> bool {
+    written(effects).next().is_some()
+}
+
+fn written(effects: &Effects) -> impl Iterator<Item = &str> {
+    let lost = effects.losses.iter().filter_map(|loss| match &loss.lost {
+        Lost::Rows { table } => Some(table),
+        _ => None,
+    });
+    // An insert destroys nothing, and what it sets off may.
+    let locked = effects.locks.iter().filter(|it| it.mode == "ROW EXCLUSIVE").map(|it| &it.table);
+    lost.chain(locked).chain(&effects.filled).map(String::as_str)
+}
+
+/// The triggers that a body with these effects may set off, where `after` is the schema that it leads
+/// to: on a bench without rows most of them never run.
+pub(super) fn called(effects: &Effects, after: &Fingerprint) -> BTreeSet<String> {
+    let written: BTreeSet<&str> = written(effects).collect();
+    let triggers = after.objects.keys().chain(&effects.destroyed);
+    let triggers = triggers.filter(|it| it.kind == "trigger");
+    let called = triggers.filter_map(|it| {
+        let table = it.table.as_deref().filter(|it| written.contains(it))?;
+        Some(format!("what the trigger {} of {table} does", it.name))
+    });
+    called.collect()
+}
+
 /// The table and its parent, where what happens to the parent's rows happens to the table's.
 fn handed_on<'a>((name, definition): (&'a ObjectName, &'a String)) -> Option<(&'a str, &'a str)> {
     let table = name.table.as_deref().filter(|_| name.kind == "constraint")?;
