@@ -313,11 +313,11 @@ fn what_a_trigger_changes_is_named_and_kept() {
     machine.write("sternway.toml", SETTINGS);
     let base = "
         CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE total (id int PRIMARY KEY, sum int);
-        CREATE FUNCTION count() RETURNS trigger LANGUAGE plpgsql AS
+        CREATE FUNCTION tally() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN UPDATE total SET sum = sum + 1; RETURN NULL; END $$;
         CREATE TRIGGER counted AFTER INSERT OR DELETE ON item
-            FOR EACH ROW EXECUTE FUNCTION count();";
-    let base_down = "DROP TABLE item, total; DROP FUNCTION count();";
+            FOR EACH ROW EXECUTE FUNCTION tally();";
+    let base_down = "DROP TABLE item, total; DROP FUNCTION tally();";
     for release in ["1.0.0", "1.1.0"] {
         machine.write(&format!("releases/{release}/migrations/1_base.up.sql"), base);
         machine.write(&format!("releases/{release}/migrations/1_base.down.sql"), base_down);
