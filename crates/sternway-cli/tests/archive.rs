@@ -304,34 +304,3 @@ fn what_is_discarded_is_lost_and_said_so_in_numbers() {
     case.on(&rollback).ended(0).says(&["; LOST"]);
     assert!(case.list().is_empty());
 }
-
-/// What the body of the second release writes sets off a trigger that changes other rows.
-#[test]
-fn what_a_trigger_changes_is_named_and_kept() {
-    let Some(server) = Server::new("archive_trigger") else { return };
-    let machine = Machine::empty();
-    machine.write("sternway.toml", SETTINGS);
-    let base = "
-        CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE total (id int PRIMARY KEY, sum int);
-        CREATE FUNCTION tally() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN UPDATE total SET sum = sum + 1; RETURN NULL; END $$;
-        CREATE TRIGGER counted AFTER INSERT OR DELETE ON item
-            FOR EACH ROW EXECUTE FUNCTION tally();";
-    let base_down = "DROP TABLE item, total; DROP FUNCTION tally();";
-    for release in ["1.0.0", "1.1.0"] {
-        machine.write(&format!("releases/{release}/migrations/1_base.up.sql"), base);
-        machine.write(&format!("releases/{release}/migrations/1_base.down.sql"), base_down);
-    }
-    machine.write("releases/1.1.0/migrations/2_more.up.sql", "INSERT INTO item VALUES (9);");
-    machine.write("releases/1.1.0/migrations/2_more.down.sql", "DELETE FROM item WHERE id = 9;");
-    let on = |arguments: &[&str]| machine.on(&server.url, arguments);
-    on(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
-    execute(&server.url, "INSERT INTO total VALUES (1, 100)");
-    let foreseen = "nobody can foresee what the trigger counted of item does";
-    on(&["plan", "--to", "1.1.0"]).ended(0).says(&[foreseen]);
-    on(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0).says(&[foreseen, "kept rows of total"]);
-    assert_eq!(ask(&server.url, "SELECT sum::text FROM total"), "101");
-    // Its former value is put back on the way down, as every value that a body has overwritten.
-    on(&["rollback", "--to", "1.0.0", "--yes"]).ended(0).says(&[foreseen]);
-    assert_eq!(ask(&server.url, "SELECT string_agg(t::text, ',') FROM total t"), "(1,100)");
-}

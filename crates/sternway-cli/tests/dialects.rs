@@ -45,11 +45,11 @@ struct Harbour<'a> {
 }
 
 impl<'a> Harbour<'a> {
-    fn on(place: &'a Place<'a>) -> Harbour<'a> {
+    fn on(place: &'a Place<'a>, files: &[(&str, &[&str], &str)]) -> Harbour<'a> {
         let machine = Machine::empty();
         machine.write("sternway.toml", SETTINGS);
-        for (file, releases, body) in FILES {
-            for release in releases {
+        for (file, releases, body) in files {
+            for release in *releases {
                 machine.write(&format!("releases/{release}/db/{file}"), body);
             }
             place.write(&format!("m/{file}"), body);
@@ -79,7 +79,7 @@ fn journey(kind: Kind, test: &str) {
     let Some(pair) = Pair::new(kind, test) else { return };
     let mut admin = pair.admin();
     let place = Place::new(&pair, &mut admin);
-    let harbour = Harbour::on(&place);
+    let harbour = Harbour::on(&place, &FILES);
     let theirs = |command: &str, code: i32, says: &str| {
         let ran = place.migrate(Tool::GolangMigrate, command);
         assert_eq!(ran.code, Some(code), "{}", ran.stderr);
@@ -125,4 +125,66 @@ fn a_journey_on_mariadb() {
 #[test]
 fn a_journey_on_sqlite() {
     journey(Kind::Sqlite, "a journey on SQLite");
+}
+
+/// What the body of the second release writes sets off a trigger that changes other rows: an empty
+/// database does not show it.
+fn triggered(kind: Kind, test: &str, foreseen: &str) {
+    let Some(pair) = Pair::new(kind, test) else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let counts = match kind {
+        Kind::PostgreSql => {
+            "CREATE FUNCTION tally() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN UPDATE total SET sum = sum + 1; RETURN NULL; END $$;
+             CREATE TRIGGER counted AFTER INSERT ON ship FOR EACH ROW EXECUTE FUNCTION tally();"
+        }
+        Kind::Sqlite => {
+            "CREATE TRIGGER counted AFTER INSERT ON ship
+             BEGIN UPDATE total SET sum = sum + 1; END;"
+        }
+        Kind::MariaDb | Kind::None => {
+            "CREATE TRIGGER counted AFTER INSERT ON ship
+             FOR EACH ROW UPDATE total SET sum = sum + 1;"
+        }
+    };
+    let base = format!(
+        "CREATE TABLE ship (id integer PRIMARY KEY);
+         CREATE TABLE total (id integer PRIMARY KEY, sum integer); {counts}"
+    );
+    let tally = if kind == Kind::PostgreSql { "DROP FUNCTION tally();" } else { "" };
+    let gone = format!("DROP TABLE ship; DROP TABLE total; {tally}");
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_ship.up.sql", &["1.0.0", "1.1.0"], &base),
+        ("1_ship.down.sql", &["1.0.0", "1.1.0"], &gone),
+        ("2_first.up.sql", &["1.1.0"], "INSERT INTO ship VALUES (9);"),
+        ("2_first.down.sql", &["1.1.0"], "DELETE FROM ship WHERE id = 9;"),
+    ];
+    let harbour = Harbour::on(&place, &files);
+    harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    place.execute(&mut admin, "INSERT INTO total VALUES (1, 100)");
+    harbour.run(&["plan", "--to", "1.1.0"]).ended(0).says(&[foreseen]);
+    let up = harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+    up.says(&[foreseen, "kept rows of total"]);
+    assert_eq!(admin.rows(&place, "SELECT sum FROM total"), ["101"]);
+    // What a body has overwritten is put back by its other half.
+    harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+    assert_eq!(admin.rows(&place, "SELECT sum FROM total"), ["100"]);
+}
+
+const UNFORESEEN: &str = "nobody can foresee what the trigger counted of ship does";
+
+#[test]
+fn a_trigger_on_postgresql() {
+    triggered(Kind::PostgreSql, "a trigger on PostgreSQL", UNFORESEEN);
+}
+
+#[test]
+fn a_trigger_on_mariadb() {
+    triggered(Kind::MariaDb, "a trigger on MariaDB", "rows of total: at most");
+}
+
+#[test]
+fn a_trigger_on_sqlite() {
+    triggered(Kind::Sqlite, "a trigger on SQLite", UNFORESEEN);
 }

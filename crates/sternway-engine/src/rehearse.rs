@@ -256,7 +256,8 @@ impl<'a> Laboratory<'a> {
         touched.add_to(&mut effects);
         effects.unforeseen.extend(facts.unforeseen);
         if touched::writes(&effects) {
-            let called = touched::called(&effects, &self.fingerprint().await?);
+            let mut called = touched::called(&effects, &self.fingerprint().await?);
+            called.retain(|it| !effects.unforeseen.contains(it));
             effects.unforeseen.extend(called);
         }
         Ok(Some(effects))

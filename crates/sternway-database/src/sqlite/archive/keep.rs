@@ -156,6 +156,12 @@ pub async fn after(
         let bytes = Some(super::bytes(sqlite, *data).await?);
         effects.losses.push(Loss { lost: lost.clone(), rows: Some(rows), bytes, estimated: false });
     }
+    if care.each_lock {
+        // A rehearsal has no rows, and sets most of them off in vain.
+        let called = before.touched.triggers.iter();
+        let called = called.map(|(name, table)| format!("what the trigger {name} of {table} does"));
+        effects.unforeseen.extend(called);
+    }
     if care.keep {
         let reason = before.touched.unforeseen.or(before.elsewhere);
         if let Some(reason) = reason {

@@ -20,6 +20,8 @@ pub struct Touched {
     pub columns: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether it adds rows.
     pub inserts: bool,
+    /// The triggers of the tables that it writes to, and which table each is of.
+    pub triggers: BTreeMap<String, String>,
     /// Why what it does cannot be foreseen.
     pub unforeseen: Option<String>,
 }
@@ -78,6 +80,8 @@ pub async fn touched(sqlite: &mut Sqlite, body: &str) -> Result<Touched, Databas
             found.columns.insert(name, turned(columns));
         }
     }
+    found.triggers = triggers(sqlite).await?;
+    found.triggers.retain(|_, table| found.tables.contains(&table.to_ascii_lowercase()));
     // What triggers and foreign keys reach from there.
     loop {
         let reached: Vec<String> =
@@ -195,6 +199,16 @@ fn copy(words: &[Word<'_>], lines: &BTreeMap<String, Line>) -> Option<(String, L
     let pairs = new.into_iter().zip(old).filter(|(_, old)| !old.is_empty());
     let pairs = pairs.map(|(new, old)| (new, renamed.get(&old).cloned().unwrap_or(old)));
     Some((table, (first.clone(), pairs.collect())))
+}
+
+/// Every trigger, and which table it is of.
+async fn triggers(sqlite: &mut Sqlite) -> Result<BTreeMap<String, String>, DatabaseError> {
+    let sql = "SELECT name, tbl_name FROM main.sqlite_schema WHERE type = 'trigger'";
+    let mut found = BTreeMap::new();
+    for row in &rows(sqlite, sql).await? {
+        found.insert(text(row, 0)?, text(row, 1)?);
+    }
+    Ok(found)
 }
 
 /// Every table and view, with the names that writing to it may reach: those in its triggers, and the
