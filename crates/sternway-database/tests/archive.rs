@@ -71,6 +71,10 @@ const T: &str = "CREATE TABLE t (id int PRIMARY KEY, a text, b int);
     INSERT INTO t SELECT n, 'a' || n, CASE WHEN n % 2 = 0 THEN n END FROM generate_series(1, 10) n;";
 
 const CASES: &[Case] = &[
+    // Rows that the body has locked and left, where no key tells them apart.
+    ("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2), (2), (3)",
+     "DO $$ BEGIN PERFORM FROM t WHERE a > 1 FOR UPDATE; DELETE FROM t WHERE a = 1; END $$", "DELETE FROM t WHERE a = 3", "SELECT 1",
+     "(SELECT array_agg(a ORDER BY a) = '{1,2,2}' FROM t)", &[]),
     // A whole table.
     (T, "DROP TABLE t", "", "CREATE TABLE t (id int PRIMARY KEY, a text, b int)",
      "(SELECT count(*) = 10 AND sum(b) = 30 AND min(a) = 'a1' FROM t)", &[]),

@@ -19,6 +19,10 @@ const DOING: &str = "keep what the body destroys";
 /// Tables that are moved aside are counted up to this size, in bytes: it takes some milliseconds.
 const COUNTED: u64 = 4 << 20;
 
+/// The columns that say where a row was that a body may have changed, until it has run.
+const PART: &str = "sternway_part";
+const PLACE: &str = "sternway_place";
+
 /// Something kept, until the body has run.
 #[derive(Debug, Clone)]
 pub(in crate::postgres) struct Keeping {
@@ -243,6 +247,9 @@ impl Keeper<'_, '_> {
         let columns: Vec<KeptColumn> = relation.columns.iter().map(kept_column).collect();
         let mut list: Vec<String> = columns.iter().map(copied).collect();
         list.push(format!("NULL::jsonb AS {AFTER}"));
+        if !touched.rewritten {
+            list.extend([format!("tableoid AS {PART}"), format!("ctid AS {PLACE}")]);
+        }
         let key = key(self.postgres, relation, &[]).await?;
         let detail = self.detail(relation, columns, key);
         let lost = Lost::Rows { table: relation.shown.clone() };
@@ -312,11 +319,17 @@ pub(in crate::postgres) async fn settle(
                 continue;
             }
         }
-        let Keeping { id, lost, rows, estimated, detail, .. } = keeping;
+        let Keeping { id, lost, rows, estimated, detail, touched, .. } = keeping;
+        let places = match touched {
+            Some(touched) if !touched.rewritten => {
+                format!(", DROP COLUMN {PART}, DROP COLUMN {PLACE}")
+            }
+            _ => String::new(),
+        };
         let exact = if estimated { "NULL".to_owned() } else { rows.to_string() };
         let sql = format!(
             "UPDATE sternway.archive SET rows = {exact}, detail = {}, lost = {} WHERE id = {id};
-             ALTER TABLE {} ADD COLUMN {MISFIT} text",
+             ALTER TABLE {} ADD COLUMN {MISFIT} text{places}",
             literal(&serde_json::to_string(&detail).unwrap_or_default()),
             literal(&serde_json::to_string(&lost).unwrap_or_default()),
             store(id)
@@ -387,10 +400,18 @@ async fn compare(
             new.join(", "),
             old.join(", "),
         );
-        // Rows that look like a deleted one may have been there besides it.
+        // Rows that look like a deleted one may have been there besides it. What is still in its place
+        // was locked at most.
         let pruned = match touched.rewritten {
             true => postgres.count(DOING, sql).await?,
-            false => 0,
+            false => {
+                let rows = is.rows();
+                let sql = format!(
+                    "DELETE FROM {store} AS k USING {rows} AS t
+                     WHERE t.ctid = k.{PLACE} AND t.tableoid = k.{PART}"
+                );
+                postgres.count(DOING, sql).await?
+            }
         };
         keeping.rows = keeping.rows.saturating_sub(pruned);
         keeping.detail.uncertain = touched.updated > 0 || left > 0;
