@@ -18,6 +18,9 @@ pub struct Journey<'a> {
     pub after: &'a Snapshot,
     /// The entries that the journey has made in the archive, with the rows that are still there.
     pub kept: &'a [KeptRows],
+    /// What the way up before it had left in the archive, with the rows that were there: the way down
+    /// gives these values back, over what that way up had made of them.
+    pub owed: &'a [KeptRows],
     /// Rows that the bodies themselves insert: the values of some columns, by table.
     pub seeds: &'a [(String, BTreeMap<String, String>)],
     /// Tables whose rows the way down carried over into others, where they went on living: what is
@@ -29,7 +32,7 @@ impl Journey<'_> {
     /// Says what became of every row.
     pub fn account(&self) -> Account {
         let mut account = Account::default();
-        let mut shelf = Shelf::new(self.kept);
+        let (mut shelf, mut owed) = (Shelf::new(self.kept), Shelf::new(self.owed));
         for kept in self.kept {
             for contradiction in kept.contradictions() {
                 account
@@ -42,6 +45,7 @@ impl Journey<'_> {
                 name,
                 before: table,
                 old: self.written.before.numbered(table.oid),
+                old_name: self.written.before.name_of(table.oid),
                 old_after: self.written.after.numbered(table.oid),
                 after: self.after.tables.get(name),
                 origin: self
@@ -52,7 +56,7 @@ impl Journey<'_> {
                 seeds: self.seeds,
                 carried: self.carried.contains(name),
             };
-            if !keyed::account(&part, &mut shelf, &mut account) {
+            if !keyed::account(&part, &mut shelf, &mut owed, &mut account) {
                 unkeyed::account(&part, &mut shelf, &mut account);
             }
         }
@@ -76,6 +80,8 @@ pub(crate) struct Part<'a> {
     pub before: &'a Table,
     /// The same table where the older release found it.
     pub old: Option<&'a Table>,
+    /// What it was called there.
+    pub old_name: &'a str,
     /// And where it left it.
     pub old_after: Option<&'a Table>,
     pub after: Option<&'a Table>,

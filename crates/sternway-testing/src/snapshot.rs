@@ -119,6 +119,12 @@ impl Snapshot {
         self.tables.values().find(|table| table.oid == oid)
     }
 
+    /// What the table with this number is called; nothing where there is none.
+    pub(crate) fn name_of(&self, oid: i64) -> &str {
+        let found = self.tables.iter().find(|(_, table)| table.oid == oid);
+        found.map_or("", |(name, _)| name)
+    }
+
     /// The checksum of each table.
     pub fn checksums(&self) -> BTreeMap<&str, Digest> {
         self.tables.iter().map(|(name, table)| (name.as_str(), table.checksum())).collect()

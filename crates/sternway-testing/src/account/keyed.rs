@@ -11,7 +11,12 @@ use crate::snapshot::Row;
 type Rows<'a> = BTreeMap<Row, &'a Row>;
 
 /// Accounts for a table, if its key tells its rows apart all the way.
-pub(crate) fn account(part: &Part<'_>, shelf: &mut Shelf<'_>, account: &mut Account) -> bool {
+pub(crate) fn account(
+    part: &Part<'_>,
+    shelf: &mut Shelf<'_>,
+    owed: &mut Shelf<'_>,
+    account: &mut Account,
+) -> bool {
     let (table, name) = (part.before, part.name);
     let (in_old, in_after) = (part.columns_of_old(), part.columns_after());
     let places = |key: &[usize], of: &[Option<usize>]| {
@@ -51,7 +56,14 @@ pub(crate) fn account(part: &Part<'_>, shelf: &mut Shelf<'_>, account: &mut Acco
             };
             let (found, was) = (of(&after, &in_after), of(&old, &in_old));
             let became = of(&old_after, &in_old);
-            let survived = was.as_ref() == Some(value);
+            // What the way up had overwritten is there again instead: that takes nothing away.
+            let replaced = match (part.old, &old, in_old[at]) {
+                (Some(table), Some(row), Some(place)) if was.as_ref() != Some(value) => {
+                    owed.has(part.old_name, table, &old_key, row, place)
+                }
+                _ => false,
+            };
+            let survived = was.as_ref() == Some(value) || replaced;
             destroyed |= !survived;
             let changed = deleted || (was.is_some() && was != became);
             if found.as_ref() == Some(value) {
