@@ -55,6 +55,11 @@ impl Snapshot {
     /// Looks at a schema, without the tables of these names.
     pub async fn of(connection: &mut PgConnection, schema: &str, except: &[String]) -> Snapshot {
         let tables = Tables::read(connection, schema).await.without(except);
+        Snapshot::with(connection, &tables).await
+    }
+
+    /// Looks at these tables.
+    pub(crate) async fn with(connection: &mut PgConnection, tables: &Tables) -> Snapshot {
         let mut parts = Vec::new();
         let mut snapshot = Snapshot::default();
         for (index, table) in tables.tables.iter().enumerate() {
@@ -79,7 +84,7 @@ impl Snapshot {
         }
         for sequence in &tables.sequences {
             let (name, step) = (literal(&sequence.name), sequence.increment);
-            let from = format!("{}.{}", quote(schema), quote(&sequence.name));
+            let from = format!("{}.{}", quote(&tables.schema), quote(&sequence.name));
             let next = "CASE WHEN is_called THEN last_value + step ELSE last_value END";
             let next = next.replace("step", &step.to_string());
             let both = texts(&format!("{name}, ({next})::text"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use sqlx::postgres::PgConnection;
 
-use crate::sql::{document, literal, quote};
+use crate::sql::{must, quote};
 
 /// The tables of a schema, and the types of their columns.
 #[derive(Debug, Clone, Deserialize)]
@@ -116,13 +116,17 @@ pub(crate) struct Sequence {
 const CATALOG: &str = "
 WITH RECURSIVE c AS (
     SELECT c.oid, c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-    WHERE n.nspname = $schema$ AND relkind IN ('r', 'p') AND NOT relispartition
+    WHERE n.nspname = $1 AND relkind IN ('r', 'p') AND NOT relispartition
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e'
                       AND d.classid = 'pg_class'::regclass)
 ), y(oid) AS (
-    SELECT atttypid FROM pg_attribute JOIN c ON attrelid = c.oid WHERE attnum > 0 AND NOT attisdropped
+    SELECT a.atttypid FROM c CROSS JOIN LATERAL (
+        SELECT atttypid FROM pg_attribute
+        WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped OFFSET 0
+    ) a
     UNION
-    SELECT l.x FROM y JOIN pg_type t ON t.oid = y.oid CROSS JOIN LATERAL (
+    SELECT l.x FROM y CROSS JOIN LATERAL (SELECT * FROM pg_type t WHERE t.oid = y.oid OFFSET 0) t
+    CROSS JOIN LATERAL (
         SELECT t.typbasetype
         UNION ALL SELECT t.typelem WHERE t.typcategory = 'A'
         UNION ALL SELECT rngsubtype FROM pg_range WHERE t.oid IN (rngtypid, rngmultitypid)
@@ -139,7 +143,7 @@ SELECT json_build_object(
             'generated', CASE WHEN attgenerated <> '' THEN pg_get_expr(adbin, adrelid) END,
             'counted', CASE
                 WHEN attidentity <> '' THEN format('nextval(%L::regclass)', pg_get_serial_sequence(
-                    format('%I.%I', $schema$, c.relname), attname))
+                    format('%I.%I', $1, c.relname), attname))
                 WHEN attgenerated = '' AND pg_get_expr(adbin, adrelid) LIKE 'nextval(%'
                     THEN pg_get_expr(adbin, adrelid) END
         ) ORDER BY attnum), '[]')
@@ -179,19 +183,23 @@ SELECT json_build_object(
         WHERE attrelid = typrelid AND typtype = 'c' AND attnum > 0 AND NOT attisdropped),
     'checks', (SELECT coalesce(json_agg(pg_get_expr(conbin, 0)), '[]')
                FROM pg_constraint WHERE contypid = t.oid AND contype = 'c')
-    )), '[]') FROM pg_type t WHERE t.oid IN (SELECT y.oid FROM y)),
+    )), '[]') FROM y CROSS JOIN LATERAL (SELECT * FROM pg_type t WHERE t.oid = y.oid OFFSET 0) t),
 'sequences', (SELECT coalesce(json_agg(json_build_object(
     'name', s.relname, 'increment', seqincrement) ORDER BY s.relname COLLATE \"C\"), '[]')
     FROM pg_sequence JOIN pg_class s ON s.oid = seqrelid JOIN pg_namespace n ON n.oid = relnamespace
-    WHERE n.nspname = $schema$)
+    WHERE n.nspname = $1)
 )::text";
 
 impl Tables {
     /// Reads the catalog. The schema becomes the current one of the connection.
     pub async fn read(connection: &mut PgConnection, schema: &str) -> Tables {
-        let path = format!("SET search_path TO {}, public;", quote(schema));
-        let sql = path + &CATALOG.replace("$schema$", &literal(schema));
-        let text = document(connection, sql).await;
+        let path = quote(schema);
+        let sets =
+            format!("SET search_path TO {path}, public; SET plan_cache_mode TO force_generic_plan");
+        must(connection, sets).await;
+        // Planning it takes longer than it does: it is prepared, once a connection.
+        let text = sqlx::query_scalar(CATALOG).bind(schema).fetch_one(connection).await;
+        let text: String = text.unwrap_or_else(|error| panic!("{error}"));
         let mut tables: Tables = serde_json::from_str(&text).expect("the catalog");
         tables.schema = schema.to_owned();
         tables

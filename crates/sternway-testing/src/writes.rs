@@ -36,8 +36,8 @@ pub async fn old_release_writes(
     schema: &str,
     how: &Fill,
 ) -> Written {
-    let before = Snapshot::of(connection, schema, &how.except).await;
     let tables = Tables::read(connection, schema).await.without(&how.except);
+    let before = Snapshot::with(connection, &tables).await;
     let mut random = Random::new(how.seed);
     let inserted = match how.rows {
         0 => 0,
@@ -61,7 +61,7 @@ pub async fn old_release_writes(
     let updated = attempt(connection, &updates).await;
     let deleted = attempt(connection, &deletions).await;
     must(connection, "COMMIT".to_owned()).await;
-    let after = Snapshot::of(connection, schema, &how.except).await;
+    let after = Snapshot::with(connection, &tables).await;
     Written { before, after, inserted, updated, deleted }
 }
 

@@ -36,6 +36,11 @@ impl Bodies {
         self
     }
 
+    /// The way down and up again.
+    pub fn both(&self) -> String {
+        Bodies::text(&self.down) + &Bodies::text(&self.up)
+    }
+
     pub fn text(statements: &[String]) -> String {
         statements.iter().map(|it| format!("{it};\n")).collect()
     }
