@@ -1,7 +1,7 @@
 //! Random schemas, random rows, random bodies that destroy, random writes in between: every row is
 //! back, or in the archive, or was the older release's to change.
 //!
-//! `STERNWAY_TEST_SEEDS=n` runs so many cases. A case that fails prints what replays it:
+//! `STERNWAY_TEST_SEEDS=n` runs so many cases, `STERNWAY_TEST_SEEDS=m-n` those from m to n. A case that fails prints what replays it:
 //! `STERNWAY_TEST_SEED=n` runs that one alone.
 
 #![allow(clippy::print_stderr, reason = "the number of cases is to be read")]
@@ -272,6 +272,13 @@ async fn more(
     found
 }
 
+/// The seeds from 1 to `n`, or those of `m-n`.
+fn seeds(text: &str) -> Vec<u64> {
+    let (first, last) = text.split_once('-').unwrap_or(("1", text));
+    let [first, last] = [first, last].map(|it| it.parse().expect("a number of seeds"));
+    (first..=last).collect()
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -289,7 +296,7 @@ fn every_row_of_every_random_schema_is_accounted_for() {
     let start = Instant::now();
     let seeds: Vec<u64> = match number("STERNWAY_TEST_SEED") {
         Some(seed) => vec![seed],
-        None => (1..=number("STERNWAY_TEST_SEEDS").unwrap_or(CASES)).collect(),
+        None => seeds(&std::env::var("STERNWAY_TEST_SEEDS").unwrap_or(CASES.to_string())),
     };
     let next = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
