@@ -9,6 +9,7 @@
 pub mod port;
 pub mod failpoint;
 mod go;
+mod answer;
 mod kept;
 pub mod dialect;
 pub mod postgres;

@@ -35,6 +35,7 @@ use sternway_model::plan::Plan;
 use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
+use crate::answer::{ANSWER, bare};
 use crate::port::{
     Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, Session, Settled,
     StepError, Underway, Unfinished, Work,
@@ -343,6 +344,26 @@ impl Database for MySql {
 
     async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
         archive::list(self, app).await
+    }
+
+    async fn answers(
+        &mut self,
+        query: &str,
+        most: usize,
+    ) -> Result<Vec<Option<String>>, DatabaseError> {
+        // The first branch gives the column a name. The line break ends a comment.
+        let sql = format!(
+            "SELECT CONVERT(x USING utf8mb4) AS answer FROM (
+                SELECT NULL AS x FROM DUAL WHERE 1 = 0 UNION ALL SELECT * FROM ({}\n) AS q
+             ) AS w LIMIT {most}",
+            bare(query)
+        );
+        self.run(ANSWER, "START TRANSACTION READ ONLY".to_owned()).await?;
+        let rows = self.fetch(ANSWER, sql).await;
+        let ended = self.run(ANSWER, "ROLLBACK".to_owned()).await;
+        let rows = rows?;
+        ended?;
+        Ok(rows.iter().map(|row| optional(row, "answer")).collect())
     }
 
     async fn archived(

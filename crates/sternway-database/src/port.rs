@@ -263,6 +263,17 @@ pub trait Database: Send {
         Ok(Done::default())
     }
 
+    /// What a query of the user's own answers: the values of its one column, as text, `most` at most.
+    /// It may only look; one that writes is refused by the server.
+    ///
+    /// # Errors
+    /// When the server does not answer it.
+    async fn answers(
+        &mut self,
+        query: &str,
+        most: usize,
+    ) -> Result<Vec<Option<String>>, DatabaseError>;
+
     /// Fills in how many rows and bytes there are to lose, and changes nothing. What is too large to
     /// be counted is estimated; what does not exist yet stays open.
     async fn measure(&mut self, _losses: &mut [Loss]) -> Result<(), DatabaseError> {

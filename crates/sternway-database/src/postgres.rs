@@ -43,6 +43,7 @@ use sternway_model::plan::Plan;
 use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
+use crate::answer::{ANSWER, bare};
 use crate::port::{
     Care, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits, LockError,
     Orphan, Raised, RunId, RunSummary, Session, Settled, StepError, Unfinished, Work,
@@ -398,6 +399,23 @@ impl Database for Postgres {
     async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
         let stored = archive::stored(self, archive::Which::Of(app)).await?;
         Ok(stored.into_iter().map(|it| it.entry).collect())
+    }
+
+    async fn answers(
+        &mut self,
+        query: &str,
+        most: usize,
+    ) -> Result<Vec<Option<String>>, DatabaseError> {
+        // The line break ends a comment.
+        let sql = format!(
+            "BEGIN READ ONLY; SELECT (q.x)::text FROM ({}\n) AS q(x) LIMIT {most}; ROLLBACK",
+            bare(query)
+        );
+        let rows = self.ask(ANSWER, sql).await;
+        if rows.is_err() {
+            let _ = self.run("roll back", "ROLLBACK".to_owned()).await;
+        }
+        rows?.iter().map(|row| row.try_get(0).map_err(failed(ANSWER))).collect()
     }
 
     async fn archived(

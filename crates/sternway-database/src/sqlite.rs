@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use sternway_model::archive::{Entry, EntryId, Page, PutBack};
 use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::catalog::{Digest, Migration, TrackName};
@@ -28,6 +28,7 @@ use sternway_model::plan::Plan;
 use sternway_model::proof::Fingerprint;
 use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
 
+use crate::answer::{ANSWER, bare};
 use crate::port::{
     Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, Settled,
     StepError, Unfinished, Work,
@@ -263,6 +264,26 @@ impl Database for Sqlite {
     async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
         connect::settle(self, false).await?;
         archive::list(self, app).await
+    }
+
+    async fn answers(
+        &mut self,
+        query: &str,
+        most: usize,
+    ) -> Result<Vec<Option<String>>, DatabaseError> {
+        connect::settle(self, false).await?;
+        // The first branch gives the column a name. The line break ends a comment.
+        let sql = format!(
+            "SELECT CAST(x AS TEXT) FROM (
+                SELECT NULL AS x WHERE 0 UNION ALL SELECT * FROM ({}\n)) LIMIT {most}",
+            bare(query)
+        );
+        self.run(ANSWER, "PRAGMA query_only = 1".to_owned()).await?;
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await;
+        let ended = self.run(ANSWER, "PRAGMA query_only = 0".to_owned()).await;
+        let rows = rows.map_err(failed(ANSWER))?;
+        ended?;
+        rows.iter().map(|row| row.try_get(0).map_err(failed(ANSWER))).collect()
     }
 
     async fn archived(

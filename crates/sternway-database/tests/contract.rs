@@ -102,6 +102,38 @@ async fn digest(session: &mut Session) -> Digest {
 }
 
 #[tokio::test]
+async fn a_query_is_answered_and_may_only_look() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        went(&mut session, None, Some(1), "CREATE TABLE t (a int, b varchar(9))").await;
+        went(&mut session, Some(1), Some(2), "INSERT INTO t VALUES (1, 'x'), (2, NULL)").await;
+        let server = session.identity().server.clone();
+        for (query, most, wanted) in [
+            ("SELECT b FROM t ORDER BY a", 9, vec![Some("x"), None]),
+            ("SELECT a FROM t WHERE a = 1;\n", 9, vec![Some("1")]),
+            ("SELECT a FROM t -- both", 1, vec![Some("1")]),
+            ("SELECT a FROM t WHERE a > 2", 9, vec![]),
+        ] {
+            let found = session.answers(query, most).await;
+            let found = found.unwrap_or_else(|error| panic!("{server}: {query}: {error:?}"));
+            let found: Vec<Option<&str>> = found.iter().map(Option::as_deref).collect();
+            assert_eq!(found, wanted, "{server}: {query}");
+        }
+        let holds = session.answers("SELECT count(*) = 2 FROM t", 1).await.expect("an answer");
+        assert!(["true", "1"].contains(&holds[0].as_deref().expect("a value")), "{holds:?}");
+        for wrong in ["SELECT a FROM nothing", "DELETE FROM t", "SELECT a, b FROM t WHERE"] {
+            assert!(session.answers(wrong, 1).await.is_err(), "{server}: {wrong}");
+        }
+        // The session goes on as before.
+        went(&mut session, Some(2), Some(3), "INSERT INTO t VALUES (3, 'z')").await;
+        assert_eq!(
+            session.answers("SELECT count(*) FROM t", 1).await.expect("3")[0],
+            Some("3".into())
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_fresh_database_has_nothing_and_asking_changes_nothing() {
     for ground in grounds().await {
         let mut session = ground.session().await;

@@ -115,6 +115,14 @@ impl Database for Dying {
         self.database.drop_tables().await
     }
 
+    async fn answers(
+        &mut self,
+        query: &str,
+        most: usize,
+    ) -> Result<Vec<Option<String>>, DatabaseError> {
+        self.database.answers(query, most).await
+    }
+
     async fn tables(&mut self, except: &[String]) -> Result<BTreeSet<String>, DatabaseError> {
         self.database.tables(except).await
     }
