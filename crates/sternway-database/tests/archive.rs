@@ -71,6 +71,9 @@ const T: &str = "CREATE TABLE t (id int PRIMARY KEY, a text, b int);
     INSERT INTO t SELECT n, 'a' || n, CASE WHEN n % 2 = 0 THEN n END FROM generate_series(1, 10) n;";
 
 const CASES: &[Case] = &[
+    // A column that the body would have added, and that is there, has values to lose.
+    (T, "SELECT 1", "UPDATE t SET b = 100 WHERE id = 1", "ALTER TABLE t ADD COLUMN IF NOT EXISTS b int; UPDATE t SET b = 0 WHERE b > 8",
+     "(SELECT count(*) = 2 FROM t WHERE b = 0) AND (SELECT rows = 2 FROM sternway.archive WHERE direction = 'up' ORDER BY id DESC LIMIT 1)", &[]),
     // Rows that the body has locked and left, where no key tells them apart.
     ("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2), (2), (3)",
      "DO $$ BEGIN PERFORM FROM t WHERE a > 1 FOR UPDATE; DELETE FROM t WHERE a = 1; END $$", "DELETE FROM t WHERE a = 3", "SELECT 1",
@@ -316,5 +319,23 @@ async fn what_is_kept_binds_nothing() {
         .await
         .expect("a step");
         holds(&mut session, "(SELECT m = 'not ok' AND ms[2] = 'not ok' FROM t)").await;
+    }
+}
+
+/// Whose they are cannot be told any more, and nobody guesses.
+#[tokio::test]
+async fn what_has_lost_its_key_stays_in_the_archive() {
+    for (mut session, _fresh) in everywhere().await {
+        session.prepare_records().await.expect("records");
+        session.execute(T).await.expect("a table");
+        let up = careful(&mut session, Direction::Up, "UPDATE t SET a = 'x'", true, None).await;
+        assert_eq!(up.expect("the way up").kept.len(), 1);
+        let drop = "ALTER TABLE t DROP COLUMN id";
+        let down = careful(&mut session, Direction::Down, drop, true, None).await;
+        let down = down.unwrap_or_else(|error| panic!("{}", whole(&error)));
+        let restored = &down.put_back[0].restored;
+        let reason = "column id is not there".to_owned();
+        assert_eq!((restored.back, &restored.misfits[..]), (0, &[Misfit { reason, rows: 10 }][..]));
+        holds(&mut session, "(SELECT count(*) = 10 FROM t WHERE a = 'x')").await;
     }
 }

@@ -311,7 +311,9 @@ impl<'a, 'w> Careful<'a, 'w> {
         let facts = statements::facts(self.work.body);
         if facts.unforeseen.is_empty() {
             let fills: BTreeSet<String> = facts.fills.difference(&facts.changes).cloned().collect();
-            taken.pass_over(&fills, after, &self.postgres.identity.schema);
+            let added = statements::added_columns(self.work.body);
+            let schema = &self.postgres.identity.schema;
+            taken.pass_over(&fills, &added, (before, after), schema);
         }
         taken
     }

@@ -173,12 +173,30 @@ impl Taken {
 
     /// Leaves out the tables of which the body does nothing but fill columns that it has added itself:
     /// `fills` by their names, where no trigger and no other code can do more than the body says.
-    pub fn pass_over(&mut self, fills: &BTreeSet<String>, after: &Snapshot, schema: &str) {
+    /// `added` are the columns that it adds; one that was there already, and that it adds only if it is
+    /// not, has values of its own.
+    pub fn pass_over(
+        &mut self,
+        fills: &BTreeSet<String>,
+        added: &BTreeSet<(String, String)>,
+        looks: (&Snapshot, &Snapshot),
+        schema: &str,
+    ) {
+        let (before, after) = looks;
         let touched = self.rows.iter().filter_map(|it| after.relations.get(&it.table));
         if fills.is_empty() || touched.clone().any(|it| it.triggered) {
             return;
         }
+        let is_new = |is: &Relation, column: &str| {
+            let was = before.relations.get(&is.oid).map_or(&[][..], |it| &it.columns);
+            let column = is.columns.iter().find(|it| it.name == column);
+            column.is_some_and(|it| !was.iter().any(|was| was.number == it.number))
+        };
         let filled: BTreeSet<Oid> = touched
+            .filter(|it| {
+                let mut columns = added.iter().filter(|(table, _)| *table == it.name);
+                columns.all(|(_, column)| is_new(it, column))
+            })
             .filter(|it| {
                 let here = it.schema == schema && fills.contains(&it.name);
                 here || fills.contains(&format!("{}.{}", it.schema, it.name))

@@ -11,6 +11,8 @@ pub mod rules;
 pub(super) mod trace;
 mod words;
 
+use std::collections::BTreeSet;
+
 use sternway_model::body::{BodyFacts, Mode};
 
 use words::{Word, split};
@@ -89,6 +91,11 @@ pub fn facts(body: &str) -> BodyFacts {
         facts.mode = Mode::Dirty { reason };
     }
     facts
+}
+
+/// The columns, with their unqualified tables, that a body adds.
+pub(super) fn added_columns(body: &str) -> BTreeSet<(String, String)> {
+    destroys::added_columns(&split(body).statements)
 }
 
 /// Whether a statement sets something for the rest of the session.

@@ -51,9 +51,13 @@ impl Target<'_> {
         self.stored.detail.columns.iter().find(|it| it.name == name)
     }
 
-    /// That a row `t` of the table has the key of the kept row `k`; `None` where there is no key.
+    /// That a row `t` of the table has the key of the kept row `k`; `None` where there is no key, and
+    /// where the table has lost it.
     fn key(&self) -> Option<String> {
         let key = &self.stored.detail.key;
+        if !key.iter().all(|name| self.live.columns.iter().any(|it| it.name == *name)) {
+            return None;
+        }
         let same = key.iter().map(|name| {
             let value = self.value(self.kept(name)?);
             Some(format!("t.{} = {value}", Postgres::quote(name)))
@@ -303,7 +307,10 @@ async fn missing_columns(
     let there = |name: &str| target.live.columns.iter().any(|it| it.name == name);
     let Target { stored, .. } = target;
     let wanted = |it: &&KeptColumn| match stored.entry.lost {
-        Lost::Column { .. } => stored.detail.lost.contains(&it.name),
+        // Without its key nobody can tell whose a value is.
+        Lost::Column { .. } => {
+            stored.detail.lost.contains(&it.name) || stored.detail.key.contains(&it.name)
+        }
         _ => !it.generated,
     };
     for column in stored.detail.columns.iter().filter(wanted).filter(|it| !there(&it.name)) {
@@ -387,7 +394,7 @@ async fn already(postgres: &mut Postgres, target: &Target<'_>) -> Result<u64, Da
                     SELECT place FROM
                         (SELECT k.ctid AS place, {old} AS value,
                                 pg_catalog.row_number() OVER (PARTITION BY {old}) AS number
-                         FROM {store} AS k WHERE {deleted}) AS k
+                         FROM {store} AS k WHERE k.{MISFIT} IS NULL AND {deleted}) AS k
                     JOIN (SELECT {new} AS value, pg_catalog.row_number() OVER (PARTITION BY {new}) AS number
                           FROM {rows} AS t) AS t USING (value, number))"
             );
