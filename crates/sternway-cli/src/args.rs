@@ -460,6 +460,10 @@ pub struct ExecuteArgs {
     /// Leave an unfinished run as it is, for good, and plan anew
     #[arg(long)]
     pub abandon: bool,
+    /// Afterwards, run a migration's up half again where a [[check]] of the settings finds rows that it
+    /// mends: such as those that an older release wrote on this schema
+    #[arg(long)]
+    pub again: bool,
     #[command(flatten)]
     pub limits: LimitArgs,
     #[command(flatten)]

@@ -16,4 +16,5 @@ mod unfinished;
 
 pub use execute::comparison_text;
 mod in_step;
+mod checks;
 mod fence;

@@ -5,6 +5,7 @@
 mod file;
 mod expand;
 mod deploy;
+mod checks;
 mod redact;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use sternway_source::{Layout, Location, TagPattern};
 
 use crate::args::Shared;
 use crate::failure::{Exit, Failure};
+pub use checks::{Check, Severity, When};
 pub use file::File;
 pub use redact::holds_password;
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub warn_after_days: u64,
     /// How the application is stopped, swapped and started, where that is said.
     pub deploy: Option<sternway_deploy::commands::Settings>,
+    /// What the data has to be before and after a journey.
+    pub checks: Vec<Check>,
 }
 
 /// A text that may hold a secret, and is shown nowhere.
@@ -123,7 +127,9 @@ impl Config {
         let deploy = deploy::commands(shared, settings.deploy.commands, &folder, hidden)?;
         let database = database(shared, settings.database, &folder)?;
         let warn_after_days = shared.warn_after_days.or(settings.archive.warn_after_days);
+        let checks = checks::checks(settings.check, &tracks)?;
         Ok(Config {
+            checks,
             folder,
             warn_after_days: warn_after_days.unwrap_or(WARN_AFTER_DAYS),
             source,

@@ -166,6 +166,19 @@ pub struct Ran<'a> {
     pub proofs: Vec<Option<Comparison>>,
     pub kept: &'a [Kept],
     pub put_back: &'a [PutBack],
+    pub checks: &'a [CheckRow],
+}
+
+/// What a check of the settings found.
+#[derive(Serialize)]
+pub struct CheckRow {
+    pub message: String,
+    pub severity: &'static str,
+    pub holds: bool,
+    pub rows: Vec<String>,
+    pub more: bool,
+    pub again: Option<String>,
+    pub ran_again: bool,
 }
 
 /// `sternway abort`

@@ -190,3 +190,60 @@ fn scenario_11_shares_and_owners_are_counted_kept_exported_and_back() {
     kagent.psql(&exported);
     assert_eq!(TABLES.map(|table| kagent.digest(table)), before);
 }
+
+/// What an older release writes on the schema that it tolerates: tasks without an owner. The session of
+/// one belongs to one user, that of another to two, that of the third is not there, and the last has
+/// none.
+const UNOWNED: &str = "
+    INSERT INTO session (id, user_id) VALUES ('s1', 'ada'), ('s2', 'ada'), ('s2', 'bob');
+    INSERT INTO task (id, data, session_id) VALUES
+    ('t1', '{}', 's1'), ('t2', '{}', 's2'), ('t3', '{}', 's3'), ('t4', '{}', NULL)";
+
+/// The backfill of file 7 does not run by itself: the schema is at 7 already. It is offered, and gives
+/// owners only where there is no doubt.
+#[test]
+fn scenario_12_tasks_without_an_owner_are_told_and_file_7_is_offered_again() {
+    let task = "INSERT INTO task (id, data, user_id) VALUES ('t0', '{}', 'eve')";
+    let Some(kagent) = Kagent::installed("scenario_12", "0.10.0-rc3", task) else { return };
+    let told = "check: tasks have no owner";
+    let back = kagent.go(&["rollback", "--from", "0.10.0-rc3", "--to", "0.9.12"]);
+    assert!(!back.stdout.contains(told), "{}", back.stdout);
+    execute(&kagent.server.url, UNOWNED);
+    let owners = "SELECT string_agg(id || coalesce(user_id, '?'), ' ' ORDER BY id) FROM task";
+
+    let again = ["upgrade", "--from", "0.9.12", "--to", "0.10.0-rc3"];
+    let doubtful = [
+        "t2 of session s2, which several users have",
+        "t3 of session s3, which is not there",
+        "t4 of no session",
+    ];
+    let offer = "000007_task_owner.up.sql can run again for these: --again";
+    let run = kagent.go(&again);
+    run.says(&[&[told, "t1 of session s1, which belongs to ada", offer][..], &doubtful].concat());
+    assert_eq!(kagent.ask(owners), "t0eve t1? t2? t3? t4?");
+    assert_eq!(kagent.kept(), []);
+
+    let again = [&again[..], &["--again"]].concat();
+    let run = kagent.go(&again);
+    let ran = ["000007_task_owner.up.sql ran again", told, "and leaves these as they are"];
+    let run = run.says(&[&ran[..], &doubtful].concat());
+    assert!(!run.stdout.contains("t1 of session"), "{}", run.stdout);
+    assert_eq!(kagent.ask(owners), "t0eve t1ada t2? t3? t4?");
+    assert_eq!(kagent.ask("SELECT version || ' ' || dirty FROM schema_migrations"), "7 false");
+    // What it has written over is kept, as whatever a migration does.
+    assert_eq!(kagent.kept(), all(&[("task", 1)], true));
+
+    let run = kagent.go(&[&again[..], &["--output", "json"]].concat()).json("sternway.run/1");
+    let check = json!({
+        "message": "tasks have no owner, and are hidden from everybody", "severity": "warn",
+        "holds": false, "rows": doubtful, "more": false,
+        "again": "000007_task_owner.up.sql", "ran_again": true,
+    });
+    assert_eq!(run["checks"], json!([check]));
+
+    execute(&kagent.server.url, "UPDATE task SET user_id = 'ada'");
+    let run = kagent.go(&again);
+    assert!(!run.stdout.contains(told) && !run.stdout.contains("ran again"), "{}", run.stdout);
+    // Below 7 there is no such column, and nobody asks.
+    kagent.go(&["rollback", "--from", "0.10.0-rc3", "--to", "0.9.6"]);
+}

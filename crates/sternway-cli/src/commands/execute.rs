@@ -18,6 +18,7 @@ use sternway_model::proof::{Comparison, Expected};
 use sternway_model::state::RecordsAccess;
 
 use super::archive::warn;
+use super::checks;
 use super::fence;
 use super::unfinished::act;
 use crate::args::ExecuteArgs;
@@ -50,6 +51,7 @@ pub async fn execute(
     let plan = &plan;
     ui.say(ui.plan(&plan.to_string()).trim_end());
     let expected = proof(ui, expected, args.unproven)?;
+    checks::before(setup, plan, database).await?;
     ui.confirm(&question(plan), args.yes)?;
     let mut teller = Teller::new(ui, plan);
     let others = &args.others;
@@ -67,13 +69,21 @@ pub async fn execute(
     let lowered = fence::lower(ui, database, raised).await;
     let ran = ran.map_err(|cause| Failure::to_run(plan.course, &plan.target, ui, cause))?;
     lowered?;
-    let exit = told(ui, plan, &teller, ran)?;
+    let exit = told(setup, plan, &teller, ran, database, args.again).await?;
     warn(setup, database).await?;
     Ok(exit)
 }
 
 /// Tells how a run ended.
-pub fn told(ui: &Ui, plan: &Plan, teller: &Teller<'_>, outcome: Outcome) -> Result<Exit, Failure> {
+pub async fn told(
+    setup: &Setup<'_>,
+    plan: &Plan,
+    teller: &Teller<'_>,
+    outcome: Outcome,
+    database: &mut dyn Database,
+    again: bool,
+) -> Result<Exit, Failure> {
+    let ui = setup.ui;
     let format = "sternway.run/1";
     let (kept, put_back) = (&teller.kept, &teller.put_back);
     match outcome {
@@ -84,8 +94,9 @@ pub fn told(ui: &Ui, plan: &Plan, teller: &Teller<'_>, outcome: Outcome) -> Resu
                 true => format!("{done}; the schema is that of a clean install of {install}"),
                 false => format!("{done}, unproven"),
             });
-            ui.json(&Ran { format, plan, outcome: "arrived", proofs, kept, put_back });
-            Ok(Exit::Done)
+            let checks = &checks::after(setup, plan, database, again).await?;
+            ui.json(&Ran { format, plan, outcome: "arrived", proofs, kept, put_back, checks });
+            Ok(checks::told(ui, checks, Exit::Done))
         }
         Outcome::Interrupted { .. } => {
             let (done, of, course, target) = (teller.done, teller.of, plan.course, &plan.target);
@@ -102,6 +113,7 @@ pub fn told(ui: &Ui, plan: &Plan, teller: &Teller<'_>, outcome: Outcome) -> Resu
                 proofs: Vec::new(),
                 kept,
                 put_back,
+                checks: &[],
             });
             Ok(Exit::Interrupted)
         }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sternway_model::catalog::{Enabled, Release, Track, TrackName};
 use sternway_model::policy::Window;
 
+use super::checks::CheckTable;
 use super::closest;
 use super::redact::redact;
 use crate::failure::{Exit, Failure};
@@ -23,6 +24,7 @@ pub struct File {
     pub deploy: DeployTable,
     #[serde(deserialize_with = "read_tracks")]
     pub track: Vec<Track>,
+    pub check: Vec<CheckTable>,
 }
 
 /// `[app]`
@@ -231,12 +233,13 @@ impl File {
             rehearsal: RehearsalTable { url: self.rehearsal.url.or(base.rehearsal.url) },
             deploy: DeployTable { commands: self.deploy.commands.over(base.deploy.commands) },
             track: if self.track.is_empty() { base.track } else { self.track },
+            check: if self.check.is_empty() { base.check } else { self.check },
         }
     }
 }
 
 /// The parts of the design that a later version reads.
-const LATER: [&str; 2] = ["check", "hazard"];
+const LATER: [&str; 1] = ["hazard"];
 
 /// Puts serde's words about an unknown key into ours, and suggests the nearest one.
 fn explain(message: &str) -> (String, Option<String>) {
