@@ -1,8 +1,11 @@
-//! Named points at which a test build can be made to stop dead, as by a `kill -9`.
+//! Named points at which a build for tests can be made to stop dead, as by a `kill -9`.
 //!
-//! Without the feature `failpoints` they are nothing. With it, the variable `FAILPOINTS` says what
-//! happens at which of them, as the crate `fail` reads it; the action `return` ends the process at
-//! once, with nothing put in order: `step.started=2*off->return` ends it where the third step starts.
+//! Only what is built with debug assertions has them, which no release is: the tests need no build of
+//! their own. Even there a program has to ask for them with [`listen`]. Then the variable `FAILPOINTS`
+//! says where it dies, with nothing put in order: `7` is at the seventh point that it comes by,
+//! whichever that is, and `statement.noted` at the first of that name, `statement.noted:3` at the
+//! third. It counts from where it first asks for the locks: what it rehearses before is no run. The
+//! point's name is the last thing that it says on standard error.
 
 /// A point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,18 +113,84 @@ impl Point {
 }
 
 /// Comes by a point.
-#[cfg(feature = "failpoints")]
+#[cfg(debug_assertions)]
 pub fn hit(point: Point) {
-    fail::fail_point!(point.name(), |_| std::process::abort());
+    armed::hit(point);
 }
 
 /// Comes by a point.
-#[cfg(not(feature = "failpoints"))]
+#[cfg(not(debug_assertions))]
 #[inline]
 pub fn hit(_: Point) {}
 
-/// Reads `FAILPOINTS`, for as long as what is returned lives.
-#[cfg(feature = "failpoints")]
-pub fn listen() -> impl Drop {
-    fail::FailScenario::setup()
+/// Reads `FAILPOINTS`. What it cannot read is said, since a test with it would prove nothing.
+#[cfg(debug_assertions)]
+pub fn listen() {
+    armed::listen();
+}
+
+/// Reads nothing.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn listen() {}
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::io::Write;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::Point;
+
+    /// Where the process dies: the point, or any; and how often it is come by before.
+    struct Fate {
+        begun: AtomicBool,
+        point: Option<Point>,
+        left: AtomicUsize,
+    }
+
+    static FATE: OnceLock<Fate> = OnceLock::new();
+
+    pub fn listen() {
+        let Ok(text) = std::env::var("FAILPOINTS") else { return };
+        match read(&text) {
+            Some(fate) => drop(FATE.set(fate)),
+            None => say(&format!("`{text}` in FAILPOINTS is no point")),
+        }
+    }
+
+    fn read(text: &str) -> Option<Fate> {
+        let (point, number) = match text.parse() {
+            Ok(number) => (None, number),
+            Err(_) => {
+                let (name, number) = text.split_once(':').unwrap_or((text, "1"));
+                let point = Point::ALL.into_iter().find(|point| point.name() == name)?;
+                (Some(point), number.parse().ok()?)
+            }
+        };
+        let left = usize::checked_sub(number, 1)?;
+        Some(Fate { begun: AtomicBool::new(false), point, left: AtomicUsize::new(left) })
+    }
+
+    pub fn hit(point: Point) {
+        let Some(fate) = FATE.get() else { return };
+        if point == Point::Locking {
+            fate.begun.store(true, Ordering::Relaxed);
+        }
+        if !fate.begun.load(Ordering::Relaxed) {
+            return;
+        }
+        if fate.point.is_some_and(|it| it != point) {
+            return;
+        }
+        let before = |left: usize| left.checked_sub(1);
+        if fate.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, before).is_err() {
+            say(&format!("killed at {}", point.name()));
+            std::process::abort();
+        }
+    }
+
+    fn say(text: &str) {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
 }
