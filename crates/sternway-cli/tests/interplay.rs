@@ -6,7 +6,11 @@ mod support;
 
 use std::path::Path;
 
-use support::{Machine, Run, Server, variable};
+use std::process::{Child, Command, Stdio};
+
+use sqlx::{Connection, PgConnection};
+use sternway_testing::{Fill, Snapshot, fill};
+use support::{Machine, Run, Server, block_on, variable};
 
 /// A machine with golang-migrate and a database.
 struct Both {
@@ -21,13 +25,17 @@ impl Both {
         Some(Both { server: Server::new(test)?, machine: Machine::with_core(), migrate })
     }
 
-    /// Runs golang-migrate on the migrations of the newest release.
-    #[track_caller]
-    fn migrate(&self, arguments: &[&str]) {
+    /// golang-migrate on the migrations of the newest release.
+    fn golang_migrate(&self, arguments: &[&str]) -> Command {
         let mut command = self.machine.program(Path::new(&self.migrate));
         command.args(["-path", "app/migrations/core", "-database", &self.server.url]);
         command.args(arguments);
-        let output = command.output().expect("migrate");
+        command
+    }
+
+    #[track_caller]
+    fn migrate(&self, arguments: &[&str]) {
+        let output = self.golang_migrate(arguments).output().expect("migrate");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "migrate {arguments:?}: {errors}");
     }
@@ -99,4 +107,103 @@ fn the_records_are_in_nobodys_way() {
         .says(&["schema: of 2 releases, 1.0.0 to 1.0.1", "drift: none"]);
     both.sternway(&["upgrade", "--to", "1.0.3", "--yes"]).ended(0);
     both.is_at("4 false");
+}
+
+/// Keeps in order who changes a schema or the tracking row, and takes its time over each statement.
+const AUDIT: &str = "
+CREATE SCHEMA audit;
+CREATE TABLE audit.event (n bigserial, pid integer DEFAULT pg_backend_pid(), said text);
+CREATE FUNCTION audit.statement() RETURNS event_trigger SECURITY DEFINER LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO audit.event (said) VALUES (tg_event || ' ' || tg_tag);
+    PERFORM pg_sleep(0.02);
+END $$;
+CREATE FUNCTION audit.row() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO audit.event (said) VALUES (tg_op || ' ' || coalesce(NEW.version || ' ' || NEW.dirty, ''));
+    RETURN NULL;
+END $$;
+CREATE EVENT TRIGGER audit_start ON ddl_command_start EXECUTE FUNCTION audit.statement();
+CREATE EVENT TRIGGER audit_end ON ddl_command_end EXECUTE FUNCTION audit.statement();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE ON schema_migrations
+    FOR EACH ROW EXECUTE FUNCTION audit.row()";
+
+/// Half of them are golang-migrate; some go up and some down, and those of Sternway's that find the
+/// schema moved under their plan do nothing. Whoever writes does so alone, from the first to the last.
+#[test]
+fn thirty_at_once_never_interleave() {
+    let Some(both) = Both::new("thirty") else { return };
+    both.sternway(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    let admin = both.server.as_admin();
+    let tracking = ["schema_migrations".to_owned()];
+    let rows = || {
+        block_on(async {
+            let mut connection = PgConnection::connect(&admin).await.expect("a session");
+            Snapshot::of(&mut connection, "public", &tracking).await
+        })
+    };
+    block_on(async {
+        let mut connection = PgConnection::connect(&admin).await.expect("a session");
+        fill(&mut connection, "public", &Fill::new(30, 30).without(&tracking)).await;
+    });
+    let before = rows();
+    support::execute(&admin, AUDIT);
+
+    // The index of file 7 is left out: golang-migrate holds a snapshot while it waits.
+    let start = |index: usize| -> Child {
+        let to = [6, 2, 4, 3, 5][index / 2 % 5].to_string();
+        let mut command = match (index % 2, index / 2 % 3) {
+            (0, _) => both.golang_migrate(&["-lock-timeout", "100", "goto", &to]),
+            (_, 0) => {
+                let path = ["migrate", "-path", "app/migrations/core", "-lock-timeout", "100"];
+                let database = ["-database", &both.server.url, "goto", &to];
+                both.machine.command(&[&path[..], &database].concat())
+            }
+            (_, way) => {
+                let journey =
+                    [["rollback", "--to", "1.0.0"], ["upgrade", "--to", "1.1.0"]][way - 1];
+                let more = ["--yes", "--unproven", "--lock-timeout", "100"];
+                let mut command = both.machine.command(&[&journey[..], &more].concat());
+                command.env("STERNWAY_DATABASE", &both.server.url);
+                command
+            }
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the program")
+    };
+    let programs: Vec<Child> = (0..30).map(start).collect();
+    let ended: Vec<Run> = programs
+        .into_iter()
+        .enumerate()
+        .map(|(index, program)| {
+            let output = program.wait_with_output().expect("an end");
+            Run::ended_as(format!("program {index}"), &output)
+        })
+        .collect();
+    for (index, run) in ended.iter().enumerate() {
+        // Golang-migrate's command line waits. A journey may find that it was planned for another
+        // schema; what it never finds is a dirty track, or one that is out of step.
+        let journey = index % 2 == 1 && index / 2 % 3 != 0;
+        let moved = run.stderr.contains("the database has changed since the plan was made");
+        let fits = run.code == Some(0) || journey && run.code == Some(3) && moved;
+        assert!(fits, "{}: {:?}: {}", run.what, run.code, run.stderr);
+    }
+    let log =
+        "SELECT coalesce(string_agg(pid || ' ' || said, E'\\n' ORDER BY n), '') FROM audit.event";
+    let log = support::ask(&admin, log);
+    let mut turns: Vec<&str> = log.lines().filter_map(|line| line.split(' ').next()).collect();
+    turns.dedup();
+    let mut writers = turns.clone();
+    writers.sort_unstable();
+    writers.dedup();
+    assert_eq!(writers.len(), turns.len(), "somebody came between: {log}");
+    println!("{} of 30 programs wrote, {} events", turns.len(), log.lines().count());
+
+    let dirty = "SELECT count(*) || ' ' || bool_or(dirty) FROM schema_migrations";
+    assert_eq!(support::ask(&admin, dirty), "1 false");
+    support::execute(&admin, "DROP EVENT TRIGGER audit_start; DROP EVENT TRIGGER audit_end");
+    both.sternway(&["status"]).ended(0).says(&["drift: none"]);
+    both.migrate(&["goto", "2"]);
+    let differences = before.differences(&rows());
+    assert!(differences.is_empty(), "{differences:?}");
 }

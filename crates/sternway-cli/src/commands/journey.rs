@@ -1,5 +1,6 @@
 //! `sternway rollback` and `sternway upgrade`
 
+use sternway_database::Database;
 use sternway_model::plan::Course;
 
 use super::execute::execute;
@@ -30,9 +31,18 @@ async fn go(
 ) -> Result<Exit, Failure> {
     let mut database = setup.connect().await?;
     unfinished::none(setup, &mut *database, args.abandon).await?;
-    let known = setup.know(&mut *database).await?;
-    let planned = known.plan(to, Some(course), way);
-    let plan = or_diagnosis(planned, &known, &mut *database).await?;
-    in_step(&known, &mut *database).await?;
+    let look = async |database: &mut dyn Database| {
+        let known = setup.know(database).await?;
+        let plan = or_diagnosis(known.plan(to, Some(course), way), &known, database).await?;
+        in_step(&known, database).await?;
+        Ok(plan)
+    };
+    let plan = match look(&mut *database).await {
+        // A track looks like that too while its migrator is at work: under the locks none is.
+        Err(Failure { exit: Exit::Dirty | Exit::Drift, .. }) => {
+            unfinished::under_locks(setup, &mut *database, look).await?
+        }
+        looked => looked?,
+    };
     execute(setup, plan, &mut *database, args).await
 }

@@ -22,6 +22,15 @@ pub async fn none(
         return Ok(());
     }
     // It may be at work this moment: under its locks it is not.
+    under_locks(setup, database, async |database| alone(setup, database, abandon).await).await
+}
+
+/// Does something while no migrator is at work, and keeps all of them out meanwhile.
+pub async fn under_locks<T>(
+    setup: &Setup<'_>,
+    database: &mut dyn Database,
+    what: impl AsyncFnOnce(&mut dyn Database) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let tables = tables(&setup.config.layout.tracks);
     match database.lock(&tables, setup.patience()).await {
         Ok(()) => {}
@@ -30,10 +39,11 @@ pub async fn none(
             return Err(Failure::to_ask("cannot take the locks", cause));
         }
     }
-    let settled = alone(setup, database, abandon).await;
+    let done = what(database).await;
     let unlocked = database.unlock().await;
-    settled?;
-    unlocked.map_err(|cause| Failure::to_ask("cannot give the locks back", cause))
+    let done = done?;
+    unlocked.map_err(|cause| Failure::to_ask("cannot give the locks back", cause))?;
+    Ok(done)
 }
 
 /// Tells of an unfinished run where nothing is about to be done.
