@@ -147,7 +147,8 @@ async fn run_again(
         to: row.position().version,
         unkept: Vec::new(),
     };
-    let examined = Examined { app: &plan.app, tables: &plan.tables, found: &found };
+    let discard = false;
+    let examined = Examined { app: &plan.app, tables: &plan.tables, found: &found, discard };
     let went = doctor::go(&exit, &diagnosis, examined, database, setup.patience()).await;
     let arrived = "the journey has arrived, and stands";
     let done = went.map_err(|cause| Failure::of(attempt.clone(), cause).hint(arrived))?;
