@@ -112,9 +112,11 @@ fn journey(kind: Kind, test: &str) {
     harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(4).says(&["stray"]);
 }
 
+/// One after the other: they are in one database, and its fingerprint has every schema.
 #[test]
-fn a_journey_on_postgresql() {
+fn a_journey_and_a_trigger_on_postgresql() {
     journey(Kind::PostgreSql, "a journey on PostgreSQL");
+    triggered(Kind::PostgreSql, "a trigger on PostgreSQL", UNFORESEEN);
 }
 
 #[test]
@@ -173,11 +175,6 @@ fn triggered(kind: Kind, test: &str, foreseen: &str) {
 }
 
 const UNFORESEEN: &str = "nobody can foresee what the trigger counted of ship does";
-
-#[test]
-fn a_trigger_on_postgresql() {
-    triggered(Kind::PostgreSql, "a trigger on PostgreSQL", UNFORESEEN);
-}
 
 #[test]
 fn a_trigger_on_mariadb() {

@@ -1,6 +1,7 @@
 //! golang-migrate's own command line and Sternway take turns on one database.
 
 #![cfg(feature = "embedded")]
+#![allow(clippy::print_stdout, reason = "how many programs wrote is to be read")]
 
 mod support;
 

@@ -203,7 +203,9 @@ impl Harbour {
             }
             let ends = [None, Some(self.end(high))];
             let mut voyage = Voyage { harbour: self, releases: [low, high], ends };
-            voyage.sail(stride, 1 + index % stride, fault, &mut tally);
+            // Each journey begins elsewhere, or the first points would be struck more often than others.
+            let first = |way: usize| 1 + (2 * index + way) * stride / (2 * NEIGHBOURS.len());
+            voyage.sail(stride, [first(0), first(1)], fault, &mut tally);
             self.go("rollback", low);
         }
         self.go("upgrade", "1.2.0");
@@ -223,9 +225,9 @@ struct Voyage<'a> {
 
 impl Voyage<'_> {
     /// Begins and ends at the higher release.
-    fn sail(&mut self, stride: usize, first: usize, fault: &mut dyn Fault, tally: &mut Tally) {
+    fn sail(&mut self, stride: usize, first: [usize; 2], fault: &mut dyn Fault, tally: &mut Tally) {
         let mut at = 1;
-        let mut next = [Some(first), Some(first)];
+        let mut next = first.map(Some);
         while at == 0 || next.iter().any(Option::is_some) {
             let to = 1 - at;
             let way = ["rollback", "upgrade"][to];
@@ -264,7 +266,7 @@ impl Voyage<'_> {
         let count = tally.faults;
         let command = ["abort", "resume"][count % 2];
         // Every third time that goes wrong as well, and then it has to work.
-        let mut again = (count % 3 == 0).then_some(count / 3 % 40 + 1);
+        let mut again = count.is_multiple_of(3).then_some(count / 3 % 40 + 1);
         // Two of eight look for what has changed behind the run, and prove the end.
         let program = || self.harbour.command(&[command], count % 8 < 2);
         let mut tried = 0;
