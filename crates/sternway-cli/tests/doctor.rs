@@ -109,7 +109,7 @@ fn what_cannot_be_kept_is_not_destroyed_unless_told() {
     let Some(server) = Server::new("doctor_unkept") else { return };
     let machine = shop();
     let back = "ALTER TABLE item DROP COLUMN weight;\nDROP INDEX CONCURRENTLY item_id;\n\
-        ALTER TABLE item DROP COLUMN price;\n";
+        DO $$ BEGIN ALTER TABLE item DROP COLUMN price; COMMIT; END $$;\n";
     machine.write("releases/v1.1.0/m/2_price.down.sql", back);
     let on = |arguments: &[&str]| machine.on(&server.url, arguments);
     on(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
@@ -120,12 +120,37 @@ fn what_cannot_be_kept_is_not_destroyed_unless_told() {
     );
     let found = track(&on(&["doctor", "--output", "json"]).ended(5));
     assert_eq!(exits(&found), [exit("undo", 2), exit("finish", 1)], "{found}");
-    assert_eq!(found["exits"][1]["unkept"], json!(["column item.price"]));
+    assert_eq!(found["exits"][1]["unkept"], json!(["whatever the code it runs takes away"]));
     let refused = on(&["doctor", "--finish", "--yes"]).ended(3);
-    refused.explains(&["would destroy column item.price, and cannot keep it", "--discard"]);
+    refused.explains(&["would destroy whatever the code", "and cannot keep it", "--discard"]);
     assert_eq!(ask(&server.url, "SELECT price::text FROM item"), "7");
     on(&["doctor", "--finish", "--yes", "--discard"]).ended(0);
     on(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
+}
+
+/// What can run in a transaction is kept, whatever stands beside it.
+#[test]
+fn what_a_way_out_destroys_is_kept_statement_by_statement() {
+    let Some(server) = Server::new("doctor_kept") else { return };
+    let machine = shop();
+    let back = "ALTER TABLE item DROP COLUMN weight;\nDROP INDEX CONCURRENTLY item_id;\n\
+        ALTER TABLE item DROP COLUMN price;\n";
+    machine.write("releases/v1.1.0/m/2_price.down.sql", back);
+    let on = |arguments: &[&str]| machine.on(&server.url, arguments);
+    on(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+    execute(
+        &server.url,
+        "INSERT INTO item VALUES (1, 'a', 7, 8); ALTER TABLE item DROP COLUMN weight;
+         UPDATE schema_migrations SET version = 1, dirty = true",
+    );
+    let found = track(&on(&["doctor", "--output", "json"]).ended(5));
+    assert_eq!(found["exits"][1]["unkept"], json!([]), "{found}");
+    on(&["doctor", "--finish", "--yes"]).ended(0);
+    on(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
+    on(&["upgrade", "--to", "1.1.0", "--yes"])
+        .ended(0)
+        .says(&["put back column item.price: 1 row"]);
+    assert_eq!(ask(&server.url, "SELECT price::text FROM item"), "7");
 }
 
 #[test]

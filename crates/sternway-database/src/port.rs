@@ -58,6 +58,8 @@ pub struct Work<'a> {
     /// What its row says before. Looked at again by a dialect whose locks golang-migrate does not
     /// know (SQLite).
     pub from: Option<u64>,
+    /// Whether its row is marked dirty before, by a body that this one makes up for.
+    pub dirty: bool,
     /// What its row says afterwards.
     pub to: Option<u64>,
     /// The name of the file, for messages.
@@ -86,6 +88,7 @@ impl<'a> Work<'a> {
         Work {
             table: &step.table,
             from: step.from,
+            dirty: false,
             to: step.to,
             file: &step.file,
             body,

@@ -15,6 +15,7 @@ mod send;
 mod effects;
 mod archive;
 mod careful;
+mod piecemeal;
 mod limits;
 mod blockers;
 mod sessions;
@@ -78,6 +79,9 @@ pub struct Postgres {
     tracked: BTreeMap<String, bool>,
     /// Whether the current schema is one that was entered, and may have to be made.
     entered: bool,
+    /// Where the page of the archive ended that was read last: its entry, how many rows came before
+    /// the next, and the place of its last row.
+    paged: Option<(i64, u64, String)>,
     /// The locks that the session holds.
     locks: Vec<i64>,
     /// What the session lives on, if that is inside this process.

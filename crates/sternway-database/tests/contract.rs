@@ -79,6 +79,7 @@ async fn go(
         durable,
         first: 1,
         undoing: false,
+        dirty: false,
     };
     session.migrate(&work).await
 }

@@ -102,6 +102,7 @@ impl Bench {
             durable: false,
             first: 1,
             undoing: false,
+            dirty: false,
         };
         let care = Care {
             app: "random",

@@ -66,6 +66,7 @@ impl Journey {
             durable: true,
             first: 1,
             undoing: false,
+            dirty: false,
         };
         let track = TrackName("core".to_owned());
         let limits = Limits::default();

@@ -135,6 +135,7 @@ async fn run(session: &mut Box<dyn Database>, sql: &str) {
         durable: true,
         first: 1,
         undoing: false,
+        dirty: false,
     };
     session.migrate(&work).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }

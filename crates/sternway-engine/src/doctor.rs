@@ -75,8 +75,8 @@ pub struct Exit {
     pub sql: String,
     /// What the row says afterwards.
     pub to: Option<u64>,
-    /// What it destroys beyond the archive's reach: beside statements that run outside a transaction
-    /// nothing is kept of what the others take away.
+    /// What it destroys beyond the archive's reach, in statements that run outside a transaction or
+    /// beside such.
     pub unkept: Vec<String>,
 }
 
@@ -326,6 +326,7 @@ async fn locked(
     let work = Work {
         table: &diagnosis.table,
         from: row.version,
+        dirty: row.dirty,
         to: exit.to,
         file: &exit.file,
         body: &exit.sql,

@@ -262,6 +262,7 @@ pub(crate) async fn go(
                     durable: index + 1 == steps.legs.len(),
                     first: 1,
                     undoing: false,
+                    dirty: false,
                 };
                 if let Err(source) = database.migrate(&work).await {
                     if matches!(source, StepError::TakenBack { .. }) {

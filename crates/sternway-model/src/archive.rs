@@ -122,6 +122,15 @@ pub struct Page {
     /// Those of the columns that the server computes: nobody may write them.
     #[serde(default)]
     pub generated: Vec<String>,
+    /// Those that tell one row from another; none where the whole row does.
+    #[serde(skip)]
+    pub key: Vec<String>,
+    /// Those that the body changed in rows that stayed; none where it may be any.
+    #[serde(skip)]
+    pub changed: Vec<String>,
     /// The rows, each with a value a column.
     pub rows: Vec<Vec<Option<String>>>,
+    /// Which values are written as SQL has them and not as plain text, where any are.
+    #[serde(skip)]
+    pub literals: Vec<Vec<bool>>,
 }

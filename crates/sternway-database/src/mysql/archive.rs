@@ -216,16 +216,19 @@ pub(super) async fn page(
     let mut page = Page {
         columns: of(&layout.columns),
         types: of(&layout.types),
-        generated: Vec::new(),
-        rows: Vec::new(),
+        key: layout.key.clone(),
+        ..Page::default()
     };
     if !track::exists(mysql, &format!("{PREFIX}{}", stored.data)).await? {
         return Ok(page);
     }
+    let is_bytes = |at: &usize| {
+        let kind = layout.types[*at].to_lowercase();
+        ["binary", "blob", "bit", "geometry"].iter().any(|it| kind.contains(it))
+    };
     let value = |at: &usize| {
         let name = if layout.moved { MySql::quote(&layout.columns[*at]) } else { format!("c{at}") };
-        let kind = layout.types[*at].to_lowercase();
-        if ["binary", "blob", "bit", "geometry"].iter().any(|it| kind.contains(it)) {
+        if is_bytes(at) {
             return format!("CONCAT('0x', HEX({name})) AS v{at}");
         }
         format!("CONVERT({name} USING utf8mb4) AS v{at}")
@@ -243,6 +246,7 @@ pub(super) async fn page(
     );
     for row in &mysql.fetch("read the archive", sql).await? {
         page.rows.push(shown.iter().map(|at| optional(row, &format!("v{at}"))).collect());
+        page.literals.push(shown.iter().map(is_bytes).collect());
     }
     Ok(page)
 }

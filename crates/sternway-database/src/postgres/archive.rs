@@ -8,6 +8,7 @@ pub(super) mod keep;
 pub(super) mod aside;
 pub(super) mod back;
 mod fit;
+pub(super) mod again;
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -103,6 +104,10 @@ pub(super) enum Which<'a> {
     Of(&'a str),
     /// This one.
     One(EntryId),
+    /// These.
+    Among(&'a [EntryId]),
+    /// Those that a run has made of one half of a migration.
+    OfRun { run: i64, track: &'a TrackName, version: u64, direction: Direction },
     /// Those of one half of a migration that nobody has put back yet.
     Waiting { app: &'a str, track: &'a TrackName, version: u64, direction: Direction },
 }
@@ -122,6 +127,16 @@ pub(super) async fn stored(
     let filter = match which {
         Which::Of(app) => format!("app = {} AND schema = {schema}", literal(app)),
         Which::One(id) => format!("id = {id}"),
+        Which::Among(ids) => {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            format!("id = ANY ('{{{}}}'::bigint[])", ids.join(","))
+        }
+        Which::OfRun { run, track, version, direction } => format!(
+            "run = {run} AND track = {} AND version = {} AND direction = {} AND restored_at IS NULL",
+            literal(&track.0),
+            i64::try_from(version).unwrap_or(i64::MAX),
+            literal(&direction.to_string()),
+        ),
         Which::Waiting { app, track, version, direction } => format!(
             "app = {} AND schema = {schema} AND track = {} AND version = {} AND direction = {}
              AND restored_at IS NULL",
@@ -221,24 +236,31 @@ pub(super) async fn page(
         columns: columns.iter().map(|it| it.name.clone()).collect(),
         types: columns.iter().map(|it| it.type_name.clone()).collect(),
         generated: columns.iter().filter(|it| it.generated).map(|it| it.name.clone()).collect(),
-        rows: Vec::new(),
+        key: stored.detail.key.clone(),
+        changed: match stored.entry.lost {
+            Lost::Rows { .. } => stored.detail.lost.clone(),
+            _ => Vec::new(),
+        },
+        ..Page::default()
     };
     let cells = columns.iter().map(|it| format!("{}::text", Postgres::quote(&it.name)));
     let cells: Vec<String> = cells.collect();
     let list = if cells.is_empty() { "NULL::text".to_owned() } else { cells.join(", ") };
     let store = stored.store();
-    // Alone and from its beginning, a scan meets the rows in their places' order. Sorting by place would
-    // sort all of them for every page.
-    let sql = format!(
-        "BEGIN READ ONLY; SET LOCAL synchronize_seqscans TO off;
-         SET LOCAL max_parallel_workers_per_gather TO 0;
-         SELECT {list} FROM {store} LIMIT {limit} OFFSET {offset}; COMMIT"
-    );
-    let rows = postgres.ask(doing, sql).await;
-    if rows.is_err() {
-        let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
-    }
-    for row in rows? {
+    // In the order of their places. The page after one that was read begins at the place where that
+    // ended, so that nothing before it is read again.
+    let from = match &postgres.paged {
+        Some((of, end, place)) if (*of, *end) == (id, offset) => {
+            format!("WHERE ctid > {}::tid ORDER BY ctid LIMIT {limit}", literal(place))
+        }
+        _ => format!("ORDER BY ctid LIMIT {limit} OFFSET {offset}"),
+    };
+    let sql = format!("SELECT {list}, ctid::text FROM {store} {from}");
+    let rows = postgres.ask(doing, sql).await?;
+    let place = columns.len().max(1);
+    let last = rows.last().map(|row| row.try_get(place)).transpose().map_err(failed(doing))?;
+    postgres.paged = last.map(|place| (id, offset + rows.len() as u64, place));
+    for row in rows {
         let cell = |index: usize| row.try_get::<Option<String>, _>(index).map_err(failed(doing));
         page.rows.push((0..columns.len()).map(cell).collect::<Result<_, _>>()?);
     }

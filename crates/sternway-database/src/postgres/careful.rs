@@ -5,21 +5,22 @@
 use std::collections::BTreeSet;
 
 use sqlx::Row;
-use sternway_model::archive::Kept;
+use sqlx::postgres::PgRow;
+use sternway_model::archive::{EntryId, Kept};
 use sternway_model::body::Mode;
 use sternway_model::catalog::Direction;
 use sternway_model::effect::{Effects, Lock, Lost};
 use sternway_model::proof::Fingerprint;
 
-use super::archive::keep::Way;
-use super::archive::{self, Which, aside, back, keep};
+use super::archive::keep::{Looks, Way};
+use super::archive::{self, Which, again, aside, back, keep};
 use super::blockers::Watcher;
 use super::effects::{self, Oid, Snapshot, Taken};
 use super::execute::{self, Ended};
 use super::limits;
 use super::send::{self, Failure, Piece};
 use super::statements::{self, statements};
-use super::{Postgres, failed, literal, track};
+use super::{Postgres, failed, literal, piecemeal, track};
 use crate::failpoint::{self, Point};
 use crate::port::{Care, DatabaseError, Done, StepError, Work};
 
@@ -66,25 +67,22 @@ async fn careful(
             })
         }
         Mode::Dirty { reason } => {
-            // Nothing of it can be looked at and taken back first. An index holds no data.
-            let facts = statements::facts(work.body);
-            let mut destroys = facts.destroys.iter();
-            if care.keep
-                && let Some(it) = destroys.find(|it| !it.what.starts_with("index"))
-            {
-                let reason = format!("{}, outside a transaction ({reason})", it.what);
-                return Err(StepError::CannotKeep { file, reason });
+            if !care.keep && !care.each_lock {
+                execute::migrate(postgres, work, care.limits).await?;
+                return Ok(Done::default());
             }
-            execute::migrate(postgres, work, care.limits).await?;
-            Ok(Done::default())
+            piecemeal::migrate(postgres, work, care, reason).await
         }
     }
 }
 
 /// Why a body did not run with care.
-enum Trouble {
+pub(super) enum Trouble {
+    /// Something failed.
     Sql(Failure),
+    /// It destroys what the plan does not say.
     Beyond(Vec<Lost>),
+    /// It destroys what cannot be kept.
     CannotKeep(String),
 }
 
@@ -101,7 +99,8 @@ impl From<Failure> for Trouble {
 }
 
 impl Trouble {
-    fn of(self, file: String) -> StepError {
+    /// As the error of a body that was taken back whole.
+    pub fn of(self, file: String) -> StepError {
         match self {
             Trouble::Sql(Failure::Sql(source)) => StepError::TakenBack { file, source },
             Trouble::Sql(Failure::Other(source)) => match send::locked(&source) {
@@ -122,7 +121,8 @@ async fn in_transaction(
 ) -> Result<Done, Trouble> {
     let ran = async {
         failpoint::hit(Point::BodyBegins);
-        let mut careful = Careful::begin(postgres, work, care).await?;
+        let opening = format!("BEGIN; {}", limits::set(care.limits));
+        let mut careful = Careful::begin(postgres, work, care, &opening, None).await?;
         let done = careful.run(&piece).await?;
         failpoint::hit(Point::BodyDone);
         execute::finish(postgres, work, Ended::Whole, care.limits).await?;
@@ -137,23 +137,40 @@ async fn in_transaction(
     ran
 }
 
-/// A body that is being run with care, in its transaction.
-struct Careful<'a, 'w> {
+/// One statement of a body that runs statement by statement.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    /// Which, from 1.
+    pub number: usize,
+    /// Whether it stands in a transaction of the body's own.
+    pub own: bool,
+    /// What there was before the body: what that makes itself is nothing to be kept.
+    pub start: &'a Snapshot,
+    /// What the archive has of the statements before it.
+    pub entries: &'a [EntryId],
+}
+
+/// A body, or a statement of one, that is being run with care, in its transaction.
+pub(super) struct Careful<'a, 'w> {
     postgres: &'a mut Postgres,
     work: &'a Work<'w>,
     care: &'a Care<'w>,
-    /// The search path that a body is to find.
-    path: String,
+    part: Option<Part<'a>>,
+    /// What gives the body the search path and the role back that it is to find.
+    finds: String,
+    /// The same, as the body has left them; where our transaction goes on as its own.
+    leaves: String,
     /// The number of the transaction.
     transaction: i64,
 }
 
 /// What a body did in its transaction.
-struct Ran {
+pub(super) struct Ran {
     before: Snapshot,
     after: Snapshot,
     taken: Taken,
-    effects: Effects,
+    /// What it changed.
+    pub effects: Effects,
     /// What there was afterwards, where a table goes that could be moved aside.
     objects: Option<Fingerprint>,
 }
@@ -163,26 +180,33 @@ const SEE: &str = "see what the body changes";
 /// The server's code for an object that others depend on.
 const DEPENDENT: &str = "2BP01";
 
+/// What a body goes by.
+const SETTINGS: &str = "pg_catalog.current_setting('search_path'), session_user::text, \
+                        pg_catalog.current_setting('role')";
+
 impl<'a, 'w> Careful<'a, 'w> {
-    async fn begin(
+    /// Begins, with `opening`, what can be taken back.
+    pub async fn begin(
         postgres: &'a mut Postgres,
         work: &'a Work<'w>,
         care: &'a Care<'w>,
+        opening: &str,
+        part: Option<Part<'a>>,
     ) -> Result<Careful<'a, 'w>, Trouble> {
         let sql = format!(
-            "BEGIN; {} SELECT pg_catalog.current_setting('search_path'),
-            (pg_catalog.txid_current() % 4294967296)::bigint, pg_catalog.current_setting('track_counts') = 'on'",
-            limits::set(care.limits)
+            "{opening} SELECT {SETTINGS}, (pg_catalog.txid_current() % 4294967296)::bigint,
+             pg_catalog.current_setting('track_counts') = 'on'"
         );
         let row = postgres.ask_one("begin the transaction", sql).await?;
-        let path: String = row.try_get(0).map_err(failed(SEE))?;
-        let transaction: i64 = row.try_get(1).map_err(failed(SEE))?;
-        let counts: bool = row.try_get(2).map_err(failed(SEE))?;
+        let finds = settings(postgres, &row)?;
+        let transaction: i64 = row.try_get(3).map_err(failed(SEE))?;
+        let counts: bool = row.try_get(4).map_err(failed(SEE))?;
         if !counts && care.keep {
             let reason = "the server does not count (track_counts is off), so that nobody can tell which tables the body changes rows in";
             return Err(Trouble::CannotKeep(reason.to_owned()));
         }
-        Ok(Careful { postgres, work, care, path, transaction })
+        let leaves = String::new();
+        Ok(Careful { postgres, work, care, part, finds, leaves, transaction })
     }
 
     /// Makes what follows ours, and not the body's: its search path and its role do not matter.
@@ -194,25 +218,49 @@ impl<'a, 'w> Careful<'a, 'w> {
 
     /// Gives the search path back to the body.
     async fn theirs(&mut self, savepoint: &str) -> Result<(), DatabaseError> {
-        let path = literal(&self.path);
-        let sql = format!(
-            "SELECT pg_catalog.set_config('search_path', {path}, true); SAVEPOINT {savepoint}"
-        );
+        let sql = format!("{} SAVEPOINT {savepoint}", self.finds);
         self.postgres.run(SEE, sql).await
+    }
+
+    /// As [`Careful::ours`], after the body.
+    async fn ours_again(&mut self) -> Result<(), DatabaseError> {
+        if self.part.is_some_and(|it| it.own) {
+            let row = self.postgres.ask_one(SEE, format!("SELECT {SETTINGS}")).await?;
+            self.leaves = settings(self.postgres, &row)?;
+        }
+        self.ours().await
+    }
+
+    /// Gives a transaction back to the body whose own it is.
+    pub async fn leave(&mut self) -> Result<(), DatabaseError> {
+        self.postgres
+            .run(SEE, format!("RELEASE SAVEPOINT sternway_statement; {}", self.leaves))
+            .await
     }
 
     async fn run(&mut self, piece: &Piece<'_>) -> Result<Done, Trouble> {
         let waiting = match self.care.keep {
-            true => self.waiting().await?,
+            true => waiting(self.postgres, self.care).await?,
             false => Vec::new(),
         };
         self.ours().await?;
         back::before(self.postgres, &waiting).await?;
+        let (ran, kept) = self.take(piece).await?;
+        let put_back = match waiting.is_empty() {
+            true => Vec::new(),
+            false => back::put_back(self.postgres, &waiting).await?,
+        };
+        Ok(Done { effects: Some(ran.effects), kept, put_back })
+    }
+
+    /// Runs the body, and keeps what it takes.
+    pub async fn take(&mut self, piece: &Piece<'_>) -> Result<(Ran, Vec<Kept>), Trouble> {
+        self.ours().await?;
         let mut locked = BTreeSet::new();
-        let (ran, kept) = loop {
+        loop {
             let ran = self.see(piece).await?;
             if ran.taken.is_nothing() {
-                break (ran, Vec::new());
+                return Ok((ran, Vec::new()));
             }
             if let Some(planned) = self.care.planned {
                 let beyond = ran.effects.beyond(planned);
@@ -221,7 +269,7 @@ impl<'a, 'w> Careful<'a, 'w> {
                 }
             }
             if !self.care.keep {
-                break (ran, Vec::new());
+                return Ok((ran, Vec::new()));
             }
             // The marks in rows are those of the last run, under the lock or before it.
             let needed = ran.taken.locked();
@@ -234,23 +282,8 @@ impl<'a, 'w> Careful<'a, 'w> {
                 continue;
             }
             let kept = self.keep(piece, &ran).await?;
-            break (ran, kept);
-        };
-        let put_back = match waiting.is_empty() {
-            true => Vec::new(),
-            false => back::put_back(self.postgres, &waiting).await?,
-        };
-        Ok(Done { effects: Some(ran.effects), kept, put_back })
-    }
-
-    /// What an earlier run of the other half has kept.
-    async fn waiting(&mut self) -> Result<Vec<archive::Stored>, DatabaseError> {
-        let Care { app, track, version, direction, .. } = *self.care;
-        let direction = match direction {
-            Direction::Up => Direction::Down,
-            Direction::Down => Direction::Up,
-        };
-        archive::stored(self.postgres, Which::Waiting { app, track, version, direction }).await
+            return Ok((ran, kept));
+        }
     }
 
     /// Runs the body behind a savepoint, and looks at what it changed. What is kept already must not
@@ -278,7 +311,7 @@ impl<'a, 'w> Careful<'a, 'w> {
     async fn look(&mut self, piece: &Piece<'_>) -> Result<Ran, Trouble> {
         let tracking = self.tracking();
         let before = effects::snapshot(self.postgres).await?;
-        let objects = match self.care.each_lock {
+        let objects = match self.care.each_lock && self.part.is_none() {
             true => Some(effects::objects(self.postgres, &tracking).await?),
             false => None,
         };
@@ -288,7 +321,7 @@ impl<'a, 'w> Careful<'a, 'w> {
             true => effects.locks = self.each(piece, &before).await?,
             false => self.body(piece).await?,
         }
-        self.ours().await?;
+        self.ours_again().await?;
         if let Some(objects) = &objects {
             let now = effects::objects(self.postgres, &tracking).await?;
             let locks = std::mem::take(&mut effects.locks);
@@ -296,7 +329,7 @@ impl<'a, 'w> Careful<'a, 'w> {
         }
         let after = effects::snapshot(self.postgres).await?;
         let taken = self.taken(&before, &after);
-        effects.losses = taken.losses(&before);
+        effects.losses = taken.losses(self.known(&before));
         let mut tables = taken.tables.iter().filter_map(|oid| before.relations.get(oid));
         let objects = match self.care.keep && tables.any(aside::is_movable) {
             true => Some(effects::objects(self.postgres, &tracking).await?),
@@ -305,9 +338,17 @@ impl<'a, 'w> Careful<'a, 'w> {
         Ok(Ran { before, after, taken, effects, objects })
     }
 
+    /// The names by which what went is known: those from before the body.
+    fn known<'b>(&'b self, before: &'b Snapshot) -> &'b Snapshot {
+        self.part.map_or(before, |it| it.start)
+    }
+
     /// What went between two looks.
     fn taken(&self, before: &Snapshot, after: &Snapshot) -> Taken {
         let mut taken = Taken::between(before, after);
+        if let Some(part) = &self.part {
+            taken.pass_over_what_is_new(part.start);
+        }
         let facts = statements::facts(self.work.body);
         if facts.unforeseen.is_empty() {
             let fills: BTreeSet<String> = facts.fills.difference(&facts.changes).cloned().collect();
@@ -333,6 +374,7 @@ impl<'a, 'w> Careful<'a, 'w> {
     /// Runs the body statement by statement, and tells the locks that each one adds.
     async fn each(&mut self, piece: &Piece<'_>, before: &Snapshot) -> Result<Vec<Lock>, Trouble> {
         let mut locks: Vec<Lock> = Vec::new();
+        let first = self.part.map_or(1, |it| it.number);
         for (index, statement) in statements(piece.text).into_iter().enumerate() {
             let part = Piece {
                 before: "",
@@ -341,7 +383,7 @@ impl<'a, 'w> Careful<'a, 'w> {
                 offset: piece.offset + statement.offset,
             };
             self.body(&part).await?;
-            let held = effects::locks(self.postgres, index + 1, before).await?;
+            let held = effects::locks(self.postgres, first + index, before).await?;
             let new =
                 |it: &Lock| !locks.iter().any(|old| old.table == it.table && old.mode == it.mode);
             let new: Vec<_> = held.into_iter().filter(new).collect();
@@ -422,7 +464,7 @@ impl<'a, 'w> Careful<'a, 'w> {
             self.postgres,
             self.care,
             run,
-            &seen.before,
+            Looks { before: &seen.before, known: self.part.map_or(&seen.before, |it| it.start) },
             &seen.taken,
             self.transaction,
             way,
@@ -433,7 +475,7 @@ impl<'a, 'w> Careful<'a, 'w> {
         let bound = archive::bound(self.postgres).await?;
         self.theirs("sternway_body").await?;
         self.body(piece).await?;
-        self.ours().await?;
+        self.ours_again().await?;
         let still = archive::bound(self.postgres).await?;
         if let Some((table, column)) = bound.iter().find(|it| !still.contains(it)) {
             let reason = format!("it drops the type of column {column}, kept in {table}");
@@ -454,16 +496,49 @@ impl<'a, 'w> Careful<'a, 'w> {
             after = effects::snapshot(self.postgres).await?;
         }
         let taken = self.taken(&seen.before, &after);
-        let more = Effects { losses: taken.losses(&seen.before), ..Effects::default() };
-        let more =
-            more.beyond(&Effects { losses: seen.taken.losses(&seen.before), ..Effects::default() });
+        let losses = |taken: &Taken| Effects {
+            losses: taken.losses(self.known(&seen.before)),
+            ..Effects::default()
+        };
+        let more = losses(&taken).beyond(&losses(&seen.taken));
         if !more.is_empty() {
             let more = more.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let reason = format!("it did not do the same twice, and took {more} the second time");
             return Err(Trouble::CannotKeep(reason));
         }
-        Ok(keep::settle(self.postgres, kept, &after).await?)
+        let kept = keep::settle(self.postgres, kept, &after).await?;
+        Ok(match self.part {
+            Some(part) => again::join(self.postgres, part.entries, kept).await?,
+            None => kept,
+        })
     }
+}
+
+/// What an earlier run of the other half has kept.
+pub(super) async fn waiting(
+    postgres: &mut Postgres,
+    care: &Care<'_>,
+) -> Result<Vec<archive::Stored>, DatabaseError> {
+    let Care { app, track, version, direction, .. } = *care;
+    let direction = match direction {
+        Direction::Up => Direction::Down,
+        Direction::Down => Direction::Up,
+    };
+    archive::stored(postgres, Which::Waiting { app, track, version, direction }).await
+}
+
+/// What gives a body back, until the transaction ends, what [`SETTINGS`] has found.
+fn settings(postgres: &Postgres, row: &PgRow) -> Result<String, DatabaseError> {
+    let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(SEE));
+    let (path, session, role) = (text(0)?, text(1)?, text(2)?);
+    let path = format!("SELECT pg_catalog.set_config('search_path', {}, true);", literal(&path));
+    let ours = session == postgres.user && (role == "none" || role == postgres.identity.user);
+    if ours {
+        return Ok(path);
+    }
+    let role = if role == "none" { role } else { Postgres::quote(&role) };
+    let session = Postgres::quote(&session);
+    Ok(format!("SET LOCAL SESSION AUTHORIZATION {session}; SET LOCAL ROLE {role}; {path}"))
 }
 
 /// Whether the server refused a statement for what it says, and not for a lock, a limit or itself.

@@ -85,6 +85,7 @@ pub(super) async fn connect_to(
         backend: Backend { options, patience, process: 0 },
         tracked: BTreeMap::new(),
         entered: false,
+        paged: None,
         locks: Vec::new(),
         #[cfg(feature = "embedded")]
         server: None,

@@ -208,6 +208,19 @@ impl Taken {
         self.rows.retain(|it| !only_filled(it));
     }
 
+    /// Leaves out what was not there at `start`.
+    pub fn pass_over_what_is_new(&mut self, start: &Snapshot) {
+        let old = |oid: &Oid| start.relations.contains_key(oid);
+        self.tables.retain(old);
+        self.sequences.retain(old);
+        self.rows.retain(|it| old(&it.table));
+        for (oid, numbers) in &mut self.columns {
+            let columns = start.relations.get(oid).map_or(&[][..], |it| &it.columns);
+            numbers.retain(|number| columns.iter().any(|it| it.number == *number));
+        }
+        self.columns.retain(|_, numbers| !numbers.is_empty());
+    }
+
     /// The tables that have to be locked before they are copied.
     pub fn locked(&self) -> BTreeSet<Oid> {
         let rows = self.rows.iter().map(|it| it.table);

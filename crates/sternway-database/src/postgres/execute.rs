@@ -13,6 +13,8 @@ use sternway_model::body::Mode;
 use sternway_model::journal::Record;
 use sternway_model::state::Position;
 
+use super::careful::Trouble;
+use super::piecemeal::{self, Piecemeal};
 use super::send::{self, Failure, Piece};
 use super::statements::{Control, Statement, statements};
 use super::{Postgres, failed, limits, records, track};
@@ -74,20 +76,34 @@ pub(super) async fn migrate(
                 Failure::Other(source) => StepError::Database { file, source },
             })
         }
-        Mode::Dirty { .. } => {
-            let ended = one_by_one(postgres, work, limits).await;
-            ended.map_err(|(statement, failure)| match failure {
-                Failure::Sql(source) => StepError::Dirty { file, statement, source },
-                Failure::Other(source) => StepError::Database { file, source },
-            })
-        }
+        Mode::Dirty { .. } => return outside(postgres, work, limits, None).await,
     };
-    // After a failure too: outside a transaction the table was made for the dirty mark.
     match ended {
         Ok(()) => drop(postgres.tracked.insert(work.table.to_owned(), true)),
         Err(_) => drop(postgres.tracked.remove(work.table)),
     }
     ended
+}
+
+/// Runs the body of `work` outside a transaction, statement by statement, with care where that is asked
+/// for.
+pub(super) async fn outside(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    limits: Limits,
+    care: Option<&mut Piecemeal<'_>>,
+) -> Result<(), StepError> {
+    let file = work.file.to_owned();
+    let ended = one_by_one(postgres, work, limits, care).await;
+    // After a failure too: the table was made for the dirty mark.
+    match &ended {
+        Ok(()) => drop(postgres.tracked.insert(work.table.to_owned(), true)),
+        Err(_) => drop(postgres.tracked.remove(work.table)),
+    }
+    ended.map_err(|(statement, trouble)| match trouble {
+        Trouble::Sql(Failure::Sql(source)) => StepError::Dirty { file, statement, source },
+        other => other.of(file),
+    })
 }
 
 async fn in_transaction(
@@ -185,31 +201,58 @@ async fn one_by_one(
     postgres: &mut Postgres,
     work: &Work<'_>,
     limits: Limits,
-) -> Result<(), (usize, Failure)> {
-    let other = |error: DatabaseError| (0, Failure::Other(error));
+    mut care: Option<&mut Piecemeal<'_>>,
+) -> Result<(), (usize, Trouble)> {
+    let other = |error: DatabaseError| (0, Trouble::from(error));
     let mark = Position { version: work.to, dirty: true };
-    let mark = apart(postgres, &track::write(postgres, work.table, mark));
+    let mark = track::write(postgres, work.table, mark);
     let set = limits::set_outside(limits, work.body);
-    postgres.run("mark the track dirty", format!("{mark} {set}")).await.map_err(other)?;
+    let marked = match care.as_deref() {
+        Some(care) if work.first == 1 => {
+            care.mark(postgres, &mark).await.map_err(other)?;
+            postgres.run("set the limits", set).await
+        }
+        _ => {
+            let mark = apart(postgres, &mark);
+            postgres.run("mark the track dirty", format!("{mark} {set}")).await
+        }
+    };
+    marked.map_err(other)?;
     postgres.tracked.insert(work.table.to_owned(), true);
     failpoint::hit(Point::Marked);
     let start = Instant::now();
-    let mut ran = each(postgres, work).await;
-    if let Err((_, Failure::Sql(error))) = &mut ran {
+    let mut ran = each(postgres, work, care.as_deref_mut()).await;
+    if let Err((_, Trouble::Sql(Failure::Sql(error)))) = &mut ran {
         limits::explain(error, limits, start.elapsed());
     }
     let rest = match work.settings {
         Settings::Reset => reset(postgres),
         Settings::Kept => limits::reset(limits).to_owned(),
     };
-    let doing = "write the tracking row";
-    if ran.is_err() {
+    if let Err((statement, trouble)) = &ran {
         let settled = postgres.run("settle the session", format!("ROLLBACK; {rest}")).await;
-        return ran.and(settled.map_err(other));
+        settled.map_err(other)?;
+        // What was refused before it did anything has left nothing to be marked.
+        if *statement == 1 && !matches!(trouble, Trouble::Sql(_)) {
+            let was = Position { version: work.from, dirty: work.dirty };
+            let clean = track::write(postgres, work.table, was);
+            let clean = apart(postgres, &clean);
+            postgres.run("take the mark away", clean).await.map_err(other)?;
+        }
+        return ran;
     }
     failpoint::hit(Point::BodyDone);
-    let end = apart(postgres, &clean(postgres, work));
-    postgres.run(doing, format!("{end} {rest}")).await.map_err(other)?;
+    let end = clean(postgres, work);
+    match care {
+        Some(care) => {
+            care.close(postgres, &end, limits).await.map_err(other)?;
+            postgres.run("settle the session", rest).await.map_err(other)?;
+        }
+        None => {
+            let end = apart(postgres, &end);
+            postgres.run("write the tracking row", format!("{end} {rest}")).await.map_err(other)?;
+        }
+    }
     failpoint::hit(Point::Committed);
     Ok(())
 }
@@ -218,7 +261,11 @@ async fn one_by_one(
 ///
 /// With a journal, each statement that can run in a transaction commits together with its record, so
 /// that only those that cannot are ever in doubt.
-async fn each(postgres: &mut Postgres, work: &Work<'_>) -> Result<(), (usize, Failure)> {
+async fn each(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    mut care: Option<&mut Piecemeal<'_>>,
+) -> Result<(), (usize, Trouble)> {
     let mut own = Own::Closed;
     let mut noted = None;
     for (index, statement) in statements(work.body).iter().enumerate() {
@@ -226,24 +273,34 @@ async fn each(postgres: &mut Postgres, work: &Work<'_>) -> Result<(), (usize, Fa
         if number < work.first {
             // It took effect in a session that is gone; what it set is gone with that.
             if statement.sets {
-                plain(postgres, work, statement).await.map_err(|failure| (number, failure))?;
+                let ran = plain(postgres, work, statement).await;
+                ran.map_err(|failure| (number, failure.into()))?;
             }
             continue;
         }
         own = own.with(statement);
+        let careful = care.is_some() && !statement.sets;
+        let together_with_care = careful && (!statement.alone || statement.calls);
         let ran = match (work.journal, own) {
-            (Some((_, step)), Own::Closed) if !statement.alone => {
+            (journal, Own::Closed)
+                if together_with_care || (journal.is_some() && !statement.alone) =>
+            {
                 // That a later statement is under way says that those before it are done.
-                let before =
-                    noted.take().map(|statement| Record::StatementDone { step, statement });
+                let before = noted
+                    .take()
+                    .zip(journal)
+                    .map(|(statement, (_, step))| Record::StatementDone { step, statement });
                 match note(postgres, work, before).await {
-                    Ok(()) => together(postgres, work, statement, step, number).await,
-                    Err(failure) => Err(failure),
+                    Ok(()) => {
+                        let care = care.as_deref_mut().filter(|_| careful);
+                        together(postgres, work, statement, number, care).await
+                    }
+                    Err(failure) => Err(failure.into()),
                 }
             }
-            (Some((_, step)), Own::Closed | Own::Begun) => {
+            (Some(_), Own::Closed | Own::Begun) => {
                 noted = Some(number);
-                underway(postgres, work, statement, step, number).await
+                underway(postgres, work, statement, number).await.map_err(Trouble::from)
             }
             // Seen once the body's own transaction commits, and only if it does.
             (Some((run, step)), Own::Ending { writes: true }) => {
@@ -251,17 +308,28 @@ async fn each(postgres: &mut Postgres, work: &Work<'_>) -> Result<(), (usize, Fa
                 let record = Record::StatementDone { step, statement: number };
                 let sql = format!("{} {}", be_ourselves(postgres), records::insert(run, &record));
                 match postgres.run("write the journal", sql).await {
-                    Ok(()) => plain(postgres, work, statement).await,
-                    Err(error) => Err(Failure::Other(error)),
+                    Ok(()) => plain(postgres, work, statement).await.map_err(Trouble::from),
+                    Err(error) => Err(error.into()),
                 }
             }
-            _ => plain(postgres, work, statement).await,
+            (_, Own::Open { writes: true }) if together_with_care && !sets_locally(statement) => {
+                match care.as_deref_mut() {
+                    Some(care) => care.run(postgres, work, statement, number, true).await,
+                    None => Ok(()),
+                }
+            }
+            _ => plain(postgres, work, statement).await.map_err(Trouble::from),
         };
-        ran.map_err(|failure| (number, failure))?;
+        ran.map_err(|trouble| (number, trouble))?;
         failpoint::hit(Point::StatementDone);
         own = own.after(statement);
     }
     Ok(())
+}
+
+/// Whether a statement sets something for a transaction, as some can only where nothing ran in it yet.
+fn sets_locally(statement: &Statement<'_>) -> bool {
+    statement.text.get(..3).is_some_and(|it| it.eq_ignore_ascii_case("set"))
 }
 
 /// Adds to the journal, outside any transaction of the body.
@@ -280,11 +348,10 @@ async fn underway(
     postgres: &mut Postgres,
     work: &Work<'_>,
     statement: &Statement<'_>,
-    step: usize,
     number: usize,
 ) -> Result<(), Failure> {
-    let record = Record::Statement { step, statement: number, schema: None };
-    note(postgres, work, Some(record)).await?;
+    let record = |(_, step)| Record::Statement { step, statement: number, schema: None };
+    note(postgres, work, work.journal.map(record)).await?;
     failpoint::hit(Point::StatementNoted);
     plain(postgres, work, statement).await
 }
@@ -344,36 +411,50 @@ async fn together(
     postgres: &mut Postgres,
     work: &Work<'_>,
     statement: &Statement<'_>,
-    step: usize,
     number: usize,
-) -> Result<(), Failure> {
+    mut care: Option<&mut Piecemeal<'_>>,
+) -> Result<(), Trouble> {
     let Statement { text, offset, .. } = *statement;
-    let done = || Record::StatementDone { step, statement: number };
-    let record = work.journal.map_or(String::new(), |(run, _)| records::insert(run, &done()));
+    let done = |(run, step)| (run, Record::StatementDone { step, statement: number });
+    let done = work.journal.map(done);
+    let record = done.as_ref().map_or(String::new(), |(run, done)| records::insert(*run, done));
     let end = format!("SET CONSTRAINTS ALL IMMEDIATE; {} {record} COMMIT", be_ourselves(postgres));
-    let ran = async {
-        send::body(postgres, Piece { before: BEGIN, text, body: work.body, offset }).await?;
+    let keeps = care.as_deref().is_some_and(Piecemeal::keeps);
+    let ran: Result<(), Trouble> = async {
+        match care.as_deref_mut() {
+            Some(care) => care.run(postgres, work, statement, number, false).await?,
+            None => {
+                let piece = Piece { before: BEGIN, text, body: work.body, offset };
+                send::body(postgres, piece).await?;
+            }
+        }
         failpoint::hit(Point::BodyDone);
         let (done, ended) = postgres.send(end).await;
         ended.map_err(|error| match send::server_error(&error) {
             Some(error) if done == 0 || error.code() == READ_ONLY => {
-                Failure::Sql(send::sql_error(error, None))
+                Trouble::Sql(Failure::Sql(send::sql_error(error, None)))
             }
-            _ => Failure::Other(failed("write the journal")(error)),
+            _ => failed("write the journal")(error).into(),
         })
-    };
-    let ran = ran.await;
+    }
+    .await;
     if ran.is_err() {
         let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
     }
     match ran {
         // It cannot run in a transaction after all, or in none that we can write in, which only the
         // server could tell.
-        Err(Failure::Sql(error))
+        Err(Trouble::Sql(Failure::Sql(error)))
             if matches!(error.code.as_str(), "25001" | "2D000" | "0A000" | READ_ONLY) =>
         {
-            underway(postgres, work, statement, step, number).await?;
-            note(postgres, work, Some(done())).await
+            if keeps && let Some(what) = piecemeal::destroyed(statement) {
+                return Err(Trouble::CannotKeep(format!(
+                    "{what}, outside a transaction ({})",
+                    error.message
+                )));
+            }
+            underway(postgres, work, statement, number).await?;
+            Ok(note(postgres, work, done.map(|(_, record)| record)).await?)
         }
         ran => ran,
     }

@@ -28,6 +28,9 @@ pub struct Statement<'a> {
     pub transaction: Option<Control>,
     /// Whether it cannot run in a transaction, as far as can be told from it.
     pub alone: bool,
+    /// Whether it runs code that may end transactions, or may not: then it is `alone`, and can run in
+    /// one all the same where the code does not.
+    pub calls: bool,
     /// Whether it sets what the session goes by, such as the search path.
     pub sets: bool,
 }
@@ -51,6 +54,7 @@ pub fn statements(body: &str) -> Vec<Statement<'_>> {
             offset: first.offset,
             transaction: control(words),
             alone: outside_transaction(words).is_some(),
+            calls: first.is("CALL") || first.is("DO"),
             sets: sets(words),
         })
     });

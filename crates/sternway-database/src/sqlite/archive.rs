@@ -237,8 +237,8 @@ pub(super) async fn page(
     let mut page = Page {
         columns: of(&stored.layout.columns),
         types: of(&stored.layout.types),
-        generated: Vec::new(),
-        rows: Vec::new(),
+        key: stored.layout.key.clone(),
+        ..Page::default()
     };
     let there =
         format!("SELECT count(*) FROM main.sqlite_schema WHERE name = '{PREFIX}{}'", stored.data);
@@ -250,7 +250,9 @@ pub(super) async fn page(
             "CASE typeof(c{at}) WHEN 'blob' THEN quote(c{at}) WHEN 'real' THEN quote(c{at}) ELSE CAST(c{at} AS TEXT) END"
         )
     };
-    let values: Vec<String> = shown.iter().map(value).collect();
+    let literal =
+        |at: &usize| format!("CASE WHEN typeof(c{at}) IN ('blob', 'real', 'integer') THEN '' END");
+    let values: Vec<String> = shown.iter().map(value).chain(shown.iter().map(literal)).collect();
     let sql = format!(
         "SELECT {} FROM {} ORDER BY n LIMIT {limit} OFFSET {offset}",
         values.join(", "),
@@ -259,6 +261,9 @@ pub(super) async fn page(
     for row in &rows(sqlite, &sql).await? {
         let cells: Result<_, _> = (0..shown.len()).map(|at| optional(row, at)).collect();
         page.rows.push(cells?);
+        let literals = (0..shown.len()).map(|at| optional(row, shown.len() + at));
+        let literals: Result<Vec<Option<String>>, _> = literals.collect();
+        page.literals.push(literals?.iter().map(Option::is_some).collect());
     }
     Ok(page)
 }

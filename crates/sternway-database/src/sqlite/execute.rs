@@ -206,7 +206,7 @@ async fn begin(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), DatabaseError
     let query = sqlx::raw_sql(AssertSqlSafe(sql));
     let rows: Vec<SqliteRow> =
         query.fetch_all(&mut sqlite.connection).await.map_err(failed(&doing))?;
-    let expected = Position { version: work.from, dirty: false };
+    let expected = Position { version: work.from, dirty: work.dirty };
     let found = track::position(table, &rows)?;
     // A body that runs on from its middle has left its mark.
     let marked = Position { version: work.to, dirty: true };

@@ -135,6 +135,7 @@ pub async fn run(
         durable: true,
         first: 1,
         undoing: false,
+        dirty: false,
     };
     session.migrate(&work).await
 }

@@ -79,6 +79,7 @@ pub async fn go(
             durable: true,
             first: 1,
             undoing: false,
+            dirty: false,
         })
         .await
 }

@@ -110,14 +110,20 @@ pub(super) fn set_row(to: Option<u64>) -> Exit {
     }
 }
 
-/// What statements destroy that would be kept if all of them ran in a transaction.
+/// What statements destroy that is not kept because not all of them can run in one transaction.
 fn unkept(dialect: Dialect, sql: &str) -> Vec<String> {
     if dialect.facts(sql).mode == Mode::Transaction {
         return Vec::new();
     }
     let facts = dialect.parts(sql).into_iter().map(|part| dialect.facts(part));
-    let kept_alone = facts.filter(|facts| facts.mode == Mode::Transaction);
-    kept_alone.flat_map(|facts| facts.destroys).map(|it| it.what).collect()
+    let alone = |mode: &Mode| matches!(mode, Mode::Dirty { .. });
+    let lost = facts.filter(|facts| match dialect {
+        // It keeps statement by statement.
+        Dialect::Postgres => alone(&facts.mode),
+        Dialect::MySql | Dialect::Sqlite => !alone(&facts.mode),
+    });
+    let lost = lost.flat_map(|facts| facts.destroys).map(|it| it.what);
+    lost.filter(|it| !it.starts_with("index")).collect()
 }
 
 fn joined(parts: &[String]) -> String {

@@ -46,8 +46,9 @@ pub async fn export(setup: &Setup<'_>, args: &ExportArgs) -> Result<Exit, Failur
         if rows == 0 {
             writer.begin(&mut target, &entry, &page).map_err(failed)?;
         }
-        for row in &page.rows {
-            writer.row(&mut target, &page, row).map_err(failed)?;
+        let literals = page.literals.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
+        for (row, literals) in page.rows.iter().zip(literals) {
+            writer.row(&mut target, &page, row, literals).map_err(failed)?;
         }
         let read = page.rows.len() as u64;
         rows += read;
@@ -81,10 +82,16 @@ impl Writer {
         }
     }
 
-    fn row(&self, to: &mut Target, page: &Page, row: &[Option<String>]) -> io::Result<()> {
+    fn row(
+        &self,
+        to: &mut Target,
+        page: &Page,
+        row: &[Option<String>],
+        literals: &[bool],
+    ) -> io::Result<()> {
         match self {
             Self::Csv => csv(to, row.iter().map(Option::as_deref)),
-            Self::Sql(sql) => to.write_all(sql.row(page, row).as_bytes()),
+            Self::Sql(sql) => to.write_all(sql.row(page, row, literals).as_bytes()),
         }
     }
 

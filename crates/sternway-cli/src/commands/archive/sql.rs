@@ -19,6 +19,8 @@ pub struct Sql {
 /// What the rows are of, with names as SQL has them.
 enum Of {
     /// The rows of a table.
+    Table(String),
+    /// Rows of a table that were deleted or changed: what is there is given its former values.
     Rows(String),
     /// The values of some columns, of rows that are there without them.
     Columns(String, Vec<String>),
@@ -28,7 +30,8 @@ enum Of {
 impl Sql {
     pub fn of(dialect: Dialect, identity: &Identity, entry: &Entry) -> Sql {
         let of = match &entry.lost {
-            Lost::Table { table } | Lost::Rows { table } => Of::Rows(table.clone()),
+            Lost::Table { table } => Of::Table(table.clone()),
+            Lost::Rows { table } => Of::Rows(table.clone()),
             Lost::Column { table, column } => Of::Columns(table.clone(), names(column)),
             Lost::Sequence { sequence } => Of::Sequence(sequence.clone()),
         };
@@ -55,19 +58,29 @@ impl Sql {
     }
 
     /// One row: inserted, or where it is there without some columns, given their values.
-    pub fn row(&self, page: &Page, row: &[Option<String>]) -> String {
+    pub fn row(&self, page: &Page, row: &[Option<String>], literals: &[bool]) -> String {
         let kinds = page.types.iter().map(String::as_str).chain(std::iter::repeat(""));
-        let cells = page.columns.iter().zip(row).zip(kinds);
-        let values = cells
-            .filter(|((column, _), _)| !page.generated.contains(column))
-            .map(|((column, value), kind)| (column.as_str(), self.value(kind, value.as_deref())));
+        let literals = literals.iter().copied().chain(std::iter::repeat(false));
+        let cells = page.columns.iter().zip(row).zip(kinds.zip(literals));
+        let values = cells.filter(|((column, _), _)| !page.generated.contains(column)).map(
+            |((column, value), (kind, literal))| {
+                let text = value.as_deref();
+                let value = text.filter(|_| literal).map(str::to_owned);
+                (column.as_str(), value.unwrap_or_else(|| self.value(kind, text)))
+            },
+        );
         match &self.of {
-            Of::Rows(table) => self.insert(table, &values.collect::<Vec<_>>()),
+            Of::Table(table) => self.insert(table, &values.collect::<Vec<_>>(), ""),
+            Of::Rows(table) => {
+                let values: Vec<_> = values.collect();
+                let changes = self.changes(page, &values);
+                self.insert(table, &values, &changes)
+            }
             Of::Columns(table, columns) => {
                 let (lost, key): (Vec<_>, Vec<_>) =
                     values.partition(|(name, _)| columns.iter().any(|it| it == name));
                 match key.is_empty() {
-                    true => self.insert(table, &lost),
+                    true => self.insert(table, &lost, ""),
                     false => self.update(table, &lost, &key),
                 }
             }
@@ -79,7 +92,32 @@ impl Sql {
         }
     }
 
-    fn insert(&self, table: &str, values: &[(&str, String)]) -> String {
+    /// What becomes of a row that is there: it gets back what was changed. Without a key none is found.
+    fn changes(&self, page: &Page, values: &[(&str, String)]) -> String {
+        let is = |names: &[String], name: &str| names.iter().any(|it| it == name);
+        let changed = values.iter().map(|(name, _)| *name).filter(|name| match page.changed[..] {
+            [] => !is(&page.key, name),
+            _ => is(&page.changed, name) && !is(&page.key, name),
+        });
+        let set = changed.map(|name| {
+            let name = self.name(name);
+            match self.dialect {
+                Dialect::MySql => format!("{name} = VALUES({name})"),
+                Dialect::Postgres | Dialect::Sqlite => format!("{name} = excluded.{name}"),
+            }
+        });
+        let set = set.collect::<Vec<_>>().join(", ");
+        let key: Vec<String> = page.key.iter().map(|name| self.name(name)).collect();
+        match (self.dialect, set.is_empty() || key.is_empty()) {
+            (_, true) => String::new(),
+            (Dialect::MySql, false) => format!(" ON DUPLICATE KEY UPDATE {set}"),
+            (Dialect::Postgres | Dialect::Sqlite, false) => {
+                format!(" ON CONFLICT ({}) DO UPDATE SET {set}", key.join(", "))
+            }
+        }
+    }
+
+    fn insert(&self, table: &str, values: &[(&str, String)], changes: &str) -> String {
         let names: Vec<String> = values.iter().map(|(name, _)| self.name(name)).collect();
         let values: Vec<&str> = values.iter().map(|(_, value)| value.as_str()).collect();
         let given = match self.dialect {
@@ -88,7 +126,7 @@ impl Sql {
             Dialect::MySql | Dialect::Sqlite => "",
         };
         let (names, values) = (names.join(", "), values.join(", "));
-        format!("INSERT INTO {table} ({names}){given} VALUES ({values});\n")
+        format!("INSERT INTO {table} ({names}){given} VALUES ({values}){changes};\n")
     }
 
     fn update(&self, table: &str, values: &[(&str, String)], key: &[(&str, String)]) -> String {

@@ -152,6 +152,14 @@ impl Target<'_> {
     }
 }
 
+/// What takes the reasons away that an earlier attempt has given kept rows.
+pub(in crate::postgres) fn forget_reasons(entries: &[Stored]) -> String {
+    let forget = |it: &Stored| {
+        format!("UPDATE {} SET {MISFIT} = NULL WHERE {MISFIT} IS NOT NULL;", it.store())
+    };
+    entries.iter().map(forget).collect()
+}
+
 /// Looks, before the body runs, at which of the changed rows still have what was made of them.
 pub(in crate::postgres) async fn before(
     postgres: &mut Postgres,
@@ -644,8 +652,7 @@ pub(in crate::postgres) async fn put_back_one(
     if found.is_empty() {
         return Err(DatabaseError::NoEntry(id));
     }
-    let forget_reasons = format!("UPDATE {} SET {MISFIT} = NULL", super::store(id));
-    let begin = format!("BEGIN; SET LOCAL search_path TO pg_catalog; {forget_reasons}");
+    let begin = format!("BEGIN; SET LOCAL search_path TO pg_catalog; {}", forget_reasons(&found));
     let put = async {
         postgres.run(DOING, begin).await?;
         before(postgres, &found).await?;

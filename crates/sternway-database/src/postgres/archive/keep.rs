@@ -46,18 +46,89 @@ pub(in crate::postgres) enum Way {
     Copy,
 }
 
+/// The looks at the catalogs that say what is kept.
+#[derive(Clone, Copy)]
+pub(in crate::postgres) struct Looks<'a> {
+    /// What there is now.
+    pub before: &'a Snapshot,
+    /// What there was before the whole body, whose names the other half will meet.
+    pub known: &'a Snapshot,
+}
+
+impl Looks<'_> {
+    fn table(&self, oid: &Oid) -> Option<Source> {
+        let is = self.before.relations.get(oid)?.clone();
+        let Some(was) = self.known.relations.get(oid) else {
+            return Some(Source { known: is.clone(), is });
+        };
+        let columns = is.columns.iter().filter_map(|it| {
+            let was = was.columns.iter().find(|was| was.number == it.number)?;
+            let (name, shown) = (was.name.clone(), was.shown.clone());
+            Some(Column { name, shown, ..it.clone() })
+        });
+        let known = Relation {
+            schema: was.schema.clone(),
+            name: was.name.clone(),
+            shown: was.shown.clone(),
+            columns: columns.collect(),
+            ..is.clone()
+        };
+        Some(Source { is, known })
+    }
+}
+
+/// Where something is kept from.
+#[derive(Debug, Clone)]
+struct Source {
+    /// As it is called now.
+    is: Relation,
+    /// As it was called before the body, with the columns that it had.
+    known: Relation,
+}
+
+impl Source {
+    /// A column in the list of what is copied.
+    fn copied(&self, column: &KeptColumn, number: i64) -> String {
+        let known = Postgres::quote(&column.name);
+        let is = self.is.columns.iter().find(|it| it.number == number);
+        let is = is.map_or_else(|| known.clone(), |it| Postgres::quote(&it.name));
+        match (column.text, is == known) {
+            (true, _) => format!("{is}::text AS {known}"),
+            (false, true) => is,
+            (false, false) => format!("{is} AS {known}"),
+        }
+    }
+
+    /// The columns to keep at which `wanted` holds, and the list of what is copied for them.
+    fn columns(&self, wanted: impl Fn(&Column) -> bool) -> (Vec<KeptColumn>, Vec<String>) {
+        let columns = self.known.columns.iter().filter(|it| wanted(it));
+        let columns = columns.map(|it| {
+            let kept = kept_column(it);
+            let copied = self.copied(&kept, it.number);
+            (kept, copied)
+        });
+        columns.unzip()
+    }
+
+    /// Whether it is still called as it was, with all its columns.
+    fn is_known(&self) -> bool {
+        let names = |of: &Relation| of.columns.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
+        self.is.sql() == self.known.sql() && names(&self.is) == names(&self.known)
+    }
+}
+
 /// Keeps all that `taken` says. The tables are locked.
 pub(in crate::postgres) async fn keep(
     postgres: &mut Postgres,
     care: &Care<'_>,
     run: Option<i64>,
-    before: &Snapshot,
+    looks: Looks<'_>,
     taken: &Taken,
     transaction: i64,
     way: Way,
 ) -> Result<Vec<Keeping>, DatabaseError> {
     let mut kept = Vec::new();
-    let relation = |oid: &Oid| before.relations.get(oid).cloned();
+    let relation = |oid: &Oid| looks.table(oid);
     let mut keeper = Keeper { postgres, care, run, carries: taken.carries };
     // The positions of sequences first: a table that is moved takes its own along.
     for sequence in taken.sequences.iter().filter_map(relation) {
@@ -71,18 +142,18 @@ pub(in crate::postgres) async fn keep(
         let Some(relation) = relation(oid) else { continue };
         kept.push(keeper.columns(&relation, numbers).await?);
     }
-    let tables: Vec<Relation> = taken.tables.iter().filter_map(relation).collect();
-    let names: Vec<String> = tables.iter().map(|it| it.full.clone()).collect();
+    let tables: Vec<Source> = taken.tables.iter().filter_map(relation).collect();
+    let names: Vec<String> = tables.iter().map(|it| it.is.full.clone()).collect();
     let mut moves = Moves::default();
     for table in &tables {
-        let movable = way == Way::Aside && aside::is_movable(table);
+        let movable = way == Way::Aside && aside::is_movable(&table.is) && table.is_known();
         kept.push(keeper.table(table, movable.then_some((&mut moves, &names[..]))).await?);
     }
     moves.run(postgres).await?;
     Ok(kept)
 }
 
-/// The columns of the table's key: of the primary key, or of a unique index that leaves out no row.
+/// The columns of the table's key, as `relation` calls them: of the primary key, or of a unique index that leaves out no row.
 /// Of `lost` columns there is none.
 pub(super) async fn key(
     postgres: &mut Postgres,
@@ -92,7 +163,7 @@ pub(super) async fn key(
     let sql = format!(
         "SELECT coalesce(pg_catalog.json_agg(columns ORDER BY rank, width, index), '[]')::text FROM (
             SELECT NOT i.indisprimary AS rank, i.indnkeyatts AS width, i.indexrelid AS index,
-                   pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname) ORDER BY k.place) AS columns
+                   pg_catalog.json_agg(a.attnum ORDER BY k.place) AS columns
             FROM pg_catalog.pg_index i
             CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
@@ -102,10 +173,13 @@ pub(super) async fn key(
             HAVING pg_catalog.bool_and(a.attnotnull)) AS found",
         relation.oid
     );
-    let keys: Vec<Vec<(i64, String)>> = json(postgres, DOING, sql).await?;
-    let stays = |key: &Vec<(i64, String)>| key.iter().all(|(number, _)| !lost.contains(number));
-    let key = keys.into_iter().find(stays).unwrap_or_default();
-    Ok(key.into_iter().map(|(_, name)| name).collect())
+    let keys: Vec<Vec<i64>> = json(postgres, DOING, sql).await?;
+    let stays = |number: &i64| {
+        let known = relation.columns.iter().find(|it| it.number == *number)?;
+        (!lost.contains(number)).then(|| known.name.clone())
+    };
+    let mut keys = keys.into_iter().map(|key| key.iter().map(stays).collect::<Option<Vec<_>>>());
+    Ok(keys.find_map(|key| key).unwrap_or_default())
 }
 
 /// What a column is kept as.
@@ -116,12 +190,6 @@ pub(super) fn kept_column(column: &Column) -> KeptColumn {
         text: column.foreign,
         generated: column.generated,
     }
-}
-
-/// A column in the list of what is copied.
-fn copied(column: &KeptColumn) -> String {
-    let name = Postgres::quote(&column.name);
-    if column.text { format!("{name}::text AS {name}") } else { name }
 }
 
 struct Keeper<'a, 'c> {
@@ -175,14 +243,14 @@ impl Keeper<'_, '_> {
     /// Moves a table aside, where that is wanted and can be done, and copies it otherwise.
     async fn table(
         &mut self,
-        relation: &Relation,
+        source: &Source,
         aside: Option<(&mut Moves, &[String])>,
     ) -> Result<Keeping, DatabaseError> {
-        let columns: Vec<KeptColumn> = relation.columns.iter().map(kept_column).collect();
-        let list: Vec<String> = columns.iter().map(copied).collect();
-        let key = key(self.postgres, relation, &[]).await?;
-        let detail = self.detail(relation, columns, key);
-        let lost = Lost::Table { table: relation.shown.clone() };
+        let Source { is: relation, known } = source;
+        let (columns, list) = source.columns(|_| true);
+        let key = key(self.postgres, known, &[]).await?;
+        let detail = self.detail(known, columns, key);
+        let lost = Lost::Table { table: known.shown.clone() };
         let mut kept = self.note(lost, detail).await?;
         if let Some((moves, others)) = aside
             && moves.add(self.postgres, relation, &format!("kept_{}", kept.id), others).await?
@@ -217,21 +285,20 @@ impl Keeper<'_, '_> {
 
     async fn columns(
         &mut self,
-        relation: &Relation,
+        source: &Source,
         numbers: &[i64],
     ) -> Result<Keeping, DatabaseError> {
-        let key = key(self.postgres, relation, numbers).await?;
+        let Source { is: relation, known } = source;
+        let key = key(self.postgres, known, numbers).await?;
         let goes = |it: &Column| numbers.contains(&it.number);
         // Without a key, all that stays has to tell where a value came from.
-        let wanted = |it: &&Column| goes(it) || key.is_empty() || key.contains(&it.name);
-        let columns: Vec<KeptColumn> =
-            relation.columns.iter().filter(wanted).map(kept_column).collect();
-        let list: Vec<String> = columns.iter().map(copied).collect();
-        let lost: Vec<&Column> = relation.columns.iter().filter(|it| goes(it)).collect();
-        let mut detail = self.detail(relation, columns, key);
+        let (columns, list) =
+            source.columns(|it| goes(it) || key.is_empty() || key.contains(&it.name));
+        let lost: Vec<&Column> = known.columns.iter().filter(|it| goes(it)).collect();
+        let mut detail = self.detail(known, columns, key);
         detail.lost = lost.iter().map(|it| it.name.clone()).collect();
         let column = lost.iter().map(|it| it.shown.as_str()).collect::<Vec<_>>().join(", ");
-        let lost = Lost::Column { table: relation.shown.clone(), column };
+        let lost = Lost::Column { table: known.shown.clone(), column };
         let mut kept = self.note(lost, detail).await?;
         let select = format!("SELECT {} FROM {}", list.join(", "), relation.rows());
         self.copy(&mut kept, &select).await?;
@@ -240,29 +307,30 @@ impl Keeper<'_, '_> {
 
     async fn rows(
         &mut self,
-        relation: &Relation,
+        source: &Source,
         touched: &Touched,
         transaction: i64,
     ) -> Result<Keeping, DatabaseError> {
-        let columns: Vec<KeptColumn> = relation.columns.iter().map(kept_column).collect();
-        let mut list: Vec<String> = columns.iter().map(copied).collect();
+        let Source { is: relation, known } = source;
+        let (columns, mut list) = source.columns(|_| true);
         list.push(format!("NULL::jsonb AS {AFTER}"));
         if !touched.rewritten {
             list.extend([format!("tableoid AS {PART}"), format!("ctid AS {PLACE}")]);
         }
-        let key = key(self.postgres, relation, &[]).await?;
-        let detail = self.detail(relation, columns, key);
-        let lost = Lost::Rows { table: relation.shown.clone() };
+        let key = key(self.postgres, known, &[]).await?;
+        let detail = self.detail(known, columns, key);
+        let lost = Lost::Rows { table: known.shown.clone() };
         let mut kept = self.note(lost, detail).await?;
         let filter = if touched.rewritten { String::new() } else { ended_by(transaction) };
         let select = format!("SELECT {} FROM {} {filter}", list.join(", "), relation.rows());
         self.copy(&mut kept, &select).await?;
         kept.touched = Some(touched.clone());
-        kept.relation = Some(relation.clone());
+        kept.relation = Some(known.clone());
         Ok(kept)
     }
 
-    async fn sequence(&mut self, relation: &Relation) -> Result<Keeping, DatabaseError> {
+    async fn sequence(&mut self, source: &Source) -> Result<Keeping, DatabaseError> {
+        let Source { is: relation, known } = source;
         let owner = format!(
             "SELECT coalesce((SELECT pg_catalog.json_build_array(t.relname, a.attname)
                 FROM pg_catalog.pg_depend d
@@ -281,9 +349,9 @@ impl Keeper<'_, '_> {
             generated: false,
         };
         let columns = vec![column("last_value", "bigint"), column("is_called", "boolean")];
-        let mut detail = self.detail(relation, columns, Vec::new());
+        let mut detail = self.detail(known, columns, Vec::new());
         detail.owner = owner;
-        let lost = Lost::Sequence { sequence: relation.shown.clone() };
+        let lost = Lost::Sequence { sequence: known.shown.clone() };
         let mut kept = self.note(lost, detail).await?;
         let select = format!("SELECT last_value, is_called FROM {}", relation.sql());
         self.copy(&mut kept, &select).await?;
