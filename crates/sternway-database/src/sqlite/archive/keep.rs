@@ -142,7 +142,8 @@ pub async fn after(
     let now = introspect::fingerprint(sqlite, &before.except).await?;
     let mut effects = effects(&before.fingerprint, &now);
     let mut made: Vec<(Lost, i64, Layout, u64)> = Vec::new();
-    for copy in &before.copies {
+    let copies = before.copies.iter().filter(|_| !care.each_lock);
+    for copy in copies {
         take_stock(sqlite, care, &before.touched, copy, &mut made).await?;
     }
     for (lost, data, layout, number) in &made {
@@ -157,6 +158,7 @@ pub async fn after(
         effects.losses.push(Loss { lost: lost.clone(), rows: Some(rows), bytes, estimated: false });
     }
     if care.each_lock {
+        effects.losses = foresee(sqlite, &before).await?;
         // A rehearsal has no rows, and sets most of them off in vain.
         let called = before.touched.triggers.iter();
         let called = called.map(|(name, table)| format!("what the trigger {name} of {table} does"));
@@ -181,6 +183,36 @@ pub async fn after(
         }
     }
     Ok((effects, kept))
+}
+
+/// What a body takes away wherever there are rows, which a bench has none of.
+async fn foresee(sqlite: &mut Sqlite, before: &Before) -> Result<Vec<Loss>, Trouble> {
+    let mut losses = Vec::new();
+    let mut add = |lost| losses.push(Loss { lost, rows: None, bytes: None, estimated: false });
+    for copy in &before.copies {
+        let table = copy.shape.name.clone();
+        let first = table.to_ascii_lowercase();
+        let name = before.touched.renamed.get(&first);
+        match look(sqlite, name.map_or(table.as_str(), String::as_str)).await? {
+            None => add(Lost::Table { table }),
+            Some(now) => {
+                let names = before.touched.columns.get(&first);
+                for column in &copy.columns {
+                    let known = names.and_then(|it| it.get(&column.to_ascii_lowercase()));
+                    let name = known.map_or(column.as_str(), String::as_str);
+                    if now.column(name).is_none_or(|it| it.generated) {
+                        let (table, column) = (table.clone(), column.clone());
+                        add(Lost::Column { table, column });
+                    }
+                }
+                if !before.touched.whole.contains(&first) {
+                    add(Lost::Rows { table });
+                }
+            }
+        }
+        throw_away(sqlite, copy.id).await?;
+    }
+    Ok(losses)
 }
 
 /// Adds what a table lost.

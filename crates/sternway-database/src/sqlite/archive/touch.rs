@@ -14,6 +14,9 @@ use crate::port::DatabaseError;
 pub struct Touched {
     /// The tables whose rows it may take away or change.
     pub tables: BTreeSet<String>,
+    /// Those of them of which it takes no single rows, as far as its words say: they are dropped or
+    /// altered, or get new rows.
+    pub whole: BTreeSet<String>,
     /// What each table that was not made anew is called in the end: from its first name.
     pub renamed: BTreeMap<String, String>,
     /// What each column came to be called: by the first name of its table, from its own first name.
@@ -45,6 +48,7 @@ pub async fn touched(sqlite: &mut Sqlite, body: &str) -> Result<Touched, Databas
         let names = words.iter().filter(|word| word.kind != Kind::Other).filter_map(Word::name);
         names.map(|name| name.to_ascii_lowercase()).filter(|it| there.contains_key(it)).collect()
     };
+    let mut written: BTreeSet<String> = BTreeSet::new();
     let is_tangled = statements.iter().any(|words| {
         let renames = words.iter().any(|it| it.is("RENAME")) && first(words) == "ALTER";
         renames || (first(words) == "CREATE" && words.iter().take(3).any(|it| it.is("TRIGGER")))
@@ -58,12 +62,21 @@ pub async fn touched(sqlite: &mut Sqlite, body: &str) -> Result<Touched, Databas
             let targets = target.filter(|name| there.contains_key(name)).map(|name| vec![name]);
             found.tables.extend(targets.unwrap_or_else(|| named(words)));
         }
+        if let Some(target) = target(words) {
+            let adds = first(words) == "INSERT"
+                && !words.iter().any(|it| it.is("REPLACE") || it.is("CONFLICT"));
+            match adds || matches!(first(words), "ALTER" | "DROP") {
+                true => found.whole.insert(target),
+                false => written.insert(target),
+            };
+        }
         let writes = words.iter().any(|it| it.is("=") || it.is("("));
         if first(words) == "PRAGMA" && writes && words.iter().any(|it| it.is("WRITABLE_SCHEMA")) {
             found.unforeseen = Some("it writes to the table of the schema".to_owned());
         }
         follow(words, &mut lines, &mut copied);
     }
+    found.whole.retain(|it| !written.contains(it));
     let stay: BTreeSet<String> = lines.values().map(|(first, _)| first.clone()).collect();
     for (name, (first, columns)) in lines {
         let turned = |columns: &BTreeMap<String, String>| {
