@@ -162,8 +162,9 @@ pub enum Step {
     Stop,
     /// Put another release of the application in place.
     Swap {
-        /// The one that is there.
-        from: Release,
+        /// The one that is there; none where nothing was installed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Release>,
         /// The one to put there.
         to: Release,
     },
@@ -386,7 +387,7 @@ pub fn plan(facts: &Facts<'_>, request: &Request) -> Result<Plan, PlanError> {
     let route = route::route(facts, request, course, &applied, &gaps, &mut notes)?;
     let mut hops = steps::steps(facts, course, &applied, route)?;
     if request.deploy {
-        steps::deploy(facts, &request.target, &mut hops)?;
+        steps::deploy(facts, &applied, &request.target, &mut hops)?;
     }
     Ok(steps::pack(facts, request, course, &applied, hops, notes))
 }

@@ -183,8 +183,10 @@ pub fn act(step: &Step, undone: bool) -> String {
     match (step, undone) {
         (Step::Stop, false) => "app: stop".to_owned(),
         (Step::Stop, true) => "app: start again".to_owned(),
-        (Step::Swap { from, to }, false) => format!("app: swap {from} for {to}"),
-        (Step::Swap { from, to }, true) => format!("app: swap {to} for {from}"),
+        (Step::Swap { from: Some(from), to }, false) => format!("app: swap {from} for {to}"),
+        (Step::Swap { from: Some(from), to }, true) => format!("app: swap {to} for {from}"),
+        (Step::Swap { from: None, to }, false) => format!("app: put {to} in place"),
+        (Step::Swap { from: None, to }, true) => format!("app: leave {to} where it is, stopped"),
         (Step::Start { release }, false) => format!("app: start {release}"),
         (Step::Start { release }, true) => format!("app: stop {release}"),
         (Step::Migrate(_) | Step::Prove, _) => String::new(),

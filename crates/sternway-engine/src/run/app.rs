@@ -22,8 +22,10 @@ impl Hand<'_, '_> {
         let start = Instant::now();
         let acted = match (what, undo) {
             (Step::Stop, false) | (Step::Start { .. }, true) => app.stop().await,
-            (Step::Swap { from, to }, false) => app.swap(Some(from), to).await,
-            (Step::Swap { from, to }, true) => app.swap(Some(to), from).await,
+            (Step::Swap { from, to }, false) => app.swap(from.as_ref(), to).await,
+            (Step::Swap { from: Some(from), to }, true) => app.swap(Some(to), from).await,
+            // There was none that could be put back.
+            (Step::Swap { from: None, .. }, true) => Ok(()),
             (Step::Start { release }, false) => app.start(release).await,
             (Step::Stop, true) => match &plan.running {
                 Some(release) => app.start(release).await,

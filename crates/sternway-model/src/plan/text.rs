@@ -88,7 +88,8 @@ impl Plan {
         writeln!(f, "  proof: the schema equals a clean install of {install}")?;
         for step in &hop.steps {
             match step {
-                Step::Swap { from, to } => writeln!(f, "  app: swap {from} for {to}")?,
+                Step::Swap { from: Some(from), to } => writeln!(f, "  app: swap {from} for {to}")?,
+                Step::Swap { from: None, to } => writeln!(f, "  app: put {to} in place")?,
                 Step::Start { release } => writeln!(f, "  app: start {release}, wait until ready")?,
                 Step::Migrate(_) | Step::Prove | Step::Stop => {}
             }
