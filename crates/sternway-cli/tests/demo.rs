@@ -16,7 +16,9 @@ fn the_demo_tells_its_story_and_leaves_nothing_behind() {
         "table berth_booking: 156 rows, about 80.0 kB; kept in the archive",
         "rolled back to 1.0.3; the schema is that of a clean install of core 4",
         "now:    berth 12, cargo 3636, pilot 12, pilotage 2388, port_call 2436, ship 400",
+        "every row that the rollback had taken away was put back by the upgrade",
         "run 3: rollback 1.2.1 -> 1.0.3, 10 steps, finished",
+        "run 4: upgrade 1.0.3 -> 1.2.1",
         "nothing was installed",
     ]);
     let left: Vec<_> = std::fs::read_dir(machine.path("tmp")).expect("a folder").collect();
@@ -31,8 +33,8 @@ fn a_demo_that_is_kept_can_be_looked_at() {
     let status = ["status", "--database", &format!("embedded:{folder}")];
     let run = machine.run(&status).ended(0).quiet();
     run.says(&[
-        "core    schema_migrations         4   9       clean",
-        "schema: of 1.0.3",
+        "core    schema_migrations         9   9       clean",
+        "schema: of 2 releases, 1.2.0 to 1.2.1",
         "drift: none",
     ]);
     machine

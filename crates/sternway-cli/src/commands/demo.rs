@@ -83,6 +83,16 @@ pub async fn demo(ui: &Ui, args: &DemoArgs) -> Result<Exit, Failure> {
     ui.say("Every row of the tables that 1.0.3 knows is there, those written on day 2 too. What its newer");
     ui.say("tables and columns held is in the archive, and comes back with the next upgrade.");
 
+    head("Day 4: 1.2.1 is mended and comes again, and finds what it had");
+    let mended = running(Some("1.0.3"));
+    go(ui, &mended, &mut database, "1.2.1", Course::Upgrade).await?;
+    let after = counts(&mut database).await?;
+    let verdict = match after == before {
+        true => "every row that the rollback had taken away was put back by the upgrade",
+        false => "not every row is back; `sternway archive list` says why",
+    };
+    ui.say(format!("before: {before}\nnow:    {after}\n{}", ui.good(verdict)));
+
     head("What happened, from the database's own journal");
     for run in history(&mut database).await? {
         ui.say(run);
