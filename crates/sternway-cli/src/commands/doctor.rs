@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use sternway_database::{Database, Orphan};
+use sternway_database::{Database, Dialect, Orphan};
 use sternway_engine::doctor::{
     Diagnosis, Doubt, Examined, Exit as WayOut, Rows, Stays, Told, Way, examine, go,
 };
 use sternway_model::catalog::Enabled;
 use sternway_model::state::{Position, TrackState};
 
+use super::fence;
 use super::status::{Stuff, chain, fingerprint, force};
 use super::unfinished;
 use crate::args::{DoctorArgs, Shared};
@@ -53,16 +54,16 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
     let stuff = Stuff::newest(&known, &rows);
     let found = fingerprint(&mut *database, &stuff.tables).await?;
     let told = Told { file: args.file.clone(), took: args.took };
-    let schema = known.state.identity.schema.clone();
+    let (dialect, schema) = (setup.dialect(), known.state.identity.schema.clone());
     let examined = examine(&known.bench, &stuff.material(&schema), &rows, &found, &told).await;
     let diagnoses = examined.map_err(|error| {
         let failure = Failure::new(format!("cannot examine the database: {}", chain(error)), Exit::Refused);
         failure.hint("nothing was touched. Where an extension is lacking, --rehearsal names a server that has it")
     })?;
     for diagnosis in &diagnoses {
-        ui.say(text(ui, &schema, diagnosis).trim_end());
+        ui.say(text(ui, (dialect, &schema), diagnosis).trim_end());
     }
-    result.tracks = diagnoses.iter().map(|it| patient(&schema, it)).collect();
+    result.tracks = diagnoses.iter().map(|it| patient((dialect, &schema), it)).collect();
     let Some((way, to)) = way else {
         ui.json(&result);
         return Ok(standing(&diagnoses));
@@ -81,6 +82,8 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
     let examined = Examined { app, tables: &stuff.tables, found: &found, discard };
     let went = go(exit, diagnosis, examined, &mut *database, setup.patience()).await;
     let done = went.map_err(Failure::to_mend)?;
+    // What a killed run left standing has nothing to keep others from any more.
+    fence::take_away(ui, &mut *database, app, &stuff.tables).await;
     for kept in &done.kept {
         ui.say(format!("kept in the archive: {} rows of {}", kept.rows, kept.lost));
     }
@@ -240,7 +243,7 @@ pub fn place(at: Option<u64>) -> String {
     at.map_or("nothing".to_owned(), |at| at.to_string())
 }
 
-fn text(ui: &Ui, schema: &str, diagnosis: &Diagnosis) -> String {
+fn text(ui: &Ui, schema: (Dialect, &str), diagnosis: &Diagnosis) -> String {
     let Diagnosis { track, row, fits, .. } = diagnosis;
     let all: Vec<String> = fits.iter().map(|at| place(*at)).collect();
     let schema_of = match all.as_slice() {
@@ -334,23 +337,28 @@ fn came_to(doubt: &Doubt) -> String {
 }
 
 /// All that a way out does, as SQL.
-fn sql(schema: &str, diagnosis: &Diagnosis, exit: &WayOut) -> String {
+fn sql((dialect, schema): (Dialect, &str), diagnosis: &Diagnosis, exit: &WayOut) -> String {
     let mut sql = exit.sql.trim_end().to_owned();
     if !sql.is_empty() {
         sql.push('\n');
     }
     let is_there = diagnosis.row != Position::default();
+    let force = |to| {
+        let sql = force(schema, &diagnosis.table, to);
+        // Other names than those of the row are not in it.
+        if dialect == Dialect::MySql { sql.replace('"', "`") } else { sql }
+    };
     match (exit.to, is_there) {
         (Some(to), false) => {
-            let table = force(schema, &diagnosis.table, None);
+            let table = force(None);
             let table = table.trim_start_matches("DELETE FROM ").trim_end_matches(';');
             sql + &format!("INSERT INTO {table} (version, dirty) VALUES ({to}, false);")
         }
-        (to, _) => sql + &force(schema, &diagnosis.table, to),
+        (to, _) => sql + &force(to),
     }
 }
 
-fn patient(schema: &str, diagnosis: &Diagnosis) -> PatientRow {
+fn patient(schema: (Dialect, &str), diagnosis: &Diagnosis) -> PatientRow {
     let doubt = |it: &Doubt| DoubtRow {
         file: it.file.clone(),
         version: it.version,

@@ -71,12 +71,12 @@ pub async fn lower(
     lowered.map_err(|cause| Failure::to_ask("cannot take the fence away", cause))
 }
 
-/// Takes away what the run of `plan` left standing when it was cut short, now that it is made up for:
+/// Takes away what a run on these tracking tables left standing when it was cut short, now that it is made up for:
 /// until then it has kept other clients out. Where somebody is at work, it may be his, and stays.
 ///
 /// A fence that stays is only warned of: how the run ended is told before anything else.
-pub async fn take_away(ui: &Ui, database: &mut dyn Database, plan: &Plan) {
-    match left(database, plan).await {
+pub async fn take_away(ui: &Ui, database: &mut dyn Database, app: &str, tables: &[String]) {
+    match left(database, app, tables).await {
         Ok(taken) => {
             for raised in taken {
                 found(ui, &raised);
@@ -88,16 +88,20 @@ pub async fn take_away(ui: &Ui, database: &mut dyn Database, plan: &Plan) {
     }
 }
 
-async fn left(database: &mut dyn Database, plan: &Plan) -> Result<Vec<Raised>, DatabaseError> {
-    if database.fences(&plan.app).await?.is_empty() {
+async fn left(
+    database: &mut dyn Database,
+    app: &str,
+    tables: &[String],
+) -> Result<Vec<Raised>, DatabaseError> {
+    if database.fences(app).await?.is_empty() {
         return Ok(Vec::new());
     }
-    match database.lock(&plan.tables, Duration::ZERO).await {
+    match database.lock(tables, Duration::ZERO).await {
         Ok(()) => {}
         Err(LockError::Held(_)) => return Ok(Vec::new()),
         Err(LockError::Database(cause)) => return Err(cause),
     }
-    let lowered = fence::lower(database, &plan.app).await;
+    let lowered = fence::lower(database, app).await;
     database.unlock().await?;
     lowered
 }
