@@ -1,6 +1,5 @@
 //! golang-migrate's own command line and Sternway take turns on one database.
 
-#![allow(clippy::print_stdout, reason = "how many wrote is to be read")]
 #![cfg(feature = "embedded")]
 #![allow(clippy::print_stdout, reason = "how many programs wrote is to be read")]
 
