@@ -205,6 +205,29 @@ async fn an_extension_is_one_object() {
     assert_eq!(added, ["extension `citext`", "extension `hstore`"]);
 }
 
+/// The server lists an index and then cannot print it, because it has gone meanwhile.
+#[tokio::test]
+async fn what_is_dropped_while_it_is_read_is_read_again() {
+    let Some(fresh) = fresh().await else { return };
+    let mut session = fresh.session().await;
+    session.execute("CREATE TABLE t (a int)").await.expect("t");
+    let mut other = fresh.watch().await;
+    let makes: String = (0..40).map(|n| format!("CREATE INDEX i{n} ON t (a);")).collect();
+    let drops: String = (0..40).map(|n| format!("DROP INDEX i{n};")).collect();
+    let busy = async {
+        for _ in 0..40 {
+            support::execute(&mut other, &makes).await;
+            support::execute(&mut other, &drops).await;
+        }
+    };
+    let reads = async {
+        for _ in 0..40 {
+            session.fingerprint(&[]).await.expect("a fingerprint");
+        }
+    };
+    tokio::join!(busy, reads);
+}
+
 #[tokio::test]
 async fn the_order_of_columns_is_kept_apart() {
     for (mut session, _fresh) in everywhere().await {

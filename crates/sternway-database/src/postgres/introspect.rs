@@ -6,6 +6,8 @@
 //! and its like), under a search path that is the application's schema alone. A view is described by
 //! its columns: the printed form of its query differs between server versions.
 
+use std::time::Duration;
+
 use sqlx::Row;
 use sternway_model::proof::{Fingerprint, ObjectName};
 
@@ -141,12 +143,41 @@ const PRINTING: &str = "SET LOCAL quote_all_identifiers TO off; SET LOCAL TimeZo
 SET LOCAL DateStyle TO 'ISO, MDY'; SET LOCAL IntervalStyle TO postgres;
 SET LOCAL bytea_output TO hex; SET LOCAL extra_float_digits TO 1;";
 
+/// How often the schema is read again that somebody else has changed meanwhile, and after which pause.
+const AGAIN: usize = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Describes the schema, without the relations named in `except` of the current schema and of the
 /// tracking tables'.
+///
+/// The server prints definitions from the catalogs as they are by then, and not as the transaction sees
+/// them: for what somebody drops between the two it has an internal error. Then everything is read
+/// again.
 pub(super) async fn fingerprint(
     postgres: &mut Postgres,
     except: &[String],
 ) -> Result<Fingerprint, DatabaseError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match at_once(postgres, except).await {
+            Err(error) if tries < AGAIN && is_of_a_change(&error) => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            read => return read,
+        }
+    }
+}
+
+/// Whether the server did not find what it had just listed.
+fn is_of_a_change(error: &DatabaseError) -> bool {
+    let DatabaseError::Query { source: sqlx::Error::Database(source), .. } = error else {
+        return false;
+    };
+    source.code().is_some_and(|code| code == "XX000")
+}
+
+async fn at_once(postgres: &mut Postgres, except: &[String]) -> Result<Fingerprint, DatabaseError> {
     let schema = Postgres::quote(&postgres.identity.schema);
     let begin = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {PRINTING} SET LOCAL search_path TO {schema}"
