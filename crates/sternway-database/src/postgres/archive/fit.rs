@@ -22,6 +22,8 @@ pub(super) struct Live {
     pub columns: Vec<LiveColumn>,
     checks: Vec<(String, String)>,
     foreign_keys: Vec<ForeignKey>,
+    /// The columns that foreign keys lead to.
+    referred: Vec<String>,
     uniques: Vec<Vec<String>>,
     /// Its primary key and unique constraints: name, definition, columns.
     keys: Vec<(String, String, Vec<String>)>,
@@ -46,6 +48,20 @@ struct ForeignKey {
     parent: Oid,
     parent_sql: String,
     parent_columns: Vec<String>,
+}
+
+impl Live {
+    /// Whether other rows refer to one of these columns.
+    pub fn is_referred_to(&self, columns: &[String]) -> bool {
+        self.referred.iter().any(|it| columns.contains(it))
+    }
+
+    /// Whether one of these columns refers to rows of a table.
+    pub fn refers(&self, columns: &[String], to: Oid) -> bool {
+        let leads =
+            |it: &ForeignKey| it.parent == to && it.columns.iter().any(|it| columns.contains(it));
+        self.foreign_keys.iter().any(leads)
+    }
 }
 
 /// Reads the table that an entry came from; `None` where there is none of that name.
@@ -76,6 +92,10 @@ pub(super) async fn live(
                     'name', conname, 'columns', {columns}, 'parent', confrelid::bigint,
                     'parent_sql', confrelid::regclass::text, 'parent_columns', {parents}))
                 FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND contype = 'f' AND conparentid = 0), '[]'),
+            'referred', coalesce((SELECT pg_catalog.json_agg(DISTINCT a.attname)
+                FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a
+                  ON a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey)
+                WHERE k.confrelid = c.oid AND k.contype = 'f'), '[]'),
             'uniques', coalesce((SELECT pg_catalog.json_agg({uniques})
                 FROM pg_catalog.pg_index i WHERE indrelid = c.oid AND indisunique AND indisvalid
                  AND indpred IS NULL AND indexprs IS NULL), '[]'),
@@ -113,18 +133,55 @@ pub(super) struct Part<'a> {
 
 impl Part<'_> {
     /// The same with the keys over the columns that it changes taken off meanwhile: the server looks
-    /// at each row by itself, and finds another one's old key in the way of its new one.
-    fn without_keys(&self) -> Option<String> {
+    /// at each row by itself, and finds another one's old key in the way of its new one. Foreign keys
+    /// that lead to them go along where no row has to obey them.
+    async fn without_keys(&self, postgres: &mut Postgres) -> Result<Option<String>, DatabaseError> {
         let changed = |columns: &[String]| columns.iter().any(|it| self.changes.contains(it));
         let keys = self.live.keys.iter().filter(|(.., columns)| changed(columns));
         let table = self.stored.table();
-        let (mut off, mut on) = (String::new(), String::new());
-        for (name, definition, _) in keys {
-            let name = Postgres::quote(name);
-            off.push_str(&format!("ALTER TABLE {table} DROP CONSTRAINT {name}; "));
-            on.push_str(&format!("; ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"));
+        let keys =
+            keys.map(|(name, definition, _)| (table.clone(), name.clone(), definition.clone()));
+        let keys: Vec<_> = keys.collect();
+        if keys.is_empty() {
+            return Ok(None);
         }
-        (!off.is_empty()).then(|| format!("{off}{}{on}", self.statement))
+        let idle = self.idle_foreign_keys(postgres).await?;
+        let off = idle.iter().chain(&keys).map(|(table, name, _)| {
+            format!("ALTER TABLE {table} DROP CONSTRAINT {}; ", Postgres::quote(name))
+        });
+        let on = keys.iter().chain(&idle).map(|(table, name, definition)| {
+            let name = Postgres::quote(name);
+            format!("; ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+        });
+        let (off, on): (String, String) = (off.collect(), on.collect());
+        Ok(Some(format!("{off}{}{on}", self.statement)))
+    }
+
+    /// The foreign keys of empty tables that lead to columns that it changes: table, name, definition.
+    async fn idle_foreign_keys(
+        &self,
+        postgres: &mut Postgres,
+    ) -> Result<Vec<(String, String, String)>, DatabaseError> {
+        let changes = self.changes.iter().map(|it| literal(it)).collect::<Vec<_>>().join(", ");
+        let sql = format!(
+            "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
+                    k.conrelid::regclass::text, k.conname, pg_catalog.pg_get_constraintdef(k.oid))), '[]')::text
+             FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+             WHERE k.confrelid = {oid}::oid AND k.contype = 'f' AND k.conparentid = 0
+               AND NOT c.relforcerowsecurity AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
+               AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = k.confrelid
+                            AND a.attnum = ANY (k.confkey) AND a.attname = ANY (ARRAY[{changes}]::name[]))",
+            oid = self.live.oid
+        );
+        let mut idle: Vec<(String, String, String)> = Vec::new();
+        for key in json::<Vec<(String, String, String)>>(postgres, DOING, sql).await? {
+            let empty =
+                format!("SELECT pg_catalog.to_json(NOT EXISTS (SELECT FROM {}))::text", key.0);
+            if json::<bool>(postgres, DOING, empty).await? {
+                idle.push(key);
+            }
+        }
+        Ok(idle)
     }
 
     /// Gives a reason to the kept rows at which `violation` holds, and tells how many got one.
@@ -212,7 +269,7 @@ pub(super) async fn put(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<(
         return Ok(());
     }
     if let [part] = parts
-        && let Some(sql) = part.without_keys()
+        && let Some(sql) = part.without_keys(postgres).await?
         && attempt(postgres, sql).await?.is_none()
     {
         return Ok(());
