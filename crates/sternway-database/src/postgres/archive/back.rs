@@ -48,8 +48,7 @@ impl Target<'_> {
 
     /// The table, where its own rows are meant.
     fn rows(&self) -> String {
-        let only = if self.live.kind == 'r' { "ONLY " } else { "" };
-        format!("{only}{}", self.stored.table())
+        self.live.rows(&self.stored.table())
     }
 
     fn kept(&self, name: &str) -> Option<&KeptColumn> {
@@ -98,7 +97,7 @@ impl Target<'_> {
         let all = all.map(|it| format!(", {} AS {}", self.value(it), Postgres::quote(&it.name)));
         let all: String = all.collect();
         let candidates = format!(
-            "SELECT k.ctid AS sternway_place, NULL::tid AS sternway_row{all} FROM {store} AS k WHERE {filter}"
+            "SELECT k.ctid AS sternway_place, NULL::oid AS sternway_part, NULL::tid AS sternway_row{all} FROM {store} AS k WHERE {filter}"
         );
         let statement = match columns.is_empty() {
             // A table without columns has rows all the same.
@@ -134,7 +133,7 @@ impl Target<'_> {
             live,
             statement: format!("UPDATE {rows} AS t SET {list} FROM {store} AS k WHERE {filter}"),
             candidates: format!(
-                "SELECT k.ctid AS sternway_place, t.ctid AS sternway_row{all}
+                "SELECT k.ctid AS sternway_place, t.tableoid AS sternway_part, t.ctid AS sternway_row{all}
                  FROM {store} AS k, {rows} AS t WHERE {filter}"
             ),
             inserts: false,

@@ -51,6 +51,12 @@ struct ForeignKey {
 }
 
 impl Live {
+    /// The table of this name, where its own rows are meant: keys say nothing of those that inherit.
+    pub fn rows(&self, table: &str) -> String {
+        let only = if self.kind == 'r' { "ONLY " } else { "" };
+        format!("{only}{table}")
+    }
+
     /// Whether other rows refer to one of these columns.
     pub fn is_referred_to(&self, columns: &[String]) -> bool {
         self.referred.iter().any(|it| columns.contains(it))
@@ -90,7 +96,9 @@ pub(super) async fn live(
                 FROM pg_catalog.pg_constraint WHERE conrelid = c.oid AND contype = 'c'), '[]'),
             'foreign_keys', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                     'name', conname, 'columns', {columns}, 'parent', confrelid::bigint,
-                    'parent_sql', confrelid::regclass::text, 'parent_columns', {parents}))
+                    'parent_sql', (SELECT CASE relkind WHEN 'r' THEN 'ONLY ' ELSE '' END
+                                   FROM pg_catalog.pg_class WHERE oid = confrelid) || confrelid::regclass::text,
+                     'parent_columns', {parents}))
                 FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND contype = 'f' AND conparentid = 0), '[]'),
             'referred', coalesce((SELECT pg_catalog.json_agg(DISTINCT a.attname)
                 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a
@@ -123,7 +131,7 @@ pub(super) struct Part<'a> {
     /// The statement, up to its last condition.
     pub statement: String,
     /// Its rows as the table is to have them: every column by its name, the kept row's place as
-    /// `sternway_place`, and the place of the row that is changed as `sternway_row`.
+    /// `sternway_place`, and the place of the row that is changed as `sternway_part` and `sternway_row`.
     pub candidates: String,
     /// Whether it makes rows, which others may refer to.
     pub inserts: bool,
@@ -212,15 +220,28 @@ impl Part<'_> {
             self.mark(postgres, &format!("check {name} does not hold"), &format!("NOT ({check})"))
                 .await?;
         }
+        Ok(())
+    }
+
+    /// Asks for values that another row has. A row that is itself put back gives up its own.
+    async fn mark_taken(&self, postgres: &mut Postgres) -> Result<u64, DatabaseError> {
+        let mut marked = 0;
         for columns in &self.live.uniques {
             let same = pairs("t", columns, "c", columns);
-            let table = self.stored.table();
-            let other = if self.inserts { "" } else { " AND t.ctid <> c.sternway_row" };
-            let violation = format!("EXISTS (SELECT FROM {table} AS t WHERE {same}{other})");
+            let rows = self.live.rows(&self.stored.table());
+            let moves = match self.inserts {
+                true => String::new(),
+                false => format!(
+                    " AND NOT EXISTS (SELECT FROM ({}) AS o
+                        WHERE o.sternway_row = t.ctid AND o.sternway_part = t.tableoid)",
+                    self.candidates
+                ),
+            };
+            let violation = format!("EXISTS (SELECT FROM {rows} AS t WHERE {same}{moves})");
             let reason = format!("another row has the same {}", columns.join(", "));
-            self.mark(postgres, &reason, &violation).await?;
+            marked += self.mark(postgres, &reason, &violation).await?;
         }
-        Ok(())
+        Ok(marked)
     }
 
     /// Asks the foreign keys. A row that is itself put back counts as there.
@@ -265,12 +286,9 @@ fn set(of: &str, columns: &[String]) -> String {
 /// Puts the rows of all parts back, each that fits. Parts are one statement, so that rows may refer
 /// to one another in a circle.
 pub(super) async fn put(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<(), DatabaseError> {
-    if parts.is_empty() || try_all(postgres, parts).await? {
-        return Ok(());
-    }
-    if let [part] = parts
-        && let Some(sql) = part.without_keys(postgres).await?
-        && attempt(postgres, sql).await?.is_none()
+    if parts.is_empty()
+        || try_all(postgres, parts).await?
+        || try_without_keys(postgres, parts).await?
     {
         return Ok(());
     }
@@ -280,13 +298,14 @@ pub(super) async fn put(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<(
     loop {
         let mut marked = 0;
         for part in parts {
+            marked += part.mark_taken(postgres).await?;
             marked += part.mark_orphans(postgres, parts).await?;
         }
         if marked == 0 {
             break;
         }
     }
-    if try_all(postgres, parts).await? {
+    if try_all(postgres, parts).await? || try_without_keys(postgres, parts).await? {
         return Ok(());
     }
     for part in parts {
@@ -327,6 +346,15 @@ async fn try_all(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<bool, Da
             format!("WITH {} SELECT 1", each.collect::<Vec<_>>().join(", "))
         }
     };
+    Ok(attempt(postgres, sql).await?.is_none())
+}
+
+async fn try_without_keys(
+    postgres: &mut Postgres,
+    parts: &[Part<'_>],
+) -> Result<bool, DatabaseError> {
+    let [part] = parts else { return Ok(false) };
+    let Some(sql) = part.without_keys(postgres).await? else { return Ok(false) };
     Ok(attempt(postgres, sql).await?.is_none())
 }
 
