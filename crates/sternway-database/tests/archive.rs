@@ -168,6 +168,14 @@ const CASES: &[Case] = &[
     ("CREATE TABLE t (id int PRIMARY KEY, a text UNIQUE); CREATE TABLE c () INHERITS (t); INSERT INTO t VALUES (1, 'x'), (2, 'y'); INSERT INTO c VALUES (1, 'z')",
      "TRUNCATE t", "INSERT INTO c VALUES (8, 'x'); INSERT INTO t VALUES (9, 'y')", "SELECT 1",
      "(SELECT array_agg(a || id ORDER BY a) = '{x1,y9}' FROM ONLY t) AND (SELECT count(*) = 2 FROM c)", &[("another row has the same a", 1)]),
+    // The same without a key, where somebody has written to what was narrowed.
+    ("CREATE TABLE t (a text, b int); INSERT INTO t VALUES ('one', 1), ('two', 2), ('three', 3), ('three', 3), ('four', 4), ('five', 4), ('six', 5), ('seven', 5), ('eight', 6)",
+     "ALTER TABLE t ALTER COLUMN a TYPE varchar(1) USING left(a, 1)",
+     "UPDATE t SET a = 'w' WHERE b = 2; UPDATE t SET a = 'w' WHERE ctid = (SELECT min(ctid) FROM t WHERE b = 5); INSERT INTO t VALUES ('t', 3), ('n', 7); UPDATE t SET a = NULL WHERE b = 6",
+     "ALTER TABLE t ALTER COLUMN a TYPE text",
+     "(SELECT array_agg(a ORDER BY b, a) FILTER (WHERE b < 5) = '{one,w,t,three,three,five,four}' FROM t) AND (SELECT array_agg(a ORDER BY a) = '{s,w}' FROM t WHERE b = 5)
+      AND (SELECT a IS NULL FROM t WHERE b = 6) AND (SELECT count(*) = 11 FROM t)",
+     &[("several rows look alike", 2), ("the row was changed meanwhile", 2)]),
     // Nothing is lost by a new name, another schema, a wider type, or rows that become the same.
     (T, "ALTER TABLE t RENAME COLUMN a TO z; ALTER TABLE t RENAME TO u; ALTER TABLE u ALTER COLUMN b TYPE bigint; UPDATE u SET z = z", "",
      "ALTER TABLE u RENAME TO t; ALTER TABLE t RENAME COLUMN z TO a", "(SELECT count(*) = 10 FROM t)", &[]),

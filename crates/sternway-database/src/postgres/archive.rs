@@ -51,6 +51,9 @@ pub(super) struct Detail {
     pub lost: Vec<String>,
     /// Whether the body put rows somewhere.
     pub carries: bool,
+    /// Whether the columns stayed with other values, which are kept beside the old ones.
+    #[serde(default)]
+    pub retyped: bool,
     /// Whether rows were changed that cannot be found again.
     pub uncertain: bool,
     /// What the sequence belongs to: the table and the column.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use sternway_model::archive::{Misfit, PutBack, Restored};
 use sternway_model::effect::Lost;
 
-use self::columns::{before_rows, columns};
+use self::columns::{before_rows, columns, retyped};
 use super::fit::{Live, Part, inserts, live, put};
 use super::{AFTER, KeptColumn, MISFIT, Stored, Which, stored};
 use crate::port::DatabaseError;
@@ -169,6 +169,11 @@ pub(in crate::postgres) async fn before(
     postgres: &mut Postgres,
     entries: &[Stored],
 ) -> Result<(), DatabaseError> {
+    for stored in entries.iter().filter(|it| it.detail.retyped) {
+        if let Some(live) = live(postgres, stored).await? {
+            retyped(postgres, &Target { stored, live: &live }).await?;
+        }
+    }
     for stored in entries.iter().filter(|it| matches!(it.entry.lost, Lost::Rows { .. })) {
         let Some(live) = live(postgres, stored).await? else { continue };
         let target = Target { stored, live: &live };

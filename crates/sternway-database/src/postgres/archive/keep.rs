@@ -227,6 +227,7 @@ impl Keeper<'_, '_> {
             key,
             lost: Vec::new(),
             carries: self.carries,
+            retyped: false,
             uncertain: false,
             owner: None,
         }
@@ -450,7 +451,8 @@ async fn compare(
             keeping.detail.lost = retyped.iter().map(|it| it.name.clone()).collect();
             let column = retyped.iter().map(|it| it.shown.as_str()).collect::<Vec<_>>().join(", ");
             keeping.lost = Lost::Column { table: was.shown.clone(), column };
-            return Ok(());
+            keeping.detail.retyped = true;
+            return note_retyped(postgres, &store, &keeping.detail.lost, &stays, is).await;
         }
         let (old, new): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let sql = format!(
@@ -519,6 +521,40 @@ async fn compare(
     let Changed(columns) = json(postgres, DOING, sql).await?;
     keeping.detail.lost = columns;
     Ok(())
+}
+
+/// Notes what became of the values of `lost` columns, where no key tells the rows apart: of rows that
+/// are alike in all that stayed, which became what does not matter, but all that they became does.
+async fn note_retyped(
+    postgres: &mut Postgres,
+    store: &str,
+    lost: &[String],
+    stays: &[(&Column, &Column)],
+    is: &Relation,
+) -> Result<(), DatabaseError> {
+    let (mut old, mut new, mut after) = (Vec::new(), Vec::new(), vec!["'{}'::jsonb".to_owned()]);
+    for (was, now) in stays {
+        let text = format!("t.{}::text", Postgres::quote(&now.name));
+        if lost.contains(&was.name) {
+            let name = literal(&was.name);
+            after.push(format!("pg_catalog.jsonb_build_object({name}, {text})"));
+        } else {
+            old.push(format!("k.{}::text", Postgres::quote(&was.name)));
+            new.push(text);
+        }
+    }
+    let (old, new, after) = (old.join(", "), new.join(", "), after.join(" || "));
+    let sql = format!(
+        "UPDATE {store} AS k SET {AFTER} = now.after
+         FROM (SELECT k.ctid AS place, r.value, pg_catalog.row_number() OVER (PARTITION BY r.value) AS number
+               FROM {store} AS k CROSS JOIN LATERAL (SELECT ROW({old})::text) AS r(value)) AS was
+         JOIN (SELECT {after} AS after, r.value, pg_catalog.row_number() OVER (PARTITION BY r.value) AS number
+               FROM {} AS t CROSS JOIN LATERAL (SELECT ROW({new})::text) AS r(value)) AS now
+            USING (value, number)
+         WHERE was.place = k.ctid",
+        is.rows()
+    );
+    postgres.run(DOING, sql).await
 }
 
 /// Two columns of the key are the same: as they are, where their types are, so that an index serves.

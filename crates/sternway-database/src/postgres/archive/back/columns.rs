@@ -2,8 +2,8 @@
 
 use sternway_model::effect::Lost;
 
-use super::super::MISFIT;
 use super::super::fit::{inserts, put};
+use super::super::{AFTER, MISFIT};
 use super::{ALIKE, CHANGED, DELETED, DOING, Target};
 use crate::port::DatabaseError;
 use crate::postgres::{Postgres, literal};
@@ -61,6 +61,60 @@ pub(super) async fn columns(
     put(postgres, &[target.change(&values, &format!("{key} AND k.{MISFIT} IS NULL"))]).await
 }
 
+/// The columns by which rows are told apart that have no key: all that stayed.
+fn stays(target: &Target<'_>) -> Vec<String> {
+    target
+        .stored
+        .detail
+        .columns
+        .iter()
+        .filter(|it| !target.stored.detail.lost.contains(&it.name) && !it.generated)
+        .filter(|it| target.live.columns.iter().any(|live| live.name == it.name))
+        .map(|it| Postgres::quote(&it.name))
+        .collect()
+}
+
+/// The values of some columns as one text.
+fn row(of: &str, columns: &[String]) -> String {
+    let cells = columns.iter().map(|it| format!("{of}.{it}::text")).collect::<Vec<_>>();
+    format!("ROW({})::text", cells.join(", "))
+}
+
+/// Looks, before the body runs, whether somebody has written to columns that stayed with other values.
+/// Where rows are alike in all else, nobody knows which of them it was.
+pub(super) async fn retyped(
+    postgres: &mut Postgres,
+    target: &Target<'_>,
+) -> Result<(), DatabaseError> {
+    let (store, rows, stays) = (target.stored.store(), target.rows(), stays(target));
+    let lost = &target.stored.detail.lost;
+    if !lost.iter().all(|name| target.live.columns.iter().any(|it| it.name == *name)) {
+        return Ok(());
+    }
+    let (old, new) = (row("k", &stays), row("t", &stays));
+    let now = row("t", &lost.iter().map(|it| Postgres::quote(it)).collect::<Vec<_>>());
+    let made = lost.iter().map(|it| format!("k.{AFTER} ->> {}", literal(it)));
+    let made = made.collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "WITH kept AS (SELECT value, made, pg_catalog.count(*) AS rows
+                       FROM (SELECT {old} AS value, ROW({made})::text AS made
+                             FROM {store} AS k WHERE k.{MISFIT} IS NULL) AS k GROUP BY value, made),
+         here AS (SELECT value, made, pg_catalog.count(*) AS rows
+                  FROM (SELECT {new} AS value, {now} AS made FROM {rows} AS t) AS t GROUP BY value, made),
+         kept_of AS (SELECT value, sum(rows) AS rows, pg_catalog.count(*) AS kinds FROM kept GROUP BY value),
+         here_of AS (SELECT value, sum(rows) AS rows FROM here GROUP BY value),
+         written AS (
+            SELECT DISTINCT value, CASE WHEN kept_of.rows = 1 AND here_of.rows = 1 THEN {changed} ELSE {alike} END AS reason
+            FROM here JOIN here_of USING (value) JOIN kept_of USING (value) LEFT JOIN kept USING (value, made)
+            WHERE kept.rows IS NULL OR (here.rows > kept.rows AND kept_of.kinds > 1))
+         UPDATE {store} AS k SET {MISFIT} = written.reason FROM written
+         WHERE k.{MISFIT} IS NULL AND {old} = written.value",
+        changed = literal(CHANGED),
+        alike = literal(ALIKE),
+    );
+    postgres.run(DOING, sql).await
+}
+
 /// The same, where no key tells the rows apart: by all that stayed. Rows that are alike in that may
 /// have one another's values, as long as there are as many as were kept.
 async fn look_alike(
@@ -69,19 +123,7 @@ async fn look_alike(
     values: &[(String, String)],
 ) -> Result<(), DatabaseError> {
     let (store, rows) = (target.stored.store(), target.rows());
-    let stays: Vec<String> = target
-        .stored
-        .detail
-        .columns
-        .iter()
-        .filter(|it| !target.stored.detail.lost.contains(&it.name) && !it.generated)
-        .filter(|it| target.live.columns.iter().any(|live| live.name == it.name))
-        .map(|it| Postgres::quote(&it.name))
-        .collect();
-    let row = |of: &str, columns: &[String]| {
-        let cells = columns.iter().map(|it| format!("{of}.{it}::text")).collect::<Vec<_>>();
-        format!("ROW({})::text", cells.join(", "))
-    };
+    let stays = stays(target);
     let lost: Vec<String> =
         target.stored.detail.lost.iter().map(|it| Postgres::quote(it)).collect();
     let (old, new, went) = (row("k", &stays), row("t", &stays), row("k", &lost));
