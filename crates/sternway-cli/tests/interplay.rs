@@ -96,6 +96,31 @@ fn what_golang_migrate_leaves_dirty_is_repaired() {
     both.is_at("6 false");
 }
 
+/// Its track is dirty while golang-migrate is at work, and there is nothing to be mended.
+#[test]
+fn a_migrator_at_work_is_no_dirty_track() {
+    let Some(both) = Both::new("at_work") else { return };
+    both.migrate(&["goto", "4"]);
+    let file = "app/migrations/core/000005_reported_via.up.sql";
+    both.machine.write(file, "SELECT pg_advisory_xact_lock(5);\n");
+    block_on(async {
+        let mut keeper = support::Session::open(&both.server.url).await;
+        keeper.run("BEGIN; SELECT pg_advisory_xact_lock(5)").await;
+        let mut theirs = both.golang_migrate(&["goto", "5"]);
+        let mut theirs = theirs.stderr(Stdio::null()).spawn().expect("golang-migrate");
+        let mut watcher = support::Session::open(&both.server.url).await;
+        watcher.until("(SELECT dirty FROM schema_migrations)").await;
+        let status = both.sternway(&["status"]).ended(5);
+        let status = status.says(&["dirty", "a migrator is at work"]);
+        assert!(!status.stdout.contains("repair"), "{}", status.stdout);
+        let plan = both.sternway(&["plan", "--to", "1.2.0", "--lock-timeout", "1"]).ended(6);
+        assert!(!plan.stderr.contains("UPDATE"), "{}", plan.stderr);
+        keeper.run("COMMIT").await;
+        assert!(theirs.wait().expect("an end").success());
+    });
+    both.is_at("5 false");
+}
+
 #[test]
 fn the_records_are_in_nobodys_way() {
     let Some(both) = Both::new("drop") else { return };

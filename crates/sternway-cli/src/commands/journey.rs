@@ -1,7 +1,7 @@
 //! `sternway rollback` and `sternway upgrade`
 
 use sternway_database::Database;
-use sternway_model::plan::Course;
+use sternway_model::plan::{Course, Plan};
 
 use super::execute::execute;
 use super::in_step::in_step;
@@ -31,18 +31,35 @@ async fn go(
 ) -> Result<Exit, Failure> {
     let mut database = setup.connect().await?;
     unfinished::none(setup, &mut *database, args.abandon).await?;
-    let look = async |database: &mut dyn Database| {
+    let plan = planned(setup, &mut *database, to, Some(course), way).await?;
+    execute(setup, plan, &mut *database, args).await
+}
+
+/// The way to a release from where the database is.
+pub async fn planned(
+    setup: &Setup<'_>,
+    database: &mut dyn Database,
+    to: &str,
+    course: Option<Course>,
+    way: WayArgs,
+) -> Result<Plan, Failure> {
+    let look = async |database: &mut dyn Database, diagnoses: bool| {
         let known = setup.know(database).await?;
-        let plan = or_diagnosis(known.plan(to, Some(course), way), &known, database).await?;
+        let plan = known.plan(to, course, way);
+        let plan = match diagnoses {
+            true => or_diagnosis(plan, &known, database).await?,
+            false => plan?,
+        };
         in_step(&known, database).await?;
         Ok(plan)
     };
-    let plan = match look(&mut *database).await {
-        // A track looks like that too while its migrator is at work: under the locks none is.
+    match look(database, false).await {
+        // A track looks like that too while its migrator is at work: under the locks none is. What it
+        // has locked itself could not be diagnosed either.
         Err(Failure { exit: Exit::Dirty | Exit::Drift, .. }) => {
-            unfinished::under_locks(setup, &mut *database, look).await?
+            let look = async |database: &mut dyn Database| look(database, true).await;
+            unfinished::under_locks(setup, database, look).await
         }
-        looked => looked?,
-    };
-    execute(setup, plan, &mut *database, args).await
+        looked => looked,
+    }
 }

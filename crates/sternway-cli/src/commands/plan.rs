@@ -8,8 +8,7 @@ use sternway_engine::rehearse::{effects, measure, with_effects};
 use sternway_model::plan::Plan;
 
 use super::execute::to_measure;
-use super::in_step::in_step;
-use super::status::or_diagnosis;
+use super::journey::planned;
 use crate::args::{PlanArgs, Shared};
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
@@ -20,10 +19,7 @@ pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Fai
     let plan = match setup.config.database {
         Ok(_) => {
             let mut database = setup.connect().await?;
-            let known = setup.know(&mut *database).await?;
-            let planned = known.plan(&args.to, None, args.way);
-            let plan = or_diagnosis(planned, &known, &mut *database).await?;
-            in_step(&known, &mut *database).await?;
+            let plan = planned(&setup, &mut *database, &args.to, None, args.way).await?;
             match args.no_effects || plan.is_app_only() {
                 true => plan,
                 false => with_numbers(&setup, plan, &mut *database).await?,

@@ -39,6 +39,11 @@ pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
         Err(problem) => {
             status.problem = Some(problem.to_string());
             match problem {
+                PlanError::Dirty { .. } if unfinished::at_work(&setup, &mut *database).await? => {
+                    let reason = "a migrator is at work, and its track is dirty until it is done";
+                    status.unproven = Some(reason.to_owned());
+                    Exit::Dirty
+                }
                 PlanError::Dirty { .. } => {
                     repair(&known, &mut status, &mut *database).await?;
                     Exit::Dirty

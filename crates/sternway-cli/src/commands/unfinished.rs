@@ -2,6 +2,7 @@
 //! as it is on purpose.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use sternway_database::{Database, DatabaseError, LockError, Unfinished};
 use sternway_engine::observe::tables;
@@ -44,6 +45,18 @@ pub async fn under_locks<T>(
     let done = done?;
     unlocked.map_err(|cause| Failure::to_ask("cannot give the locks back", cause))?;
     Ok(done)
+}
+
+/// Whether a migrator is at work this moment.
+pub async fn at_work(setup: &Setup<'_>, database: &mut dyn Database) -> Result<bool, Failure> {
+    let tables = tables(&setup.config.layout.tracks);
+    let unlocked = match database.lock(&tables, Duration::ZERO).await {
+        Ok(()) => database.unlock().await,
+        Err(LockError::Held(_)) => return Ok(true),
+        Err(LockError::Database(cause)) => Err(cause),
+    };
+    let ask = "cannot tell whether a migrator is at work";
+    unlocked.map(|()| false).map_err(|cause| Failure::to_ask(ask, cause))
 }
 
 /// Tells of an unfinished run where nothing is about to be done.

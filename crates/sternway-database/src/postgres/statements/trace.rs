@@ -40,9 +40,12 @@ fn read(words: &[Word<'_>]) -> Option<Trace> {
     };
     let trace = match (key(0), key(1)) {
         ("CREATE", "INDEX" | "UNIQUE") => {
-            let index = name(after_guard(after("INDEX")?));
+            let named = after_guard(after("INDEX")?);
+            if named.first()?.is("ON") {
+                return None;
+            }
             Trace::IndexBuilt {
-                index: index.last()?.clone(),
+                index: name(named).last()?.clone(),
                 table: name(after_guard(after("ON")?)),
             }
         }
