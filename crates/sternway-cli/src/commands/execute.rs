@@ -51,6 +51,8 @@ pub async fn execute(
     let plan = &plan;
     ui.say(ui.plan(&plan.to_string()).trim_end());
     let expected = proof(ui, expected, args.unproven)?;
+    // Not at the end: what this run keeps is young, and counting it would take its time.
+    warn(setup, database).await?;
     checks::before(setup, plan, database).await?;
     ui.confirm(&question(plan), args.yes)?;
     let mut teller = Teller::new(ui, plan);
@@ -69,9 +71,7 @@ pub async fn execute(
     let lowered = fence::lower(ui, database, raised).await;
     let ran = ran.map_err(|cause| Failure::to_run(plan.course, &plan.target, ui, cause))?;
     lowered?;
-    let exit = told(setup, plan, &teller, ran, database, args.again).await?;
-    warn(setup, database).await?;
-    Ok(exit)
+    told(setup, plan, &teller, ran, database, args.again).await
 }
 
 /// Tells how a run ended.
