@@ -94,6 +94,8 @@ pub struct Layout {
     pub renamed: Vec<Option<String>>,
     /// Whether the body also added rows: then what a later one puts there may be newer.
     pub carried: bool,
+    /// Whether rows may have got another key from the body, so that nobody can tell which are gone.
+    pub uncertain: bool,
     /// Where the numbers of the table had come to.
     pub sequence: Option<u64>,
     /// Whether the table itself was moved aside, and calls its columns by their own names.
@@ -130,6 +132,8 @@ pub mod reason {
     pub const NEWER: &str = "a later rollback kept newer values";
     /// Nobody can tell which of them it was.
     pub const ALIKE: &str = "several rows look alike";
+    /// It may be there with another key.
+    pub const LOST_TRACK: &str = "the row was changed and cannot be told from others";
     /// Triggers cannot be kept from firing.
     pub const TRIGGERS: &str = "the table has triggers, which would fire";
     /// A foreign key of it leads nowhere.

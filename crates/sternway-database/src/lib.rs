@@ -11,6 +11,7 @@ pub mod failpoint;
 mod go;
 mod answer;
 mod kept;
+mod reach;
 pub mod dialect;
 pub mod postgres;
 pub mod mysql;

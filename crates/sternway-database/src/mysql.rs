@@ -338,6 +338,17 @@ impl Database for MySql {
         sessions::unlimit(self, care.limits, ended).await
     }
 
+    async fn reaches_out(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
+        let sql = format!(
+            "SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA
+             WHERE SCHEMA_NAME NOT IN ('information_schema', 'performance_schema', {})",
+            Self::literal(&self.identity.database)
+        );
+        let others = self.fetch("list the databases", sql).await?;
+        let others: Vec<String> = others.iter().map(|row| cell(row, "name")).collect();
+        Ok(statements::elsewhere(body, self.escapes, &others))
+    }
+
     async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
         archive::measure(self, losses).await
     }

@@ -177,6 +177,13 @@ pub trait Database: Send {
     /// `x-multi-statement` change how a body is run.
     fn facts(&self, body: &str) -> BodyFacts;
 
+    /// What a body would do outside of the session's database, and no rehearsal keeps to itself; `None`
+    /// where nothing is found.
+    ///
+    /// # Errors
+    /// When the session cannot be asked what else there is.
+    async fn reaches_out(&mut self, body: &str) -> Result<Option<String>, DatabaseError>;
+
     /// What ends the statement under way. Had before the statement starts.
     fn interrupter(&self) -> Box<dyn Interrupt>;
 

@@ -400,6 +400,11 @@ impl Database for Postgres {
         careful::migrate(self, work, care).await
     }
 
+    async fn reaches_out(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
+        // Inside this process there is nothing else.
+        Ok(statements::elsewhere(body).filter(|_| self.has_sessions()))
+    }
+
     async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
         let stored = archive::stored(self, archive::Which::Of(app)).await?;
         Ok(stored.into_iter().map(|it| it.entry).collect())

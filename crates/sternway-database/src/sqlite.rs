@@ -256,6 +256,10 @@ impl Database for Sqlite {
         execute::migrate(self, work, Some(care)).await
     }
 
+    async fn reaches_out(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
+        Ok(statements::elsewhere(body))
+    }
+
     async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
         connect::settle(self, false).await?;
         archive::measure(self, losses).await

@@ -3,15 +3,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-
 use sternway_database::postgres::Postgres;
 use sternway_database::{Care, Database, Done, Limits, RunId, StepError, Work};
-use sternway_model::archive::Misfit;
 use sternway_model::catalog::{Direction, TrackName};
 use sternway_model::effect::Effects;
 use sternway_model::journal::{Progress, Record};
 use sternway_model::state::Position;
+use support::cases::{Case, begin, end};
 use support::{Fresh, ask, down, everywhere, fresh, holds, plan, up, whole};
 
 /// Runs the body of migration 2 in one direction, from `first` on.
@@ -47,17 +45,6 @@ async fn well(session: &mut Postgres, direction: Direction, body: &str) -> Done 
     let done = run(session, direction, body, None, 1, None).await;
     done.unwrap_or_else(|error| panic!("{body}: {}", whole(&error)))
 }
-
-/// A case: what there is, the down body, what the old release does, the up body, what must hold
-/// afterwards, and the misfits.
-type Case = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static [(&'static str, u64)],
-);
 
 const T: &str = "CREATE TABLE t (id int PRIMARY KEY, a text, b int); CREATE INDEX i ON t (b);
     INSERT INTO t SELECT n, 'a' || n, CASE WHEN n % 2 = 0 THEN n END FROM generate_series(1, 10) n;
@@ -109,27 +96,13 @@ const CASES: &[Case] = &[
 async fn what_a_body_destroys_piecemeal_is_back_afterwards() {
     for (mut session, _fresh) in everywhere().await {
         session.prepare_records().await.expect("records");
-        for (start, down, between, up, holds_after, misfits) in CASES {
-            let clean =
-                "DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app; SET search_path TO app";
-            session.execute(clean).await.expect("a schema");
-            let _ = session.enter_schema("app").await;
-            session
-                .execute(start)
-                .await
-                .unwrap_or_else(|error| panic!("{start}: {}", whole(&error)));
+        for case in CASES {
+            begin(&mut session, case).await;
+            let (_, down, between, up, ..) = case;
             let gone = well(&mut session, Direction::Down, down).await;
             session.execute(between).await.unwrap_or_else(|e| panic!("{between}: {}", whole(&e)));
             let back = well(&mut session, Direction::Up, up).await;
-            let mut left: BTreeMap<String, u64> = BTreeMap::new();
-            for Misfit { reason, rows } in back.put_back.iter().flat_map(|it| &it.restored.misfits)
-            {
-                *left.entry(reason.clone()).or_default() += rows;
-            }
-            let expected: BTreeMap<String, u64> =
-                misfits.iter().map(|(reason, rows)| ((*reason).to_owned(), *rows)).collect();
-            assert_eq!(left, expected, "{down}\n{gone:?}\n{back:?}");
-            holds(&mut session, holds_after).await;
+            end(&mut session, case, &gone, &back).await;
             let at = session.track("schema_migrations").await.expect("a track").position();
             assert_eq!(at, Position { version: Some(2), dirty: false });
         }

@@ -2,168 +2,13 @@
 
 mod support;
 
+#[path = "sqlite_archive/journey.rs"]
+mod journey;
+
+use journey::{Journey, VALUES, column, outcome, rows, table};
 use proptest::prelude::*;
-use sqlx::{AssertSqlSafe, Row};
-use sternway_database::{Care, Database, DatabaseError, Done, Limits, Settings, StepError, Work};
-use sternway_model::archive::Restored;
-use sternway_model::catalog::{Direction, TrackName};
-use sternway_model::effect::{Effects, Loss, Lost};
-use support::sqlite::{Place, open};
-use support::{TABLE, whole};
-
-/// A database whose first migration is applied, and whose second goes to and fro.
-struct Journey {
-    place: Place,
-    session: Box<dyn Database>,
-}
-
-impl Journey {
-    async fn of(schema: &str) -> Journey {
-        Journey::with("", schema).await
-    }
-
-    /// With a query of the URL.
-    async fn with(query: &str, schema: &str) -> Journey {
-        let place = Place::new();
-        // What is tested here is no crash.
-        let session = open(&place.url(&format!("_pragma=synchronous(off)&{query}"))).await;
-        let mut journey = Journey { place, session };
-        journey.execute(schema).await;
-        journey
-            .session
-            .set_track(TABLE, sternway_model::state::Position { version: Some(2), dirty: false })
-            .await
-            .expect("a track");
-        journey
-    }
-
-    async fn execute(&self, sql: &str) {
-        let plain = "PRAGMA foreign_keys = off; PRAGMA synchronous = off; BEGIN;";
-        self.place.execute(&format!("{plain} {sql}; COMMIT")).await;
-    }
-
-    async fn go(
-        &mut self,
-        direction: Direction,
-        body: &str,
-        keep: bool,
-        planned: Option<&Effects>,
-    ) -> Result<Done, StepError> {
-        let mode = self.session.facts(body).mode;
-        let (from, to) = match direction {
-            Direction::Up => (Some(1), Some(2)),
-            Direction::Down => (Some(2), Some(1)),
-        };
-        let work = Work {
-            table: TABLE,
-            from,
-            to,
-            file: "2_b.sql",
-            body,
-            mode: &mode,
-            journal: None,
-            settings: Settings::Reset,
-            durable: true,
-            first: 1,
-            undoing: false,
-            dirty: false,
-        };
-        let track = TrackName("core".to_owned());
-        let limits = Limits::default();
-        let (app, version) = ("app", 2);
-        let care = Care {
-            app,
-            track: &track,
-            version,
-            direction,
-            keep,
-            planned,
-            each_lock: false,
-            limits,
-        };
-        self.session.migrate_with_care(&work, &care).await
-    }
-
-    async fn down(&mut self, body: &str) -> Done {
-        let done = self.go(Direction::Down, body, true, None).await;
-        done.unwrap_or_else(|error| panic!("{body}: {}", whole(&error)))
-    }
-
-    async fn up(&mut self, body: &str) -> Done {
-        let done = self.go(Direction::Up, body, true, None).await;
-        done.unwrap_or_else(|error| panic!("{body}: {}", whole(&error)))
-    }
-
-    /// Down and up again, after which everything is back.
-    async fn there_and_back(&mut self, down: &str, up: &str) -> (Done, Done) {
-        let before = self.dump().await;
-        let (down, up) = (self.down(down).await, self.up(up).await);
-        assert_eq!(self.dump().await, before);
-        let kept: Vec<_> = down.kept.iter().map(|kept| (kept.id, kept.rows)).collect();
-        let mut back: Vec<_> = up.put_back.iter().map(|put| (put.id, put.restored.back)).collect();
-        back.sort_unstable();
-        assert_eq!(back, kept);
-        assert!(up.put_back.iter().all(|put| put.restored.misfits.is_empty()), "{:?}", up.put_back);
-        (down, up)
-    }
-
-    /// Every row of every table, value by value with its type, sorted.
-    async fn dump(&self) -> Vec<String> {
-        let mut watch = self.place.watch().await;
-        let tables = sqlx::query(
-            "SELECT s.name, group_concat('typeof(' || quote(c.name) || ')', ''), group_concat(c.name, ' ')
-             FROM sqlite_schema s, pragma_table_xinfo(s.name) c
-             WHERE s.type = 'table' AND s.name NOT LIKE 'sternway%' AND s.name NOT LIKE 'sqlite%' GROUP BY 1",
-        );
-        let tables = tables.fetch_all(&mut watch).await.expect("tables");
-        let mut lines = Vec::new();
-        for table in tables {
-            let name: String = table.get(0);
-            let sql = format!("SELECT name FROM pragma_table_xinfo('{name}') ORDER BY name");
-            let columns = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).fetch_all(&mut watch);
-            let values: Vec<String> = columns
-                .await
-                .expect("columns")
-                .iter()
-                .map(|it| it.replace('"', "\"\""))
-                .map(|it| {
-                    format!("'{}=' || typeof(\"{it}\") || quote(\"{it}\")", it.replace('\'', ""))
-                })
-                .collect();
-            let sql = format!("SELECT {} FROM \"{name}\"", values.join(" || ' ' || "));
-            let rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).fetch_all(&mut watch);
-            lines.extend(rows.await.expect("rows").into_iter().map(|row| format!("{name}: {row}")));
-        }
-        lines.sort();
-        lines
-    }
-
-    async fn waiting(&mut self) -> u64 {
-        let entries = self.session.archive("app").await.expect("entries");
-        entries.iter().map(sternway_model::archive::Entry::waiting).sum()
-    }
-}
-
-fn table(name: &str) -> Lost {
-    Lost::Table { table: name.to_owned() }
-}
-
-fn rows(name: &str) -> Lost {
-    Lost::Rows { table: name.to_owned() }
-}
-
-fn column(table: &str, column: &str) -> Lost {
-    Lost::Column { table: table.to_owned(), column: column.to_owned() }
-}
-
-/// How many are back, and why how many are not.
-fn outcome(restored: &Restored) -> (u64, Vec<(&str, u64)>) {
-    (restored.back, restored.misfits.iter().map(|it| (it.reason.as_str(), it.rows)).collect())
-}
-
-const VALUES: &str =
-    "INSERT INTO t VALUES (1, 'a', x'00ff', 1.5, NULL), (2, '1', 2, 9007199254740993, 'ß'),
-    (3, '', x'', 1e308, '☂'), (4, NULL, '7', -0.1, 0), (9223372036854775807, 'x', 0.1, 3, 'y')";
+use sternway_database::DatabaseError;
+use support::TABLE;
 
 #[tokio::test]
 async fn a_table_of_any_kind_is_back_bit_for_bit() {
@@ -204,6 +49,33 @@ async fn the_numbers_of_a_table_go_on_where_they_were() {
     journey.up(create).await;
     journey.execute("INSERT INTO t (a) VALUES (1)").await;
     assert_eq!(journey.place.ask("SELECT id FROM t").await, "72");
+}
+
+#[tokio::test]
+async fn the_numbers_of_a_table_that_stays_go_on_where_they_were() {
+    let create = |name| format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, a)");
+    let anew = |which| {
+        let n = create("n");
+        format!(
+            "{n}; INSERT INTO n (id, a) SELECT id, a FROM t {which}; DROP TABLE t; ALTER TABLE n RENAME TO t"
+        )
+    };
+    let plain = "CREATE TABLE n (id INTEGER PRIMARY KEY, a); INSERT INTO n (id, a) SELECT id, a FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t";
+    for (down, up) in [
+        (anew(""), String::new()),
+        (anew(""), anew("")),
+        (anew("WHERE id = 1"), String::new()),
+        (anew("WHERE 0"), anew("")),
+        (plain.to_owned(), anew("")),
+        ("DELETE FROM t".to_owned(), String::new()),
+        ("DELETE FROM t".to_owned(), anew("")),
+    ] {
+        let fill = "INSERT INTO t VALUES (1, 1), (2, 2), (70, 1); DELETE FROM t WHERE id = 70";
+        let mut journey = Journey::of(&format!("{}; {fill}", create("t"))).await;
+        journey.there_and_back(&down, &up).await;
+        journey.execute("INSERT INTO t (a) VALUES (1)").await;
+        assert_eq!(journey.place.ask("SELECT max(id) FROM t").await, "71", "{down} {up}");
+    }
 }
 
 #[tokio::test]
@@ -331,6 +203,112 @@ async fn every_row_that_no_longer_fits_has_its_reason() {
 }
 
 #[tokio::test]
+async fn what_is_put_back_too_early_still_waits() {
+    let create = "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a)";
+    for fill in
+        ["INSERT INTO t VALUES (1, 'a'), (2, 'b')", "INSERT INTO t VALUES (9, 'a'); DELETE FROM t"]
+    {
+        let mut journey = Journey::of(&format!("{create}; {fill}")).await;
+        let before = journey.dump().await;
+        let id = journey.down("DROP TABLE t").await.kept[0].id;
+        let waiting = journey.waiting().await;
+        let put = journey.session.put_back(id).await.expect("put back");
+        assert_eq!((put.restored.back, put.restored.left()), (0, waiting));
+        let entries = journey.session.archive("app").await.expect("entries");
+        assert_eq!(entries[0].restored, None, "{fill}");
+        assert_eq!(journey.waiting().await, waiting);
+        let done = journey.up(create).await;
+        assert_eq!(outcome(&done.put_back[0].restored), (waiting, vec![]), "{fill}");
+        assert_eq!(journey.dump().await, before);
+    }
+}
+
+#[tokio::test]
+async fn what_was_carried_over_is_newer_than_what_was_kept() {
+    for carry in [
+        "UPDATE t SET b = (SELECT b FROM s WHERE s.id = t.id)",
+        "UPDATE t SET b = s.b FROM s WHERE s.id = t.id",
+        "INSERT OR REPLACE INTO t SELECT id, b FROM s",
+    ] {
+        let mut journey = Journey::of(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE s (id INTEGER PRIMARY KEY, b);
+             INSERT INTO t VALUES (3), (4); INSERT INTO s VALUES (3, 'old'), (4, 'stays')",
+        )
+        .await;
+        journey.down(&format!("ALTER TABLE t ADD b; {carry}; DROP TABLE s")).await;
+        journey.execute("UPDATE t SET b = 'new' WHERE id = 3").await;
+        let up = "CREATE TABLE s (id INTEGER PRIMARY KEY, b); INSERT INTO s SELECT id, b FROM t; ALTER TABLE t DROP b";
+        let done = journey.up(up).await;
+        let put = done.put_back.iter().find(|put| put.lost == table("s")).expect("s");
+        assert_eq!(
+            outcome(&put.restored),
+            (1, vec![("a row with its key is there", 1)]),
+            "{carry}"
+        );
+        assert_eq!(journey.place.ask("SELECT group_concat(b) FROM s").await, "new,stays");
+    }
+}
+
+#[tokio::test]
+async fn rows_with_another_key_do_not_come_back_beside_themselves() {
+    let fill = "INSERT INTO t VALUES (1, 'a', 5), (2, 'b', 7)";
+    // Something else tells the rows apart: they have their keys again.
+    for create in [
+        "CREATE TABLE t (id INT PRIMARY KEY, a, b)",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a NOT NULL UNIQUE, b)",
+        "CREATE TABLE t (id, a, b)",
+    ] {
+        let mut journey = Journey::of(&format!("{create}; {fill}")).await;
+        journey.there_and_back("UPDATE t SET id = id + 1000", "SELECT 1").await;
+        journey.there_and_back("UPDATE t SET id = -id; DELETE FROM t WHERE id = -2", "").await;
+    }
+    let create = "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)";
+    for down in [
+        "UPDATE t SET b = b, id = id + 1000",
+        "UPDATE t SET (b, id) = (b, id + 1000)",
+        "UPDATE t SET rowid = rowid + 1000",
+        "WITH x AS (SELECT 1000 AS n) UPDATE t SET id = id + n FROM x",
+        "INSERT INTO t VALUES (1, 1, 1), (2, 2, 2) ON CONFLICT DO UPDATE SET id = id + 1000",
+        "CREATE TABLE n (id INTEGER PRIMARY KEY, a, b); INSERT INTO n (id, a, b) SELECT id + 1000, a, b FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t",
+        "ALTER TABLE t RENAME TO v; UPDATE v SET id = id + 1000; ALTER TABLE v RENAME TO t",
+        "CREATE TRIGGER g AFTER UPDATE ON t WHEN new.id < 1000 BEGIN UPDATE t SET id = id + 1000 WHERE id = new.id; END; UPDATE t SET b = b; DROP TRIGGER g",
+    ] {
+        let mut journey = Journey::of(&format!("{create}; {fill}")).await;
+        journey.down(down).await;
+        let done = journey.up("SELECT 1").await;
+        let put = outcome(&done.put_back[0].restored);
+        assert_eq!(
+            put,
+            (0, vec![("the row was changed and cannot be told from others", 2)]),
+            "{down}"
+        );
+        let there = journey.place.ask("SELECT group_concat(id || a || b) FROM t").await;
+        assert_eq!(there, "1001a5,1002b7", "{down}");
+        assert_eq!(journey.waiting().await, 2);
+    }
+    // The other half gives them their keys again.
+    let mut journey = Journey::of(&format!("{create}; {fill}")).await;
+    journey.there_and_back("UPDATE t SET id = -id", "UPDATE t SET id = -id").await;
+    journey.there_and_back("DELETE FROM t WHERE id = 1; UPDATE t SET b = id", "").await;
+}
+
+#[tokio::test]
+async fn rows_that_follow_another_key_do_not_come_back_beside_themselves() {
+    let schema = "CREATE TABLE p (id INTEGER PRIMARY KEY);
+        CREATE TABLE c (p INTEGER PRIMARY KEY REFERENCES p ON UPDATE CASCADE ON DELETE CASCADE, v);
+        CREATE TABLE d (id INTEGER PRIMARY KEY, p REFERENCES p ON UPDATE CASCADE);
+        INSERT INTO p VALUES (1), (2); INSERT INTO c VALUES (1, 'a'), (2, 'b'); INSERT INTO d VALUES (5, 1)";
+    let mut journey = Journey::with("_foreign_keys=1", schema).await;
+    journey.down("UPDATE p SET id = id + 1000").await;
+    journey.up("SELECT 1").await;
+    let there = "SELECT (SELECT group_concat(id) FROM p) || (SELECT group_concat(p || v) FROM c) || (SELECT p FROM d)";
+    assert_eq!(journey.place.ask(there).await, "1001,10021001a,1002b1001");
+    assert_eq!(journey.waiting().await, 5);
+    let mut journey = Journey::with("_foreign_keys=1", schema).await;
+    journey.there_and_back("DELETE FROM d; DELETE FROM p WHERE id = 1", "").await;
+}
+
+#[tokio::test]
 async fn what_changed_meanwhile_stays_as_it_is() {
     let mut journey = Journey::of(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); INSERT INTO t VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4), (5, 5, 5)",
@@ -448,68 +426,6 @@ async fn an_up_that_destroys_is_kept_as_well() {
     let done = journey.down("ALTER TABLE t ADD a").await;
     assert_eq!(done.put_back[0].restored.back, 1);
     assert_eq!(journey.place.ask("SELECT a FROM t").await, "2");
-}
-
-#[tokio::test]
-async fn what_the_plan_does_not_say_or_nobody_can_keep_is_not_run() {
-    let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1); CREATE VIRTUAL TABLE f USING fts5(x)";
-    let mut journey = Journey::of(schema).await;
-    let before = journey.dump().await;
-    let error = journey.go(Direction::Down, "DROP TABLE t", true, Some(&Effects::default())).await;
-    assert!(matches!(error, Err(StepError::Beyond { more, .. }) if more == [table("t")]));
-    for body in ["DROP TABLE f", "BEGIN; DROP TABLE t; COMMIT", "DELETE FROM f"] {
-        let error = journey.go(Direction::Down, body, true, None).await;
-        assert!(matches!(error, Err(StepError::CannotKeep { .. })), "{body}: {error:?}");
-    }
-    assert_eq!(journey.dump().await, before);
-    let planned = Effects {
-        losses: vec![Loss { lost: table("t"), rows: None, bytes: None, estimated: false }],
-        ..Effects::default()
-    };
-    let done = journey
-        .go(Direction::Down, "DROP TABLE t; CREATE TABLE n (x)", false, Some(&planned))
-        .await
-        .expect("discarded");
-    let effects = done.effects.expect("effects");
-    assert_eq!((effects.losses[0].rows, done.kept.len()), (Some(1), 0));
-    let names = |from: &std::collections::BTreeSet<sternway_model::proof::ObjectName>| {
-        from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
-    assert_eq!(names(&effects.created), "column `x` of `n`, table `n`");
-    assert!(names(&effects.destroyed).contains("table `t`"), "{effects:?}");
-    assert_eq!(journey.session.archive("app").await.expect("entries"), []);
-    assert_eq!(
-        journey
-            .place
-            .ask("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'sternway%kept%'")
-            .await,
-        "0"
-    );
-}
-
-#[tokio::test]
-async fn the_archive_is_no_part_of_the_schema_and_is_measured() {
-    let mut journey = Journey::of(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES (1, 2), (2, NULL)",
-    )
-    .await;
-    let mut losses: Vec<Loss> = [table("t"), column("t", "a"), table("none")]
-        .map(|lost| Loss { lost, rows: None, bytes: None, estimated: false })
-        .into();
-    journey.session.measure(&mut losses).await.expect("measured");
-    assert_eq!(losses.iter().map(|it| it.rows).collect::<Vec<_>>(), [Some(2), Some(1), None]);
-    let print = journey.session.fingerprint(&[TABLE.to_owned()]).await.expect("a fingerprint");
-    journey.down("ALTER TABLE t RENAME TO u; DELETE FROM u").await;
-    journey.up("ALTER TABLE u RENAME TO t").await;
-    journey.down("DELETE FROM t").await;
-    assert_eq!(
-        journey.session.fingerprint(&[TABLE.to_owned()]).await.expect("a fingerprint"),
-        print
-    );
-    assert_eq!(journey.session.tables(&[TABLE.to_owned()]).await.expect("tables").len(), 1);
-    let dropped = journey.session.drop_tables().await.expect("dropped");
-    assert!(dropped.iter().all(|name| !name.starts_with("sternway")), "{dropped:?}");
-    assert_eq!(journey.waiting().await, 2, "what is kept stays");
 }
 
 /// A table, its rows, and a body that takes some of it away, with one that makes it again.

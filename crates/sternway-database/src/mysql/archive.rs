@@ -8,6 +8,8 @@
 //! settles it: `copying` and `moving` may be half done, `pending` waits for the end of its body.
 
 mod shape;
+mod known;
+mod names;
 mod touch;
 mod keep;
 mod restore;
@@ -202,7 +204,7 @@ async fn one(mysql: &mut MySql, id: EntryId) -> Result<Stored, DatabaseError> {
     Err(DatabaseError::Entry { id, doing: "used", reason })
 }
 
-/// Rows of an entry. Bytes that are no text are written as `0x…`.
+/// Rows of an entry. Bytes that are no text are written as `0x…`, and none as `x''`.
 pub(super) async fn page(
     mysql: &mut MySql,
     id: EntryId,
@@ -229,7 +231,11 @@ pub(super) async fn page(
     let value = |at: &usize| {
         let name = if layout.moved { MySql::quote(&layout.columns[*at]) } else { format!("c{at}") };
         if is_bytes(at) {
-            return format!("CONCAT('0x', HEX({name})) AS v{at}");
+            return format!("IF(LENGTH({name}) = 0, 'x''''', CONCAT('0x', HEX({name}))) AS v{at}");
+        }
+        // A float is shown by fewer digits than it has.
+        if layout.types[*at].to_lowercase().starts_with("float") {
+            return format!("CONVERT({name} + 0e0 USING utf8mb4) AS v{at}");
         }
         format!("CONVERT({name} USING utf8mb4) AS v{at}")
     };
@@ -273,7 +279,7 @@ pub(super) async fn put_back_one(mysql: &mut MySql, id: EntryId) -> Result<PutBa
     let condition = format!("data = {} AND state = 'kept'", stored.data);
     mysql.run("put back", STRICT.to_owned()).await?;
     let put = async {
-        let waiting = restore::look_at(mysql, &condition).await?;
+        let waiting = restore::look_at(mysql, &condition, true).await?;
         put_back(mysql, waiting).await
     };
     let put = put.await;

@@ -12,7 +12,12 @@ mod words;
 use sternway_model::body::{BodyFacts, Mode};
 
 use programs::{Program, begins_program, is_program};
-use words::{Word, words};
+use words::words;
+
+pub(super) use destroys::{What, added_columns, alteration, insert_target, split_at_commas, takes};
+pub(super) use words::{Word, after_guard, name};
+
+use crate::reach;
 
 /// Why no body runs in a transaction.
 const REASON: &str = "MySQL commits each change to the schema by itself";
@@ -82,45 +87,49 @@ pub(super) fn facts_with(body: &str, escapes: bool) -> BodyFacts {
     facts
 }
 
-/// The words of a statement: unquoted ones as they are written, unless they are in upper case the
-/// keywords that matter to names; quoted ones in backticks.
-pub(super) fn plain_words(text: &str, escapes: bool) -> Vec<String> {
-    let keywords = [
-        "ALTER",
-        "AS",
-        "CALL",
-        "CHANGE",
-        "COLUMN",
-        "CREATE",
-        "DELETE",
-        "DUPLICATE",
-        "EXISTS",
-        "IF",
-        "INDEX",
-        "INSERT",
-        "JOIN",
-        "KEY",
-        "LOAD",
-        "LOCK",
-        "NOT",
-        "OR",
-        "RENAME",
-        "REPLACE",
-        "SELECT",
-        "TABLE",
-        "TO",
-        "UPDATE",
-        "USE",
-        "USING",
-        "WITH",
-    ];
-    let plain = |word: Word<'_>| match word.name() {
-        Some(name) if word.key.is_empty() => format!("`{name}`"),
-        Some(_) if keywords.contains(&word.key.as_str()) => word.key.clone(),
-        _ => word.text.to_owned(),
-    };
+/// The words of a statement, without the marks of comments that servers run.
+pub(super) fn words_of(text: &str, escapes: bool) -> Vec<Word<'_>> {
     let found = words(text, escapes).words.into_iter();
-    found.filter(|word| !word.opens() && !word.closes()).map(plain).collect()
+    found.filter(|word| !word.opens() && !word.closes()).collect()
+}
+
+/// Whether a statement begins in a comment that only some servers run, and goes on outside it.
+pub(super) fn begins_conditionally(text: &str, escapes: bool) -> bool {
+    let found = words(text, escapes).words;
+    let mut inside = false;
+    let outside = found.iter().any(|word| {
+        inside = (inside || word.opens()) && !word.closes();
+        !inside && !word.closes()
+    });
+    outside && found.first().is_some_and(Word::opens)
+}
+
+/// What a body would do outside of its database, where `others` are there as well.
+pub(super) fn elsewhere(body: &str, escapes: bool, others: &[String]) -> Option<String> {
+    let own = ["use", "shutdown", "kill", "set global", "set password", "set default role"];
+    let shared = ["database", "schema", "user", "role", "server", "tablespace"];
+    let verbs = ["create", "create or replace", "alter", "drop", "rename"];
+    let all = reach::phrases(&verbs, &shared, &own);
+    let more = ["grant", "revoke", "install", "uninstall", "purge", "reset", "change", "flush"];
+    for part in split(body, escapes).parts {
+        let words = part.words.iter().filter(|it| !it.opens() && !it.closes());
+        let words: Vec<&str> = words.map(|it| it.text).collect();
+        let begins = reach::begins(&words, &all).or_else(|| reach::begins(&words, &more));
+        // Other strings are data.
+        let runs = reach::begins(&words, &["set", "prepare", "execute", "begin", "create"]);
+        let code = words.iter().filter(|it| runs.is_some() && it.starts_with(['\'', '"']));
+        let says = begins.or_else(|| code.clone().find_map(|it| reach::phrase(it, &all)));
+        let file = ["outfile", "dumpfile"]
+            .into_iter()
+            .find(|it| words.iter().any(|word| word.eq_ignore_ascii_case(it)));
+        if let Some(says) = says.or(file) {
+            return Some(reach::says(says));
+        }
+        if let Some(name) = reach::qualifier(&words.join(" "), others) {
+            return Some(format!("it names the database `{name}`"));
+        }
+    }
+    None
 }
 
 /// Whether a statement may change what the session is set to.
@@ -149,7 +158,7 @@ fn creates_table(words: &[Word<'_>]) -> Option<String> {
     if !words.first()?.is("CREATE") || words[..table].iter().any(temporary) {
         return None;
     }
-    words::name(words::after_guard(&words[table + 1..])).pop()
+    name(after_guard(&words[table + 1..])).pop()
 }
 
 /// The words of a statement, and where it lies.

@@ -90,6 +90,16 @@ pub enum DatabaseError {
         #[source]
         source: sqlx::Error,
     },
+    /// Somebody held a lock for longer than a look may wait for it.
+    #[error("cannot {doing}: {} ms were not enough for a lock{}", .waited.as_millis(), told(.blockers))]
+    Locked {
+        /// What was being done, after "cannot".
+        doing: String,
+        /// For how long it was waited.
+        waited: Duration,
+        /// Who held it.
+        blockers: Vec<Session>,
+    },
     /// The search path leads to no schema.
     #[error("the connection has no current schema: its search path names none that exists")]
     NoSchema,
@@ -289,6 +299,14 @@ pub enum StepError {
         file: String,
         /// What, and why.
         reason: String,
+    },
+    /// A rehearsal would not have kept to its own database; it was not run there.
+    #[error("`{file}` cannot be rehearsed: {what}, and that would be done in earnest")]
+    ReachesOut {
+        /// The file.
+        file: String,
+        /// What the body does elsewhere, such as `it names the database x`.
+        what: String,
     },
     /// Others held a lock for longer than the body may wait; it was taken back whole.
     #[error("`{file}` waited {} ms for a lock and was taken back whole{}", .waited.as_millis(), told(.blockers))]

@@ -258,7 +258,8 @@ pub(super) async fn page(
         }
         _ => format!("ORDER BY ctid LIMIT {limit} OFFSET {offset}"),
     };
-    let sql = format!("SELECT {list}, ctid::text FROM {store} {from}");
+    // As `ctid` the text would be what the server sorts by.
+    let sql = format!("SELECT {list}, ctid::text AS sternway_at FROM {store} {from}");
     let rows = postgres.ask(doing, sql).await?;
     let place = columns.len().max(1);
     let last = rows.last().map(|row| row.try_get(place)).transpose().map_err(failed(doing))?;

@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use super::Postgres;
 use super::connect::open;
 use super::interrupt::Backend;
-use super::limits::LOCKED;
-use crate::port::{Limits, Session, StepError};
+use super::limits::{LOCKED, is_locked};
+use crate::port::{DatabaseError, Limits, Session, StepError};
 
 /// A body that ends sooner is not watched.
 const DELAY: Duration = Duration::from_millis(200);
@@ -109,6 +109,21 @@ impl Watcher {
                 let names: Vec<String> = blockers.iter().map(Session::to_string).collect();
                 source.detail = Some(format!("it was held by {}", names.join(", ")));
                 Err(StepError::Dirty { file, statement, source })
+            }
+            (ended, _) => ended,
+        }
+    }
+
+    /// Ends the watch, and says of a look that did not get its lock who had it.
+    pub async fn explain_look<T>(
+        self,
+        ended: Result<T, DatabaseError>,
+    ) -> Result<T, DatabaseError> {
+        let waited = self.limits.lock;
+        let blockers = self.stop().await;
+        match (ended, waited) {
+            (Err(DatabaseError::Query { doing, source }), Some(waited)) if is_locked(&source) => {
+                Err(DatabaseError::Locked { doing, waited, blockers })
             }
             (ended, _) => ended,
         }

@@ -148,6 +148,9 @@ pub(super) struct Part<'a> {
     pub start: &'a Snapshot,
     /// What the archive has of the statements before it.
     pub entries: &'a [EntryId],
+    /// Whether those have put rows somewhere, and the tables that they read.
+    pub writes: bool,
+    pub read: &'a BTreeSet<Oid>,
 }
 
 /// A body, or a statement of one, that is being run with care, in its transaction.
@@ -168,7 +171,7 @@ pub(super) struct Careful<'a, 'w> {
 pub(super) struct Ran {
     before: Snapshot,
     after: Snapshot,
-    taken: Taken,
+    pub taken: Taken,
     /// What it changed.
     pub effects: Effects,
     /// What there was afterwards, where a table goes that could be moved aside.
@@ -277,6 +280,7 @@ impl<'a, 'w> Careful<'a, 'w> {
             let back = "ROLLBACK TO SAVEPOINT sternway_body; RELEASE SAVEPOINT sternway_body";
             self.postgres.run(SEE, back.to_owned()).await?;
             self.ours().await?;
+            effects::count_again(self.postgres, &ran.before, &ran.after).await?;
             self.lock(&ran.before, &needed, &mut locked).await?;
             if again {
                 continue;
@@ -322,16 +326,20 @@ impl<'a, 'w> Careful<'a, 'w> {
             false => self.body(piece).await?,
         }
         self.ours_again().await?;
+        let after = effects::snapshot(self.postgres).await?;
         if let Some(objects) = &objects {
             let now = effects::objects(self.postgres, &tracking).await?;
             let locks = std::mem::take(&mut effects.locks);
-            effects = Effects { locks, ..effects::differences(objects, &now) };
+            let changed = effects::differences((objects, &before), (&now, &after));
+            effects = Effects { locks, ..changed };
         }
-        let after = effects::snapshot(self.postgres).await?;
-        let taken = self.taken(&before, &after);
+        let mut taken = self.taken(&before, &after);
+        taken.read.extend(effects::read_between(self.postgres, &before, &after).await?);
         effects.losses = taken.losses(self.known(&before));
-        let mut tables = taken.tables.iter().filter_map(|oid| before.relations.get(oid));
-        let objects = match self.care.keep && tables.any(aside::is_movable) {
+        // What reads a table has to find its rows there.
+        let movable = taken.tables.iter().filter(|oid| !taken.read.contains(*oid));
+        let mut movable = movable.filter_map(|oid| before.relations.get(oid));
+        let objects = match self.care.keep && movable.any(aside::is_movable) {
             true => Some(effects::objects(self.postgres, &tracking).await?),
             false => None,
         };
@@ -348,6 +356,8 @@ impl<'a, 'w> Careful<'a, 'w> {
         let mut taken = Taken::between(before, after);
         if let Some(part) = &self.part {
             taken.pass_over_what_is_new(part.start);
+            taken.writes |= part.writes;
+            taken.read.extend(part.read);
         }
         let facts = statements::facts(self.work.body);
         if facts.unforeseen.is_empty() {
@@ -436,6 +446,8 @@ impl<'a, 'w> Careful<'a, 'w> {
             }
             self.postgres.run(SEE, "ROLLBACK TO SAVEPOINT sternway_aside".to_owned()).await?;
             self.ours().await?;
+            let now = effects::snapshot(self.postgres).await?;
+            effects::count_again(self.postgres, &seen.before, &now).await?;
         }
         self.keep_by(Way::Copy, piece, seen).await
     }
@@ -473,6 +485,10 @@ impl<'a, 'w> Careful<'a, 'w> {
         let wake = format!("{} SET LOCAL row_security = on", alter("FORCE"));
         self.postgres.run("keep what the body destroys", wake).await?;
         let bound = archive::bound(self.postgres).await?;
+        let base = match way {
+            Way::Aside => Some(effects::snapshot(self.postgres).await?),
+            Way::Copy => None,
+        };
         self.theirs("sternway_body").await?;
         self.body(piece).await?;
         self.ours_again().await?;
@@ -482,6 +498,12 @@ impl<'a, 'w> Careful<'a, 'w> {
             return Err(Trouble::CannotKeep(reason));
         }
         let mut after = effects::snapshot(self.postgres).await?;
+        if let Some(base) = base {
+            // What reads a table unseen, as by the place of a row, shows in what it writes elsewhere.
+            if effects::written(&base, &after) != effects::written(&seen.before, &seen.after) {
+                return Err(Trouble::CannotKeep("it writes other rows on a stand-in".to_owned()));
+            }
+        }
         // Views on a table that was moved aside went with it, and not with the stand-in.
         let left = Taken::views(&seen.before, &seen.after);
         let left = left.iter().filter(|it| after.relations.contains_key(&it.oid));

@@ -1,15 +1,17 @@
 //! What a body really changes: the system catalogs before and after it, by OID and column number, so
 //! that a new name is no loss, and a table that is dropped and made again is one.
 
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
-use sternway_model::effect::{Effects, Lock, Loss, Lost};
-use sternway_model::proof::Fingerprint;
+use sternway_model::effect::{Lock, Loss, Lost};
 
-use super::{Postgres, failed, introspect, literal};
+pub(super) use self::objects::{differences, objects};
+use super::{Postgres, failed, literal};
 use crate::kept::damaged;
 use crate::port::DatabaseError;
 
@@ -43,6 +45,12 @@ pub(super) struct Relation {
     pub inserted: i64,
     pub updated: i64,
     pub deleted: i64,
+    /// How much this transaction read in it, as far as the server counts: more, where it read again.
+    pub read: i64,
+    pub indexes: Vec<Oid>,
+    /// Of a sequence that we may alter, how many numbers it has ready at once, and the last that it
+    /// has given, if any.
+    pub counting: Option<(i64, Option<i64>)>,
     pub columns: Vec<Column>,
 }
 
@@ -58,6 +66,10 @@ pub(super) struct Column {
     pub type_name: String,
     /// Whether a migration or an extension made the type.
     pub foreign: bool,
+    /// Of an array, the type of its elements.
+    pub element: Option<Oid>,
+    /// Whether the type, or that of its elements, is composite or a domain that a migration made.
+    pub shaped: bool,
     pub generated: bool,
 }
 
@@ -84,7 +96,8 @@ pub(super) struct Snapshot {
     pub relations: BTreeMap<Oid, Relation>,
 }
 
-/// OIDs from here on are of objects that people made.
+/// OIDs from here on are of objects that people made (`FirstNormalObjectId`, PostgreSQL's
+/// access/transam.h).
 pub(super) const FIRST_OID: u32 = 16384;
 
 /// Reads the catalogs, in one trip.
@@ -106,19 +119,115 @@ pub(super) async fn snapshot(postgres: &mut Postgres) -> Result<Snapshot, Databa
                 'inserted', pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
                 'updated', pg_catalog.pg_stat_get_xact_tuples_updated(c.oid),
                 'deleted', pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid),
+                'read', {read},
+                'indexes', (SELECT coalesce(pg_catalog.json_agg(indexrelid::bigint), '[]') FROM pg_catalog.pg_index
+                            WHERE indrelid = c.oid),
+                'counting', CASE WHEN c.relkind = 'S' AND pg_catalog.pg_has_role(c.relowner, 'USAGE') THEN
+                    (SELECT pg_catalog.json_build_array(seqcache, pg_catalog.pg_sequence_last_value(c.oid))
+                     FROM pg_catalog.pg_sequence WHERE seqrelid = c.oid) END,
                 'columns', coalesce((
                     SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                         'number', a.attnum, 'name', a.attname, 'shown', pg_catalog.quote_ident(a.attname), 'type_oid', a.atttypid::bigint,
                         'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod),
-                        'foreign', a.atttypid >= {FIRST_OID}, 'generated', a.attgenerated <> '') ORDER BY a.attnum)
+                        'foreign', a.atttypid >= {FIRST_OID},
+                        'element', (SELECT t.typelem::bigint FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid AND t.typelem <> 0),
+                        'shaped', a.atttypid >= {FIRST_OID} AND EXISTS (
+                            SELECT FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
+                            WHERE t.oid = a.atttypid AND (t.typtype IN ('c', 'd') OR e.typtype IN ('c', 'd'))),
+                        'generated', a.attgenerated <> '') ORDER BY a.attnum)
                     FROM pg_catalog.pg_attribute a
                     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'c')), '[]')))
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
             WHERE c.relkind IN ('r', 'p', 'S', 'v', 'm', 'c') AND n.nspname <> 'sternway'
-              AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'), '[]')::text"
+              AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'), '[]')::text",
+        read = reading("c.oid", "ARRAY(SELECT indexrelid FROM pg_catalog.pg_index WHERE indrelid = c.oid)"),
     );
     let read: Vec<Relation> = json(postgres, "look at the catalogs", sql).await?;
     Ok(Snapshot { relations: read.into_iter().map(|it| (it.oid, it)).collect() })
+}
+
+/// How much this transaction has read of a table and its indexes. The server counts the begin of each
+/// scan, whether it finds a row or not, and each row that it returns.
+fn reading(table: &str, indexes: &str) -> String {
+    format!(
+        "(pg_catalog.pg_stat_get_xact_numscans({table}) + pg_catalog.pg_stat_get_xact_tuples_returned({table})
+          + pg_catalog.pg_stat_get_xact_tuples_fetched({table})
+          + coalesce((SELECT pg_catalog.sum(pg_catalog.pg_stat_get_xact_numscans(i))
+                      FROM pg_catalog.unnest({indexes}) AS i), 0))::bigint"
+    )
+}
+
+/// The tables that were read between two looks. The server goes on counting for what is gone until the
+/// transaction ends. Of partitions, the whole that they are parts of is named.
+pub(super) async fn read_between(
+    postgres: &mut Postgres,
+    before: &Snapshot,
+    after: &Snapshot,
+) -> Result<BTreeSet<Oid>, DatabaseError> {
+    let tables = || before.relations.values().filter(|it| it.is_table());
+    let more = |it: &&Relation| after.relations.get(&it.oid).is_some_and(|is| is.read > it.read);
+    let mut read: BTreeSet<Oid> = tables().filter(more).map(|it| whole(before, it.oid)).collect();
+    let gone = tables().filter(|it| !after.relations.contains_key(&it.oid));
+    let gone = gone.map(|it| {
+        let indexes = it.indexes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        format!("({}::oid, '{{{indexes}}}'::oid[], {}::bigint)", it.oid, it.read)
+    });
+    let gone: Vec<String> = gone.collect();
+    if gone.is_empty() {
+        return Ok(read);
+    }
+    let sql = format!(
+        "SELECT coalesce(pg_catalog.json_agg(t.id::bigint), '[]')::text
+         FROM (VALUES {}) AS t(id, indexes, before) WHERE {} > t.before",
+        gone.join(", "),
+        reading("t.id", "t.indexes"),
+    );
+    let gone: Vec<Oid> = json(postgres, "look at what the body read", sql).await?;
+    read.extend(gone.into_iter().map(|oid| whole(before, oid)));
+    Ok(read)
+}
+
+/// Lets sequences go on from where they stood before a body that was taken back, which does not take
+/// the numbers back that it drew: when it runs again, it is to find the same. A sequence from which
+/// somebody else has drawn meanwhile stays.
+pub(super) async fn count_again(
+    postgres: &mut Postgres,
+    before: &Snapshot,
+    after: &Snapshot,
+) -> Result<(), DatabaseError> {
+    let both = before.relations.values();
+    let both = both.filter_map(|was| Some((was, after.relations.get(&was.oid)?)));
+    for (was, is) in both.filter(|(was, is)| was.node == is.node && was.counting != is.counting) {
+        let (Some((cache, first)), Some((_, Some(last)))) = (was.counting, is.counting) else {
+            continue;
+        };
+        let to = match first {
+            Some(first) => format!("{first}, true"),
+            None => "s.seqstart, false".to_owned(),
+        };
+        // The change that is none keeps others from drawing until the transaction ends.
+        let sql = format!(
+            "ALTER SEQUENCE {} CACHE {cache};
+             SELECT pg_catalog.setval(s.seqrelid::regclass, {to}) FROM pg_catalog.pg_sequence AS s
+             WHERE s.seqrelid = {}::oid AND pg_catalog.pg_sequence_last_value(s.seqrelid) = {last}",
+            was.sql(),
+            was.oid
+        );
+        postgres.run("let a sequence go on from where it stood", sql).await?;
+    }
+    Ok(())
+}
+
+/// How many rows were inserted, changed and deleted between two looks, by the name of the table.
+pub(super) fn written(before: &Snapshot, after: &Snapshot) -> BTreeMap<String, [i64; 3]> {
+    let counts = |it: &Relation| [it.inserted, it.updated, it.deleted];
+    let tables = after.relations.values().filter(|it| it.kind == 'r');
+    let written = tables.map(|is| {
+        let was = before.relations.get(&is.oid).map_or([0; 3], counts);
+        let is_now = counts(is);
+        (is.full.clone(), std::array::from_fn(|at| is_now[at] - was[at]))
+    });
+    written.filter(|(_, counts)| *counts != [0; 3]).collect()
 }
 
 /// What a question of our own is answered, in one cell of JSON.
@@ -139,9 +248,10 @@ pub(super) struct Touched {
     pub table: Oid,
     /// Whether nothing but the whole table tells which: its file is another one.
     pub rewritten: bool,
-    /// How many were changed, and how many deleted, as far as the server counts.
+    /// How many were changed, deleted and added, as far as the server counts.
     pub updated: i64,
     pub deleted: i64,
+    pub inserted: i64,
 }
 
 /// What a body takes away.
@@ -152,11 +262,18 @@ pub(super) struct Taken {
     pub columns: BTreeMap<Oid, Vec<i64>>,
     pub rows: Vec<Touched>,
     pub sequences: Vec<Oid>,
-    /// Whether it also put rows somewhere: what it takes away may have been carried over.
-    pub carries: bool,
+    /// Whether it also put rows somewhere.
+    pub writes: bool,
+    /// The tables that it read.
+    pub read: BTreeSet<Oid>,
 }
 
 impl Taken {
+    /// Whether the rows of a table may have been carried over to another one.
+    pub fn carries(&self, table: Oid) -> bool {
+        self.writes && self.read.contains(&table)
+    }
+
     /// Whether nothing has to be kept.
     pub fn is_nothing(&self) -> bool {
         self.tables.is_empty()
@@ -245,9 +362,14 @@ impl Taken {
                 (Some(_), _) => {}
             }
         }
+        for touched in &mut taken.rows {
+            let parts = after.relations.values().filter(|it| whole(after, it.oid) == touched.table);
+            let was = |oid: &Oid| before.relations.get(oid).map_or(0, |it| it.inserted);
+            touched.inserted = parts.map(|it| it.inserted - was(&it.oid)).sum();
+        }
         let rewritten =
             |is: &Relation, was: Option<&Relation>| was.is_some_and(|it| it.node != is.node);
-        taken.carries = after.relations.values().any(|is| {
+        taken.writes = after.relations.values().any(|is| {
             let was = before.relations.get(&is.oid);
             let more = is.inserted + is.updated > was.map_or(0, |it| it.inserted + it.updated);
             more && !rewritten(is, was)
@@ -258,18 +380,9 @@ impl Taken {
     /// Looks at a table that is there before and after.
     fn stays(&mut self, before: &Snapshot, after: &Snapshot, was: &Relation, is: &Relation) {
         let here: BTreeSet<i64> = is.columns.iter().map(|it| it.number).collect();
-        // A composite type that has lost an attribute takes it from every value.
-        let shrunk = |column: &Column| {
-            let shape = before.relations.values().find(|it| it.row_type == column.type_oid);
-            let Some(shape) = shape.filter(|it| it.kind == 'c') else { return false };
-            let now = after.relations.get(&shape.oid);
-            let now = now.map_or(&[][..], |it| &it.columns);
-            let kept = |it: &Column| now.iter().any(|other| other.number == it.number);
-            !shape.columns.iter().all(kept)
-        };
         let lost = was.columns.iter().filter(|it| !it.generated);
         let lost: Vec<i64> = lost
-            .filter(|it| !here.contains(&it.number) || shrunk(it))
+            .filter(|it| !here.contains(&it.number) || shrunk(before, after, it, 0))
             .map(|it| it.number)
             .collect();
         // What a whole loses, its partitions lose as well, and it is kept once.
@@ -286,7 +399,10 @@ impl Taken {
                     part.updated += updated;
                     part.deleted += deleted;
                 }
-                None => self.rows.push(Touched { table, rewritten, updated, deleted }),
+                None => {
+                    let touched = Touched { table, rewritten, updated, deleted, inserted: 0 };
+                    self.rows.push(touched);
+                }
             }
         }
     }
@@ -308,6 +424,19 @@ impl Taken {
     }
 }
 
+/// Whether a composite type that values of this column are made of has lost an attribute, and with it
+/// what they had there. Types are not made of themselves, but the number of steps is bounded all the same.
+fn shrunk(before: &Snapshot, after: &Snapshot, column: &Column, depth: usize) -> bool {
+    let types = [Some(column.type_oid), column.element];
+    let mut shapes = before.relations.values().filter(|it| types.contains(&Some(it.row_type)));
+    depth < 20
+        && shapes.any(|shape| {
+            let Some(now) = after.relations.get(&shape.oid) else { return true };
+            let kept = |it: &Column| now.columns.iter().any(|other| other.number == it.number);
+            !shape.columns.iter().all(|it| kept(it) && !shrunk(before, after, it, depth + 1))
+        })
+}
+
 /// The whole that a partition is a part of; any other table is its own.
 fn whole(snapshot: &Snapshot, oid: Oid) -> Oid {
     let parent = snapshot.relations.get(&oid).and_then(|it| it.parent);
@@ -315,29 +444,6 @@ fn whole(snapshot: &Snapshot, oid: Oid) -> Oid {
         Some(parent) => whole(snapshot, parent),
         None => oid,
     }
-}
-
-/// Every object by its name, inside a transaction that is under way.
-pub(super) async fn objects(
-    postgres: &mut Postgres,
-    except: &[String],
-) -> Result<Fingerprint, DatabaseError> {
-    introspect::inside(postgres, except).await
-}
-
-/// What was made, changed and destroyed between two descriptions.
-pub(super) fn differences(before: &Fingerprint, after: &Fingerprint) -> Effects {
-    let mut effects = Effects::default();
-    for (object, was) in &before.objects {
-        match after.objects.get(object) {
-            None => drop(effects.destroyed.insert(object.clone())),
-            Some(is) if is != was => drop(effects.altered.insert(object.clone())),
-            Some(_) => {}
-        }
-    }
-    let new = after.objects.keys().filter(|it| !before.objects.contains_key(*it));
-    effects.created.extend(new.cloned());
-    effects
 }
 
 /// The locks on relations that this transaction holds, as pairs of the relation and the mode.

@@ -11,8 +11,10 @@ use std::time::Duration;
 use sqlx::Row;
 use sternway_model::proof::{Fingerprint, ObjectName};
 
+use super::blockers::Watcher;
+use super::limits::set;
 use super::{Postgres, failed, literal};
-use crate::port::DatabaseError;
+use crate::port::{DatabaseError, Limits};
 
 /// Relations of the application, under the name that people use.
 const RELATIONS: &str = "
@@ -147,6 +149,10 @@ SET LOCAL bytea_output TO hex; SET LOCAL extra_float_digits TO 1;";
 const AGAIN: usize = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long to wait for somebody who keeps even readers from a table: the server does not print an
+/// expression before it has looked at its table.
+const WAIT: Duration = Duration::from_secs(15);
+
 /// Describes the schema, without the relations named in `except` of the current schema and of the
 /// tracking tables'.
 ///
@@ -179,28 +185,33 @@ fn is_of_a_change(error: &DatabaseError) -> bool {
 
 async fn at_once(postgres: &mut Postgres, except: &[String]) -> Result<Fingerprint, DatabaseError> {
     let schema = Postgres::quote(&postgres.identity.schema);
+    let limits = Limits { lock: Some(WAIT), statement: None };
     let begin = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {PRINTING} SET LOCAL search_path TO {schema}"
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {PRINTING} {} SET LOCAL search_path TO {schema}",
+        set(limits)
     );
     postgres.run("begin to read the schema", begin).await?;
-    let read = read(postgres, except).await;
+    let watcher = Watcher::start(postgres, limits);
+    let read = watcher.explain_look(read(postgres, except, None).await).await;
     let end = postgres.run("end reading the schema", "ROLLBACK".to_owned()).await;
     let fingerprint = read?;
     end?;
     Ok(fingerprint)
 }
 
-/// As [`fingerprint`], in the transaction that is under way, whose search path stays as it is.
+/// As [`fingerprint`], in the transaction that is under way, whose search path stays as it is, and with
+/// the objects that `more` finds as well.
 pub(super) async fn inside(
     postgres: &mut Postgres,
     except: &[String],
+    more: &str,
 ) -> Result<Fingerprint, DatabaseError> {
     let schema = Postgres::quote(&postgres.identity.schema);
     let except = postgres.except(except);
     let doing = "begin to read the schema";
     let begin = format!("SAVEPOINT sternway_read; {PRINTING} SET LOCAL search_path TO {schema}");
     postgres.run(doing, begin).await?;
-    let read = read(postgres, &except).await;
+    let read = read(postgres, &except, Some(more)).await;
     let end = "ROLLBACK TO SAVEPOINT sternway_read; RELEASE SAVEPOINT sternway_read".to_owned();
     let ended = postgres.run("end reading the schema", end).await;
     let fingerprint = read?;
@@ -208,7 +219,11 @@ pub(super) async fn inside(
     Ok(fingerprint)
 }
 
-async fn read(postgres: &mut Postgres, except: &[String]) -> Result<Fingerprint, DatabaseError> {
+async fn read(
+    postgres: &mut Postgres,
+    except: &[String],
+    more: Option<&str>,
+) -> Result<Fingerprint, DatabaseError> {
     let doing = "read the schema";
     let mut fingerprint = Fingerprint::default();
     let except: Vec<String> = except.iter().map(|name| literal(name)).collect();
@@ -216,14 +231,18 @@ async fn read(postgres: &mut Postgres, except: &[String]) -> Result<Fingerprint,
         .replace("{tracking}", &literal(postgres.tracking_schema()))
         .replace("{except}", &except.join(", "));
     let mut fetch = async |query: &str| postgres.ask(doing, format!("{relations} {query}")).await;
-    for row in fetch(OBJECTS).await? {
+    let mut rows = fetch(OBJECTS).await?;
+    if let Some(more) = more {
+        rows.extend(fetch(more).await?);
+    }
+    for row in rows {
         let text = |column: usize| row.try_get::<Option<String>, _>(column).map_err(failed(doing));
         let object = ObjectName {
             kind: text(0)?.unwrap_or_default(),
             name: text(1)?.unwrap_or_default(),
             table: text(2)?,
         };
-        fingerprint.objects.insert(object, text(3)?.unwrap_or_default());
+        fingerprint.objects.entry(object).or_default().push_str(&text(3)?.unwrap_or_default());
     }
     for row in fetch(ORDER).await? {
         let name: String = row.try_get(0).map_err(failed(doing))?;

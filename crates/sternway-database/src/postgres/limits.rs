@@ -10,6 +10,12 @@ use crate::port::{Limits, SqlError};
 /// The SQLSTATE of a lock that was not had in time.
 pub(super) const LOCKED: &str = "55P03";
 
+/// Whether a lock was not had in time.
+pub(super) fn is_locked(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == LOCKED)
+}
+
 /// The statements that set the limits until the transaction ends.
 pub(super) fn set(limits: Limits) -> String {
     settings(limits, "SET LOCAL ")

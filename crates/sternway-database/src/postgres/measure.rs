@@ -7,6 +7,7 @@
 use sqlx::Row;
 use sternway_model::effect::{Loss, Lost};
 
+use super::limits::is_locked;
 use super::{Postgres, failed, literal};
 use crate::port::DatabaseError;
 
@@ -15,8 +16,6 @@ const COUNTED: i64 = 64 << 20;
 
 /// How many bytes are read of a table that is not counted.
 const SAMPLED: i64 = 16 << 20;
-
-const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// What the catalogs say of one loss: the table as SQL has it, the column as SQL has it, the bytes
 /// of its rows, with what they keep elsewhere, and with indexes; null for what is not there or may
@@ -60,17 +59,10 @@ pub(super) async fn measure(
     let measured = ask(postgres, losses).await;
     let ended = postgres.run("end to count", "ROLLBACK".to_owned()).await;
     match measured {
-        Err(error) if is_locked(&error) => ended,
+        // Somebody else holds a table: even its size cannot be had then.
+        Err(DatabaseError::Query { source, .. }) if is_locked(&source) => ended,
         measured => measured.and(ended),
     }
-}
-
-/// Whether somebody else holds a table: even its size cannot be had then.
-fn is_locked(error: &DatabaseError) -> bool {
-    let DatabaseError::Query { source: sqlx::Error::Database(error), .. } = error else {
-        return false;
-    };
-    error.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }
 
 async fn ask(postgres: &mut Postgres, losses: &mut [Loss]) -> Result<(), DatabaseError> {

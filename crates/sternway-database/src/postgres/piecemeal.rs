@@ -5,12 +5,14 @@
 //! that a death leaves no statement of which nobody knows. What an earlier run of the other half has
 //! kept is looked at together with the dirty mark, and put back together with its end.
 
+use std::collections::BTreeSet;
+
 use sternway_model::archive::EntryId;
 use sternway_model::effect::Effects;
 
 use super::archive::{self, Which, back};
 use super::careful::{self, Careful, Part, Trouble};
-use super::effects::{self, Snapshot};
+use super::effects::{self, Oid, Snapshot};
 use super::execute;
 use super::send::Piece;
 use super::statements::{self, Statement, statements};
@@ -63,6 +65,9 @@ pub(super) struct Piecemeal<'c> {
     objects: Option<sternway_model::proof::Fingerprint>,
     /// What the archive has of its statements.
     entries: Vec<EntryId>,
+    /// Whether they put rows somewhere, and the tables that they read.
+    writes: bool,
+    read: BTreeSet<Oid>,
     /// What an earlier run of the other half has kept.
     waiting: Vec<archive::Stored>,
     done: Done,
@@ -94,7 +99,12 @@ impl<'c> Piecemeal<'c> {
         };
         let entries = entries.iter().map(|it| it.entry.id).collect();
         let done = Done { effects: Some(Effects::default()), ..Done::default() };
-        Ok(Piecemeal { care, tracking, start, objects, entries, waiting, done })
+        // Of statements that another session ran, nobody knows.
+        let (writes, read) = match work.first > 1 {
+            true => (true, start.relations.keys().copied().collect()),
+            false => (false, BTreeSet::new()),
+        };
+        Ok(Piecemeal { care, tracking, start, objects, entries, writes, read, waiting, done })
     }
 
     /// What it keeps, or whether it only looks.
@@ -131,7 +141,8 @@ impl<'c> Piecemeal<'c> {
         own: bool,
     ) -> Result<(), Trouble> {
         let opening = if own { "SAVEPOINT sternway_statement;" } else { "BEGIN;" };
-        let part = Part { number, own, start: &self.start, entries: &self.entries };
+        let Piecemeal { start, entries, writes, read, .. } = &*self;
+        let part = Part { number, own, start, entries, writes: *writes, read };
         let Statement { text, offset, .. } = *statement;
         let piece = Piece { before: "", text, body: work.body, offset };
         let mut careful = Careful::begin(postgres, work, self.care, opening, Some(part)).await?;
@@ -140,6 +151,8 @@ impl<'c> Piecemeal<'c> {
             careful.leave().await?;
         }
         self.entries.extend(kept.iter().map(|it| it.id));
+        self.writes |= ran.taken.writes;
+        self.read.extend(ran.taken.read);
         self.done.kept.extend(kept);
         if let Some(effects) = &mut self.done.effects {
             let known = |lost| effects.losses.iter().any(|it| it.lost == lost);
@@ -180,9 +193,10 @@ impl<'c> Piecemeal<'c> {
     async fn end(mut self, postgres: &mut Postgres) -> Result<Done, DatabaseError> {
         if let (Some(objects), Some(done)) = (&self.objects, &mut self.done.effects) {
             let now = whole(postgres, &self.tracking).await?;
-            let was = std::mem::take(done);
-            let Effects { losses, locks, .. } = was;
-            *done = Effects { losses, locks, ..effects::differences(objects, &now) };
+            let after = effects::snapshot(postgres).await?;
+            let Effects { losses, locks, .. } = std::mem::take(done);
+            let changed = effects::differences((objects, &self.start), (&now, &after));
+            *done = Effects { losses, locks, ..changed };
         }
         Ok(self.done)
     }

@@ -17,6 +17,8 @@ use sternway_model::body::{BodyFacts, Mode};
 
 use words::{Word, split};
 
+use crate::reach;
+
 /// One statement of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement<'a> {
@@ -95,6 +97,40 @@ pub fn facts(body: &str) -> BodyFacts {
         facts.mode = Mode::Dirty { reason };
     }
     facts
+}
+
+/// What a body would do outside of its database, in the server's other ones, to all of it, or to its
+/// files.
+pub(super) fn elsewhere(body: &str) -> Option<String> {
+    let shared = ["database", "role", "user", "group", "tablespace", "server", "subscription"];
+    let own =
+        ["alter system", "drop owned", "reassign owned", "import foreign", "comment on database"];
+    let all = reach::phrases(&["create", "alter", "drop"], &shared, &own);
+    let anywhere = [
+        "dblink",
+        "dblink_exec",
+        "lo_export",
+        "to program",
+        "from program",
+        "pg_reload_conf",
+        "pg_terminate_backend",
+        "pg_cancel_backend",
+    ];
+    for statement in split(body).statements {
+        let words: Vec<&str> = statement.iter().map(|it| it.text).collect();
+        // Other strings are data.
+        let runs = statement.first().is_some_and(|it| it.is("DO") || it.is("CREATE"));
+        let code = statement.iter().filter(|_| runs).filter_map(Word::code);
+        let says = reach::begins(&words, &all)
+            .or_else(|| code.clone().find_map(|it| reach::phrase(it, &all)))
+            .or_else(|| reach::phrase(&words.join(" "), &anywhere));
+        let to_file = statement.first().is_some_and(|it| it.is("COPY"))
+            && statement.windows(2).any(|it| it[0].is("TO") && it[1].code().is_some());
+        if let Some(says) = says.or(to_file.then_some("copy to")) {
+            return Some(reach::says(says));
+        }
+    }
+    None
 }
 
 /// The columns, with their unqualified tables, that a body adds.
@@ -183,7 +219,10 @@ fn creates_table(words: &[Word<'_>]) -> Option<String> {
     if !words.first()?.is("CREATE") || words[..table].iter().any(temporary) {
         return None;
     }
-    words::name(words::after_guard(&words[table + 1..])).pop()
+    let mut name = words::name(words::after_guard(&words[table + 1..]));
+    // What goes to another schema is none of the current one's tables.
+    let elsewhere = matches!(name.as_slice(), [schema, _] if schema != "public");
+    name.pop().filter(|_| !elsewhere)
 }
 
 fn creates_extension(words: &[Word<'_>]) -> Option<String> {
@@ -292,6 +331,6 @@ mod tests {
              create unlogged table Small as select 1; create temp table gone (a int);",
         );
         assert_eq!(facts.creates_extensions, ["vector"]);
-        assert_eq!(facts.creates_tables, ["Big", "small"]);
+        assert_eq!(facts.creates_tables, ["small"]);
     }
 }

@@ -14,6 +14,7 @@ mod touch;
 mod keep;
 mod restore;
 
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use sternway_model::archive::{Entry, EntryId, Page, PutBack};
 use sternway_model::catalog::{Direction, TrackName};
@@ -129,7 +130,7 @@ async fn bytes(sqlite: &mut Sqlite, data: i64) -> Result<u64, DatabaseError> {
 
 async fn size(sqlite: &mut Sqlite, table: &str) -> Result<u64, DatabaseError> {
     let table = Sqlite::literal(table);
-    let sql = format!("SELECT sum(pgsize) FROM dbstat WHERE name = {table} AND aggregate");
+    let sql = format!("SELECT sum(pgsize) FROM dbstat WHERE name = {table} AND aggregate = 1");
     count(sqlite, &sql).await
 }
 
@@ -182,7 +183,7 @@ pub(super) async fn list(sqlite: &mut Sqlite, app: &str) -> Result<Vec<Entry>, D
         );
         let found = rows(sqlite, &sql).await?;
         let Some(row) = found.first() else { continue };
-        let run: Option<i64> = sqlx::Row::try_get(row, 0).map_err(failed("read the archive"))?;
+        let run: Option<i64> = row.try_get(0).map_err(failed("read the archive"))?;
         entries.push(Entry {
             id: stored.id,
             run,
@@ -224,7 +225,7 @@ async fn one(sqlite: &mut Sqlite, id: EntryId) -> Result<Stored, DatabaseError> 
     found.into_iter().next().ok_or(DatabaseError::NoEntry(id))
 }
 
-/// Rows of an entry. A value of bytes is written as `X'…'`.
+/// Rows of an entry. A value of bytes is written as `X'…'`, and a text that is none as a cast of its bytes.
 pub(super) async fn page(
     sqlite: &mut Sqlite,
     id: EntryId,
@@ -245,9 +246,11 @@ pub(super) async fn page(
     if count(sqlite, &there).await? == 0 {
         return Ok(page);
     }
+    let encoding = rows(sqlite, "PRAGMA encoding").await?;
+    let encoding = encoding.first().map(|row| text(row, 0)).transpose()?.unwrap_or_default();
     let value = |at: &usize| {
         format!(
-            "CASE typeof(c{at}) WHEN 'blob' THEN quote(c{at}) WHEN 'real' THEN quote(c{at}) ELSE CAST(c{at} AS TEXT) END"
+            "CAST(CASE typeof(c{at}) WHEN 'blob' THEN quote(c{at}) WHEN 'real' THEN quote(c{at}) ELSE CAST(c{at} AS TEXT) END AS BLOB)"
         )
     };
     let literal =
@@ -259,13 +262,36 @@ pub(super) async fn page(
         data(stored.data)
     );
     for row in &rows(sqlite, &sql).await? {
-        let cells: Result<_, _> = (0..shown.len()).map(|at| optional(row, at)).collect();
-        page.rows.push(cells?);
-        let literals = (0..shown.len()).map(|at| optional(row, shown.len() + at));
-        let literals: Result<Vec<Option<String>>, _> = literals.collect();
-        page.literals.push(literals?.iter().map(Option::is_some).collect());
+        let (mut cells, mut literals) = (Vec::new(), Vec::new());
+        for at in 0..shown.len() {
+            let literal = optional(row, shown.len() + at)?.is_some();
+            let bytes: Option<Vec<u8>> =
+                row.try_get_unchecked(at).map_err(failed("read the archive"))?;
+            let cell = bytes.map(|bytes| decoded(&bytes, &encoding).ok_or(bytes)).transpose();
+            literals.push(literal || cell.is_err());
+            cells.push(cell.unwrap_or_else(|bytes| Some(of_bytes(&bytes))));
+        }
+        page.rows.push(cells);
+        page.literals.push(literals);
     }
     Ok(page)
+}
+
+/// The text that bytes in an encoding of SQLite's are, if they are one.
+fn decoded(bytes: &[u8], encoding: &str) -> Option<String> {
+    let unit: fn([u8; 2]) -> u16 = match encoding {
+        "UTF-16le" => u16::from_le_bytes,
+        "UTF-16be" => u16::from_be_bytes,
+        _ => return String::from_utf8(bytes.to_vec()).ok(),
+    };
+    let pairs = bytes.chunks(2).map(|two| Some(unit(two.try_into().ok()?)));
+    String::from_utf16(&pairs.collect::<Option<Vec<u16>>>()?).ok()
+}
+
+/// What is no text, as SQL has it in a database of the same encoding.
+fn of_bytes(bytes: &[u8]) -> String {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    format!("CAST(X'{hex}' AS TEXT)")
 }
 
 /// Drops an entry; its rows go with the last one that has them.
@@ -292,13 +318,17 @@ pub(super) async fn put_back_one(
     let condition = format!("data = {}", stored.data);
     sqlite.run("put back", "BEGIN IMMEDIATE".to_owned()).await?;
     let put = async {
+        let untried = stored.restored.is_none();
+        let place = shape::look(sqlite, &stored.layout.table).await?;
         let waiting = restore::look_at(sqlite, &condition).await?;
-        put_back(sqlite, waiting).await
+        let put = put_back(sqlite, waiting).await?;
+        // Where nothing fits, nothing was tried: the next run of the other half still puts it back.
+        let fits = |it: &PutBack| it.restored.back > 0 || it.restored.left() == 0;
+        let nothing = place.is_none() || !put.iter().any(fits);
+        let end = if untried && nothing { "ROLLBACK" } else { "COMMIT" };
+        sqlite.run("put back", end.to_owned()).await.map(|()| put)
     };
-    let ended = match put.await {
-        Ok(put) => sqlite.run("put back", "COMMIT".to_owned()).await.map(|()| put),
-        Err(error) => Err(error),
-    };
+    let ended = put.await;
     if ended.is_err() {
         sqlite.roll_back().await;
     }

@@ -12,6 +12,8 @@ use sternway_model::body::{BodyFacts, Mode};
 
 use words::{Kind, Word, split};
 
+use crate::reach;
+
 /// One statement of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement<'a> {
@@ -80,6 +82,18 @@ pub fn facts(body: &str) -> BodyFacts {
         facts.mode = Mode::Dirty { reason };
     }
     facts
+}
+
+/// What a body would do outside of its database.
+pub(super) fn elsewhere(body: &str) -> Option<String> {
+    let is = |words: &&Vec<Word<'_>>| {
+        let first = words.first();
+        first.is_some_and(|it| it.is("ATTACH"))
+            || first.is_some_and(|it| it.is("VACUUM")) && words.iter().any(|it| it.is("INTO"))
+    };
+    let split = split(body);
+    let found = split.statements.iter().find(is)?;
+    Some(reach::says(&found.first()?.key))
 }
 
 /// Whether a body begins by switching the foreign keys off.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod cases;
 pub mod mariadb;
 pub mod sqlite;
 
@@ -14,10 +15,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use sternway_database::Database;
 use sternway_database::postgres::statements::facts;
 use sternway_database::postgres::{Postgres, connect};
+use sternway_database::{Care, Database, Done, Limits, Settings, StepError, Work};
 use sternway_model::catalog::{Digest, Direction, Half, Migration, TrackName};
+use sternway_model::effect::Effects;
 use sternway_model::plan::{Basis, BodyOrigin, Course, FORMAT, Hop, Migrate, Plan, Step};
 use sternway_model::state::{Position, State, TrackState};
 use tempfile::TempDir;
@@ -315,4 +317,39 @@ impl GolangMigrate {
 /// What the tracking table says.
 pub async fn track(session: &mut Postgres) -> TrackState {
     session.track(TABLE).await.expect("a track")
+}
+
+/// Runs the body of migration 2 of the application `app` in one direction, with care.
+pub async fn go(
+    session: &mut dyn Database,
+    direction: Direction,
+    body: &str,
+    keep: bool,
+    planned: Option<&Effects>,
+    each_lock: bool,
+) -> Result<Done, StepError> {
+    let mode = session.facts(body).mode;
+    let (from, to) = match direction {
+        Direction::Up => (Some(1), Some(2)),
+        Direction::Down => (Some(2), Some(1)),
+    };
+    let work = Work {
+        table: TABLE,
+        from,
+        to,
+        file: "2_b.sql",
+        body,
+        mode: &mode,
+        journal: None,
+        settings: Settings::Reset,
+        durable: true,
+        first: 1,
+        undoing: false,
+        dirty: false,
+    };
+    let track = TrackName("core".to_owned());
+    let limits = Limits::default();
+    let (app, version) = ("app", 2);
+    let care = Care { app, track: &track, version, direction, keep, planned, each_lock, limits };
+    session.migrate_with_care(&work, &care).await
 }

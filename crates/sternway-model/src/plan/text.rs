@@ -1,6 +1,6 @@
 //! A plan as text for people, without colour: an edge may add that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::body::Mode;
@@ -8,6 +8,9 @@ use crate::effect::{Effects, Loss, Lost, counted};
 use crate::plan::error::number;
 use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan, Step};
 use crate::proof::ObjectName;
+
+/// More new and altered objects than this are counted, and not named.
+const NAMED: usize = 8;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,39 +129,21 @@ fn write_destruction(f: &mut fmt::Formatter<'_>, step: &Migrate, keeps: bool) ->
 
 /// What a body did when it was rehearsed, and what that costs here.
 fn write_effects(f: &mut fmt::Formatter<'_>, effects: &Effects, keeps: bool) -> fmt::Result {
-    let mut done = Vec::new();
-    if !effects.created.is_empty() {
-        done.push(format!("creates {}", kinds(effects.created.iter())));
-    }
-    if !effects.altered.is_empty() {
-        done.push(format!("alters {}", kinds(effects.altered.iter())));
-    }
+    let done = [("creates", &effects.created), ("alters", &effects.altered)];
+    let done = done.into_iter().filter(|(_, objects)| !objects.is_empty());
+    let done = done.map(|(verb, objects)| {
+        let names = names(objects, verb == "creates");
+        match names.len() <= NAMED {
+            true => format!("{verb} {}", names.join(", ")),
+            false => format!("{verb} {}", kinds(objects.iter())),
+        }
+    });
+    let done: Vec<String> = done.collect();
     if !done.is_empty() {
         writeln!(f, "      {}", done.join("; "))?;
     }
-    // What goes with its table is not named by itself.
-    let goes = |it: &ObjectName| {
-        let table = it.table.as_ref().map(|table| ObjectName::new("table", table));
-        table.is_some_and(|table| effects.destroyed.contains(&table))
-    };
-    // Indexes and sequences mostly go with their tables, and are counted then.
-    let tables = effects.destroyed.iter().any(|it| it.kind == "table");
-    let minor = |it: &&ObjectName| tables && (it.kind == "index" || it.kind == "sequence");
-    let gone: Vec<&ObjectName> = effects.destroyed.iter().filter(|it| !goes(it)).collect();
-    let (minor, mut major): (Vec<&ObjectName>, Vec<&ObjectName>) =
-        gone.into_iter().partition(minor);
-    // What holds rows comes first.
-    major.sort_by_key(|it| match it.kind.as_str() {
-        "table" => 0,
-        "column" => 1,
-        _ => 2,
-    });
-    let mut names: Vec<String> = major.iter().map(ToString::to_string).collect();
-    if !minor.is_empty() {
-        names.push(kinds(minor.into_iter()));
-    }
-    if !names.is_empty() {
-        writeln!(f, "      destroys {}", names.join(", "))?;
+    if !effects.destroyed.is_empty() {
+        writeln!(f, "      destroys {}", names(&effects.destroyed, true).join(", "))?;
     }
     let fate = if keeps { "kept in the archive" } else { "LOST" };
     let is_number = |loss: &&Loss| matches!(loss.lost, Lost::Sequence { .. });
@@ -183,6 +168,33 @@ fn write_effects(f: &mut fmt::Formatter<'_>, effects: &Effects, keeps: bool) -> 
     Ok(())
 }
 
+/// What comes or goes, by name. Where that takes its parts along, what comes or goes with its table or
+/// type is not named by itself; neither are indexes and sequences then, which mostly do.
+fn names(objects: &BTreeSet<ObjectName>, with_parts: bool) -> Vec<String> {
+    let whole =
+        |it: &ObjectName, name: &str| it.name == name && it.table.is_none() && it.kind != "comment";
+    let along = |it: &ObjectName| {
+        let of = it.table.as_ref();
+        with_parts && of.is_some_and(|of| objects.iter().any(|it| whole(it, of)))
+    };
+    let tables = with_parts && objects.iter().any(|it| it.kind == "table");
+    let minor = |it: &&ObjectName| tables && (it.kind == "index" || it.kind == "sequence");
+    let alone: Vec<&ObjectName> = objects.iter().filter(|it| !along(it)).collect();
+    let (minor, mut major): (Vec<&ObjectName>, Vec<&ObjectName>) =
+        alone.into_iter().partition(minor);
+    // What holds rows comes first.
+    major.sort_by_key(|it| match it.kind.as_str() {
+        "table" => 0,
+        "column" => 1,
+        _ => 2,
+    });
+    let mut names: Vec<String> = major.iter().map(ToString::to_string).collect();
+    if !minor.is_empty() {
+        names.push(kinds(minor.into_iter()));
+    }
+    names
+}
+
 /// How many of each kind, such as `1 table, 2 indexes`.
 fn kinds<'a>(objects: impl Iterator<Item = &'a ObjectName>) -> String {
     let mut numbers: BTreeMap<&str, u64> = BTreeMap::new();
@@ -192,6 +204,7 @@ fn kinds<'a>(objects: impl Iterator<Item = &'a ObjectName>) -> String {
     let each = numbers.into_iter().map(|(kind, number)| match (kind, number) {
         ("index", 2..) => format!("{number} indexes"),
         ("policy", 2..) => format!("{number} policies"),
+        ("statistics", 2..) => format!("{number} statistics"),
         _ => counted(number, kind),
     });
     each.collect::<Vec<_>>().join(", ")
@@ -216,7 +229,7 @@ fn strongest(effects: &Effects) -> Vec<(&str, Vec<&str>)> {
     let strength = |mode: &str| MODES.iter().position(|it| *it == mode).unwrap_or(MODES.len());
     let mut locks: BTreeMap<&str, &str> = BTreeMap::new();
     for lock in &effects.locks {
-        let made = |it: &ObjectName| it.name == lock.table && it.table.is_none();
+        let made = |it: &ObjectName| it.name == lock.table && it.kind.ends_with("table");
         if strength(&lock.mode) == 0 || effects.created.iter().any(made) {
             continue;
         }

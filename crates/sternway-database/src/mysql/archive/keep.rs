@@ -15,7 +15,7 @@ use super::{
 };
 use crate::kept::{Layout, Stored, effects};
 use crate::mysql::statements::Statement;
-use crate::mysql::{MySql, cell, introspect, track};
+use crate::mysql::{MySql, cell, introspect, number, track};
 use crate::port::{Care, DatabaseError, Work};
 
 /// What is kept while a body runs.
@@ -39,10 +39,13 @@ pub async fn prepare<'a>(
     statements: &[Statement<'_>],
 ) -> Result<Keeper<'a>, Trouble> {
     settle(mysql, care).await?;
+    if care.keep {
+        cut_dropped(mysql, care).await?;
+    }
     let mut except: Vec<String> = mysql.tracked.iter().cloned().collect();
     except.push(work.table.to_owned());
     let fingerprint = introspect::fingerprint(mysql, &except).await?;
-    let touched = touched(mysql, work.body, statements).await?;
+    let touched = touched(mysql, statements).await?;
     let fresh =
         |lost: &Lost| Loss { lost: lost.clone(), rows: None, bytes: None, estimated: false };
     let mut losses: Vec<Loss> = touched.lost.iter().map(fresh).collect();
@@ -82,6 +85,20 @@ async fn settle(mysql: &mut MySql, care: &Care<'_>) -> Result<(), Trouble> {
     settled
 }
 
+/// Cuts those tables loose that an earlier try of the step moved aside, and whose place was dropped.
+async fn cut_dropped(mysql: &mut MySql, care: &Care<'_>) -> Result<(), Trouble> {
+    let own = format!("state = 'moving' AND {}", of_step(care, care.direction));
+    for (_, entry) in stored(mysql, &own).await? {
+        let kept = track::exists(mysql, &format!("{PREFIX}{}", entry.data)).await?;
+        let place = look(mysql, &entry.layout.table).await?;
+        let stands_in = format!("{STAND_IN}{}", entry.id);
+        if kept && place.is_none_or(|place| place.comment != stands_in) {
+            cut_loose(mysql, entry.id).await?;
+        }
+    }
+    Ok(())
+}
+
 impl Keeper<'_> {
     async fn copy_all(&mut self, mysql: &mut MySql) -> Result<(), Trouble> {
         let mut shapes = Vec::new();
@@ -101,6 +118,10 @@ impl Keeper<'_> {
                 format!("`{table}` is no plain table")
             } else if shape.unique.is_empty() && matches!(how, Take::Columns | Take::Change) {
                 format!("rows of `{table}` have no key by which they could be found again")
+            } else if !self.touched.moved.values().flatten().any(|moved| moved == table)
+                && !has_room(mysql, &shape).await?
+            {
+                format!("`{table}` has more columns than can be kept beside their former values")
             } else {
                 shapes.push((shape, how));
                 continue;
@@ -168,10 +189,13 @@ impl Keeper<'_> {
         };
         let known = self.known(mysql).await?;
         for table in tables {
-            if known.contains_key(table) {
+            let Some(shape) = look(mysql, table).await? else { continue };
+            if let Some(id) = known.get(table) {
+                if shape.comment == format!("{STAND_IN}{id}") {
+                    self.aside.push((*id, shape.name));
+                }
                 continue;
             }
-            let Some(shape) = look(mysql, table).await? else { continue };
             let mut layout = layout(&shape);
             layout.carried = self.touched.inserts;
             layout.moved = true;
@@ -302,6 +326,30 @@ pub(super) async fn place(
              m varchar(100) CHARACTER SET utf8mb4 NULL{columns}) ENGINE = InnoDB"
     );
     mysql.run("make a place for what is kept", sql).await
+}
+
+/// Whether a table for kept rows also holds what a body makes of them. That is found out before it.
+async fn has_room(mysql: &mut MySql, shape: &Shape) -> Result<bool, DatabaseError> {
+    let plain = shape.plain();
+    if plain.len() < 60 || shape.unique.is_empty() {
+        return Ok(true);
+    }
+    // The number of no entry.
+    place(mysql, 0, &plain).await?;
+    let more: Vec<String> = plain
+        .iter()
+        .enumerate()
+        .map(|(at, column)| format!("ADD COLUMN a{at} {}", column.kept()))
+        .collect();
+    let kept = data(mysql, 0);
+    let sql = format!("ALTER TABLE {kept} {}", more.join(", "));
+    let made = mysql.run("make a place for what is there", sql).await;
+    mysql.run("throw a copy away", format!("DROP TABLE IF EXISTS {kept}")).await?;
+    match made {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(number(&error), Some(1005 | 1117 | 1118)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Fills it from a table, in a transaction that is left open.
@@ -478,7 +526,8 @@ async fn take_stock(
     };
     let names = touched.columns.get(&table);
     let renamed = |column: &String| {
-        let name = names.and_then(|it| it.get(column)).unwrap_or(column);
+        let own = names.and_then(|it| it.iter().find(|(own, _)| own.eq_ignore_ascii_case(column)));
+        let name = own.map_or(column, |(_, name)| name);
         now.column(name).filter(|it| !it.generated).map(|it| it.name.clone())
     };
     layout.renamed = layout.columns.iter().map(renamed).collect();
@@ -517,11 +566,21 @@ async fn take_stock(
             mysql.run("make a place for what is there", sql).await?;
         }
     }
+    let sets = touched.sets.get(&table);
+    let is_set = |name: &String| {
+        let same = |set: &String| set == "*" || set.eq_ignore_ascii_case(name);
+        sets.is_some_and(|sets| sets.iter().any(same))
+    };
+    // Rows may be there that were kept, by another key.
+    let moves = layout.key.iter().any(is_set);
+    let moves = moves || layout.keys().iter().any(|at| layout.renamed[*at].is_none());
     mysql.run("compare what is there", "START TRANSACTION READ WRITE".to_owned()).await?;
     if key.is_empty() && !(lost.is_empty() && layout.key.is_empty()) {
         // What told the rows apart is gone with the body: all of them are kept, as they were.
         layout.carried = true;
         layout.after = None;
+        let there = format!("SELECT COUNT(*) AS n FROM (SELECT 1 FROM {here} LIMIT 1) x");
+        layout.uncertain = moves && count(mysql, &there).await? > 0;
         mysql.run("keep all rows", format!("UPDATE {kept} SET u = 'd'")).await?;
     } else if key.is_empty() {
         let old = image(stay.iter().map(|(at, held, _)| held.bytes(&format!("c{at}"))));
@@ -554,6 +613,13 @@ async fn take_stock(
             same.join(" AND ")
         );
         mysql.run("compare what is there", sql).await?;
+        if moves {
+            let new = format!(
+                "SELECT COUNT(*) AS n FROM {here} t WHERE NOT EXISTS (SELECT 1 FROM {kept} k WHERE {row})"
+            );
+            let gone = format!("SELECT COUNT(*) AS n FROM {kept} WHERE u = 'd'");
+            layout.uncertain = count(mysql, &new).await? > 0 && count(mysql, &gone).await? > 0;
+        }
     }
     let mut made = Vec::new();
     if let Some(id) = columns {

@@ -27,6 +27,8 @@ impl Waiting {
 
 /// Entries that share their rows.
 struct Group {
+    /// Whether it is put back before its time: where nothing of it fits then, it goes on waiting.
+    early: bool,
     entries: Vec<Stored>,
     data: i64,
     layout: Layout,
@@ -50,13 +52,17 @@ pub async fn waiting(mysql: &mut MySql, care: &Care<'_>) -> Result<Waiting, Data
         return Ok(Waiting::NONE);
     }
     mysql.run("look at the archive", STRICT.to_owned()).await?;
-    let waiting = look_at(mysql, &condition).await;
+    let waiting = look_at(mysql, &condition, false).await;
     mysql.run("look at the archive", LENIENT.to_owned()).await?;
     waiting
 }
 
 /// Looks at entries, and at what is in their place now.
-pub async fn look_at(mysql: &mut MySql, condition: &str) -> Result<Waiting, DatabaseError> {
+pub async fn look_at(
+    mysql: &mut MySql,
+    condition: &str,
+    early: bool,
+) -> Result<Waiting, DatabaseError> {
     let mut batches: BTreeMap<i64, BTreeMap<i64, Group>> = BTreeMap::new();
     for (_, entry) in stored(mysql, condition).await? {
         let kind = match entry.lost {
@@ -66,8 +72,14 @@ pub async fn look_at(mysql: &mut MySql, condition: &str) -> Result<Waiting, Data
         };
         let (data, layout, older) = (entry.data, entry.layout.clone(), false);
         let batch = batches.entry(entry.step).or_default();
-        let group =
-            batch.entry(data).or_insert(Group { entries: Vec::new(), data, layout, kind, older });
+        let group = batch.entry(data).or_insert(Group {
+            early,
+            entries: Vec::new(),
+            data,
+            layout,
+            kind,
+            older,
+        });
         group.entries.push(entry);
     }
     let mut found: Vec<Vec<Group>> = Vec::new();
@@ -262,6 +274,15 @@ impl Place {
         columns.iter().filter_map(one).collect::<Vec<_>>().join(" AND ")
     }
 
+    /// What keeps the columns that count the changes of a row from counting these, of columns
+    /// that are not set anyhow.
+    fn unmoved(&self, set: &[String]) -> Vec<String> {
+        let counts = self.shape.columns.iter().filter(|column| column.touched);
+        let own = counts.map(|column| format!("t.{}", MySql::quote(&column.name)));
+        let is_set = |own: &String| set.iter().any(|it| it.starts_with(&format!("{own} = ")));
+        own.filter(|own| !is_set(own)).map(|own| format!("{own} = {own}")).collect()
+    }
+
     fn fires(&self, event: &str) -> bool {
         self.shape.triggers.iter().any(|it| it == event)
     }
@@ -298,6 +319,18 @@ async fn apply(mysql: &mut MySql, group: &Group) -> Result<(), DatabaseError> {
             refuse(mysql, group, &format!("k.c{at} IS NOT NULL"), reason::NO_COLUMN).await?;
         }
     }
+    if group.layout.uncertain && group.kind != Kind::Columns {
+        // Those that the other half has brought back are there as they were.
+        let same = place.same(group, &place.columns);
+        let Place { table, row, .. } = &place;
+        let gone = match place.key.is_empty() {
+            true => "1".to_owned(),
+            false => {
+                format!("NOT EXISTS (SELECT 1 FROM {table} t WHERE {row} AND {same})")
+            }
+        };
+        refuse(mysql, group, &gone, reason::LOST_TRACK).await?;
+    }
     match group.kind {
         Kind::Columns => columns(mysql, group, &place).await,
         Kind::Rows => {
@@ -313,7 +346,7 @@ async fn columns(mysql: &mut MySql, group: &Group, place: &Place) -> Result<(), 
     let layout = &group.layout;
     let is_lost = |at: &usize| layout.renamed.get(*at).is_none_or(Option::is_none);
     let lost: Vec<usize> = place.columns.iter().copied().filter(is_lost).collect();
-    let set: Vec<String> =
+    let mut set: Vec<String> =
         lost.iter().map(|at| format!("t.{} = k.c{at}", place.name(group, *at))).collect();
     if set.is_empty() {
         return refuse(mysql, group, "1", reason::NO_COLUMN).await;
@@ -330,6 +363,7 @@ async fn columns(mysql: &mut MySql, group: &Group, place: &Place) -> Result<(), 
     if place.fires("UPDATE") {
         return refuse(mysql, group, "1", reason::TRIGGERS).await;
     }
+    set.extend(place.unmoved(&set));
     let sql =
         format!("UPDATE {table} t JOIN {kept} k ON {row} SET {} WHERE k.m IS NULL", set.join(", "));
     each(mysql, group, &[sql], "1").await
@@ -343,7 +377,7 @@ async fn changed(mysql: &mut MySql, group: &Group, place: &Place) -> Result<(), 
         return Ok(());
     }
     let both = |at: &usize| place.held.column(&format!("a{at}")).is_some();
-    let set: Vec<String> = place
+    let mut set: Vec<String> = place
         .columns
         .iter()
         .filter(|at| both(at))
@@ -372,6 +406,7 @@ async fn changed(mysql: &mut MySql, group: &Group, place: &Place) -> Result<(), 
          AND NOT EXISTS (SELECT 1 FROM {table} t WHERE {row})"
     );
     mysql.run("look for the rows that were changed", sql).await?;
+    set.extend(place.unmoved(&set));
     let sql = format!(
         "UPDATE {table} t JOIN {kept} k ON {row} SET {} WHERE k.m IS NULL AND k.u = 'c'",
         set.join(", ")
@@ -403,11 +438,12 @@ async fn insert(mysql: &mut MySql, group: &Group, place: &Place) -> Result<(), D
                 format!("{gone} AND EXISTS (SELECT 1 FROM {table} t WHERE {row} AND NOT ({same}))");
             refuse(mysql, group, &taken, reason::TAKEN).await?;
         } else {
-            let set: Vec<String> = names
+            let mut set: Vec<String> = names
                 .iter()
                 .zip(&values)
                 .map(|(name, value)| format!("t.{name} = {value}"))
                 .collect();
+            set.extend(place.unmoved(&set));
             statements.push(format!(
                 "UPDATE {table} t JOIN {kept} k ON {row} SET {} WHERE {which}",
                 set.join(", ")
@@ -584,8 +620,13 @@ async fn account(
     let misfits = misfits(left);
     let index = mysql.table(NAME);
     for entry in group.entries {
+        let untried = entry.restored.is_none();
         let before = entry.restored.map_or(0, |restored| restored.back);
         let restored = Restored { back: before + back, misfits: misfits.clone() };
+        if group.early && untried && back == 0 && !misfits.is_empty() {
+            done.push(PutBack { id: entry.id, lost: entry.lost, restored });
+            continue;
+        }
         let json = MySql::literal(&serde_json::to_string(&restored).unwrap_or_default());
         let sql = format!("UPDATE {index} SET restored = {json} WHERE id = {} LIMIT 1", entry.id);
         mysql.run("note what is back", sql).await?;

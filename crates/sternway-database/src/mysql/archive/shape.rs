@@ -34,6 +34,8 @@ pub struct Column {
     collation: Option<String>,
     /// Whether its values are computed.
     pub generated: bool,
+    /// Whether a change of its row changes it too, unless it is given a value.
+    pub touched: bool,
 }
 
 /// A foreign key.
@@ -147,6 +149,7 @@ pub async fn look(mysql: &mut MySql, table: &str) -> Result<Option<Shape>, Datab
             charset: optional(row, "CHARACTER_SET_NAME"),
             collation: optional(row, "COLLATION_NAME"),
             generated: computed.iter().any(|it| extra.contains(it)),
+            touched: extra.contains("ON UPDATE"),
         });
     }
     let sql = format!(

@@ -5,8 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sternway_model::effect::Lost;
 
-use super::super::statements::{Statement, facts_with, plain_words};
+use super::super::statements::{
+    Statement, What, Word, added_columns, begins_conditionally, insert_target, takes, words_of,
+};
 use super::super::{MySql, cell, is_ours};
+use super::known::{Programs, made, made_name, unknown, writes};
+use super::names::{Found, Names};
+use super::shape::look;
 use crate::port::DatabaseError;
 
 /// What a body takes, before it runs.
@@ -20,7 +25,9 @@ pub struct Touched {
     pub renamed: BTreeMap<String, String>,
     /// What each column is called in the end, by table.
     pub columns: BTreeMap<String, BTreeMap<String, String>>,
-    /// Whether rows are added.
+    /// The columns that statements set, by table; `*` where they may be any.
+    pub sets: BTreeMap<String, BTreeSet<String>>,
+    /// Whether rows are added or changed: then data may have been carried over.
     pub inserts: bool,
     /// What is lost, as far as the words tell.
     pub lost: BTreeSet<Lost>,
@@ -46,105 +53,131 @@ pub enum Take {
 /// Reads a body.
 pub async fn touched(
     mysql: &mut MySql,
-    body: &str,
     statements: &[Statement<'_>],
 ) -> Result<Touched, DatabaseError> {
     let mut found = Touched::default();
-    let escapes = mysql.escapes;
-    let whole: BTreeSet<String> =
-        facts_with(body, escapes).destroys.into_iter().map(|it| it.what).collect();
-    let words: Vec<Vec<String>> =
-        statements.iter().map(|it| plain_words(it.text, escapes)).collect();
-    let takes = |words: &[String]| {
-        let first = words.first().map_or("", String::as_str);
-        matches!(first, "INSERT" | "REPLACE")
-            || (first == "CREATE" && words.get(1).is_some_and(|it| it == "OR"))
-    };
-    if whole.is_empty() && !words.iter().any(|words| takes(words)) {
+    if statements.is_empty() {
         return Ok(found);
     }
-    let there = tables(mysql).await?;
-    let mut names: BTreeMap<String, String> =
-        there.iter().map(|name| (name.clone(), name.clone())).collect();
+    let escapes = mysql.escapes;
+    let words: Vec<Vec<Word<'_>>> =
+        statements.iter().map(|it| words_of(it.text, escapes)).collect();
+    let mut names = Names::of(mysql, &words).await?;
+    let programs = Programs::of(mysql, &words).await?;
+    let added = fresh(mysql, &words, &names).await?;
     let mut drops: Vec<(usize, String)> = Vec::new();
-    let mut made: BTreeSet<String> = BTreeSet::new();
-    for (index, statement) in statements.iter().enumerate() {
-        let words = &words[index];
-        let first = words.first().map_or("", String::as_str);
-        found.inserts |= ["INSERT", "REPLACE", "LOAD"].contains(&first)
-            || (first == "CREATE" && words.iter().any(|it| it == "SELECT"));
-        let mut what: Vec<String> = facts_with(statement.text, escapes)
-            .destroys
-            .into_iter()
-            .map(|it| it.what)
-            .filter(|what| whole.contains(what))
-            .collect();
-        let target = |after: &str| {
-            let at = words.iter().position(|it| it == after)?;
-            words[at + 1..].iter().find_map(|it| names.get(it.trim_matches('`')).cloned())
+    let mut trigger = false;
+    for (index, (statement, words)) in statements.iter().zip(&words).enumerate() {
+        let first = words.first().map_or("", |word| word.key.as_str());
+        let refuse = |found: &mut Touched, why: String| {
+            found.refused.get_or_insert(why);
         };
-        if first == "INSERT" && words.iter().any(|it| it == "DUPLICATE") {
-            what.extend(target("INSERT").map(|table| format!("former values in {table}")));
+        if statement.rest || begins_conditionally(statement.text, escapes) {
+            refuse(&mut found, "what a statement whose words are not plain takes away".to_owned());
         }
+        let mut what: Vec<What> = takes(words, &added).into_iter().map(|(_, what)| what).collect();
+        let why = unknown(words, what.is_empty()).or_else(|| programs.run_by(words));
+        why.into_iter().for_each(|why| refuse(&mut found, why));
+        let rows = ["INSERT", "REPLACE", "LOAD", "UPDATE", "DELETE", "WITH"].contains(&first);
+        if rows && trigger {
+            refuse(&mut found, "what a trigger that it makes takes away".to_owned());
+        }
+        trigger |= first == "CREATE"
+            && made(words) == Some("TRIGGER")
+            && words.iter().position(|it| it.is("ROW")).is_some_and(|row| writes(&words[row..]));
+        found.inserts |= (rows && first != "DELETE")
+            || (first == "CREATE" && words.iter().any(|it| it.is("SELECT")));
+        if first == "INSERT" && words.iter().any(|it| it.is("DUPLICATE")) {
+            what.push(What::Values(insert_target(words), Vec::new()));
+        }
+        let second = words.get(1).map_or("", |word| word.key.as_str());
         if first == "CREATE"
-            && words.get(1).is_some_and(|it| it == "OR")
-            && words.iter().take(4).any(|it| it == "TABLE")
+            && second == "OR"
+            && made(words) == Some("TABLE")
+            && !words.iter().take(4).any(|it| it.is("TEMPORARY"))
         {
-            let table = words.iter().skip(3).find(|it| names.contains_key(it.trim_matches('`')));
-            what.extend(table.map(|table| format!("table {}", table.trim_matches('`'))));
+            what.push(What::Table(made_name(words)));
         }
-        if let "INSERT" | "REPLACE" = first
-            && let Some(table) = target(first)
-        {
-            reach(mysql, &there, &table, "INSERT", &mut found).await?;
-        }
-        let several = matches!(first, "UPDATE" | "DELETE" | "WITH")
-            && words.iter().any(|it| ["JOIN", "USING", ","].contains(&it.as_str()));
-        for what in what {
-            if several {
-                let named = words.iter().filter_map(|it| names.get(it.trim_matches('`')).cloned());
-                let named: Vec<String> = named.collect();
-                for table in named {
-                    take(mysql, &there, &table, Take::Change, &mut found).await?;
+        if let "INSERT" | "REPLACE" | "LOAD" = first {
+            match names.find(&insert_target(words)) {
+                Found::Table(table) => {
+                    reach(mysql, &names, &programs, &table, "INSERT", &mut found).await?;
                 }
-                continue;
+                Found::Nowhere(_) => {}
+                Found::Beyond(why) => refuse(&mut found, why),
             }
-            match meaning(&what, &names, &mysql.identity.database) {
-                Some((Take::Drop, Some(table))) => {
+        }
+        let joins = ["JOIN", "STRAIGHT_JOIN", "USING", ","];
+        let several = matches!(first, "UPDATE" | "DELETE" | "WITH")
+            && words.iter().any(|it| joins.iter().any(|join| it.is(join)));
+        if several && !what.is_empty() {
+            match names.named_in(words) {
+                Ok(tables) => {
+                    for table in tables {
+                        if first != "DELETE" {
+                            let sets = found.sets.entry(table.clone()).or_default();
+                            sets.insert("*".to_owned());
+                        }
+                        take(mysql, &names, &programs, &table, Take::Change, &mut found).await?;
+                    }
+                }
+                Err(why) => refuse(&mut found, why),
+            }
+            // Each that it names is among them.
+            what.clear();
+        }
+        for what in what {
+            let shown = what.to_string();
+            let (how, table, set) = match &what {
+                What::Table(table) => (Take::Drop, table, Vec::new()),
+                What::Column(table, _) => (Take::Columns, table, Vec::new()),
+                What::Type(table, column) => (Take::Change, table, vec![column.clone()]),
+                What::Values(table, set) if set.is_empty() => {
+                    (Take::Change, table, vec!["*".to_owned()])
+                }
+                What::Values(table, set) => (Take::Change, table, set.clone()),
+                What::Partition(table, _) | What::AllRows(table) | What::Rows(table) => {
+                    (Take::Delete, table, Vec::new())
+                }
+                What::History(_) | What::Other(..) | What::Code(_) => {
+                    refuse(&mut found, shown);
+                    continue;
+                }
+            };
+            match (names.find(table), what) {
+                (Found::Table(table), What::Table(_)) => {
                     found.lost.insert(Lost::Table { table: table.clone() });
                     drops.push((index + 1, table));
                 }
-                Some((Take::Columns, Some(table))) => {
-                    let column = what.rsplit_once('.').map_or("", |(_, column)| column).to_owned();
-                    found.lost.insert(Lost::Column { table: table.clone(), column });
-                    take(mysql, &there, &table, Take::Columns, &mut found).await?;
+                (Found::Table(table), what) => {
+                    if let What::Column(_, column) = what {
+                        found.lost.insert(Lost::Column { table: table.clone(), column });
+                    }
+                    found.sets.entry(table.clone()).or_default().extend(set);
+                    take(mysql, &names, &programs, &table, how, &mut found).await?;
                 }
-                Some((how, Some(table))) => take(mysql, &there, &table, how, &mut found).await?,
-                // A table that is not there loses nothing.
-                Some((Take::Drop | Take::Columns, None)) => {}
-                _ if made.iter().any(|name| what.ends_with(name.as_str())) => {}
-                _ => drop(found.refused.get_or_insert(what)),
+                // A table that is not there loses nothing, nor does one that the body makes.
+                (Found::Nowhere(_), What::Table(_) | What::Column(..)) => {}
+                (Found::Nowhere(name), _) if names.made.contains(&name) => {}
+                (Found::Nowhere(_), _) => refuse(&mut found, shown),
+                (Found::Beyond(why), _) => refuse(&mut found, why),
             }
         }
-        follow(words, &mut names, &mut found.columns, &mut made);
+        if let Err(why) = names.follow(words, &mut found.columns) {
+            refuse(&mut found, why);
+        }
     }
     let rows = found.copied.iter().filter(|(_, how)| matches!(how, Take::Change | Take::Delete));
     found
         .lost
         .extend(rows.map(|(table, _)| Lost::Rows { table: table.clone() }).collect::<Vec<_>>());
-    for (last, first) in &names {
+    for (last, first) in &names.now {
         found.renamed.insert(first.clone(), last.clone());
     }
-    let tangled = words.iter().any(|it| it.first().is_some_and(|it| it == "LOCK" || it == "USE"));
-    if tangled
-        && (!drops.is_empty() || !found.copied.is_empty())
-        && words.iter().any(|it| it[0] == "USE")
-    {
-        found.refused.get_or_insert("it goes over to another database".to_owned());
-    }
+    let tangled = words.iter().any(|it| it.first().is_some_and(|it| it.is("LOCK") || it.is("USE")));
     for (statement, table) in &drops {
-        let again = made.contains(table)
-            || names.iter().any(|(last, first)| last == table && first != table);
+        let again = names.made.contains(table)
+            || names.now.iter().any(|(last, first)| last == table && first != table);
         let beside = drops.iter().any(|(other, name)| other == statement && name != table);
         if again
             || beside
@@ -160,52 +193,48 @@ pub async fn touched(
         }
     }
     for (_, table) in drops {
-        if names.get(&table) == Some(&table) {
+        if names.now.get(&table) == Some(&table) {
             found.renamed.remove(&table);
         }
     }
     Ok(found)
 }
 
-/// What a fact says, and about which table by its first name; none where that is not there.
-fn meaning(
-    what: &str,
-    names: &BTreeMap<String, String>,
-    database: &str,
-) -> Option<(Take, Option<String>)> {
-    let find = |name: &str| {
-        let own = name.strip_prefix(database).and_then(|name| name.strip_prefix('.'));
-        names.get(name).or_else(|| names.get(own?)).cloned()
-    };
-    // The table of `table.column`, whatever dots are in either.
-    let owner = |name: &str| {
-        let dots = name.char_indices().filter(|(_, it)| *it == '.').map(|(at, _)| at);
-        dots.collect::<Vec<_>>().into_iter().rev().find_map(|at| find(&name[..at]))
-    };
-    let known = |table: Option<String>, how: Take| Some((how, Some(table?)));
-    if let Some(name) = what.strip_prefix("table ") {
-        return Some((Take::Drop, find(name)));
+/// The columns that a body adds and whose filling takes nothing away: they are not there before, and
+/// to change a row of their tables changes nothing else.
+async fn fresh(
+    mysql: &mut MySql,
+    words: &[Vec<Word<'_>>],
+    names: &Names,
+) -> Result<BTreeSet<(String, String)>, DatabaseError> {
+    let slices: Vec<&[Word<'_>]> = words.iter().map(Vec::as_slice).collect();
+    let mut added = BTreeSet::new();
+    if words.iter().flatten().any(|word| word.is("RENAME")) {
+        return Ok(added);
     }
-    if let Some(name) = what.strip_prefix("column ") {
-        return Some((Take::Columns, owner(name)));
+    for (table, column) in added_columns(&slices) {
+        let shape = match names.find(std::slice::from_ref(&table)) {
+            Found::Table(table) => look(mysql, &table).await?,
+            Found::Nowhere(_) => None,
+            Found::Beyond(_) => continue,
+        };
+        let plain = shape.is_none_or(|shape| {
+            shape.column(&column).is_none()
+                && !shape.triggers.iter().any(|event| event == "UPDATE")
+                && !shape.columns.iter().any(|column| column.touched)
+        });
+        if plain {
+            added.insert((table, column));
+        }
     }
-    if let Some(name) = what.strip_prefix("the former type of column ") {
-        return known(owner(name), Take::Change);
-    }
-    if let Some(name) = what.strip_prefix("rows of partition ") {
-        return known(find(name.rsplit_once(" of ")?.1), Take::Delete);
-    }
-    if let Some(name) = what.strip_prefix("rows of ").or_else(|| what.strip_prefix("all rows of "))
-    {
-        return known(find(name), Take::Delete);
-    }
-    known(find(what.strip_prefix("former values in ")?), Take::Change)
+    Ok(added)
 }
 
 /// Notes that rows of a table are taken, and of those that triggers and foreign keys reach from it.
 async fn take(
     mysql: &mut MySql,
-    there: &BTreeSet<String>,
+    names: &Names,
+    programs: &Programs,
     table: &str,
     how: Take,
     found: &mut Touched,
@@ -219,18 +248,24 @@ async fn take(
     }
     let events: &[&str] = if how == Take::Change { &["UPDATE", "DELETE"] } else { &["DELETE"] };
     for event in events {
-        reach(mysql, there, table, event, found).await?;
+        reach(mysql, names, programs, table, event, found).await?;
     }
     let sql = format!(
-        "SELECT DISTINCT TABLE_NAME AS name FROM information_schema.REFERENTIAL_CONSTRAINTS
-         WHERE CONSTRAINT_SCHEMA = {} AND REFERENCED_TABLE_NAME = {}
+        "SELECT DISTINCT CONSTRAINT_SCHEMA AS own, TABLE_NAME AS name FROM information_schema.REFERENTIAL_CONSTRAINTS
+         WHERE UNIQUE_CONSTRAINT_SCHEMA = {} AND REFERENCED_TABLE_NAME = {}
            AND (DELETE_RULE IN ('CASCADE', 'SET NULL') OR UPDATE_RULE IN ('CASCADE', 'SET NULL'))",
         MySql::literal(&mysql.identity.database),
         MySql::literal(table)
     );
     let children = mysql.fetch("look for foreign keys", sql).await?;
-    for child in children.iter().map(|row| cell(row, "name")).filter(|name| !is_ours(name)) {
-        Box::pin(take(mysql, there, &child, Take::Change, found)).await?;
+    for (own, child) in children.iter().map(|row| (cell(row, "own"), cell(row, "name"))) {
+        if own != mysql.identity.database {
+            let why = format!("rows of `{own}`.`{child}`, which refer to {table}");
+            found.refused.get_or_insert(why);
+        } else if !is_ours(&child) {
+            found.sets.entry(child.clone()).or_default().insert("*".to_owned());
+            Box::pin(take(mysql, names, programs, &child, Take::Change, found)).await?;
+        }
     }
     Ok(())
 }
@@ -238,7 +273,8 @@ async fn take(
 /// Notes the tables that the triggers of a table name.
 async fn reach(
     mysql: &mut MySql,
-    there: &BTreeSet<String>,
+    names: &Names,
+    programs: &Programs,
     table: &str,
     event: &str,
     found: &mut Touched,
@@ -253,23 +289,37 @@ async fn reach(
         MySql::literal(table)
     );
     for row in &mysql.fetch("look for triggers", sql).await? {
-        let words = plain_words(&cell(row, "action"), mysql.escapes);
-        if words.iter().any(|it| it == "CALL") {
-            found
-                .refused
-                .get_or_insert(format!("whatever the triggers of {table} call takes away"));
+        let action = cell(row, "action");
+        let words = words_of(&action, mysql.escapes);
+        if words.iter().any(|it| it.is("CALL")) {
+            let why = format!("whatever the triggers of {table} call takes away");
+            found.refused.get_or_insert(why);
         }
-        let takes = ["UPDATE", "DELETE", "REPLACE"];
-        let takes = words.iter().any(|it| takes.contains(&it.as_str()));
-        for word in words {
-            let name = word.trim_matches('`').to_owned();
-            let name = there.iter().find(|it| it.eq_ignore_ascii_case(&name)).cloned();
-            let Some(name) = name.filter(|name| name != table) else { continue };
-            if takes {
-                Box::pin(take(mysql, there, &name, Take::Change, found)).await?;
-            } else {
-                Box::pin(reach(mysql, there, &name, "INSERT", found)).await?;
+        if let Some(why) = programs.run_by(&words) {
+            found.refused.get_or_insert(why);
+        }
+        // What a trigger sets may be the key of the row.
+        if event == "UPDATE" {
+            found.sets.entry(table.to_owned()).or_default().insert("*".to_owned());
+        }
+        let writing = ["UPDATE", "DELETE", "REPLACE"];
+        let takes = words.iter().any(|it| writing.iter().any(|write| it.is(write)));
+        if !takes && !words.iter().any(|it| it.is("INSERT")) {
+            continue;
+        }
+        let named = match names.catalog(&words) {
+            Ok(named) => named,
+            Err(why) => {
+                found.refused.get_or_insert(why);
+                continue;
             }
+        };
+        for name in named.into_iter().filter(|name| name != table) {
+            if takes {
+                found.sets.entry(name.clone()).or_default().insert("*".to_owned());
+                Box::pin(take(mysql, names, programs, &name, Take::Change, found)).await?;
+            }
+            Box::pin(reach(mysql, names, programs, &name, "INSERT", found)).await?;
         }
     }
     Ok(())
@@ -279,85 +329,10 @@ async fn reach(
 async fn refers(mysql: &mut MySql, table: &str) -> Result<bool, DatabaseError> {
     let sql = format!(
         "SELECT COUNT(*) AS n FROM information_schema.REFERENTIAL_CONSTRAINTS
-         WHERE UNIQUE_CONSTRAINT_SCHEMA = {} AND REFERENCED_TABLE_NAME = {1} AND TABLE_NAME <> {1}",
+         WHERE UNIQUE_CONSTRAINT_SCHEMA = {0} AND REFERENCED_TABLE_NAME = {1}
+           AND (TABLE_NAME <> {1} OR CONSTRAINT_SCHEMA <> {0})",
         MySql::literal(&mysql.identity.database),
         MySql::literal(table)
     );
     Ok(super::shape::count(mysql, &sql).await? > 0)
-}
-
-/// The tables that are there.
-async fn tables(mysql: &mut MySql) -> Result<BTreeSet<String>, DatabaseError> {
-    let kinds = "TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')";
-    Ok(mysql.tables_of(kinds).await?.into_iter().collect())
-}
-
-/// Follows names through a statement, whose words are in upper case where they are no quoted names.
-fn follow(
-    words: &[String],
-    names: &mut BTreeMap<String, String>,
-    columns: &mut BTreeMap<String, BTreeMap<String, String>>,
-    made: &mut BTreeSet<String>,
-) {
-    let plain = |word: &String| word.trim_matches('`').to_owned();
-    let mut rename = |old: &str, new: String| {
-        if let Some(first) = names.remove(old) {
-            names.insert(new, first);
-        }
-    };
-    match words.first().map_or("", String::as_str) {
-        "CREATE" => {
-            let at = words.iter().take(4).position(|it| it == "TABLE");
-            let guard = ["IF", "NOT", "EXISTS"];
-            let name =
-                at.and_then(|at| words[at + 1..].iter().find(|it| !guard.contains(&it.as_str())));
-            made.extend(name.map(plain));
-        }
-        "RENAME" => {
-            for part in words[2.min(words.len())..].split(|it| it == ",") {
-                if let [old, to, new] = part
-                    && to == "TO"
-                {
-                    made.insert(plain(new));
-                    rename(&plain(old), plain(new));
-                }
-            }
-        }
-        "ALTER" => {
-            let at = words.iter().position(|it| it == "TABLE").unwrap_or(0);
-            let Some(table) = words.get(at + 1).map(plain) else { return };
-            let first = names.get(&table).cloned().unwrap_or_else(|| table.clone());
-            let mut last = |old: String, new: String| {
-                let columns = columns.entry(first.clone()).or_default();
-                let source =
-                    columns.iter().find(|(_, it)| **it == old).map(|(source, _)| source.clone());
-                columns.insert(source.unwrap_or(old), new);
-            };
-            let mut to = None;
-            for (at, word) in words.iter().enumerate() {
-                let rest: Vec<String> = words[at + 1..].iter().take(4).cloned().collect();
-                match (word.as_str(), rest.as_slice()) {
-                    ("CHANGE", [column, old, new, ..]) if column == "COLUMN" => {
-                        last(plain(old), plain(new))
-                    }
-                    ("CHANGE", [old, new, ..]) => last(plain(old), plain(new)),
-                    ("RENAME", [column, old, _, new]) if column == "COLUMN" => {
-                        last(plain(old), plain(new))
-                    }
-                    ("RENAME", [key, ..]) if key == "INDEX" || key == "KEY" => {}
-                    ("RENAME", [as_, new, ..]) if as_ == "TO" || as_ == "AS" => {
-                        to = Some(plain(new))
-                    }
-                    ("RENAME", [new, ..]) => to = Some(plain(new)),
-                    _ => {}
-                }
-            }
-            if let Some(to) = to {
-                made.insert(to.clone());
-                let first = names.remove(&table);
-                names.extend(first.map(|first| (to, first)));
-            }
-        }
-        _ => {}
-    }
 }

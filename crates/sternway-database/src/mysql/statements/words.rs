@@ -2,7 +2,7 @@
 
 /// A token that means something: a word, a name, a literal or a sign.
 #[derive(Debug, Clone)]
-pub(super) struct Word<'a> {
+pub(in crate::mysql) struct Word<'a> {
     /// As it is written.
     pub text: &'a str,
     /// Where it begins in the body, in bytes.
@@ -159,7 +159,7 @@ fn end_of_quoted(bytes: &[u8], start: usize, escapes: bool) -> Option<usize> {
 }
 
 /// What follows `IF EXISTS` or `IF NOT EXISTS`, and the words that only say how to go about it.
-pub(super) fn after_guard<'a, 'b>(words: &'b [Word<'a>]) -> &'b [Word<'a>] {
+pub(in crate::mysql) fn after_guard<'a, 'b>(words: &'b [Word<'a>]) -> &'b [Word<'a>] {
     let mut rest = words;
     for guard in ["LOW_PRIORITY", "QUICK", "IGNORE", "IF", "NOT", "EXISTS"] {
         if rest.first().is_some_and(|word| word.is(guard)) {
@@ -170,7 +170,7 @@ pub(super) fn after_guard<'a, 'b>(words: &'b [Word<'a>]) -> &'b [Word<'a>] {
 }
 
 /// The parts of the possibly qualified name that `words` begin with.
-pub(super) fn name(words: &[Word<'_>]) -> Vec<String> {
+pub(in crate::mysql) fn name(words: &[Word<'_>]) -> Vec<String> {
     let mut parts = Vec::new();
     for pair in words.chunks(2) {
         let Some(part) = pair[0].name() else { break };

@@ -2,14 +2,15 @@
 //!
 //! An empty table of the same shape takes its place, for the body to drop: with the indexes,
 //! constraints, triggers, rules and policies that the body may name, and with the foreign keys of other
-//! tables. The table itself loses all of these, so that nothing binds it to what is still there. Where
-//! the body then does not do what it did to the table itself, the caller copies the rows instead.
+//! tables. The table itself loses all of these, so that nothing binds it to what is still there; only
+//! plain indexes go along under other names, because to drop those takes the longer the larger they
+//! are. Where the body then does not do what it did to the table itself, the caller copies the rows instead.
 
 use serde::Deserialize;
 
 use crate::port::DatabaseError;
 use crate::postgres::Postgres;
-use crate::postgres::effects::{Relation, json};
+use crate::postgres::effects::{FIRST_OID, Relation, json};
 
 const DOING: &str = "move a table aside";
 
@@ -19,16 +20,17 @@ struct Belongings {
     owner: String,
     /// Whether it is a table like any other: no part or heir of one, and nobody's heir.
     alone: bool,
-    /// Of the table: name, kind, definition.
-    constraints: Vec<(String, char, String)>,
+    constraints: Vec<Constraint>,
     /// Foreign keys of other tables: table, name, definition.
     references: Vec<(String, String, String)>,
-    /// Indexes that no constraint has: name, definition.
-    indexes: Vec<(String, String)>,
+    /// Indexes that no constraint has: name, definition, and whether it is plain.
+    indexes: Vec<(String, String, bool)>,
     triggers: Vec<(String, String, char)>,
     rules: Vec<(String, String)>,
     policies: Vec<Policy>,
     statistics: Vec<(String, String)>,
+    /// Those that it was given to by name.
+    publications: Vec<String>,
     /// Its own sequences that are not of an identity: sequence, column.
     sequences: Vec<(String, String)>,
     defaults: Vec<String>,
@@ -36,6 +38,15 @@ struct Belongings {
     generated: Vec<String>,
     secured: bool,
     forced: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Constraint {
+    name: String,
+    kind: char,
+    definition: String,
+    /// Whether it is one of a plain index.
+    plain: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +69,19 @@ async fn belongings(
                 WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND {filter}), '[]')"
         )
     };
+    // Of columns alone, with nothing that does not come with the server.
+    let plain = |index: &str| {
+        format!(
+            "coalesce((SELECT x.indexprs IS NULL AND x.indpred IS NULL FROM pg_catalog.pg_index x
+                        WHERE x.indexrelid = {index}), false)
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                              WHERE a.attrelid = {index} AND a.atttypid >= {FIRST_OID})
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                              WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = {index}
+                                AND d.refclassid <> 'pg_catalog.pg_constraint'::regclass
+                                AND (d.refclassid, d.refobjid) <> ('pg_catalog.pg_class'::regclass, c.oid))"
+        )
+    };
     let sql = format!(
         "SELECT pg_catalog.json_build_object(
             'owner', pg_catalog.pg_get_userbyid(c.relowner),
@@ -65,8 +89,9 @@ async fn belongings(
                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE c.oid IN (inhrelid, inhparent))
                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass
                                 AND objid = c.oid AND deptype = 'e'),
-            'constraints', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-                    conname, contype, pg_catalog.pg_get_constraintdef(k.oid)) ORDER BY contype = 'f', k.oid)
+            'constraints', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+                    'name', conname, 'kind', contype, 'definition', pg_catalog.pg_get_constraintdef(k.oid),
+                    'plain', contype IN ('p', 'u') AND {of_constraint}) ORDER BY contype = 'f', k.oid)
                 FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND conparentid = 0
                  AND contype IN ('c', 'p', 'u', 'x', 'f')), '[]'),
             'references', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
@@ -74,7 +99,7 @@ async fn belongings(
                 FROM pg_catalog.pg_constraint k
                 WHERE confrelid = c.oid AND contype = 'f' AND conrelid <> c.oid AND conparentid = 0), '[]'),
             'indexes', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-                    indexrelid::regclass::text, pg_catalog.pg_get_indexdef(indexrelid)))
+                    indexrelid::regclass::text, pg_catalog.pg_get_indexdef(indexrelid), {of_index}))
                 FROM pg_catalog.pg_index i WHERE indrelid = c.oid
                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
                                  WHERE k.conindid = i.indexrelid AND k.conrelid = c.oid)), '[]'),
@@ -98,6 +123,9 @@ async fn belongings(
                     pg_catalog.pg_get_statisticsobjdef(s.oid)))
                 FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = stxnamespace
                 WHERE stxrelid = c.oid), '[]'),
+            'publications', coalesce((SELECT pg_catalog.json_agg(pg_catalog.quote_ident(pubname))
+                FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication b ON b.oid = r.prpubid
+                WHERE r.prrelid = c.oid), '[]'),
             'sequences', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(d.objid::regclass::text, a.attname))
                 FROM pg_catalog.pg_depend d
                 JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
@@ -110,14 +138,18 @@ async fn belongings(
         defaults = columns("atthasdef AND attgenerated = ''"),
         identities = columns("attidentity <> ''"),
         generated = columns("attgenerated <> ''"),
+        of_constraint = plain("k.conindid"),
+        of_index = plain("i.indexrelid"),
         oid = relation.oid,
     );
     json(postgres, DOING, sql).await
 }
 
-/// Whether a table can be moved at all. Whether that is faithful shows when the body has run.
+/// Whether a table can be moved at all. What others do to a composite type or a domain they would do to
+/// its rows, or could not do because of them: such values are copied as text. Whether that is faithful shows when the body has run.
 pub(in crate::postgres) fn is_movable(relation: &Relation) -> bool {
-    relation.kind == 'r' && relation.parent.is_none()
+    let shaped = relation.columns.iter().any(|it| it.shaped);
+    relation.kind == 'r' && relation.parent.is_none() && !shaped
 }
 
 /// The statements that move tables aside: those of each stage run for all tables before the next
@@ -167,7 +199,7 @@ impl Moves {
             self.stand_in
                 .push_str(&format!("ALTER SEQUENCE {sequence} OWNED BY {table}.{};\n", q(column)));
         }
-        self.strip(&of, &kept);
+        self.strip(&of, &kept, name);
         self.dress(&of, &table);
         // A table that is moved as well refers to this one in its own name.
         let references = of.references.iter().filter(|(from, ..)| !others.contains(from));
@@ -179,18 +211,25 @@ impl Moves {
                 "ALTER TABLE {from} ADD CONSTRAINT {constraint} {definition}{unproven};\n"
             ));
         }
-        self.away.push_str(&format!("ALTER TABLE {kept} SET SCHEMA sternway;\n"));
+        self.away.push_str(&format!(
+            "ALTER TABLE {kept} REPLICA IDENTITY FULL; ALTER TABLE {kept} SET SCHEMA sternway;\n"
+        ));
         Ok(true)
     }
 
-    fn strip(&mut self, of: &Belongings, kept: &str) {
+    fn strip(&mut self, of: &Belongings, kept: &str, new: &str) {
         let q = Postgres::quote;
-        for (name, ..) in of.constraints.iter().filter(|(_, kind, _)| *kind == 'f') {
+        let (foreign, others): (Vec<&Constraint>, Vec<&Constraint>) =
+            of.constraints.iter().partition(|it| it.kind == 'f');
+        for Constraint { name, .. } in foreign {
             self.unbind.push_str(&format!("ALTER TABLE {kept} DROP CONSTRAINT {};\n", q(name)));
         }
         let mut strip = |sql: String| self.strip.push_str(&format!("{sql};\n"));
         for (name, _) in &of.statistics {
             strip(format!("DROP STATISTICS {name}"));
+        }
+        for name in &of.publications {
+            strip(format!("ALTER PUBLICATION {name} DROP TABLE {kept}"));
         }
         for (name, _) in &of.rules {
             strip(format!("DROP RULE {} ON {kept}", q(name)));
@@ -206,11 +245,20 @@ impl Moves {
                 "ALTER TABLE {kept} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
             ));
         }
-        for (name, ..) in of.constraints.iter().filter(|(_, kind, _)| *kind != 'f') {
-            strip(format!("ALTER TABLE {kept} DROP CONSTRAINT {}", q(name)));
+        for (number, Constraint { name, plain, .. }) in others.into_iter().enumerate() {
+            let name = q(name);
+            strip(match plain {
+                true => {
+                    format!("ALTER TABLE {kept} RENAME CONSTRAINT {name} TO {new}_key_{number}")
+                }
+                false => format!("ALTER TABLE {kept} DROP CONSTRAINT {name}"),
+            });
         }
-        for (name, _) in &of.indexes {
-            strip(format!("DROP INDEX {name}"));
+        for (number, (name, _, plain)) in of.indexes.iter().enumerate() {
+            strip(match plain {
+                true => format!("ALTER INDEX {name} RENAME TO {new}_index_{number}"),
+                false => format!("DROP INDEX {name}"),
+            });
         }
         for column in &of.identities {
             strip(format!("ALTER TABLE {kept} ALTER COLUMN {} DROP IDENTITY", q(column)));
@@ -225,7 +273,7 @@ impl Moves {
 
     fn dress(&mut self, of: &Belongings, table: &str) {
         let q = Postgres::quote;
-        for (name, kind, definition) in &of.constraints {
+        for Constraint { name, kind, definition, .. } in &of.constraints {
             let sql = format!("ALTER TABLE {table} ADD CONSTRAINT {} {definition};\n", q(name));
             match kind {
                 // The stand-in was made with its checks.
@@ -234,7 +282,7 @@ impl Moves {
                 _ => self.dress.push_str(&sql),
             }
         }
-        for (_, definition) in &of.indexes {
+        for (_, definition, _) in &of.indexes {
             self.dress.push_str(&format!("{definition};\n"));
         }
         for (name, definition, enabled) in &of.triggers {

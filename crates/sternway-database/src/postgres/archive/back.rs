@@ -2,8 +2,8 @@
 //!
 //! Columns that other tables refer to come first, so that no row attaches itself to a parent that has
 //! another key in a moment; then tables and deleted rows, all in one statement; then rows that were
-//! changed; then the values of all other columns; then the positions of sequences. Triggers of the
-//! user's sleep meanwhile: the rows are to be what they were. What does not fit stays in the archive,
+//! changed; then the values of all other columns; then the positions of sequences. Triggers and rules
+//! of the user's sleep meanwhile: the rows are to be what they were. What does not fit stays in the archive,
 //! with the reason.
 
 mod columns;
@@ -14,7 +14,7 @@ use sternway_model::archive::{Misfit, PutBack, Restored};
 use sternway_model::effect::Lost;
 
 use self::columns::{before_rows, columns, retyped};
-use super::fit::{Live, Part, inserts, live, put};
+use super::fit::{Live, Part, attempt, inserts, live, put};
 use super::{AFTER, KeptColumn, MISFIT, Stored, Which, stored};
 use crate::port::DatabaseError;
 use crate::postgres::effects::{Oid, json};
@@ -141,6 +141,15 @@ impl Target<'_> {
         }
     }
 
+    /// How many kept rows have no reason to stay.
+    async fn waiting(&self, postgres: &mut Postgres) -> Result<u64, DatabaseError> {
+        let sql = format!(
+            "SELECT pg_catalog.to_json(pg_catalog.count(*))::text FROM {} AS k WHERE k.{MISFIT} IS NULL",
+            self.stored.store()
+        );
+        json(postgres, DOING, sql).await
+    }
+
     /// Gives a reason to kept rows.
     async fn mark(
         &self,
@@ -173,6 +182,13 @@ pub(in crate::postgres) async fn before(
         if let Some(live) = live(postgres, stored).await? {
             retyped(postgres, &Target { stored, live: &live }).await?;
         }
+    }
+    for stored in entries.iter().filter(|it| matches!(it.entry.lost, Lost::Table { .. })) {
+        let Some(live) = live(postgres, stored).await? else { continue };
+        let target = Target { stored, live: &live };
+        let Some(key) = target.key() else { continue };
+        let there = format!("EXISTS (SELECT FROM {} AS t WHERE {key})", target.rows());
+        target.mark(postgres, &there_in(live.oid), &there).await?;
     }
     for stored in entries.iter().filter(|it| matches!(it.entry.lost, Lost::Rows { .. })) {
         let Some(live) = live(postgres, stored).await? else { continue };
@@ -233,7 +249,10 @@ async fn put_back_together(
         }
         match live(postgres, stored).await? {
             Some(live) => drop(lives.insert(stored.entry.id, live)),
-            None => absent(postgres, stored, "the table is not there", "true").await?,
+            None => {
+                there_before(postgres, stored, None).await?;
+                absent(postgres, stored, "the table is not there", "true").await?;
+            }
         }
     }
     let targets: Vec<Target<'_>> = entries
@@ -242,6 +261,9 @@ async fn put_back_together(
         .collect();
     let quiet = quiet(&targets);
     postgres.run(DOING, quiet.0).await?;
+    for target in targets.iter().filter(|it| matches!(it.stored.entry.lost, Lost::Table { .. })) {
+        there_before(postgres, target.stored, Some(target)).await?;
+    }
     for target in &targets {
         missing_columns(postgres, target).await?;
     }
@@ -283,7 +305,34 @@ async fn absent(
     postgres.run(DOING, sql).await
 }
 
-/// What puts triggers, forced row-level security and the server's own right to number rows to sleep,
+/// What says of a kept row, while the body runs, that one with its key was there before it.
+fn there_in(table: Oid) -> String {
+    format!("{THERE} ({table})")
+}
+
+/// Judges the rows with whose keys there were rows before the body ran: those are somebody's, and not
+/// what the body made, if they are in the same table still.
+async fn there_before(
+    postgres: &mut Postgres,
+    stored: &Stored,
+    target: Option<&Target<'_>>,
+) -> Result<(), DatabaseError> {
+    let stays = target.and_then(|it| {
+        let (key, rows, same) = (it.key()?, it.rows(), it.same());
+        let other = format!("EXISTS (SELECT FROM {rows} AS t WHERE {key} AND NOT ({same}))");
+        Some(format!("k.{MISFIT} = {} AND {other}", literal(&there_in(it.live.oid))))
+    });
+    let sql = format!(
+        "UPDATE {} AS k SET {MISFIT} = CASE WHEN {} THEN {} END WHERE k.{MISFIT} LIKE {}",
+        stored.store(),
+        stays.unwrap_or("false".to_owned()),
+        literal(THERE),
+        literal(&format!("{THERE} (%")),
+    );
+    postgres.run(DOING, sql).await
+}
+
+/// What puts triggers, rules, forced row-level security and the server's own right to number rows to sleep,
 /// and what wakes them.
 fn quiet(targets: &[Target<'_>]) -> (String, String) {
     let (mut sleep, mut wake) = (String::new(), String::new());
@@ -294,15 +343,18 @@ fn quiet(targets: &[Target<'_>]) -> (String, String) {
         }
         seen.push(target.live.oid);
         let table = target.stored.table();
-        for (name, enabled) in &target.live.triggers {
+        let triggers = target.live.triggers.iter().map(|it| ("TRIGGER", it));
+        for (kind, (name, enabled)) in
+            triggers.chain(target.live.rules.iter().map(|it| ("RULE", it)))
+        {
             let name = Postgres::quote(name);
             let when = match enabled {
                 'A' => "ENABLE ALWAYS",
                 'R' => "ENABLE REPLICA",
                 _ => "ENABLE",
             };
-            sleep.push_str(&format!("ALTER TABLE {table} DISABLE TRIGGER {name};"));
-            wake.push_str(&format!("ALTER TABLE {table} {when} TRIGGER {name};"));
+            sleep.push_str(&format!("ALTER TABLE {table} DISABLE {kind} {name};"));
+            wake.push_str(&format!("ALTER TABLE {table} {when} {kind} {name};"));
         }
         for column in target.live.columns.iter().filter(|it| it.always) {
             let name = Postgres::quote(&column.name);
@@ -349,6 +401,7 @@ async fn insert(postgres: &mut Postgres, targets: &[Target<'_>]) -> Result<(), D
     let targets: Vec<&Target<'_>> = targets.collect();
     let mut replaced = Vec::new();
     for target in &targets {
+        seeds_give_way(postgres, target).await?;
         if already(postgres, target).await? > 0 {
             replaced.push(*target);
         }
@@ -369,6 +422,36 @@ async fn insert(postgres: &mut Postgres, targets: &[Target<'_>]) -> Result<(), D
             let filter = format!("{key} AND k.{MISFIT} = ''");
             put(postgres, &[target.change(&columns, &filter)]).await?;
         }
+    }
+    Ok(())
+}
+
+/// Makes of the rows that the body has just put into a table the kept ones that have the same in another
+/// key than the primary one, such as a name: the body has given them a number of its own.
+async fn seeds_give_way(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), DatabaseError> {
+    let detail = &target.stored.detail;
+    let whole = matches!(target.stored.entry.lost, Lost::Table { .. }) && !detail.carries;
+    let Some(key) = target.key().filter(|_| whole) else { return Ok(()) };
+    let (store, rows) = (target.stored.store(), target.rows());
+    let set =
+        target.written().map(|it| format!("{} = {}", Postgres::quote(&it.name), target.value(it)));
+    let set = set.collect::<Vec<_>>().join(", ");
+    for unique in target.live.uniques_beside(&detail.key) {
+        let same = unique.iter().map(|name| {
+            Some(format!("t.{} = {}", Postgres::quote(name), target.value(target.kept(name)?)))
+        });
+        let Some(same) = same.collect::<Option<Vec<String>>>() else { continue };
+        // What can be seen, and is of a transaction that has not ended, is of this one.
+        let sql = format!(
+            "UPDATE {rows} AS t SET {set} FROM {store} AS k
+             WHERE k.{MISFIT} IS NULL AND {same}
+               AND CASE WHEN pg_catalog.age(t.xmin) <= 0
+                   THEN pg_catalog.txid_status(pg_catalog.txid_current() - pg_catalog.age(t.xmin)) = 'in progress' END
+               AND NOT EXISTS (SELECT FROM (SELECT * FROM {rows}) AS t WHERE {key})",
+            same = same.join(" AND ")
+        );
+        // Where others refer to such a row, it stays, and the kept one is told of.
+        let _ = attempt(postgres, sql).await?;
     }
     Ok(())
 }
@@ -451,7 +534,7 @@ async fn change(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), Data
     );
     target.mark(postgres, DELETED, &gone).await?;
     let filter = format!("{key} AND k.{MISFIT} IS NULL AND k.{AFTER} IS NOT NULL");
-    put(postgres, &[target.change(&columns, &filter)]).await
+    put(postgres, &[target.change(&columns, &filter)]).await.map(drop)
 }
 
 /// Advances a sequence to where it had counted, if it is not beyond that.

@@ -29,6 +29,8 @@ pub(super) struct Live {
     keys: Vec<(String, String, Vec<String>)>,
     /// The triggers of the user's, and when they fire.
     pub triggers: Vec<(String, char)>,
+    /// Its rewrite rules, and when they apply.
+    pub rules: Vec<(String, char)>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -60,6 +62,16 @@ impl Live {
     /// Whether other rows refer to one of these columns.
     pub fn is_referred_to(&self, columns: &[String]) -> bool {
         self.referred.iter().any(|it| columns.contains(it))
+    }
+
+    /// The keys by which rows are told apart besides this one.
+    pub fn uniques_beside(&self, key: &[String]) -> impl Iterator<Item = &Vec<String>> {
+        self.uniques.iter().filter(move |it| !(it.iter().all(|it| key.contains(it))))
+    }
+
+    /// Whether no two rows have the same values in these columns.
+    pub fn tells_apart(&self, columns: &[String]) -> bool {
+        self.uniques.iter().any(|it| it.iter().all(|it| columns.contains(it)))
     }
 
     /// Whether one of these columns refers to rows of a table.
@@ -112,7 +124,9 @@ pub(super) async fn live(
                 FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND contype IN ('p', 'u')
                  AND NOT condeferrable AND conparentid = 0), '[]'),
             'triggers', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(tgname, tgenabled))
-                FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled <> 'D'), '[]'))
+                FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled <> 'D'), '[]'),
+            'rules', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(rulename, ev_enabled))
+                FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND ev_enabled <> 'D'), '[]'))
           FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
           WHERE n.nspname = {schema} AND c.relname = {table} AND c.relkind IN ('r', 'p')), 'null')::text",
         columns = names("k.conkey", "k.conrelid"),
@@ -284,13 +298,19 @@ fn set(of: &str, columns: &[String]) -> String {
 }
 
 /// Puts the rows of all parts back, each that fits. Parts are one statement, so that rows may refer
-/// to one another in a circle.
-pub(super) async fn put(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<(), DatabaseError> {
-    if parts.is_empty()
-        || try_all(postgres, parts).await?
-        || try_without_keys(postgres, parts).await?
-    {
-        return Ok(());
+/// to one another in a circle. Returns how many rows went where one part went as a whole.
+pub(super) async fn put(
+    postgres: &mut Postgres,
+    parts: &[Part<'_>],
+) -> Result<Option<u64>, DatabaseError> {
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    if let Some(rows) = try_all(postgres, parts).await? {
+        return Ok(Some(rows));
+    }
+    if try_without_keys(postgres, parts).await? {
+        return Ok(None);
     }
     for part in parts {
         part.mark_alone(postgres).await?;
@@ -305,40 +325,55 @@ pub(super) async fn put(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<(
             break;
         }
     }
-    if try_all(postgres, parts).await? || try_without_keys(postgres, parts).await? {
-        return Ok(());
+    if try_all(postgres, parts).await?.is_some() || try_without_keys(postgres, parts).await? {
+        return Ok(None);
     }
     for part in parts {
         by_halves(postgres, part).await?;
     }
-    Ok(())
+    Ok(None)
 }
 
-/// Runs `sql` if the server lets it; otherwise nothing of it is left, and its words are returned.
-async fn attempt(postgres: &mut Postgres, sql: String) -> Result<Option<String>, DatabaseError> {
-    let ran = postgres.run(DOING, format!("SAVEPOINT sternway_put; {sql}")).await;
-    let Err(error) = ran else {
-        postgres.run(DOING, "RELEASE SAVEPOINT sternway_put".to_owned()).await?;
-        return Ok(None);
+/// Runs `sql` if the server lets it, and tells how many rows it wrote; otherwise nothing of it is left,
+/// and the server's words are returned.
+pub(super) async fn attempt(
+    postgres: &mut Postgres,
+    sql: String,
+) -> Result<Result<u64, String>, DatabaseError> {
+    let error = match postgres.count(DOING, format!("SAVEPOINT sternway_put; {sql}")).await {
+        Ok(rows) => {
+            postgres.run(DOING, "RELEASE SAVEPOINT sternway_put".to_owned()).await?;
+            return Ok(Ok(rows));
+        }
+        Err(error) => error,
     };
     let DatabaseError::Query { source: sqlx::Error::Database(words), .. } = &error else {
         return Err(error);
     };
     // Only what is wrong with the rows: 22 is data, 23 a constraint. A lock or a limit is not. A key
-    // that others refer to cannot be taken off.
+    // that others refer to cannot be taken off. A value that the body has just added to an enum cannot
+    // be written before it is committed.
     let code = words.code().unwrap_or_default();
     let of_the_rows = code.starts_with("22") || code.starts_with("23");
-    if !of_the_rows && !["P0001", "44000", "2BP01"].contains(&code.as_ref()) {
+    if !of_the_rows && !["P0001", "44000", "2BP01", "55P04"].contains(&code.as_ref()) {
         return Err(error);
     }
     let words = words.message().to_owned();
     let back = "ROLLBACK TO SAVEPOINT sternway_put; RELEASE SAVEPOINT sternway_put";
     postgres.run(DOING, back.to_owned()).await?;
-    Ok(Some(words))
+    Ok(Err(words))
 }
 
-async fn try_all(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<bool, DatabaseError> {
+async fn try_all(
+    postgres: &mut Postgres,
+    parts: &[Part<'_>],
+) -> Result<Option<u64>, DatabaseError> {
     let sql = match parts {
+        // In the order of a key, which needs no memory and finds an index's pages one after the other.
+        [one] if !one.inserts => format!(
+            "SET LOCAL enable_hashjoin = off; {}; SET LOCAL enable_hashjoin TO DEFAULT",
+            one.statement
+        ),
         [one] => one.statement.clone(),
         many => {
             let each = many.iter().enumerate();
@@ -346,7 +381,7 @@ async fn try_all(postgres: &mut Postgres, parts: &[Part<'_>]) -> Result<bool, Da
             format!("WITH {} SELECT 1", each.collect::<Vec<_>>().join(", "))
         }
     };
-    Ok(attempt(postgres, sql).await?.is_none())
+    Ok(attempt(postgres, sql).await?.ok())
 }
 
 async fn try_without_keys(
@@ -355,7 +390,7 @@ async fn try_without_keys(
 ) -> Result<bool, DatabaseError> {
     let [part] = parts else { return Ok(false) };
     let Some(sql) = part.without_keys(postgres).await? else { return Ok(false) };
-    Ok(attempt(postgres, sql).await?.is_none())
+    Ok(attempt(postgres, sql).await?.is_ok())
 }
 
 /// Puts back what fits of one part, by halving what does not.
@@ -376,15 +411,15 @@ async fn by_halves(postgres: &mut Postgres, part: &Part<'_>) -> Result<(), Datab
         let filter = format!("k.ctid = ANY (ARRAY[{list}]::tid[])");
         let sql = format!("{} AND {filter}", part.statement);
         match (attempt(postgres, sql).await?, some) {
-            (None, _) => {}
-            (Some(words), [_]) => {
+            (Ok(_), _) => {}
+            (Err(words), [_]) => {
                 let sql = format!(
                     "UPDATE {store} AS k SET {MISFIT} = {} WHERE {filter}",
                     literal(&words)
                 );
                 postgres.run(DOING, sql).await?;
             }
-            (Some(_), some) => {
+            (Err(_), some) => {
                 let (first, second) = some.split_at(some.len() / 2);
                 // The first half is dealt with first.
                 open.extend([second, first]);

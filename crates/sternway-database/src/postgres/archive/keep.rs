@@ -129,7 +129,7 @@ pub(in crate::postgres) async fn keep(
 ) -> Result<Vec<Keeping>, DatabaseError> {
     let mut kept = Vec::new();
     let relation = |oid: &Oid| looks.table(oid);
-    let mut keeper = Keeper { postgres, care, run, carries: taken.carries };
+    let mut keeper = Keeper { postgres, care, run };
     // The positions of sequences first: a table that is moved takes its own along.
     for sequence in taken.sequences.iter().filter_map(relation) {
         kept.push(keeper.sequence(&sequence).await?);
@@ -147,7 +147,9 @@ pub(in crate::postgres) async fn keep(
     let mut moves = Moves::default();
     for table in &tables {
         let movable = way == Way::Aside && aside::is_movable(&table.is) && table.is_known();
-        kept.push(keeper.table(table, movable.then_some((&mut moves, &names[..]))).await?);
+        let movable = movable && !taken.read.contains(&table.is.oid);
+        let aside = movable.then_some((&mut moves, &names[..]));
+        kept.push(keeper.table(table, taken.carries(table.is.oid), aside).await?);
     }
     moves.run(postgres).await?;
     Ok(kept)
@@ -196,7 +198,6 @@ struct Keeper<'a, 'c> {
     postgres: &'a mut Postgres,
     care: &'a Care<'c>,
     run: Option<i64>,
-    carries: bool,
 }
 
 impl Keeper<'_, '_> {
@@ -226,7 +227,7 @@ impl Keeper<'_, '_> {
             columns,
             key,
             lost: Vec::new(),
-            carries: self.carries,
+            carries: false,
             retyped: false,
             uncertain: false,
             owner: None,
@@ -238,19 +239,22 @@ impl Keeper<'_, '_> {
         let store = store(kept.id);
         let sql = format!("CREATE TABLE {store} AS {select}");
         kept.rows = self.postgres.count(DOING, sql).await?;
-        Ok(())
+        // It has no key, and is published where all tables are.
+        let identity = format!("ALTER TABLE {store} REPLICA IDENTITY FULL");
+        self.postgres.run(DOING, identity).await
     }
 
     /// Moves a table aside, where that is wanted and can be done, and copies it otherwise.
     async fn table(
         &mut self,
         source: &Source,
+        carries: bool,
         aside: Option<(&mut Moves, &[String])>,
     ) -> Result<Keeping, DatabaseError> {
         let Source { is: relation, known } = source;
         let (columns, list) = source.columns(|_| true);
         let key = key(self.postgres, known, &[]).await?;
-        let detail = self.detail(known, columns, key);
+        let detail = Detail { carries, ..self.detail(known, columns, key) };
         let lost = Lost::Table { table: known.shown.clone() };
         let mut kept = self.note(lost, detail).await?;
         if let Some((moves, others)) = aside
@@ -495,9 +499,14 @@ async fn compare(
     let changed: Vec<String> = stays
         .iter()
         .zip(&pairs)
-        .map(|((was, _), (old, new))| {
+        .map(|((was, now), (old, new))| {
             let name = literal(&was.name);
-            format!("CASE WHEN {old} IS DISTINCT FROM {new} THEN pg_catalog.jsonb_build_object({name}, {new}) ELSE '{{}}' END")
+            // What looks the same in another type is another value: nobody knows how it is made back.
+            let differs = match was.type_oid == now.type_oid {
+                true => format!("{old} IS DISTINCT FROM {new}"),
+                false => format!("({old} IS NOT NULL OR {new} IS NOT NULL)"),
+            };
+            format!("CASE WHEN {differs} THEN pg_catalog.jsonb_build_object({name}, {new}) ELSE '{{}}' END")
         })
         .collect();
     let (list, key) = (changed.join(" || "), key.join(" AND "));
@@ -509,9 +518,22 @@ async fn compare(
     let pruned = postgres.count(DOING, drop).await?;
     let gone = keeping.rows.saturating_sub(found);
     keeping.rows = keeping.rows.saturating_sub(pruned);
-    // More are gone than were deleted: some have another key now.
-    keeping.detail.uncertain =
-        !touched.rewritten && i64::try_from(gone).unwrap_or(i64::MAX) > touched.deleted;
+    // More are gone than were deleted, or more are new than were inserted: some have another key now.
+    // A row that goes from one partition to another is deleted and inserted.
+    let number = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+    keeping.detail.uncertain = match touched.rewritten {
+        false => {
+            number(gone) > touched.deleted
+                || was.kind == 'p' && number(gone) > touched.deleted - touched.inserted
+        }
+        true if gone > 0 => {
+            let sql =
+                format!("SELECT pg_catalog.to_json(pg_catalog.count(*))::text FROM {}", is.rows());
+            let rows: u64 = json(postgres, DOING, sql).await?;
+            number(rows) - number(found) > touched.inserted
+        }
+        true => false,
+    };
     #[derive(Deserialize)]
     struct Changed(Vec<String>);
     let sql = format!(

@@ -171,17 +171,22 @@ pub async fn after(
         }
     }
     let more = care.planned.map(|planned| effects.beyond(planned)).unwrap_or_default();
-    if !more.is_empty() {
+    if care.keep && !more.is_empty() {
         return Err(Trouble::Beyond(more));
     }
-    let mut kept = Vec::new();
-    if care.keep {
-        kept = note(sqlite, work, care, &made).await?;
-    } else {
-        for (_, id, ..) in &made {
-            sqlite.run("discard", format!("DROP TABLE IF EXISTS {}", data(*id))).await?;
-        }
+    // Who discards what the plan says has not said so of the rest.
+    let (keep, discard): (Vec<_>, Vec<_>) =
+        made.into_iter().partition(|(lost, ..)| care.keep || more.contains(lost));
+    for (lost, id, layout, _) in &discard {
+        let sql = match lost {
+            Lost::Column { column, .. } if keep.iter().any(|kept| kept.1 == *id) => {
+                format!("UPDATE {} SET c{} = NULL", data(*id), layout.at(column).unwrap_or(0))
+            }
+            _ => format!("DROP TABLE IF EXISTS {}", data(*id)),
+        };
+        sqlite.run("discard", sql).await?;
     }
+    let kept = note(sqlite, work, care, &keep).await?;
     Ok((effects, kept))
 }
 
@@ -197,15 +202,22 @@ async fn foresee(sqlite: &mut Sqlite, before: &Before) -> Result<Vec<Loss>, Trou
             None => add(Lost::Table { table }),
             Some(now) => {
                 let names = before.touched.columns.get(&first);
-                for column in &copy.columns {
+                // Made anew, it has all of its rows where they were copied as they are.
+                let stays = before.touched.renamed.contains_key(&first);
+                let mut whole = stays || before.touched.copied.contains(&first);
+                whole &= stays || !now.sql.to_ascii_uppercase().contains("CONFLICT");
+                for (column, kind) in copy.columns.iter().zip(&copy.types) {
                     let known = names.and_then(|it| it.get(&column.to_ascii_lowercase()));
                     let name = known.map_or(column.as_str(), String::as_str);
+                    let same = now.column(name).filter(|it| it.kind.eq_ignore_ascii_case(kind));
+                    whole &=
+                        stays || now.column(name).is_none() || (same.is_some() && known.is_some());
                     if now.column(name).is_none_or(|it| it.generated) {
                         let (table, column) = (table.clone(), column.clone());
                         add(Lost::Column { table, column });
                     }
                 }
-                if !before.touched.whole.contains(&first) {
+                if !whole || !before.touched.whole.contains(&first) {
                     add(Lost::Rows { table });
                 }
             }
@@ -230,7 +242,7 @@ async fn take_stock(
         columns: copy.columns.clone(),
         types: copy.types.clone(),
         sequence: copy.sequence,
-        carried: touched.inserts,
+        carried: touched.carries,
         ..Layout::default()
     };
     let all = count(sqlite, &format!("SELECT count(*) FROM {}", data(copy.id))).await?;
@@ -260,7 +272,12 @@ async fn take_stock(
             set.iter().map(|name| renamed.get(at(name)?).cloned().flatten()).collect();
         names.is_some_and(|names| now.is_unique(&names))
     };
-    let key = usable(sqlite, copy, stays).await?.unwrap_or_default();
+    let key = match usable(sqlite, copy, |set| stays(set) && !touched.sets(&table, set)).await? {
+        Some(key) => key,
+        // The body may give rows other keys. Their numbers stay, unless those are the key.
+        None if same && copy.shape.is_numbered() && !touched.sets(&table, &[]) => Vec::new(),
+        None => usable(sqlite, copy, stays).await?.unwrap_or_default(),
+    };
     layout.key.clone_from(&key);
     layout.after = Some(now.name.clone());
     layout.renamed.clone_from(&renamed);
@@ -275,10 +292,16 @@ async fn take_stock(
     if !lost.is_empty() {
         columns(sqlite, &pair, &layout, &lost, made).await?;
     }
+    let deleted = format!("SELECT count(*) FROM {} WHERE u = 'd'", data(copy.id));
+    let deleted = count(sqlite, &deleted).await?;
+    let there = count(sqlite, &format!("SELECT count(*) FROM {}", pair.now.table())).await?;
+    // More seem to be gone than there are fewer: some have another key now.
+    layout.uncertain = touched.sets(&table, &layout.key) && deleted > all.saturating_sub(there);
     let sql = format!("DELETE FROM {} WHERE u IS NULL", data(copy.id));
     sqlite.run("throw away what is still there", sql).await?;
     let gone = count(sqlite, &format!("SELECT count(*) FROM {}", data(copy.id))).await?;
-    if gone == 0 {
+    // Numbers that were given are not given again, whether their rows are there or not.
+    if gone == 0 && sequence(sqlite, &pair.now).await? >= copy.sequence {
         return throw_away(sqlite, copy.id).await;
     }
     made.push((Lost::Rows { table }, copy.id, layout, gone));

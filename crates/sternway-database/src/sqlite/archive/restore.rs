@@ -270,8 +270,13 @@ async fn apply(sqlite: &mut Sqlite, group: &Group) -> Result<(), DatabaseError> 
     match group.kind {
         Kind::Columns => columns(sqlite, group, &place).await,
         Kind::Rows => {
-            changed(sqlite, group, &place).await?;
-            insert(sqlite, group, &place).await
+            if group.layout.uncertain {
+                uncertain(sqlite, group, &place).await?;
+            } else {
+                changed(sqlite, group, &place).await?;
+                insert(sqlite, group, &place).await?;
+            }
+            advance(sqlite, group, &place).await
         }
         Kind::Table => {
             insert(sqlite, group, &place).await?;
@@ -421,6 +426,22 @@ async fn changed(sqlite: &mut Sqlite, group: &Group, place: &Place) -> Result<()
         each(sqlite, group, &[sql], "u = 'c'").await?;
     }
     sqlite.run("put rows back", "DROP TABLE temp.sternway_pair".to_owned()).await
+}
+
+/// Counts as back what is there again. Of the rest nobody can tell which rows they are now.
+async fn uncertain(sqlite: &mut Sqlite, group: &Group, place: &Place) -> Result<(), DatabaseError> {
+    let same = place.columns.iter().map(|at| {
+        let name = place.name(group, *at);
+        is_same(&format!("k.c{at}"), &format!("t.{name}"))
+    });
+    let same: Vec<String> = same.chain(["1".to_owned()]).collect();
+    let row = if place.key.is_empty() { "1" } else { place.row.as_str() };
+    let gone = format!(
+        "NOT EXISTS (SELECT 1 FROM {} AS t WHERE {row} AND {})",
+        place.shape.table(),
+        same.join(" AND ")
+    );
+    refuse(sqlite, group, &gone, reason::LOST_TRACK).await
 }
 
 /// Inserts rows that are gone.

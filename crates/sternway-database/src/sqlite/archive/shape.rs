@@ -49,6 +49,15 @@ impl Shape {
         self.unique.iter().any(|unique| unique.iter().all(has))
     }
 
+    /// Whether its rows have numbers that are no column of it.
+    pub fn is_numbered(&self) -> bool {
+        let integer = |name: &String| {
+            self.column(name).is_some_and(|it| it.kind.eq_ignore_ascii_case("integer"))
+        };
+        self.rowid.is_some()
+            && !self.unique.iter().any(|set| set.len() == 1 && set.iter().all(integer))
+    }
+
     /// The table as SQL has it.
     pub fn table(&self) -> String {
         Sqlite::table(&self.name)

@@ -13,6 +13,16 @@ use crate::port::Connect;
 /// How long to wait for a lock of SQLite's where the URL does not say.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// The pragmas on which it depends what a statement does.
+const TELLING: [&str; 6] = [
+    "foreign_keys",
+    "defer_foreign_keys",
+    "recursive_triggers",
+    "ignore_check_constraints",
+    "case_sensitive_like",
+    "legacy_alter_table",
+];
+
 /// What a URL says.
 #[derive(Debug, Clone)]
 pub(in crate::sqlite) struct Options {
@@ -64,9 +74,15 @@ impl Options {
         Ok(options)
     }
 
-    /// The same settings for a database in memory.
+    /// The same for a database in memory, with those of the settings that change what statements do,
+    /// and none that are about a file or who else uses it.
     pub fn in_memory(mut self) -> Options {
-        (self.path, self.read_only) = (None, false);
+        (self.path, self.read_only, self.create, self.no_wrap) = (None, false, true, false);
+        self.pragmas.retain(|(name, _)| TELLING.contains(&name.as_str()));
+        self.connect = plain();
+        for (name, value) in &self.pragmas {
+            self.connect = self.connect.pragma(name.clone(), value.clone());
+        }
         self
     }
 
@@ -288,6 +304,16 @@ mod tests {
             let error = Options::read(&format!("sqlite://x?{query}")).expect_err(query);
             assert_eq!(error.to_string(), format!("the database URL is not valid: {reason}"));
         }
+    }
+
+    #[test]
+    fn a_rehearsal_has_the_settings_that_tell_what_statements_do() {
+        let url = "sqlite3://x.db?mode=ro&cache=shared&_fk=1&_query_only=1&x-no-tx-wrap=1&_rt=on";
+        let options = Options::read(url).expect("a URL").in_memory();
+        let pragmas: Vec<(&str, &str)> =
+            options.pragmas.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pragmas, [("foreign_keys", "1"), ("recursive_triggers", "on")]);
+        assert_eq!((options.path(), options.read_only, options.no_wrap), (None, false, false));
     }
 
     #[test]

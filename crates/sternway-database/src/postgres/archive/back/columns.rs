@@ -36,8 +36,6 @@ pub(super) async fn columns(
         return Ok(());
     }
     let Some(key) = target.key() else { return look_alike(postgres, target, &values).await };
-    let gone = format!("NOT EXISTS (SELECT FROM {} AS t WHERE {key})", target.rows());
-    target.mark(postgres, DELETED, &gone).await?;
     // Where the body carried values to other columns of the row, and somebody has written to those,
     // what is there is newer.
     let of_rows = |it: &&Target<'_>| {
@@ -58,7 +56,17 @@ pub(super) async fn columns(
         );
         target.mark(postgres, CHANGED, &newer).await?;
     }
-    put(postgres, &[target.change(&values, &format!("{key} AND k.{MISFIT} IS NULL"))]).await
+    let part = target.change(&values, &format!("{key} AND k.{MISFIT} IS NULL"));
+    let changed = put(postgres, &[part]).await?;
+    // Which rows are gone is only worth a look where fewer were changed than are kept.
+    if changed.is_some()
+        && target.live.tells_apart(&stored.detail.key)
+        && changed == Some(target.waiting(postgres).await?)
+    {
+        return Ok(());
+    }
+    let gone = format!("NOT EXISTS (SELECT FROM {} AS t WHERE {key})", target.rows());
+    target.mark(postgres, DELETED, &gone).await.map(drop)
 }
 
 /// The columns by which rows are told apart that have no key: all that stayed.
