@@ -222,6 +222,7 @@ impl<'a> Laboratory<'a> {
 
     pub async fn run(&mut self, step: &Migrate) -> Result<(), StepError> {
         let body = self.material.bodies.get(&step.hash).map_or("", String::as_str);
+        stays(&mut *self.database, step, body).await?;
         let mode = &self.database.facts(body).mode;
         let work = Work { mode, ..Work::of(step, body, None) };
         self.database.migrate(&work).await
@@ -234,6 +235,8 @@ impl<'a> Laboratory<'a> {
         step: &Migrate,
     ) -> Result<Option<Effects>, RehearsalError> {
         let body = self.material.bodies.get(&step.hash).map_or("", String::as_str);
+        let stays = stays(&mut *self.database, step, body).await;
+        stays.map_err(|it| RehearsalError::Journey(Box::new(it)))?;
         let facts = self.database.facts(body);
         let touched = match facts.changes.is_empty() && facts.fills.is_empty() {
             true => Touched::default(),
@@ -265,6 +268,7 @@ impl<'a> Laboratory<'a> {
 
     /// Runs a part of a step's body, and takes no settings of its back.
     pub async fn run_text(&mut self, step: &Migrate, text: &str) -> Result<(), StepError> {
+        stays(&mut *self.database, step, text).await?;
         let mode = &self.database.facts(text).mode;
         let settings = Settings::Kept;
         let work = Work { mode, settings, ..Work::of(step, text, None) };
@@ -280,6 +284,16 @@ impl<'a> Laboratory<'a> {
 
     pub async fn fingerprint(&mut self) -> Result<Fingerprint, RehearsalError> {
         Ok(self.database.fingerprint(self.material.tables).await?)
+    }
+}
+
+/// Refuses a body that would not keep to the rehearsal's database.
+async fn stays(database: &mut dyn Database, step: &Migrate, body: &str) -> Result<(), StepError> {
+    let file = || step.file.clone();
+    match database.reaches_out(body).await {
+        Ok(None) => Ok(()),
+        Ok(Some(what)) => Err(StepError::ReachesOut { file: file(), what }),
+        Err(source) => Err(StepError::Database { file: file(), source }),
     }
 }
 

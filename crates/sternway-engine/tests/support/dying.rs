@@ -87,6 +87,10 @@ impl Database for Dying {
         self.database.facts(body)
     }
 
+    async fn reaches_out(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
+        self.database.reaches_out(body).await
+    }
+
     fn interrupter(&self) -> Box<dyn Interrupt> {
         self.database.interrupter()
     }
