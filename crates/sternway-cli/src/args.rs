@@ -273,6 +273,9 @@ pub struct DoctorArgs {
     /// Write into the tracking table what the schema is; nil for nothing
     #[arg(long, group = "way", value_name = "NUMBER")]
     pub set_row: Option<String>,
+    /// Take away the fence that a run left standing: the application may write again
+    #[arg(long, group = "way")]
+    pub lower_fence: bool,
     /// The track to mend, where several need it
     #[arg(long = "of", value_name = "TRACK", value_parser = track_name)]
     pub of: Option<TrackName>,

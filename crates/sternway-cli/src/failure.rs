@@ -275,6 +275,7 @@ impl Failure {
             DatabaseError::TrackMoved { .. } => {
                 "another migrator works on this database; wait for it to end, then plan again"
             }
+            DatabaseError::Locked { .. } => "end those sessions, or let them end, and try again",
             DatabaseError::NoSchema => "set search_path in the URL to a schema that exists",
             DatabaseError::NoSchemas { .. } => "leave the schema out of the settings",
             DatabaseError::NoEntry(_) => "`sternway archive list` lists them all",
@@ -286,7 +287,11 @@ impl Failure {
             }
             DatabaseError::Query { .. } | DatabaseError::Entry { .. } => "",
         };
-        Self::with(attempt, cause, hint, Exit::Failed)
+        let exit = match cause {
+            DatabaseError::Locked { .. } => Exit::Locked,
+            _ => Exit::Failed,
+        };
+        Self::with(attempt, cause, hint, exit)
     }
 
     /// Another migrator holds the locks.
@@ -365,6 +370,8 @@ impl Failure {
                 "nothing of that step was done; `sternway abort` takes the others back. --discard goes on without keeping it",
                 Exit::Refused,
             ),
+            // Of rehearsals alone.
+            RunError::Step { source: StepError::ReachesOut { .. }, .. } => ("", Exit::Refused),
             RunError::Step { source: StepError::Blocked { .. }, .. } => (
                 "nothing of that step was done; end those sessions, or let them end, then `sternway resume` goes on",
                 Exit::Locked,
@@ -384,6 +391,7 @@ impl Failure {
                     StepError::TakenBack { .. }
                     | StepError::Beyond { .. }
                     | StepError::CannotKeep { .. }
+                    | StepError::ReachesOut { .. }
                     | StepError::Database { .. },
                 ..
             } => ("mend the cause, then `sternway abort` goes on from there", Exit::Failed),

@@ -49,6 +49,8 @@ pub struct Status {
     pub problem: Option<String>,
     pub repair: Vec<String>,
     pub unfinished: Option<UnfinishedRun>,
+    /// The fences that a run left standing, in words.
+    pub fences: Vec<String>,
     pub records: Records,
     pub archive: Shelf,
 }
@@ -114,7 +116,9 @@ pub struct Doctor {
     /// Sessions that a migrator may have left behind. Nothing is examined while there are any.
     pub orphans: Vec<String>,
     pub tracks: Vec<PatientRow>,
-    /// What was done: `finish`, `undo` or `set_row`.
+    /// The fences that a run left standing, in words.
+    pub fences: Vec<String>,
+    /// What was done: `finish`, `undo`, `set_row` or `lower_fence`.
     pub did: Option<&'static str>,
 }
 

@@ -84,9 +84,13 @@ impl<'a> Setup<'a> {
     /// Where to rehearse.
     pub fn bench(&self) -> Bench {
         let rehearsal = self.config.rehearsal.clone();
-        match rehearsal {
-            Some(Secret(url)) => Bench::on(self.dialect(), url),
-            None => Bench::inside(self.dialect()),
+        match (rehearsal, &self.config.database) {
+            (Some(Secret(url)), _) => Bench::on(self.dialect(), url),
+            // In memory, and with the settings of the session: foreign keys act where they are on.
+            (None, Ok(database)) if self.dialect() == Dialect::Sqlite => {
+                Bench::on(Dialect::Sqlite, database.url.clone())
+            }
+            (None, _) => Bench::inside(self.dialect()),
         }
     }
 

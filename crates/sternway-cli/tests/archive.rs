@@ -7,9 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{Machine, Run, Server, ask, execute};
-
-const SETTINGS: &str = "[app]\nname = \"letters\"\nsource = \"dir:releases\"\n\n[[track]]\nname = \"core\"\npath = \"migrations\"\n";
+use support::{Machine, Run, Server, ask, execute, settings};
 
 /// What a name and a value may be.
 const CREATE: &str = "
@@ -21,8 +19,7 @@ const CREATE: &str = "
 
 /// Two releases: the second has one table more, and one column more in the table of the first.
 fn letters() -> Machine {
-    let machine = Machine::empty();
-    machine.write("sternway.toml", SETTINGS);
+    let machine = Machine::of("letters", "migrations");
     let up = CREATE.replace("\\\\", "\\").replace("\\\"", "\"");
     let files = [
         ("000001_letter.up.sql", "CREATE TABLE letter (id int PRIMARY KEY, body text);"),
@@ -145,6 +142,43 @@ fn what_is_exported_as_sql_loads_whatever_is_in_it() {
     assert_eq!(case.ask("SELECT max(id)::text FROM \"Odd \"\"name\"\" of; a table\""), "6");
 }
 
+/// More rows than are read at once, and a script that gives those that are there what they had.
+#[test]
+fn rows_that_were_changed_are_exported_page_by_page_and_loaded_as_often_as_one_likes() {
+    let Some(case) = Case::new("export_rows") else { return };
+    for number in ["000001_letter", "000002_odd"] {
+        for half in ["up", "down"] {
+            let file = format!("migrations/{number}.{half}.sql");
+            let body = case.machine.read(&format!("releases/1.1.0/{file}"));
+            case.machine.write(&format!("releases/1.2.0/{file}"), &body);
+        }
+    }
+    let down =
+        "UPDATE letter SET body = 'gone' WHERE id % 3 > 0; DELETE FROM letter WHERE id % 3 = 0;";
+    for (half, body) in [("up", "SELECT 1;"), ("down", down)] {
+        case.machine.write(&format!("releases/1.2.0/migrations/000003_cut.{half}.sql"), body);
+    }
+    case.on(&["upgrade", "--to", "1.2.0", "--yes", "--unproven"]).ended(0);
+    let more = "INSERT INTO letter SELECT n, CASE WHEN n % 7 > 0 THEN 'body ' || n END FROM generate_series(11, 45000) n";
+    execute(&case.server.url, more);
+    let before = case.ask(REPLIES);
+    case.on(&["rollback", "--to", "1.1.0", "--yes", "--unproven"]).ended(0);
+    let id = case.id("rows");
+    let export = ["archive", "export", &id, "--format", "sql", "--out", "rows.sql"];
+    case.on(&export).ended(0).explains(&["45,000 rows of rows of letter written to rows.sql"]);
+    let script = case.machine.read("rows.sql");
+    let found = script.lines().filter(|it| it.starts_with("INSERT INTO letter ")).count();
+    assert_eq!(found, 45_000);
+    // What the older release has written to another column stays.
+    execute(&case.server.url, "UPDATE letter SET \"re, ply\" = 'later' WHERE id = 1");
+    for _ in 0..2 {
+        case.psql(script.as_bytes());
+        assert_eq!(case.ask("SELECT \"re, ply\" FROM letter WHERE id = 1"), "later");
+    }
+    execute(&case.server.url, "UPDATE letter SET \"re, ply\" = NULL WHERE id = 1");
+    assert_eq!(case.ask(REPLIES), before);
+}
+
 #[test]
 fn what_is_exported_as_csv_tells_null_from_empty() {
     let Some(case) = Case::new("export_csv") else { return };
@@ -208,6 +242,10 @@ fn entries_are_listed_shown_restored_and_dropped() {
         .quiet()
         .says(&["core 2 down", "column letter.\"re, ply\""]);
     case.on(&["status"]).ended(0).says(&["archive: 3 entries, 16 rows that are nowhere else, "]);
+    case.on(&["plan", "--to", "1.1.0"]).ended(0).quiet().says(&[
+        "creates table `\"Odd \"\"name\"\" of; a table\"`, column `\"re, ply\"` of `letter`, type `mood`, 1 index, 1 sequence",
+        "locks letter: ACCESS EXCLUSIVE",
+    ]);
     let id = case.id("table");
     case.on(&["archive", "show", &id, "--limit", "2"]).ended(0).quiet().says(&[
         "5 rows, ",
@@ -283,7 +321,10 @@ fn age_only_warns() {
     case.on(&["archive", "list", "--warn-after-days", "100"]).ended(0).quiet();
     let run = case.on(&["rollback", "--to", "1.0.0", "--yes", "--unproven"]);
     run.ended(0).explains(&[warning]);
-    case.machine.write("sternway.toml", &format!("{SETTINGS}\n[archive]\nwarn_after_days = 100\n"));
+    case.machine.write(
+        "sternway.toml",
+        &format!("{}\n[archive]\nwarn_after_days = 100\n", settings("letters", "migrations")),
+    );
     case.on(&["status"]).ended(0).quiet();
     let dropped = case.on(&["archive", "drop", "--older-than", "90", "--yes"]).ended(0);
     dropped

@@ -2,17 +2,9 @@
 
 mod support;
 
-use support::Machine;
+use support::{Machine, settings};
 
-const SETTINGS: &str = r#"
-[app]
-name = "letters"
-source = "dir:releases"
-
-[[track]]
-name = "core"
-path = "migrations"
-
+const CHECKS: &str = r#"
 [[check]]
 at = "before"
 migration = "core 1"
@@ -27,10 +19,14 @@ rows = "select 'no letter of ' || count(*) from letter  -- how many"
 message = "there is no letter"
 "#;
 
+fn with_checks() -> String {
+    format!("{}{CHECKS}", settings("letters", "migrations"))
+}
+
 /// Two releases: the first has a table, and the second a row in it.
 fn letters() -> Machine {
     let machine = Machine::empty();
-    machine.write("sternway.toml", SETTINGS);
+    machine.write("sternway.toml", &with_checks());
     for release in ["1.0.0", "1.1.0"] {
         let write = |name: &str, sql: &str| {
             machine.write(&format!("releases/{release}/migrations/{name}"), sql);
@@ -73,11 +69,12 @@ fn a_check_that_cannot_be_meant_is_an_error() {
         ("migration = \"core 1\"", "again = true", "does not say which migration to run again"),
         ("at = \"before\"", "at = \"never\"", "never"),
     ] {
-        machine.write("sternway.toml", &SETTINGS.replacen(from, to, 1));
+        machine.write("sternway.toml", &with_checks().replacen(from, to, 1));
         machine.run(&["releases"]).ended(2).explains(&[why]);
     }
     // What the server does not answer refuses the journey too.
-    let wrong = SETTINGS.replacen("migration = \"core 1\"\nsql = \"select", "sql = \"selec", 1);
+    let wrong =
+        with_checks().replacen("migration = \"core 1\"\nsql = \"select", "sql = \"selec", 1);
     machine.write("sternway.toml", &wrong);
     let upgrade = ["upgrade", "--to", "1.0.0", "--yes"];
     let run = machine.on("sqlite://letters.db", &upgrade).ended(1);

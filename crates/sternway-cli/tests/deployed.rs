@@ -8,12 +8,16 @@ mod support;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use support::{Machine, Run, Server, ask, execute};
+use support::{Machine, Run, Server, ask, execute, settings};
 
-const SETTINGS: &str = "[app]\nname = \"shop\"\nsource = \"dir:releases\"\n\
-    [[track]]\nname = \"core\"\npath = \"m\"\n\
-    [deploy.commands]\nstop = \"./app stop\"\nswap = \"./app swap {version}\"\n\
-    start = \"./app start {version}\"\nready = \"./app ready\"\nversion = \"cat installed 2>/dev/null || true\"\n";
+const COMMANDS: &str = r#"
+[deploy.commands]
+stop = "./app stop"
+swap = "./app swap {version}"
+start = "./app start {version}"
+ready = "./app ready"
+version = "cat installed 2>/dev/null || true"
+"#;
 
 /// The application: one line a command in `log`; what is in `refuse` it
 /// does not do, and at what is in `hang` it stays.
@@ -39,7 +43,7 @@ impl Shop {
     fn new(test: &str) -> Option<Shop> {
         let server = Server::new(test)?;
         let machine = Machine::empty();
-        machine.write("sternway.toml", SETTINGS);
+        machine.write("sternway.toml", &(settings("shop", "m") + COMMANDS));
         machine.write("app", APP);
         let done = std::process::Command::new("chmod").arg("+x").arg(machine.path("app")).status();
         assert!(done.expect("chmod").success());

@@ -9,17 +9,6 @@ use both::server::Kind;
 use both::{Pair, Place, Tool};
 use support::{Machine, Run};
 
-const SETTINGS: &str = r#"
-[app]
-name = "harbour"
-source = "dir:releases"
-
-[[track]]
-name = "core"
-path = "db"
-table = "schema_migrations"
-"#;
-
 /// Each file, and the releases that have it.
 const FILES: [(&str, &[&str], &str); 6] = [
     (
@@ -46,8 +35,7 @@ struct Harbour<'a> {
 
 impl<'a> Harbour<'a> {
     fn on(place: &'a Place<'a>, files: &[(&str, &[&str], &str)]) -> Harbour<'a> {
-        let machine = Machine::empty();
-        machine.write("sternway.toml", SETTINGS);
+        let machine = Machine::of("harbour", "db");
         for (file, releases, body) in files {
             for release in *releases {
                 machine.write(&format!("releases/{release}/db/{file}"), body);
@@ -96,7 +84,12 @@ fn journey(kind: Kind, test: &str) {
     harbour.run(&["status"]).ended(0).quiet().says(&["schema: of 1.1.0", "drift: none"]);
     theirs("up", 0, "3/u flag");
     // The source is gone: the database carries its own way back.
-    let back = harbour.run(&["rollback", "--to", "1.0.0", "--offline", "--yes"]).ended(0).quiet();
+    let back = harbour.run(&["rollback", "--to", "1.0.0", "--offline", "--yes"]).ended(0);
+    let back = match kind {
+        // We are connected ourselves, and nobody is kept from writing there.
+        Kind::MariaDb => back.explains(&["warning: others are connected", "--end-sessions"]),
+        _ => back.quiet(),
+    };
     back.says(&[
         "destroys column ",
         "hop 2 of 2: to 1.0.0",
@@ -184,4 +177,79 @@ fn a_trigger_on_mariadb() {
 #[test]
 fn a_trigger_on_sqlite() {
     triggered(Kind::Sqlite, "a trigger on SQLite", UNFORESEEN);
+}
+
+/// A rehearsal has a database of its own: what a body does elsewhere would be done in earnest.
+fn rehearsed(kind: Kind, test: &str, elsewhere: impl Fn(&Place<'_>) -> String, says: &str) {
+    let Some(pair) = Pair::new(kind, test) else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let down = elsewhere(&place);
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_ship.up.sql", &["1.0.0", "1.1.0"], "CREATE TABLE ship (id integer PRIMARY KEY);"),
+        ("1_ship.down.sql", &["1.0.0", "1.1.0"], "DROP TABLE ship;"),
+        ("2_berth.up.sql", &["1.1.0"], "CREATE TABLE berth (id integer PRIMARY KEY);"),
+        ("2_berth.down.sql", &["1.1.0"], &down),
+    ];
+    let harbour = Harbour::on(&place, &files);
+    harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+    place.execute(&mut admin, "INSERT INTO ship VALUES (1)");
+    let plan = (&["plan", "--to", "1.0.0"][..], 0);
+    for (command, code) in [plan, (&["rollback", "--to", "1.0.0", "--yes"], 3)] {
+        harbour
+            .run(command)
+            .ended(code)
+            .explains(&["`2_berth.down.sql` cannot be rehearsed", says]);
+        assert_eq!(admin.rows(&place, "SELECT id FROM ship"), ["1"]);
+    }
+}
+
+#[test]
+fn what_reaches_out_of_its_database_is_not_rehearsed_on_mariadb() {
+    let delete =
+        |place: &Place<'_>| format!("DELETE FROM `{}` . ship; DROP TABLE berth;", place.name);
+    rehearsed(Kind::MariaDb, "a body that names its database", delete, "it names the database `c");
+}
+
+#[test]
+fn what_reaches_out_of_its_database_is_not_rehearsed_on_sqlite() {
+    let delete = |place: &Place<'_>| {
+        let file = place.database_file();
+        format!("ATTACH '{}' AS o; DELETE FROM o.ship; DETACH o; DROP TABLE berth;", file.display())
+    };
+    rehearsed(Kind::Sqlite, "a body that attaches a database", delete, "it says ATTACH");
+}
+
+/// The tables by which a database is known may all have other names by now, or be in another schema.
+#[test]
+fn a_database_is_known_by_what_ran_there() {
+    for (kind, first, second, back) in [
+        (
+            Kind::Sqlite,
+            "CREATE TABLE ship (id integer);",
+            "ALTER TABLE ship RENAME TO boat;",
+            "ALTER TABLE boat RENAME TO ship;",
+        ),
+        (
+            Kind::MariaDb,
+            "CREATE TABLE ship (id integer);",
+            "RENAME TABLE ship TO boat;",
+            "RENAME TABLE boat TO ship;",
+        ),
+    ] {
+        let Some(pair) = Pair::new(kind, "a database whose table has another name") else {
+            continue;
+        };
+        let mut admin = pair.admin();
+        let place = Place::new(&pair, &mut admin);
+        let files: [(&str, &[&str], &str); 4] = [
+            ("1_ship.up.sql", &["1.0.0", "1.1.0"], first),
+            ("1_ship.down.sql", &["1.0.0", "1.1.0"], "DROP TABLE ship;"),
+            ("2_boat.up.sql", &["1.1.0"], second),
+            ("2_boat.down.sql", &["1.1.0"], back),
+        ];
+        let harbour = Harbour::on(&place, &files);
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+    }
 }

@@ -10,9 +10,6 @@ use both::{Pair, Place};
 use serde_json::Value;
 use support::{Machine, Run};
 
-const SETTINGS: &str = "[app]\nname = \"harbour\"\nsource = \"dir:releases\"\n\
-    [[track]]\nname = \"core\"\npath = \"db\"\n";
-
 struct Harbour<'a> {
     machine: Machine,
     place: &'a Place<'a>,
@@ -20,8 +17,7 @@ struct Harbour<'a> {
 
 impl<'a> Harbour<'a> {
     fn on(place: &'a Place<'a>, second: (&str, &str)) -> Harbour<'a> {
-        let machine = Machine::empty();
-        machine.write("sternway.toml", SETTINGS);
+        let machine = Machine::of("harbour", "db");
         let first = "CREATE TABLE ship (id integer PRIMARY KEY, name varchar(80) NOT NULL, note varchar(80));";
         for release in ["1.0.0", "1.1.0"] {
             let at = |file: &str| format!("releases/{release}/db/{file}");
@@ -138,6 +134,37 @@ fn what_is_kept_is_listed_shown_exported_restored_and_dropped() {
         assert_eq!(harbour.entries().len(), 2);
         harbour.run(&["archive", "drop", "--older-than", "0", "--yes"]).ended(0);
         harbour.run(&["archive", "list"]).ended(0).says(&["the archive is empty"]);
+    });
+}
+
+#[test]
+fn what_is_exported_as_sql_is_loaded_whatever_its_names_and_values() {
+    everywhere("exports of every dialect", |kind, place, admin| {
+        let up =
+            "CREATE TABLE `my order` (id integer PRIMARY KEY, `in` varchar(8), f float, e blob);
+            CREATE TABLE `order` (id integer PRIMARY KEY, `a.b` varchar(8), c integer);";
+        let down = "DROP TABLE `my order`; ALTER TABLE `order` DROP COLUMN `a.b`; DELETE FROM `order` WHERE id = 2;";
+        let harbour = Harbour::on(place, (up, down));
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        place.execute(admin, "INSERT INTO `my order` VALUES (1, 'x', 1.23456789, X''), (2, NULL, 16777215, X'00'); INSERT INTO `order` VALUES (1, 'y', 1), (2, 'z', 2)");
+        let shown = match kind {
+            Kind::Sqlite => "SELECT id || '|' || f || '|' || hex(e) FROM `my order` ORDER BY id",
+            _ => "SELECT concat_ws('|', id, f + 0e0, hex(e)) FROM `my order` ORDER BY id",
+        };
+        let before = admin.rows(place, shown);
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        let scripts = ["rows", "table", "column"].map(|lost| harbour.export(lost, "sql"));
+        place.execute(
+            admin,
+            "CREATE TABLE `my order` (id integer PRIMARY KEY, `in` varchar(8), f float, e blob)",
+        );
+        place.execute(admin, "ALTER TABLE `order` ADD COLUMN `a.b` varchar(8)");
+        for script in &scripts {
+            place.execute(admin, script);
+        }
+        assert_eq!(admin.rows(place, shown), before, "{kind:?}: {scripts:?}");
+        let orders = admin.rows(place, "SELECT `a.b` FROM `order` ORDER BY id");
+        assert_eq!(orders, ["y", "z"], "{kind:?}: {scripts:?}");
     });
 }
 

@@ -9,13 +9,9 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use support::{Machine, Run, Server, ask, block_on, execute, variable};
 
-const SETTINGS: &str = "[app]\nname = \"shop\"\nsource = \"dir:releases\"\n\
-    [[track]]\nname = \"core\"\npath = \"m\"\n";
-
 /// Two releases of a shop: the second one's migration cannot run in a transaction.
 fn shop() -> Machine {
-    let machine = Machine::empty();
-    machine.write("sternway.toml", SETTINGS);
+    let machine = Machine::of("shop", "m");
     let first = "CREATE TABLE item (id integer, name text);";
     let second = "ALTER TABLE item ADD COLUMN price integer;\n\
         CREATE UNIQUE INDEX CONCURRENTLY item_id ON item (id);\n\
@@ -104,20 +100,26 @@ fn what_took_effect_of_a_body_is_taken_back_when_told() {
     machine.on(&server.url, &["upgrade", "--to", "1.1.0", "--yes", "--abandon"]).ended(0);
 }
 
-#[test]
-fn what_cannot_be_kept_is_not_destroyed_unless_told() {
-    let Some(server) = Server::new("doctor_unkept") else { return };
+/// A shop at whose way back somebody else stopped after the first statement; `last` is its last.
+fn halfway_back(server: &Server, last: &str) -> Machine {
     let machine = shop();
-    let back = "ALTER TABLE item DROP COLUMN weight;\nDROP INDEX CONCURRENTLY item_id;\n\
-        DO $$ BEGIN ALTER TABLE item DROP COLUMN price; COMMIT; END $$;\n";
-    machine.write("releases/v1.1.0/m/2_price.down.sql", back);
-    let on = |arguments: &[&str]| machine.on(&server.url, arguments);
-    on(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+    let back = "ALTER TABLE item DROP COLUMN weight;\nDROP INDEX CONCURRENTLY item_id;\n";
+    machine.write("releases/v1.1.0/m/2_price.down.sql", &format!("{back}{last}\n"));
+    machine.on(&server.url, &["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
     execute(
         &server.url,
         "INSERT INTO item VALUES (1, 'a', 7, 8); ALTER TABLE item DROP COLUMN weight;
          UPDATE schema_migrations SET version = 1, dirty = true",
     );
+    machine
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_destroyed_unless_told() {
+    let Some(server) = Server::new("doctor_unkept") else { return };
+    let last = "DO $$ BEGIN ALTER TABLE item DROP COLUMN price; COMMIT; END $$;";
+    let machine = halfway_back(&server, last);
+    let on = |arguments: &[&str]| machine.on(&server.url, arguments);
     let found = track(&on(&["doctor", "--output", "json"]).ended(5));
     assert_eq!(exits(&found), [exit("undo", 2), exit("finish", 1)], "{found}");
     assert_eq!(found["exits"][1]["unkept"], json!(["whatever the code it runs takes away"]));
@@ -132,17 +134,8 @@ fn what_cannot_be_kept_is_not_destroyed_unless_told() {
 #[test]
 fn what_a_way_out_destroys_is_kept_statement_by_statement() {
     let Some(server) = Server::new("doctor_kept") else { return };
-    let machine = shop();
-    let back = "ALTER TABLE item DROP COLUMN weight;\nDROP INDEX CONCURRENTLY item_id;\n\
-        ALTER TABLE item DROP COLUMN price;\n";
-    machine.write("releases/v1.1.0/m/2_price.down.sql", back);
+    let machine = halfway_back(&server, "ALTER TABLE item DROP COLUMN price;");
     let on = |arguments: &[&str]| machine.on(&server.url, arguments);
-    on(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
-    execute(
-        &server.url,
-        "INSERT INTO item VALUES (1, 'a', 7, 8); ALTER TABLE item DROP COLUMN weight;
-         UPDATE schema_migrations SET version = 1, dirty = true",
-    );
     let found = track(&on(&["doctor", "--output", "json"]).ended(5));
     assert_eq!(found["exits"][1]["unkept"], json!([]), "{found}");
     on(&["doctor", "--finish", "--yes"]).ended(0);

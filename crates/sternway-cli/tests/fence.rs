@@ -72,14 +72,8 @@ fn the_application_is_kept_out_and_comes_back() {
     block_on(Session::open(&app.url));
 }
 
-#[test]
-fn a_fence_that_a_crash_left_is_taken_away_by_the_next_run() {
-    let Some(server) = Server::new("left_fence") else { return };
-    let machine = Machine::with_core();
-    let app = App::new(&server);
-    machine.on(&server.url, &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
-    let before = rights(&server);
-    // The fence is raised, and nobody is left who would lower it.
+/// Raises a fence, and leaves nobody who would lower it.
+fn leave_fence(server: &Server, app: &App<'_>) {
     block_on(async {
         use sternway_database::{Database, FenceKind};
         let mut sternway =
@@ -88,10 +82,53 @@ fn a_fence_that_a_crash_left_is_taken_away_by_the_next_run() {
         let fence = sternway.prepare_fence(&kind).await.expect("a fence");
         sternway.raise_fence("harbour", None, &fence).await.expect("a fence");
     });
+}
+
+#[test]
+fn a_fence_that_a_crash_left_is_taken_away_by_the_next_run() {
+    let Some(server) = Server::new("left_fence") else { return };
+    let machine = Machine::with_core();
+    let app = App::new(&server);
+    machine.on(&server.url, &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    let before = rights(&server);
+    leave_fence(&server, &app);
     assert_ne!(rights(&server), before);
     let ran = machine.on(&server.url, &["upgrade", "--to", "1.0.2", "--yes"]).ended(0);
     ran.says(&["took away a fence that a run left at"]);
     assert_eq!(rights(&server), before);
+}
+
+#[test]
+fn a_fence_that_a_crash_left_is_taken_away_by_the_doctor() {
+    let Some(server) = Server::new("doctored_fence") else { return };
+    let machine = Machine::with_core();
+    let app = App::new(&server);
+    machine.on(&server.url, &["upgrade", "--to", "1.0.2", "--yes"]).ended(0);
+    let before = rights(&server);
+    leave_fence(&server, &app);
+    assert_ne!(rights(&server), before);
+    let version = ask(&server.url, "SELECT version::text FROM schema_migrations");
+    execute(&server.url, "UPDATE schema_migrations SET version = version - 1");
+    // To look changes nothing.
+    let stands = format!("a fence stands: no connections for {}, since ", app.role);
+    machine.on(&server.url, &["doctor"]).ended(4).says(&[&stands]);
+    assert_ne!(rights(&server), before);
+    let ran = machine.on(&server.url, &["doctor", "--set-row", &version, "--yes"]).ended(0);
+    ran.says(&["took away a fence that a run left at"]);
+    assert_eq!(rights(&server), before);
+    block_on(Session::open(&app.url));
+    // The same where nothing else is amiss.
+    leave_fence(&server, &app);
+    let on = |arguments: &[&str]| machine.on(&server.url, arguments);
+    on(&["status"]).ended(0).says(&[&stands, "`sternway doctor --lower-fence` takes it away"]);
+    on(&["doctor"]).ended(4).says(&[&stands, "all is well"]);
+    on(&["doctor", "--lower-fence"]).ended(2).explains(&["nobody can be asked here"]);
+    assert_ne!(rights(&server), before);
+    let ran = on(&["doctor", "--lower-fence", "--yes", "--output", "json"]).ended(0);
+    assert_eq!(ran.json("sternway.doctor/1")["did"], "lower_fence");
+    assert_eq!(rights(&server), before);
+    on(&["doctor", "--lower-fence", "--yes"]).ended(3).explains(&["no fence stands"]);
+    on(&["doctor"]).ended(0);
 }
 
 #[cfg(unix)]

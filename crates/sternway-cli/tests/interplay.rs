@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use sqlx::{Connection, PgConnection};
 use sternway_testing::{Fill, Snapshot, fill};
-use support::{Machine, Run, Server, block_on, variable};
+use support::{Machine, Run, Server, Session, block_on, variable};
 
 /// A machine with golang-migrate and a database.
 struct Both {
@@ -232,4 +232,30 @@ fn thirty_at_once_never_interleave() {
     both.migrate(&["goto", "2"]);
     let differences = before.differences(&rows());
     assert!(differences.is_empty(), "{differences:?}");
+}
+
+/// Somebody keeps even readers from a table, whose defaults the server does not print then.
+#[test]
+fn a_look_ends_where_a_table_is_locked_and_names_who_has_it() {
+    let Some(server) = Server::new("locked_look") else { return };
+    let machine = Machine::with_core();
+    machine.on(&server.url, &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    block_on(async {
+        let mut keeper = Session::open(&server.url).await;
+        keeper.run("SET application_name = 'reindexer'; BEGIN; LOCK TABLE port_call").await;
+        let looks = [&["status"][..], &["plan", "--to", "1.0.2"]].map(|arguments| {
+            let mut command = machine.command(arguments);
+            command.env("STERNWAY_DATABASE", &server.url);
+            std::thread::spawn(move || Run::of(command))
+        });
+        for look in looks {
+            let run = look.join().expect("a look").ended(6);
+            run.explains(&[
+                "cannot read the schema: 15000 ms were not enough for a lock; session",
+                "(reindexer)",
+                "end those sessions, or let them end, and try again",
+            ]);
+        }
+    });
+    machine.on(&server.url, &["status"]).ended(0).quiet();
 }

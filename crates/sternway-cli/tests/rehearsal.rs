@@ -4,21 +4,10 @@ mod support;
 
 use support::{Machine, Server, ask, execute};
 
-const SETTINGS: &str = r#"
-[app]
-name = "letters"
-source = "dir:releases"
-
-[[track]]
-name = "core"
-path = "migrations"
-"#;
-
 /// Two releases; the first needs an extension that the embedded server does not have, the second
 /// has a handler that catches an exception, which that server does not survive.
 fn letters() -> Machine {
-    let machine = Machine::empty();
-    machine.write("sternway.toml", SETTINGS);
+    let machine = Machine::of("letters", "migrations");
     let first = [
         (
             "000001_letter.up.sql",
@@ -90,5 +79,21 @@ fn a_failed_rehearsal_leaves_no_database_behind() {
     support::Run::of(command).ended(3).explains(&["the journey fails", "line 1"]);
     let mine = "SELECT count(*)::text FROM pg_class WHERE relname = 'letter'";
     assert_eq!(ask(url, mine), "0", "nothing was touched");
+    assert_eq!(left_behind(&server), "0");
+}
+
+/// What a body does to the whole server would be done in earnest.
+#[test]
+fn what_reaches_out_of_its_database_is_not_rehearsed() {
+    let Some(server) = server("rehearsal_reach") else { return };
+    let machine = letters();
+    let up = "DO $$ BEGIN CREATE  ROLE sternway_nobody; END $$;";
+    machine.write("releases/1.1.0/migrations/000002_mood.up.sql", up);
+    let mut command = machine.command(&["upgrade", "--to", "1.1.0", "--yes"]);
+    command.env("STERNWAY_DATABASE", &server.url).env("STERNWAY_REHEARSAL", &server.url);
+    let run = support::Run::of(command).ended(3);
+    run.explains(&["`000002_mood.up.sql` cannot be rehearsed: it says CREATE ROLE"]);
+    let roles = "SELECT count(*)::text FROM pg_roles WHERE rolname = 'sternway_nobody'";
+    assert_eq!(ask(&server.url, roles), "0");
     assert_eq!(left_behind(&server), "0");
 }

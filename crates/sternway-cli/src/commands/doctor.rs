@@ -26,8 +26,8 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
     let setup = Setup::new(ui, shared)?;
     let mut database = setup.connect().await?;
     // Its journal tells more than the schema does.
-    match way {
-        Some(_) if !args.abandon => unfinished::none(&setup, &mut *database, false).await?,
+    match way.is_some() || args.lower_fence {
+        true if !args.abandon => unfinished::none(&setup, &mut *database, false).await?,
         _ => unfinished::told(&setup, &mut *database).await?,
     }
     let mut known = setup.know(&mut *database).await?;
@@ -39,12 +39,21 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
         database: known.state.identity.clone(),
         orphans: orphans.iter().map(|it| it.session.to_string()).collect(),
         tracks: Vec::new(),
+        fences: Vec::new(),
         did: None,
     };
     if !orphans.is_empty() {
         ui.say(of_orphans(&orphans).trim_end());
         ui.json(&result);
         return Ok(Exit::Locked);
+    }
+    result.fences = fence::forgotten(&setup, &mut *database).await?;
+    if args.lower_fence {
+        return lower_fence(&setup, args, &stuff, &mut *database, result).await;
+    }
+    for fence in &result.fences {
+        ui.say(format!("{} {fence}", ui.strong("a fence stands:")));
+        ui.say("  --lower-fence: take it away; the application may write again");
     }
     if met {
         // What they did is part of what there is now.
@@ -66,7 +75,10 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
     result.tracks = diagnoses.iter().map(|it| patient((dialect, &schema), it)).collect();
     let Some((way, to)) = way else {
         ui.json(&result);
-        return Ok(standing(&diagnoses));
+        return Ok(match standing(&diagnoses) {
+            Exit::Done if !result.fences.is_empty() => Exit::Drift,
+            exit => exit,
+        });
     };
     let (diagnosis, exit) = pick(&diagnoses, args, way, to)?;
     if !exit.unkept.is_empty() && !args.discard {
@@ -111,6 +123,31 @@ fn chosen(args: &DoctorArgs) -> Result<Option<(Way, Option<u64>)>, Failure> {
             })?;
             Some((Way::SetRow, Some(number)))
         }
+    })
+}
+
+/// Takes away what a run left standing.
+async fn lower_fence(
+    setup: &Setup<'_>,
+    args: &DoctorArgs,
+    stuff: &Stuff,
+    database: &mut dyn Database,
+    mut result: Doctor,
+) -> Result<Exit, Failure> {
+    let ui = setup.ui;
+    if result.fences.is_empty() {
+        let failure = Failure::new("no fence stands", Exit::Refused);
+        return Err(failure.hint("`sternway status` tells of one that a run has left"));
+    }
+    ui.confirm(&format!("Take away the fence ({})?", result.fences.join("; ")), args.yes)?;
+    unfinished::none(setup, database, args.abandon).await?;
+    fence::take_away(ui, database, &result.app, &stuff.tables).await;
+    result.fences = fence::forgotten(setup, database).await?;
+    result.did = Some("lower_fence");
+    ui.json(&result);
+    Ok(match result.fences.as_slice() {
+        [] => Exit::Done,
+        _ => Exit::Failed,
     })
 }
 

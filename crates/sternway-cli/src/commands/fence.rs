@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use sternway_database::{Database, DatabaseError, LockError, Raised};
+use sternway_database::{Database, DatabaseError, Dialect, LockError, Raised};
 use sternway_engine::fence::{self, Event, Watch};
 use sternway_engine::run::RunError;
 use sternway_model::plan::Plan;
 
+use super::unfinished;
 use crate::args::FenceArgs;
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
@@ -49,11 +50,32 @@ pub async fn raise(
     })?;
     let mut teller = Teller { ui: setup.ui, stop };
     let raised = fence::raise(database, &plan.app, None, &args.options(), &mut teller).await;
-    if raised.is_err() {
+    match &raised {
+        Ok(None) if setup.dialect() == Dialect::MySql => warn(setup.ui, database).await?,
+        Ok(_) => {}
         // The session ends with the command, and the locks with it.
-        let _ = database.unlock().await;
+        Err(_) => drop(database.unlock().await),
     }
     raised.map_err(Failure::to_fence)
+}
+
+/// Tells who is connected where nobody is kept from writing: each statement there commits by itself, so
+/// that no lock stands between the copy of what goes and its going.
+async fn warn(ui: &Ui, database: &mut dyn Database) -> Result<(), Failure> {
+    let sessions = database.sessions().await;
+    let sessions =
+        sessions.map_err(|cause| Failure::to_ask("cannot tell who else is connected", cause))?;
+    if let [one, others @ ..] = sessions.as_slice() {
+        let more = match others.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        ui.note(format!(
+            "warning: others are connected ({one}{more}); what they write while it is copied and taken away is \
+             not kept: --wait-for-sessions and --end-sessions see them out first"
+        ));
+    }
+    Ok(())
 }
 
 /// Takes the fence away, whatever became of the run. Where it stays, that is said at once.
@@ -86,6 +108,23 @@ pub async fn take_away(ui: &Ui, database: &mut dyn Database, app: &str, tables: 
             ui.note(format!("warning: cannot take away the fence that a run left: {cause}"))
         }
     }
+}
+
+/// The fences that stand though nobody is at work, in words: an end that came before they were
+/// taken away has left them, and until somebody does that, the application cannot write.
+pub async fn forgotten(
+    setup: &Setup<'_>,
+    database: &mut dyn Database,
+) -> Result<Vec<String>, Failure> {
+    let fences = database.fences(&setup.config.layout.app).await;
+    let fences =
+        fences.map_err(|cause| Failure::to_ask("cannot tell whether a fence stands", cause))?;
+    if fences.is_empty() || unfinished::at_work(setup, database).await? {
+        return Ok(Vec::new());
+    }
+    let named =
+        fences.iter().map(|it| format!("{}, since {} UTC", it.fence.kind, it.since)).collect();
+    Ok(named)
 }
 
 async fn left(

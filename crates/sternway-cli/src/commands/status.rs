@@ -14,7 +14,7 @@ use sternway_model::state::{Position, RecordsAccess, TrackState};
 
 use super::archive::warn;
 use super::execute::comparison_text;
-use super::unfinished;
+use super::{fence, unfinished};
 use crate::args::Shared;
 use crate::failure::{Exit, Failure};
 use crate::output::{Records, Shelf, Status, TrackRow, UnfinishedRun};
@@ -27,6 +27,7 @@ pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
     let known = setup.know(&mut *database).await?;
     let mut status = describe(&known);
     status.unfinished = unfinished::row(&setup, &mut *database).await?;
+    status.fences = fence::forgotten(&setup, &mut *database).await?;
     let exit = match standing(&known.facts()) {
         Ok(standing) => {
             let exit = prove(&known, &standing, &mut status, &mut *database).await?;
@@ -94,6 +95,7 @@ fn describe(known: &Known) -> Status {
         problem: None,
         repair: Vec::new(),
         unfinished: None,
+        fences: Vec::new(),
         records: Records {
             unavailable: match &state.records.access {
                 RecordsAccess::Available => None,
@@ -376,6 +378,13 @@ fn text(ui: &Ui, status: &Status) -> String {
     if let Some(UnfinishedRun { run, course, target, progress, .. }) = &status.unfinished {
         let run = ui.alarm(&format!("unfinished: run {run}"));
         text.push_str(&format!("{run}, the {course} to {target}: {progress}\n"));
+    }
+    for fence in &status.fences {
+        let fence = format!("{} {fence}", ui.alarm("a fence stands:"));
+        text.push_str(&match status.unfinished {
+            Some(_) => format!("{fence}; it goes when that run is made up for\n"),
+            None => format!("{fence}; `sternway doctor --lower-fence` takes it away\n"),
+        });
     }
     let records = &status.records;
     text.push_str(&match (&records.unavailable, &records.arrived_at) {

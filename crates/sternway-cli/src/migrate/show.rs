@@ -234,7 +234,10 @@ fn step(failed: Failed) -> Trouble {
         StepError::TakenBack { source, .. } => (source, None),
         StepError::Dirty { source, statement, .. } => (source, Some(statement)),
         // Of bodies that are run with care; the drop-in runs them as golang-migrate does.
-        StepError::Beyond { .. } | StepError::CannotKeep { .. } | StepError::Blocked { .. } => {
+        StepError::Beyond { .. }
+        | StepError::CannotKeep { .. }
+        | StepError::ReachesOut { .. }
+        | StepError::Blocked { .. } => {
             return Trouble::new(source.to_string());
         }
         StepError::Database { source, .. } => {

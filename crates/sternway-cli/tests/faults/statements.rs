@@ -13,13 +13,9 @@ use sternway_model::state::Position;
 use crate::support::{Machine, Run, Server, block_on};
 use crate::voyage::NOWHERE;
 
-const SETTINGS: &str = "[app]\nname = \"ships\"\nsource = \"dir:releases\"\n
-[[track]]\nname = \"core\"\npath = \"db\"\ntable = \"schema_migrations\"\n";
-
 /// Two releases; `alone` are statements that no transaction takes.
 fn machine(alone: &str) -> Machine {
-    let machine = Machine::empty();
-    machine.write("sternway.toml", SETTINGS);
+    let machine = Machine::of("ships", "db");
     let body = format!(
         "CREATE TABLE log (n integer); {alone}; INSERT INTO log VALUES (1);
          BEGIN; INSERT INTO log VALUES (2); COMMIT"

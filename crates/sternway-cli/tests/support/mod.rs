@@ -43,12 +43,27 @@ pub struct Machine {
     folder: TempDir,
 }
 
+/// The settings of an application whose releases are folders with a track in `path`.
+pub fn settings(app: &str, path: &str) -> String {
+    format!(
+        "[app]\nname = \"{app}\"\nsource = \"dir:releases\"\n\n\
+         [[track]]\nname = \"core\"\npath = \"{path}\"\n"
+    )
+}
+
 impl Machine {
     /// One with nothing on it.
     pub fn empty() -> Machine {
         let machine = Machine { folder: tempfile::tempdir().expect("a folder") };
         fs::create_dir(machine.path("home")).expect("a folder");
         fs::create_dir(machine.path("tmp")).expect("a folder");
+        machine
+    }
+
+    /// One with the settings of an application whose releases are folders with a track in `path`.
+    pub fn of(app: &str, path: &str) -> Machine {
+        let machine = Machine::empty();
+        machine.write("sternway.toml", &settings(app, path));
         machine
     }
 

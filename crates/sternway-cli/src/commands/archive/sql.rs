@@ -125,7 +125,7 @@ impl Sql {
             Dialect::Postgres => " OVERRIDING SYSTEM VALUE",
             Dialect::MySql | Dialect::Sqlite => "",
         };
-        let (names, values) = (names.join(", "), values.join(", "));
+        let (table, names, values) = (self.table(table), names.join(", "), values.join(", "));
         format!("INSERT INTO {table} ({names}){given} VALUES ({values}){changes};\n")
     }
 
@@ -135,6 +135,7 @@ impl Sql {
         let is = self.is();
         let key = key.iter().map(|(name, value)| format!("{} {is} {value}", self.name(name)));
         let key: Vec<String> = key.collect();
+        let table = self.table(table);
         format!("UPDATE {table} SET {} WHERE {};\n", set.join(", "), key.join(" AND "))
     }
 
@@ -144,6 +145,14 @@ impl Sql {
             Dialect::Postgres => "IS NOT DISTINCT FROM",
             Dialect::MySql => "<=>",
             Dialect::Sqlite => "IS",
+        }
+    }
+
+    /// The name of a table; PostgreSQL has quoted it already, where it has to be.
+    fn table(&self, name: &str) -> String {
+        match self.dialect {
+            Dialect::Postgres => name.to_owned(),
+            Dialect::MySql | Dialect::Sqlite => self.name(name),
         }
     }
 
