@@ -5,6 +5,8 @@
 mod both;
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use both::server::Kind;
 use both::{Pair, Place, Tool};
 use support::{Machine, Run};
@@ -107,8 +109,9 @@ fn journey(kind: Kind, test: &str) {
 
 /// One after the other: they are in one database, and its fingerprint has every schema.
 #[test]
-fn a_journey_and_a_trigger_on_postgresql() {
+fn all_journeys_on_postgresql() {
     journey(Kind::PostgreSql, "a journey on PostgreSQL");
+    on_the_move(Kind::PostgreSql, "a schema on the move on PostgreSQL");
     triggered(Kind::PostgreSql, "a trigger on PostgreSQL", UNFORESEEN);
 }
 
@@ -120,6 +123,53 @@ fn a_journey_on_mariadb() {
 #[test]
 fn a_journey_on_sqlite() {
     journey(Kind::Sqlite, "a journey on SQLite");
+}
+
+/// Whoever looks while somebody else's migrator is at work sees one state or the other, or is told that
+/// the migrator is at work; whoever acts has planned for a schema that is gone. Nobody fails.
+fn on_the_move(kind: Kind, test: &str) {
+    let Some(pair) = Pair::new(kind, test) else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let harbour = Harbour::on(&place, &FILES);
+    harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut ends = ["goto 1", "goto 3"].into_iter().cycle();
+            while !over.load(Ordering::SeqCst) {
+                // It finds the place taken where one of ours has acted.
+                place.migrate(Tool::GolangMigrate, ends.next().expect("one of two"));
+            }
+        });
+        let runs: Vec<Run> = (0..5)
+            .flat_map(|_| {
+                let commands = [
+                    &["status"][..],
+                    &["plan", "--to", "1.0.0"],
+                    &["doctor"],
+                    &["archive", "list"],
+                    &["history"],
+                    &["rollback", "--to", "1.0.0", "--yes", "--unproven"],
+                ];
+                commands.map(|command| harbour.run(command))
+            })
+            .collect();
+        over.store(true, Ordering::SeqCst);
+        for run in runs {
+            assert!(run.code != Some(1), "{}: {}{}", run.what, run.stdout, run.stderr);
+        }
+    });
+}
+
+#[test]
+fn a_schema_on_the_move_on_mariadb() {
+    on_the_move(Kind::MariaDb, "a schema on the move on MariaDB");
+}
+
+#[test]
+fn a_schema_on_the_move_on_sqlite() {
+    on_the_move(Kind::Sqlite, "a schema on the move on SQLite");
 }
 
 /// What the body of the second release writes sets off a trigger that changes other rows: an empty

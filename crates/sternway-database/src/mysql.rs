@@ -37,8 +37,8 @@ use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackSta
 
 use crate::answer::{ANSWER, bare};
 use crate::port::{
-    Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, Session, Settled,
-    StepError, Underway, Unfinished, Work,
+    Care, Database, DatabaseError, Done, Interrupt, Limits, LockError, RunId, RunSummary, Session,
+    Settled, StepError, Underway, Unfinished, Work,
 };
 
 pub(crate) use connect::check;
@@ -350,7 +350,11 @@ impl Database for MySql {
     }
 
     async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
-        archive::measure(self, losses).await
+        let limits = Limits { lock: Some(Duration::from_secs(1)), statement: None };
+        sessions::limit(self, limits).await?;
+        let measured = archive::measure(self, losses).await;
+        sessions::put_back(self, limits).await;
+        measured
     }
 
     async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {

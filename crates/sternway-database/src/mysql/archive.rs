@@ -18,7 +18,7 @@ use sternway_model::archive::{Entry, EntryId, Page, PutBack};
 use sternway_model::catalog::{Direction, TrackName};
 use sternway_model::effect::{Loss, Lost};
 
-use super::{MySql, cell, optional, track};
+use super::{MySql, cell, number, optional, track};
 use crate::kept::{Layout, Stored, damaged};
 use crate::port::{Care, DatabaseError};
 use shape::{Shape, count};
@@ -288,33 +288,44 @@ pub(super) async fn put_back_one(mysql: &mut MySql, id: EntryId) -> Result<PutBa
     put.ok_or(DatabaseError::NoEntry(id))
 }
 
-/// Fills in what there is to lose.
+/// Fills in what there is to lose. What somebody else drops meanwhile, or keeps locked, stays open.
 pub(super) async fn measure(mysql: &mut MySql, losses: &mut [Loss]) -> Result<(), DatabaseError> {
     for loss in losses {
-        let (table, what) = match &loss.lost {
-            Lost::Table { table } | Lost::Rows { table } => (table, "*".to_owned()),
-            Lost::Column { table, column } => (table, MySql::quote(column)),
-            Lost::Sequence { .. } => continue,
-        };
-        let Some(Shape { name, columns, .. }) = shape::look(mysql, table).await? else { continue };
-        if let Lost::Column { column, .. } = &loss.lost
-            && !columns.iter().any(|it| it.name.eq_ignore_ascii_case(column))
-        {
-            continue;
+        let mut measured = loss.clone();
+        match measure_one(mysql, &mut measured).await {
+            Ok(()) => *loss = measured,
+            // No such column, no such table; a lock that was not had.
+            Err(error) if matches!(number(&error), Some(1054 | 1146 | 1205)) => {}
+            Err(error) => return Err(error),
         }
-        let sql = format!("SELECT COUNT({what}) AS n FROM {}", mysql.table(&name));
-        loss.rows = Some(count(mysql, &sql).await?);
-        // Which rows a body touches is known when it has run.
-        loss.estimated = matches!(loss.lost, Lost::Rows { .. });
-        if matches!(loss.lost, Lost::Table { .. }) {
-            let sql = format!(
-                "SELECT DATA_LENGTH + INDEX_LENGTH AS n FROM information_schema.TABLES
-                 WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-                MySql::literal(&mysql.identity.database),
-                MySql::literal(&name)
-            );
-            loss.bytes = Some(count(mysql, &sql).await?);
-        }
+    }
+    Ok(())
+}
+
+async fn measure_one(mysql: &mut MySql, loss: &mut Loss) -> Result<(), DatabaseError> {
+    let (table, what) = match &loss.lost {
+        Lost::Table { table } | Lost::Rows { table } => (table, "*".to_owned()),
+        Lost::Column { table, column } => (table, MySql::quote(column)),
+        Lost::Sequence { .. } => return Ok(()),
+    };
+    let Some(Shape { name, columns, .. }) = shape::look(mysql, table).await? else { return Ok(()) };
+    if let Lost::Column { column, .. } = &loss.lost
+        && !columns.iter().any(|it| it.name.eq_ignore_ascii_case(column))
+    {
+        return Ok(());
+    }
+    let sql = format!("SELECT COUNT({what}) AS n FROM {}", mysql.table(&name));
+    loss.rows = Some(count(mysql, &sql).await?);
+    // Which rows a body touches is known when it has run.
+    loss.estimated = matches!(loss.lost, Lost::Rows { .. });
+    if matches!(loss.lost, Lost::Table { .. }) {
+        let sql = format!(
+            "SELECT DATA_LENGTH + INDEX_LENGTH AS n FROM information_schema.TABLES
+             WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            MySql::literal(&mysql.identity.database),
+            MySql::literal(&name)
+        );
+        loss.bytes = Some(count(mysql, &sql).await?);
     }
     Ok(())
 }

@@ -110,12 +110,8 @@ async fn set(mysql: &mut MySql, settings: Vec<String>) -> Result<(), DatabaseErr
     }
 }
 
-/// Takes the limits back, and says of a body that met one what was in its way.
-pub(super) async fn unlimit<T>(
-    mysql: &mut MySql,
-    limits: Limits,
-    ended: Result<T, StepError>,
-) -> Result<T, StepError> {
+/// Takes the limits back.
+pub(super) async fn put_back(mysql: &mut MySql, limits: Limits) {
     let mut settings = Vec::new();
     if limits.lock.is_some() {
         settings.push("SESSION lock_wait_timeout = DEFAULT".to_owned());
@@ -128,6 +124,15 @@ pub(super) async fn unlimit<T>(
     if set(mysql, settings).await.is_ok() {
         let _ = mysql.run("put the settings back", mysql.reset.clone()).await;
     }
+}
+
+/// Takes the limits back, and says of a body that met one what was in its way.
+pub(super) async fn unlimit<T>(
+    mysql: &mut MySql,
+    limits: Limits,
+    ended: Result<T, StepError>,
+) -> Result<T, StepError> {
+    put_back(mysql, limits).await;
     let Err(StepError::Dirty { file, statement, mut source }) = ended else { return ended };
     match (source.code.split(' ').next(), limits) {
         (Some("1205"), Limits { lock: Some(limit), .. }) => {

@@ -3,6 +3,8 @@
 //! Two questions, whatever the number of losses: one to the catalogs, one that counts. A small table
 //! is counted; of a large one the same few blocks are read each time, and the numbers are estimates.
 //! Nothing waits for a lock for longer than a moment: where somebody holds one, the numbers stay open.
+//! So they do where somebody changes the schema between the two questions: whoever executes the plan
+//! looks again once nobody else can.
 
 use sqlx::Row;
 use sternway_model::effect::{Loss, Lost};
@@ -60,9 +62,16 @@ pub(super) async fn measure(
     let ended = postgres.run("end to count", "ROLLBACK".to_owned()).await;
     match measured {
         // Somebody else holds a table: even its size cannot be had then.
-        Err(DatabaseError::Query { source, .. }) if is_locked(&source) => ended,
+        Err(DatabaseError::Query { source, .. }) if is_locked(&source) || is_gone(&source) => ended,
         measured => measured.and(ended),
     }
+}
+
+/// Whether something that the catalogs named was not there any more: the server says so of a schema, a
+/// table and a column, and has an internal error for what went away under its hands.
+fn is_gone(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| ["3F000", "42P01", "42703", "XX000"].contains(&code.as_ref()))
 }
 
 async fn ask(postgres: &mut Postgres, losses: &mut [Loss]) -> Result<(), DatabaseError> {

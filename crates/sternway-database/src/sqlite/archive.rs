@@ -336,8 +336,15 @@ pub(super) async fn put_back_one(
     put.ok_or(DatabaseError::NoEntry(id))
 }
 
-/// Fills in what there is to lose.
+/// Fills in what there is to lose, as it is at one moment.
 pub(super) async fn measure(sqlite: &mut Sqlite, losses: &mut [Loss]) -> Result<(), DatabaseError> {
+    sqlite.run("begin to count", "BEGIN".to_owned()).await?;
+    let measured = measure_all(sqlite, losses).await;
+    sqlite.roll_back().await;
+    measured
+}
+
+async fn measure_all(sqlite: &mut Sqlite, losses: &mut [Loss]) -> Result<(), DatabaseError> {
     for loss in losses {
         let (table, what) = match &loss.lost {
             Lost::Table { table } | Lost::Rows { table } => (table, "*".to_owned()),
