@@ -280,10 +280,10 @@ impl Failure {
             DatabaseError::NoSchemas { .. } => "leave the schema out of the settings",
             DatabaseError::NoEntry(_) => "`sternway archive list` lists them all",
             DatabaseError::NoFence { .. } => {
-                "--end-sessions and --wait-for-sessions deal with the sessions that are there"
+                "PostgreSQL has both kinds, MySQL and MariaDB `no-connect`; --end-sessions and --wait-for-sessions deal with the sessions that are there"
             }
             DatabaseError::Fence { .. } => {
-                "--fence none goes on without it; stop the application instead, or connect as the owner of the database"
+                "--fence none goes on without it; stop the application instead, or connect as a user who may raise one: on PostgreSQL the owner of the database, on MySQL and MariaDB one with CREATE USER who may read the accounts in `mysql`"
             }
             DatabaseError::Query { .. } | DatabaseError::Entry { .. } => "",
         };

@@ -303,3 +303,71 @@ fn a_database_is_known_by_what_ran_there() {
         harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
     }
 }
+
+/// On MariaDB each statement commits by itself: what others write between the copy of a column and its
+/// end would be lost. A locked account keeps them out, also after a kill, and until that is made up for.
+#[cfg(unix)]
+#[test]
+fn a_fence_on_mariadb() {
+    let Some(pair) = Pair::new(Kind::MariaDb, "a fence on MariaDB") else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let mut files = FILES;
+    files[5].2 = "ALTER TABLE ship DROP COLUMN flag; ALTER TABLE berth ADD COLUMN depth integer;";
+    let harbour = Harbour::on(&place, &files);
+    harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
+    place.execute(&mut admin, "INSERT INTO ship (id, name, flag) VALUES (1, 'Anna', 'se')");
+    let app = format!("{}_app", place.name);
+    let user = format!("CREATE USER {app}@'%' IDENTIFIED BY 'x'");
+    place.execute(&mut admin, &user);
+    let locked = format!(
+        "SELECT COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') FROM mysql.global_priv WHERE User = '{app}'"
+    );
+    let fence = |kind| ["--fence", kind, "--fence-role", &app];
+    let back = ["rollback", "--to", "1.1.0", "--yes", "--unproven", "--lock-wait", "0"];
+    let refused = harbour.run(&[&back[..], &fence("read-only")].concat()).ended(1);
+    refused.explains(&["no fence of the kind", "`no-connect`"]);
+    // Killed while its second statement waits for somebody who reads.
+    place.execute(&mut admin, "START TRANSACTION; SELECT * FROM berth");
+    let mut command = harbour.machine.command(&[&back[..], &fence("no-connect")].concat());
+    command.env("STERNWAY_DATABASE", harbour.url());
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("a run");
+    let waits = format!(
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{}' AND INFO LIKE 'ALTER TABLE berth%'",
+        place.name
+    );
+    until(|| !admin.rows(&place, &waits).is_empty());
+    child.kill().expect("a kill");
+    child.wait().expect("an end");
+    let orphan = admin.rows(&place, &waits).join("");
+    place.execute(&mut admin, &format!("KILL CONNECTION {orphan}"));
+    until(|| admin.rows(&place, &waits).is_empty());
+    assert_eq!(admin.rows(&place, &locked), ["1"]);
+    let stands = format!("a fence stands: no connections for {app}, since ");
+    harbour.run(&["status"]).ended(5).says(&[&stands]);
+    // Who cannot make up for it leaves the fence alone.
+    let resume = ["resume", "--yes", "--unproven", "--lock-wait", "1", "--lock-retries", "0"];
+    harbour.run(&resume).ended(5).explains(&["the fence still stands (no connections for "]);
+    assert_eq!(admin.rows(&place, &locked), ["1"]);
+    place.execute(&mut admin, "COMMIT");
+    harbour.run(&resume).ended(0).says(&["took away a fence that a run left at"]);
+    assert_eq!(admin.rows(&place, &locked), ["0"]);
+    // Without a kill it comes down by itself; and what it guarded is back.
+    place.execute(&mut admin, "ALTER TABLE berth DROP COLUMN depth");
+    let up = [&["upgrade", "--to", "1.2.0", "--yes"], &fence("no-connect")[..]].concat();
+    let up = harbour.run(&up).ended(0);
+    up.says(&[&format!("the fence stands: no connections for {app}"), "may write again"]);
+    assert_eq!(admin.rows(&place, &locked), ["0"]);
+    assert_eq!(admin.rows(&place, "SELECT flag FROM ship"), ["se"]);
+    place.execute(&mut admin, &format!("DROP USER {app}@'%'"));
+}
+
+#[cfg(unix)]
+#[track_caller]
+fn until(mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed().as_secs() < 60, "it never came about");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}

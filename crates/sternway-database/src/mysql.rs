@@ -9,6 +9,7 @@ mod lock;
 mod track;
 pub mod statements;
 mod execute;
+mod fence;
 mod settle;
 mod progress;
 mod introspect;
@@ -37,8 +38,8 @@ use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackSta
 
 use crate::answer::{ANSWER, bare};
 use crate::port::{
-    Care, Database, DatabaseError, Done, Interrupt, Limits, LockError, RunId, RunSummary, Session,
-    Settled, StepError, Underway, Unfinished, Work,
+    Care, Database, DatabaseError, Done, Fence, FenceKind, Interrupt, Limits, LockError, Raised,
+    RunId, RunSummary, Session, Settled, StepError, Underway, Unfinished, Work,
 };
 
 pub(crate) use connect::check;
@@ -179,6 +180,7 @@ impl MySql {
 /// Whether a table is one of Sternway's own.
 fn is_ours(table: &str) -> bool {
     records::TABLES.contains(&table)
+        || table == fence::TABLE
         || table.starts_with(progress::PREFIX)
         || archive::is_ours(table)
 }
@@ -408,6 +410,27 @@ impl Database for MySql {
         statement: usize,
     ) -> Result<Settled, DatabaseError> {
         settle::settle(self, work, statement).await
+    }
+
+    async fn prepare_fence(&mut self, kind: &FenceKind) -> Result<Fence, DatabaseError> {
+        fence::prepare(self, kind).await
+    }
+
+    async fn raise_fence(
+        &mut self,
+        app: &str,
+        run: Option<RunId>,
+        it: &Fence,
+    ) -> Result<Raised, DatabaseError> {
+        fence::raise(self, app, run, it).await
+    }
+
+    async fn fences(&mut self, app: &str) -> Result<Vec<Raised>, DatabaseError> {
+        fence::list(self, app).await
+    }
+
+    async fn lower_fence(&mut self, raised: &Raised) -> Result<(), DatabaseError> {
+        fence::lower(self, raised).await
     }
 
     async fn sessions(&mut self) -> Result<Vec<Session>, DatabaseError> {

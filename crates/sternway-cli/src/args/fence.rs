@@ -13,8 +13,8 @@ pub struct FenceArgs {
     /// the run fails; after a crash the next command that changes the database takes it back
     #[arg(long, value_enum, default_value_t)]
     pub fence: Fence,
-    /// A role that the fence is for; may be given several times [default: the roles of the sessions
-    /// that are there]
+    /// A role or user that the fence is for; may be given several times [default: those of the
+    /// sessions that are there]
     #[arg(long, value_name = "ROLE")]
     pub fence_role: Vec<String>,
     /// End the sessions of other clients (with a fence, those of its roles)
@@ -35,9 +35,9 @@ pub enum Fence {
     /// None
     #[default]
     None,
-    /// New sessions are read-only, unless they say otherwise
+    /// New sessions are read-only, unless they say otherwise (PostgreSQL)
     ReadOnly,
-    /// There are no new sessions
+    /// There are no new sessions (on MySQL and MariaDB the users' accounts are locked)
     NoConnect,
 }
 

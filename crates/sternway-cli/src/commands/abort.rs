@@ -31,7 +31,7 @@ pub async fn abort(ui: &Ui, shared: &Shared, args: &AbortArgs) -> Result<Exit, F
     };
     let mut teller = Teller::new(ui, plan);
     let ended = take_back(run, id, &mut *database, &mut teller).await;
-    fence::take_away(ui, &mut *database, &plan.app, &plan.tables).await;
+    fence::after(ui, &mut *database, plan, ended.is_ok()).await;
     let format = "sternway.abort/1";
     let (kept, put_back) = (&teller.kept, &teller.put_back);
     match ended.map_err(|cause| Failure::to_abort(id, ui, cause))? {

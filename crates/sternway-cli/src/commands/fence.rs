@@ -72,7 +72,7 @@ async fn warn(ui: &Ui, database: &mut dyn Database) -> Result<(), Failure> {
         };
         ui.note(format!(
             "warning: others are connected ({one}{more}); what they write while it is copied and taken away is \
-             not kept: --wait-for-sessions and --end-sessions see them out first"
+             not kept: --fence no-connect keeps them out, --wait-for-sessions and --end-sessions see them out first"
         ));
     }
     Ok(())
@@ -91,6 +91,21 @@ pub async fn lower(
         Err(_) => ui.note(format!("warning: the fence still stands ({})", raised.fence.kind)),
     }
     lowered.map_err(|cause| Failure::to_ask("cannot take the fence away", cause))
+}
+
+/// Takes away what a run left standing once it is made up for. Where that failed, the schema may be half
+/// way still, and the fence goes on keeping other clients out of it.
+pub async fn after(ui: &Ui, database: &mut dyn Database, plan: &Plan, made_up: bool) {
+    if made_up {
+        return take_away(ui, database, &plan.app, &plan.tables).await;
+    }
+    // How the run ended is told before anything else, and a server that is gone is told of there.
+    for Raised { fence, .. } in database.fences(&plan.app).await.unwrap_or_default() {
+        ui.note(format!(
+            "warning: the fence still stands ({}); `sternway doctor --lower-fence` takes it away",
+            fence.kind
+        ));
+    }
 }
 
 /// Takes away what a run on these tracking tables left standing when it was cut short, now that it is made up for:

@@ -42,7 +42,7 @@ pub async fn resume(ui: &Ui, shared: &Shared, args: &ResumeArgs) -> Result<Exit,
     };
     let mut teller = Teller::new(ui, &plan);
     let ran = go_on(run, id, &mut *database, &mut teller).await;
-    fence::take_away(ui, &mut *database, &plan.app, &plan.tables).await;
+    fence::after(ui, &mut *database, &plan, ran.is_ok()).await;
     let ran = ran.map_err(|cause| Failure::to_resume(id, ui, cause))?;
     let exit = told(&setup, &plan, &teller, ran, &mut *database, false).await?;
     warn(&setup, &mut *database).await?;
