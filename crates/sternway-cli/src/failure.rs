@@ -380,9 +380,10 @@ impl Failure {
                 "`sternway status` shows where each track stands; `sternway resume` goes on from there, `sternway abort` takes everything back",
                 Exit::Failed,
             ),
-            RunError::Undo { source: StepError::Dirty { .. }, .. } => {
-                ("mend the cause, then `sternway abort` goes on with that statement", Exit::Dirty)
-            }
+            RunError::Undo { source: StepError::Dirty { .. }, .. } => (
+                "mend the cause, then `sternway abort` goes on with that statement; or let the run be, and `sternway doctor --abandon` goes one of the ways out that it finds",
+                Exit::Dirty,
+            ),
             RunError::Undo { source: StepError::Blocked { .. }, .. } => {
                 ("end those sessions, or let them end, then `sternway abort` goes on", Exit::Locked)
             }

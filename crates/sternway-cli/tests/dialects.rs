@@ -113,6 +113,7 @@ fn all_journeys_on_postgresql() {
     journey(Kind::PostgreSql, "a journey on PostgreSQL");
     on_the_move(Kind::PostgreSql, "a schema on the move on PostgreSQL");
     triggered(Kind::PostgreSql, "a trigger on PostgreSQL", UNFORESEEN);
+    half_way(Kind::PostgreSql, "half a body on PostgreSQL");
 }
 
 #[test]
@@ -304,9 +305,82 @@ fn a_database_is_known_by_what_ran_there() {
     }
 }
 
+/// A body that fails half way is undone by that part of its other half that is about what took effect,
+/// and what it took away is back; also where that is cut short as well.
+fn half_way(kind: Kind, test: &str) {
+    let Some(pair) = Pair::new(kind, test) else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let (index, on) = match kind {
+        Kind::MariaDb => ("UNIQUE INDEX", " ON ship"),
+        _ => ("UNIQUE INDEX CONCURRENTLY", ""),
+    };
+    let up =
+        format!("ALTER TABLE ship DROP COLUMN flag;\nCREATE {index} ship_name ON ship (name);");
+    let down = format!("DROP INDEX ship_name{on};\nALTER TABLE ship ADD COLUMN flag varchar(2);");
+    let ship = "CREATE TABLE ship (id integer PRIMARY KEY, name varchar(80), flag varchar(2));";
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_ship.up.sql", &["1.0.0", "1.1.0"], ship),
+        ("1_ship.down.sql", &["1.0.0", "1.1.0"], "DROP TABLE ship;"),
+        ("2_name.up.sql", &["1.1.0"], &up),
+        ("2_name.down.sql", &["1.1.0"], &down),
+    ];
+    let harbour = Harbour::on(&place, &files);
+    harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    let rows = "INSERT INTO ship VALUES (1, 'Anna', 'se'), (2, 'Anna', 'de'), (3, 'Ida', NULL)";
+    place.execute(&mut admin, rows);
+    let rows = "SELECT id, name, flag FROM ship ORDER BY id";
+    let before = admin.rows(&place, rows);
+    let is_back = |admin: &mut both::server::Admin| {
+        assert_eq!(admin.rows(&place, rows), before);
+        harbour.run(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
+    };
+    let upgrade = ["upgrade", "--to", "1.1.0", "--yes"];
+    harbour.run(&upgrade).ended(5).explains(&["failed in statement 2", "`sternway abort`"]);
+    harbour
+        .run(&["abort", "--yes"])
+        .ended(0)
+        .says(&["put back column", "is taken back; the schema is what it was before the run"]);
+    is_back(&mut admin);
+    if kind == Kind::MariaDb {
+        harbour.run(&upgrade).ended(5);
+        // Killed while the one statement that leads back waits for somebody who reads.
+        place.execute(&mut admin, "START TRANSACTION; SELECT * FROM ship");
+        let mut command = harbour.machine.command(&["abort", "--yes", "--lock-wait", "0"]);
+        command.env("STERNWAY_DATABASE", harbour.url()).env("STERNWAY_REHEARSAL", harbour.url());
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("an abort");
+        let waits = waiting(&place, "ALTER TABLE ship ADD COLUMN flag");
+        until(|| !admin.rows(&place, &waits).is_empty());
+        child.kill().expect("a kill");
+        child.wait().expect("an end");
+        let orphan = admin.rows(&place, &waits).join("");
+        place.execute(&mut admin, &format!("KILL CONNECTION {orphan}; COMMIT"));
+        harbour.run(&["status"]).ended(5).says(&["being taken back, 1 steps are left"]);
+        harbour.run(&["abort", "--yes"]).ended(0).says(&["put back column"]);
+        is_back(&mut admin);
+    }
+    place.execute(&mut admin, "UPDATE ship SET name = 'Olga' WHERE id = 2");
+    harbour.run(&upgrade).ended(0);
+    harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+    let flags = admin.rows(&place, "SELECT id, flag FROM ship ORDER BY id");
+    assert_eq!(flags, ["1|se", "2|de", "3|NULL"]);
+}
+
+#[test]
+fn half_a_body_is_undone_on_mariadb() {
+    half_way(Kind::MariaDb, "half a body on MariaDB");
+}
+
+/// The statements of other sessions on a place's database that begin like this.
+fn waiting(place: &Place<'_>, begins: &str) -> String {
+    format!(
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{}' AND INFO LIKE '{begins}%'",
+        place.name
+    )
+}
+
 /// On MariaDB each statement commits by itself: what others write between the copy of a column and its
 /// end would be lost. A locked account keeps them out, also after a kill, and until that is made up for.
-#[cfg(unix)]
 #[test]
 fn a_fence_on_mariadb() {
     let Some(pair) = Pair::new(Kind::MariaDb, "a fence on MariaDB") else { return };
@@ -332,10 +406,7 @@ fn a_fence_on_mariadb() {
     let mut command = harbour.machine.command(&[&back[..], &fence("no-connect")].concat());
     command.env("STERNWAY_DATABASE", harbour.url());
     let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("a run");
-    let waits = format!(
-        "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{}' AND INFO LIKE 'ALTER TABLE berth%'",
-        place.name
-    );
+    let waits = waiting(&place, "ALTER TABLE berth");
     until(|| !admin.rows(&place, &waits).is_empty());
     child.kill().expect("a kill");
     child.wait().expect("an end");
@@ -362,7 +433,6 @@ fn a_fence_on_mariadb() {
     place.execute(&mut admin, &format!("DROP USER {app}@'%'"));
 }
 
-#[cfg(unix)]
 #[track_caller]
 fn until(mut is_so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();

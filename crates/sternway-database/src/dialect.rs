@@ -59,7 +59,43 @@ impl Dialect {
     /// The parts of a body that take effect by themselves, in order: statements, and transactions
     /// that the body begins and ends.
     pub fn parts(self, body: &str) -> Vec<&str> {
-        let spans: Vec<(usize, usize, Option<bool>)> = match self {
+        let mut parts = Vec::new();
+        let mut open = None;
+        for (offset, length, begins) in self.spans(body) {
+            match begins {
+                Some(true) => drop(open.get_or_insert(offset)),
+                None if open.is_some() => {}
+                Some(false) | None => {
+                    let start = open.take().unwrap_or(offset);
+                    parts.extend(body.get(start..offset + length));
+                }
+            }
+        }
+        parts.extend(open.and_then(|start| body.get(start..)).map(str::trim_end));
+        parts
+    }
+
+    /// The statements of a body as a journal counts them, where none of them begins or ends a
+    /// transaction.
+    pub fn statements(self, body: &str) -> Option<Vec<&str>> {
+        let spans = self.spans(body).into_iter();
+        spans
+            .map(|(at, length, begins)| match begins {
+                None => body.get(at..at + length),
+                Some(_) => None,
+            })
+            .collect()
+    }
+
+    /// A body of these parts.
+    pub fn joined(parts: &[impl AsRef<str>]) -> String {
+        parts.iter().map(|part| format!("{};\n", part.as_ref())).collect()
+    }
+
+    /// Where each statement of a body begins, how long it is, and whether it begins a transaction or
+    /// ends one.
+    fn spans(self, body: &str) -> Vec<(usize, usize, Option<bool>)> {
+        match self {
             Dialect::Postgres => {
                 use postgres::statements::{Control, statements};
                 let begins = |control| control == Control::Begin;
@@ -76,21 +112,7 @@ impl Dialect {
                 let found = mysql::statements::statements(body, true).into_iter();
                 found.map(|it| (it.offset, it.text.len(), None)).collect()
             }
-        };
-        let mut parts = Vec::new();
-        let mut open = None;
-        for (offset, length, begins) in spans {
-            match begins {
-                Some(true) => drop(open.get_or_insert(offset)),
-                None if open.is_some() => {}
-                Some(false) | None => {
-                    let start = open.take().unwrap_or(offset);
-                    parts.extend(body.get(start..offset + length));
-                }
-            }
         }
-        parts.extend(open.and_then(|start| body.get(start..)).map(str::trim_end));
-        parts
     }
 
     /// What a body says, without asking a server.

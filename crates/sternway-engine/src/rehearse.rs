@@ -5,6 +5,7 @@
 //! a clean install of where it starts: where its end differs from the clean install, the
 //! application's own migrations are to blame, and not the database that is about to change.
 
+mod half;
 mod touched;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use sternway_model::plan::{BodyOrigin, Migrate, Plan, Step};
 use sternway_model::proof::{Expected, Fingerprint, ObjectName};
 use thiserror::Error;
 
+pub use half::way_back;
 use touched::Touched;
 
 /// Where each track stands.

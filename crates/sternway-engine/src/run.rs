@@ -26,7 +26,7 @@ use sternway_model::plan::{Hop, Plan, Step};
 use sternway_model::proof::Expected;
 use sternway_model::state::{RecordsAccess, State};
 
-use crate::rehearse::Landmarks;
+use crate::rehearse::{Bench, Landmarks};
 
 pub use abort::abort;
 pub use error::RunError;
@@ -41,6 +41,8 @@ pub struct Run<'a> {
     pub expected: Option<&'a [Expected]>,
     /// What the schema should be where the run was left. Only for a run that is resumed or taken back.
     pub landmarks: Option<&'a Landmarks>,
+    /// Where to find out how half a body is undone. Only for a run that is taken back.
+    pub bench: Option<&'a Bench>,
     /// How long to wait for the migrators' locks.
     pub patience: Duration,
     /// Whether to end a session that a killed Sternway left behind with the locks.
@@ -60,6 +62,7 @@ impl<'a> Run<'a> {
             plan,
             expected: None,
             landmarks: None,
+            bench: None,
             patience: Duration::from_secs(15),
             end_orphans: false,
             limits: Limits::default(),
@@ -200,7 +203,8 @@ impl<'a> Hand<'_, 'a> {
             failpoint::hit(Point::StepBegins);
             let ended = match what {
                 Step::Migrate(migrate) => {
-                    let half = migrate::Half { step, of, migrate, first, undoing: false };
+                    let half =
+                        migrate::Half { step, of, migrate, body: None, first, undoing: false };
                     self.migrate(half).await
                 }
                 Step::Prove => match self.prove(index, hop).await {
@@ -249,7 +253,7 @@ impl<'a> Hand<'_, 'a> {
         };
         let reached = match doubt {
             Progress::InDoubt { step: it, reached } if it == step => Some(reached),
-            Progress::Aborting { left, in_doubt: true, reached } if left == step + 1 => {
+            Progress::Aborting { left, in_doubt: true, reached, .. } if left == step + 1 => {
                 Some(reached)
             }
             _ => None,

@@ -63,6 +63,10 @@ pub enum Record {
         /// How many steps are to be undone: those that are done, and the one in doubt where it may
         /// have left something.
         left: usize,
+        /// Where the last of them came only half way: the statements of its other half that undo
+        /// this much, in place of all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        way: Option<String>,
     },
     /// A step is about to be undone.
     Undoing {
@@ -171,6 +175,9 @@ pub enum Progress {
         /// How far undoing it came, if that runs outside a transaction.
         #[serde(flatten)]
         reached: Reached,
+        /// The statements that undo the last of them, where these are not its whole other half.
+        #[serde(skip)]
+        way: Option<String>,
     },
     /// Taken back.
     Aborted,
@@ -232,30 +239,28 @@ impl Progress {
             (Self::Before { step }, Record::Interrupted) => Some(Self::Interrupted { step: *step }),
             (Self::Before { .. }, Record::Finished) => Some(Self::Finished),
             (_, Record::Resumed) => self.resumed(),
-            (_, Record::Aborting { left }) => self.aborting(*left),
+            (_, Record::Aborting { left, way }) => self.aborting(*left, way.clone()),
             // What is in doubt may be undone again, or on from where it is.
-            (Self::Aborting { left, reached, .. }, Record::Undoing { step })
+            (Self::Aborting { left, reached, way, .. }, Record::Undoing { step })
                 if step + 1 == *left =>
             {
-                Some(Self::Aborting { left: *left, in_doubt: true, reached: *reached })
+                Some(Self::undoing(*left, *reached, way))
             }
             (
-                Self::Aborting { left, in_doubt: true, reached },
+                Self::Aborting { left, in_doubt: true, reached, way },
                 Record::Statement { step, statement, .. }
                 | Record::StatementDone { step, statement },
             ) if step + 1 == *left => reached
                 .after(*statement, record.is_end_of_statement())
-                .map(|reached| Self::Aborting { left: *left, in_doubt: true, reached }),
-            (Self::Aborting { left, in_doubt: true, reached }, Record::Failed { step, .. })
-                if step + 1 == *left =>
-            {
-                let (left, reached) = (*left, reached.after_failure());
-                Some(Self::Aborting { left, in_doubt: true, reached })
-            }
+                .map(|reached| Self::undoing(*left, reached, way)),
+            (
+                Self::Aborting { left, in_doubt: true, reached, way },
+                Record::Failed { step, .. },
+            ) if step + 1 == *left => Some(Self::undoing(*left, reached.after_failure(), way)),
             (Self::Aborting { left, in_doubt: true, .. }, Record::Undone { step })
                 if step + 1 == *left =>
             {
-                Some(Self::taken_back_to(*step))
+                Some(Self::taken_back_to(*step, None))
             }
             (Self::Aborting { left: 0, in_doubt: false, .. }, Record::Aborted) => {
                 Some(Self::Aborted)
@@ -284,7 +289,7 @@ impl Progress {
     }
 
     /// Where a run stands once `left` steps of it are to be undone.
-    fn aborting(&self, left: usize) -> Option<Self> {
+    fn aborting(&self, left: usize, way: Option<String>) -> Option<Self> {
         let fits = match self {
             Self::Before { step } | Self::Interrupted { step } => left == *step,
             Self::InDoubt { step, .. } | Self::Failed { step, .. } => {
@@ -292,11 +297,15 @@ impl Progress {
             }
             Self::Finished | Self::Aborting { .. } | Self::Aborted | Self::Abandoned => false,
         };
-        fits.then(|| Self::taken_back_to(left))
+        fits.then(|| Self::taken_back_to(left, way))
     }
 
-    fn taken_back_to(left: usize) -> Self {
-        Self::Aborting { left, in_doubt: false, reached: Reached::default() }
+    fn taken_back_to(left: usize, way: Option<String>) -> Self {
+        Self::Aborting { left, in_doubt: false, reached: Reached::default(), way }
+    }
+
+    fn undoing(left: usize, reached: Reached, way: &Option<String>) -> Self {
+        Self::Aborting { left, in_doubt: true, reached, way: way.clone() }
     }
 
     /// Returns where a run with these records stands.

@@ -20,8 +20,10 @@ pub async fn abort(ui: &Ui, shared: &Shared, args: &AbortArgs) -> Result<Exit, F
     let landmarks = setup.landmarks(plan, &unfinished.progress).await;
     ui.confirm("Take it back?", args.go.yes)?;
     let mut app = setup.app();
+    let bench = setup.bench();
     let run = Run {
         landmarks: landmarks.as_ref(),
+        bench: Some(&bench),
         patience: setup.patience(),
         end_orphans: args.go.end_orphans,
         limits: args.go.limits.limits(),

@@ -42,7 +42,7 @@ pub(super) async fn out_of(
             case.half(doubt.version, doubt.direction).map_or("", |(_, body)| body).to_owned()
         }
         took if took == doubt.parts.len() => String::new(),
-        took => cleared(CONCURRENTLY, joined(&doubt.parts[took..])),
+        took => cleared(CONCURRENTLY, Dialect::joined(&doubt.parts[took..])),
     };
     let finish = exit(Way::Finish, doubt.direction, rest, doubt.done);
     let back = doubt.direction.opposite();
@@ -77,23 +77,11 @@ async fn way_back(
     let other = doubt.direction.opposite();
     let Some((_, body)) = case.half(doubt.version, other) else { return Ok(None) };
     let (forth, back) = (case.step(doubt, doubt.direction), case.step(doubt, other));
+    let Some(Some(home)) = trial.after.first() else { return Ok(None) };
+    let took: Vec<&str> = doubt.parts[..took].iter().map(String::as_str).collect();
     let mut laboratory = case.laboratory(doubt.undone).await?;
-    for part in &doubt.parts[..took] {
-        if laboratory.run_text(&forth, part).await.is_err() {
-            return Ok(None);
-        }
-    }
-    let mut ran = Vec::new();
-    for part in case.bench.dialect().parts(body) {
-        // What is about the part that never took effect fails, and is not wanted.
-        if laboratory.run_text(&back, part).await.is_ok() {
-            ran.push(part.to_owned());
-        }
-    }
-    let there = laboratory.fingerprint().await?;
-    let home = trial.after.first().and_then(Option::as_ref);
-    let arrived = home.is_some_and(|home| home.objects == there.objects);
-    Ok(arrived.then(|| joined(&ran)))
+    let parts = case.bench.dialect().parts(body);
+    laboratory.way_back((&forth, &took), (&back, &parts), home).await
 }
 
 /// Writing the row and nothing else.
@@ -124,8 +112,4 @@ fn unkept(dialect: Dialect, sql: &str) -> Vec<String> {
     });
     let lost = lost.flat_map(|facts| facts.destroys).map(|it| it.what);
     lost.filter(|it| !it.starts_with("index")).collect()
-}
-
-fn joined(parts: &[String]) -> String {
-    parts.iter().map(|part| format!("{part};\n")).collect()
 }

@@ -22,6 +22,8 @@ use super::{Hand, RunError, steps};
 pub(super) struct Doubt<'a> {
     pub step: usize,
     pub migrate: &'a Migrate,
+    /// Its body, where that is not the plan's.
+    pub body: Option<&'a str>,
     pub reached: Reached,
     /// Whether it was undoing the step.
     pub undoing: bool,
@@ -94,10 +96,10 @@ impl<'a> Hand<'_, 'a> {
 
     /// Finds out whether the statement under way took effect.
     pub(super) async fn settle(&mut self, doubt: &Doubt<'_>) -> Result<Reached, RunError> {
-        let Doubt { step, migrate, reached, undoing } = *doubt;
+        let Doubt { step, migrate, body, reached, undoing } = *doubt;
         let Some(statement) = reached.statement else { return Ok(reached) };
         failpoint::hit(Point::Settling);
-        let body = self.plan().bodies.get(&migrate.hash);
+        let body = body.or_else(|| self.plan().bodies.get(&migrate.hash).map(String::as_str));
         let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
         let journal = self.id.map(|run| (run, step));
         let work = Work { first: statement, undoing, ..Work::of(migrate, body, journal) };

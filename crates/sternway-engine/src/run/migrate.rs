@@ -19,6 +19,8 @@ pub(super) struct Half<'a> {
     pub step: usize,
     pub of: usize,
     pub migrate: &'a Migrate,
+    /// Its body, where that is not the plan's.
+    pub body: Option<&'a str>,
     /// The statement to begin at.
     pub first: usize,
     /// Whether it undoes the step.
@@ -27,9 +29,9 @@ pub(super) struct Half<'a> {
 
 impl Hand<'_, '_> {
     pub(super) async fn migrate(&mut self, half: Half<'_>) -> Result<(), RunError> {
-        let Half { step, of, migrate, first, undoing } = half;
+        let Half { step, of, migrate, body, first, undoing } = half;
         let plan = self.plan();
-        let body = plan.bodies.get(&migrate.hash);
+        let body = body.or_else(|| plan.bodies.get(&migrate.hash).map(String::as_str));
         let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
         self.watch.starts(migrate);
         let start = Instant::now();

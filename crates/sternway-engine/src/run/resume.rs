@@ -67,7 +67,7 @@ impl Hand<'_, '_> {
         let steps = steps(self.plan());
         let doubt = match steps.get(step) {
             Some((_, _, Step::Migrate(migrate))) => {
-                Some(Doubt { step, migrate, reached, undoing: false })
+                Some(Doubt { step, migrate, body: None, reached, undoing: false })
             }
             _ => None,
         };

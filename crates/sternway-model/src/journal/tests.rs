@@ -46,9 +46,9 @@ fn what_is_done_of_a_body_is_not_forgotten() {
         assert!(resumed.clone().after(again).is_err());
         assert!(resumed.after(Record::Started { step: 0 }).is_err());
         // What came half way may be undone as a whole, or be taken for not done.
-        assert!(doubt.clone().after(Record::Aborting { left: 1 }).is_ok());
-        assert!(doubt.clone().after(Record::Aborting { left: 0 }).is_ok());
-        assert!(doubt.after(Record::Aborting { left: 2 }).is_err());
+        assert!(doubt.clone().after(Record::Aborting { left: 1, way: None }).is_ok());
+        assert!(doubt.clone().after(Record::Aborting { left: 0, way: None }).is_ok());
+        assert!(doubt.after(Record::Aborting { left: 2, way: None }).is_err());
     }
 }
 
@@ -59,7 +59,7 @@ fn steps_are_undone_in_the_opposite_order_and_nothing_else_happens_then() {
         Record::Ended { step: 0 },
         Record::Started { step: 1 },
         Record::Ended { step: 1 },
-        Record::Aborting { left: 2 },
+        Record::Aborting { left: 2, way: None },
     ];
     let aborting = Progress::of(records).expect("in order");
     for wrong in [
@@ -69,7 +69,7 @@ fn steps_are_undone_in_the_opposite_order_and_nothing_else_happens_then() {
         Record::Resumed,
         Record::Finished,
         Record::Aborted,
-        Record::Aborting { left: 2 },
+        Record::Aborting { left: 2, way: None },
     ] {
         assert!(aborting.clone().after(wrong.clone()).is_err(), "{wrong:?}");
     }
@@ -79,9 +79,47 @@ fn steps_are_undone_in_the_opposite_order_and_nothing_else_happens_then() {
 }
 
 #[test]
+fn the_way_back_of_half_a_body_holds_until_that_step_is_undone() {
+    let of = |progress: &Progress| match progress {
+        Progress::Aborting { way, .. } => way.clone(),
+        _ => None,
+    };
+    let way = Some("DROP TABLE a".to_owned());
+    let begun = [
+        Record::Started { step: 0 },
+        Record::Ended { step: 0 },
+        Record::Started { step: 1 },
+        Record::StatementDone { step: 1, statement: 1 },
+        Record::Aborting { left: 2, way: way.clone() },
+    ];
+    let text = serde_json::to_string(&begun[4]).expect("JSON");
+    assert_eq!(serde_json::from_str::<Record>(&text).expect("a record"), begun[4]);
+    // As it was written before there were such ways.
+    let old: Record = serde_json::from_str(r#"{"event":"aborting","left":2}"#).expect("a record");
+    assert_eq!(old, Record::Aborting { left: 2, way: None });
+    let mut progress = Progress::of(begun).expect("in order");
+    let undoing = [
+        Record::Undoing { step: 1 },
+        Record::Statement { step: 1, statement: 1, schema: None },
+        Record::Failed { step: 1, reason: "no".to_owned() },
+        Record::Undoing { step: 1 },
+        Record::StatementDone { step: 1, statement: 1 },
+    ];
+    for record in undoing {
+        assert_eq!(of(&progress), way, "{progress:?}");
+        progress = progress.after(record).expect("in order");
+    }
+    let progress = progress.after(Record::Undone { step: 1 }).expect("in order");
+    assert_eq!(
+        progress,
+        Progress::Aborting { left: 1, in_doubt: false, reached: Reached::default(), way: None }
+    );
+}
+
+#[test]
 fn a_journal_reads_back() {
     let reached = Reached { statement: Some(2), done: 1, failed: true };
-    let stands = Progress::Aborting { left: 1, in_doubt: true, reached };
+    let stands = Progress::Aborting { left: 1, in_doubt: true, reached, way: None };
     let text =
         r#"{"progress":"aborting","left":1,"in_doubt":true,"statement":2,"done":1,"failed":true}"#;
     assert_eq!(serde_json::to_string(&stands).expect("JSON"), text);
@@ -161,7 +199,7 @@ impl Writer {
     fn settle(&mut self, took_effect: bool) -> Option<()> {
         let (step, reached) = match self.progress {
             Progress::InDoubt { step, reached } => (step, reached),
-            Progress::Aborting { left, in_doubt: true, reached } => (left - 1, reached),
+            Progress::Aborting { left, in_doubt: true, reached, .. } => (left - 1, reached),
             _ => return Some(()),
         };
         match reached.statement.filter(|_| took_effect && !reached.failed) {
@@ -212,7 +250,7 @@ impl Writer {
                     Progress::Before { step } | Progress::Interrupted { step } => *step,
                     _ => panic!("{progress:?}"),
                 };
-                self.write(Record::Aborting { left })?;
+                self.write(Record::Aborting { left, way: None })?;
                 self.back(steps, attempt.took_effect)
             }
             _ if first => self.forward(steps, attempt.took_effect),
