@@ -5,7 +5,9 @@
 mod both;
 mod support;
 
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use both::server::Kind;
 use both::{Pair, Place, Tool};
@@ -56,12 +58,17 @@ impl<'a> Harbour<'a> {
 
     fn run(&self, arguments: &[&str]) -> Run {
         let mut command = self.machine.command(arguments);
+        self.of(&mut command);
+        Run::of(command)
+    }
+
+    /// Tells a command which database it is about.
+    fn of(&self, command: &mut Command) {
         command.env("STERNWAY_DATABASE", self.url());
         if self.place.pair.kind == Kind::MariaDb {
             // There is none inside the process.
             command.env("STERNWAY_REHEARSAL", self.url());
         }
-        Run::of(command)
     }
 }
 
@@ -114,6 +121,7 @@ fn all_journeys_on_postgresql() {
     on_the_move(Kind::PostgreSql, "a schema on the move on PostgreSQL");
     triggered(Kind::PostgreSql, "a trigger on PostgreSQL", UNFORESEEN);
     half_way(Kind::PostgreSql, "half a body on PostgreSQL");
+    tried_again(Kind::PostgreSql, "a statement that waits on PostgreSQL");
 }
 
 #[test]
@@ -347,8 +355,8 @@ fn half_way(kind: Kind, test: &str) {
         // Killed while the one statement that leads back waits for somebody who reads.
         place.execute(&mut admin, "START TRANSACTION; SELECT * FROM ship");
         let mut command = harbour.machine.command(&["abort", "--yes", "--lock-wait", "0"]);
-        command.env("STERNWAY_DATABASE", harbour.url()).env("STERNWAY_REHEARSAL", harbour.url());
-        let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("an abort");
+        harbour.of(&mut command);
+        let mut child = command.stdout(Stdio::null()).spawn().expect("an abort");
         let waits = waiting(&place, "ALTER TABLE ship ADD COLUMN flag");
         until(|| !admin.rows(&place, &waits).is_empty());
         child.kill().expect("a kill");
@@ -371,8 +379,68 @@ fn half_a_body_is_undone_on_mariadb() {
     half_way(Kind::MariaDb, "half a body on MariaDB");
 }
 
-/// The statements of other sessions on a place's database that begin like this.
+/// Each statement that waits too long for a lock is tried again, and those who hold it are named; what
+/// others wrote before it took effect is not lost. The second statement goes on where the first is done.
+fn tried_again(kind: Kind, test: &str) {
+    let Some(pair) = Pair::new(kind, test) else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let mut files = FILES;
+    files[4].2 =
+        "ALTER TABLE ship ADD COLUMN flag varchar(2); ALTER TABLE berth ADD COLUMN depth integer;";
+    let alone = "DROP INDEX CONCURRENTLY IF EXISTS none_such; ";
+    let (alone, second) = if kind == Kind::PostgreSql { (alone, 3) } else { ("", 2) };
+    let down =
+        format!("{alone}ALTER TABLE ship DROP COLUMN flag; ALTER TABLE berth DROP COLUMN depth;");
+    files[5].2 = &down;
+    let harbour = Harbour::on(&place, &files);
+    harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
+    place.execute(&mut admin, "INSERT INTO ship (id, name, flag) VALUES (1, 'Anna', 'se')");
+    for table in ["ship", "berth"] {
+        place.execute(&mut admin, &format!("START TRANSACTION; SELECT * FROM {table}"));
+        let mut command = harbour.machine.command(&["rollback", "--to", "1.1.0", "--yes"]);
+        harbour.of(&mut command);
+        command.args(["--lock-wait", "1"]).stdout(Stdio::piped());
+        let child = command.stderr(Stdio::piped()).spawn().expect("a run");
+        let waits = waiting(&place, &format!("ALTER TABLE {table}"));
+        until(|| !admin.rows(&place, &waits).is_empty());
+        until(|| admin.rows(&place, &waits).is_empty());
+        // Between two tries: after the copy that the first one made.
+        if table == "ship" {
+            place.execute(&mut admin, "UPDATE ship SET flag = 'de'");
+        }
+        place.execute(&mut admin, "COMMIT");
+        let output = child.wait_with_output().expect("an end");
+        let ran = Run::ended_as(format!("rollback while {table} is read"), &output).ended(0);
+        ran.explains(&["waits for a lock", "is tried again in", "held by session "]);
+        harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
+        assert_eq!(admin.rows(&place, "SELECT flag FROM ship"), ["de"], "{table}");
+    }
+    // Who waits no longer is told who has it, and goes on afterwards.
+    place.execute(&mut admin, "START TRANSACTION; SELECT * FROM berth");
+    let patience = ["--lock-wait", "1", "--lock-retries", "0"];
+    let back = [&["rollback", "--to", "1.1.0", "--yes"], &patience[..]].concat();
+    harbour.run(&back).ended(5).explains(&[&format!("failed in statement {second}"), "session "]);
+    place.execute(&mut admin, "COMMIT");
+    harbour.run(&["resume", "--yes"]).ended(0);
+    harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
+    assert_eq!(admin.rows(&place, "SELECT flag FROM ship"), ["de"]);
+}
+
+#[test]
+fn a_statement_that_waits_for_a_lock_is_tried_again_on_mariadb() {
+    tried_again(Kind::MariaDb, "a statement that waits on MariaDB");
+}
+
+/// The sessions that wait with an `ALTER TABLE` that begins like this.
 fn waiting(place: &Place<'_>, begins: &str) -> String {
+    if place.pair.kind == Kind::PostgreSql {
+        // What sessions are at does not change within a transaction; who waits does.
+        let table = begins.split(' ').nth(2).unwrap_or_default();
+        return format!(
+            "SELECT pid FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass"
+        );
+    }
     format!(
         "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{}' AND INFO LIKE '{begins}%'",
         place.name
@@ -405,7 +473,7 @@ fn a_fence_on_mariadb() {
     place.execute(&mut admin, "START TRANSACTION; SELECT * FROM berth");
     let mut command = harbour.machine.command(&[&back[..], &fence("no-connect")].concat());
     command.env("STERNWAY_DATABASE", harbour.url());
-    let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("a run");
+    let mut child = command.stdout(Stdio::null()).spawn().expect("a run");
     let waits = waiting(&place, "ALTER TABLE berth");
     until(|| !admin.rows(&place, &waits).is_empty());
     child.kill().expect("a kill");
@@ -435,9 +503,9 @@ fn a_fence_on_mariadb() {
 
 #[track_caller]
 fn until(mut is_so: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed().as_secs() < 60, "it never came about");
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -256,7 +256,7 @@ impl Watch for Teller<'_> {
     fn blocked(&mut self, step: &Migrate, by: &[Session], pause: Duration) {
         let seconds = pause.as_secs_f64();
         let mut text = format!(
-            "`{}` waits for a lock; nothing of it is done, and it is tried again in {seconds} s",
+            "`{}` waits for a lock; what waits is not done, and is tried again in {seconds} s",
             step.file
         );
         for session in by {

@@ -22,6 +22,9 @@ use crate::port::{
     Care, Database, DatabaseError, Done, RunId, Settings, SqlError, StepError, Work,
 };
 
+/// The server's number for a lock that was not had in time.
+pub(super) const LOCKED: &str = "1205 ";
+
 /// What went wrong: the body, or anything else.
 enum Failure {
     Sql(SqlError),
@@ -55,7 +58,12 @@ pub(super) async fn migrate(
         Err((_, Failure::Refused(Trouble::Database(source)))) => {
             Err(StepError::Database { file, source })
         }
-        Err((statement, Failure::Sql(source))) => Err(StepError::Dirty { file, statement, source }),
+        Err((statement, Failure::Sql(source))) => {
+            let alone = leaves_transactions_alone(&cut(mysql, work.body));
+            // Who it was is asked by whoever set the limit.
+            let blockers = (source.code.starts_with(LOCKED) && alone).then(Vec::new);
+            Err(StepError::Dirty { file, statement, source, blockers })
+        }
         Err((_, Failure::Other(source))) => Err(StepError::Database { file, source }),
     }
 }

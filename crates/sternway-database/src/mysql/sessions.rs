@@ -133,7 +133,9 @@ pub(super) async fn unlimit<T>(
     ended: Result<T, StepError>,
 ) -> Result<T, StepError> {
     put_back(mysql, limits).await;
-    let Err(StepError::Dirty { file, statement, mut source }) = ended else { return ended };
+    let Err(StepError::Dirty { file, statement, mut source, mut blockers }) = ended else {
+        return ended;
+    };
     match (source.code.split(' ').next(), limits) {
         (Some("1205"), Limits { lock: Some(limit), .. }) => {
             let mut sessions = list(mysql).await.unwrap_or_default();
@@ -143,7 +145,9 @@ pub(super) async fn unlimit<T>(
             let names: Vec<String> = sessions.iter().map(Session::to_string).collect();
             let waited = limit.as_millis();
             source.detail = Some(format!("it waited {waited} ms; there are: {}", names.join(", ")));
+            blockers = blockers.map(|_| sessions);
         }
+        (Some("1205"), _) => blockers = None,
         (Some("1969"), Limits { statement: Some(limit), .. }) => {
             let limit = limit.as_millis();
             source.detail =
@@ -151,5 +155,5 @@ pub(super) async fn unlimit<T>(
         }
         _ => {}
     }
-    Err(StepError::Dirty { file, statement, source })
+    Err(StepError::Dirty { file, statement, source, blockers })
 }

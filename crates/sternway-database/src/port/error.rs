@@ -283,6 +283,9 @@ pub enum StepError {
         /// The server's words.
         #[source]
         source: SqlError,
+        /// Where it was only a lock that was not had in time, and the body can go on with that
+        /// statement: who may hold it.
+        blockers: Option<Vec<Session>>,
     },
     /// The body destroys more than the plan says; it was not run.
     #[error("`{file}` destroys more here than the plan says: {}", join(.more))]

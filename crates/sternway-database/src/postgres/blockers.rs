@@ -95,20 +95,28 @@ impl Watcher {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Ends the watch, and says of a body that did not get its lock who had it.
-    pub async fn explain<T>(self, ended: Result<T, StepError>) -> Result<T, StepError> {
+    /// Ends the watch, and says of a body that did not get its lock who had it. `goes_on`: whether the
+    /// body can go on with the statement that waited.
+    pub async fn explain<T>(
+        self,
+        ended: Result<T, StepError>,
+        goes_on: bool,
+    ) -> Result<T, StepError> {
         let waited = self.limits.lock;
         let blockers = self.stop().await;
         match (ended, waited) {
             (Err(StepError::TakenBack { file, source }), Some(waited)) if source.code == LOCKED => {
                 Err(StepError::Blocked { file, waited, blockers })
             }
-            (Err(StepError::Dirty { file, statement, mut source }), Some(_))
-                if source.code == LOCKED && source.detail.is_none() && !blockers.is_empty() =>
+            (Err(StepError::Dirty { file, statement, mut source, .. }), Some(_))
+                if source.code == LOCKED =>
             {
-                let names: Vec<String> = blockers.iter().map(Session::to_string).collect();
-                source.detail = Some(format!("it was held by {}", names.join(", ")));
-                Err(StepError::Dirty { file, statement, source })
+                if source.detail.is_none() && !blockers.is_empty() {
+                    let names: Vec<String> = blockers.iter().map(Session::to_string).collect();
+                    source.detail = Some(format!("it was held by {}", names.join(", ")));
+                }
+                let blockers = goes_on.then_some(blockers);
+                Err(StepError::Dirty { file, statement, source, blockers })
             }
             (ended, _) => ended,
         }

@@ -40,7 +40,9 @@ pub(super) async fn migrate(
     }
     let watcher = Watcher::start(postgres, care.limits);
     let ended = careful(postgres, work, care).await;
-    watcher.explain(ended).await
+    // What a transaction of the body's own has done is taken back with it.
+    let goes_on = statements(work.body).iter().all(|it| it.transaction.is_none());
+    watcher.explain(ended, goes_on).await
 }
 
 async fn careful(

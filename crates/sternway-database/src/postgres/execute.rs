@@ -100,8 +100,15 @@ pub(super) async fn outside(
         Ok(()) => drop(postgres.tracked.insert(work.table.to_owned(), true)),
         Err(_) => drop(postgres.tracked.remove(work.table)),
     }
+    let dirty =
+        |file, statement, source| StepError::Dirty { file, statement, source, blockers: None };
     ended.map_err(|(statement, trouble)| match trouble {
-        Trouble::Sql(Failure::Sql(source)) => StepError::Dirty { file, statement, source },
+        Trouble::Sql(Failure::Sql(source)) => dirty(file, statement, source),
+        Trouble::Sql(Failure::Other(source)) => match send::locked(&source) {
+            // Some care for a statement waited too long: what came before it stays.
+            Some(source) if statement > 0 => dirty(file, statement, source),
+            _ => Trouble::Sql(Failure::Other(source)).of(file),
+        },
         other => other.of(file),
     })
 }
@@ -221,7 +228,7 @@ async fn one_by_one(
     postgres.tracked.insert(work.table.to_owned(), true);
     failpoint::hit(Point::Marked);
     let start = Instant::now();
-    let mut ran = each(postgres, work, care.as_deref_mut()).await;
+    let mut ran = each(postgres, work, limits, care.as_deref_mut()).await;
     if let Err((_, Trouble::Sql(Failure::Sql(error)))) = &mut ran {
         limits::explain(error, limits, start.elapsed());
     }
@@ -245,7 +252,9 @@ async fn one_by_one(
     let end = clean(postgres, work);
     match care {
         Some(care) => {
-            care.close(postgres, &end, limits).await.map_err(other)?;
+            // All statements are done then, whatever becomes of what is put back.
+            let after = |error| (statements(work.body).len() + 1, Trouble::from(error));
+            care.close(postgres, &end, limits).await.map_err(after)?;
             postgres.run("settle the session", rest).await.map_err(other)?;
         }
         None => {
@@ -264,6 +273,7 @@ async fn one_by_one(
 async fn each(
     postgres: &mut Postgres,
     work: &Work<'_>,
+    limits: Limits,
     mut care: Option<&mut Piecemeal<'_>>,
 ) -> Result<(), (usize, Trouble)> {
     let mut own = Own::Closed;
@@ -279,6 +289,11 @@ async fn each(
             continue;
         }
         own = own.with(statement);
+        let lifted = limits::lifted(limits, statement.text, work.body).filter(|_| statement.alone);
+        if let Some([before, _]) = &lifted {
+            let ran = postgres.run("lift the limit on waiting", before.clone()).await;
+            ran.map_err(|error| (number, error.into()))?;
+        }
         let careful = care.is_some() && !statement.sets;
         let together_with_care = careful && (!statement.alone || statement.calls);
         let ran = match (work.journal, own) {
@@ -321,6 +336,10 @@ async fn each(
             _ => plain(postgres, work, statement).await.map_err(Trouble::from),
         };
         ran.map_err(|trouble| (number, trouble))?;
+        if let Some([_, after]) = lifted {
+            let ran = postgres.run("limit waiting again", after).await;
+            ran.map_err(|error| (number, error.into()))?;
+        }
         failpoint::hit(Point::StatementDone);
         own = own.after(statement);
     }

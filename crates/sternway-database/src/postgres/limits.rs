@@ -22,14 +22,28 @@ pub(super) fn set(limits: Limits) -> String {
 }
 
 /// The statements that set the limits in the session, for a body that runs outside a transaction.
-///
-/// What is done `CONCURRENTLY` waits for transactions that others have open, however long they last,
-/// and hinders nobody meanwhile: a limit would only leave an invalid index behind.
 pub(super) fn set_outside(limits: Limits, body: &str) -> String {
-    let mut words = body.split(|letter: char| !letter.is_alphanumeric());
-    let concurrently = words.any(|word| word.eq_ignore_ascii_case("concurrently"));
-    let lock = limits.lock.filter(|_| !concurrently);
+    let lock = limits.lock.filter(|_| !has_its_own(body));
     settings(Limits { lock, ..limits }, "SET ")
+}
+
+/// What is to be said before a statement outside a transaction, and after it, where the limit on
+/// waiting is not for it: what is done `CONCURRENTLY` waits for transactions that others have open,
+/// however long they last, and hinders nobody meanwhile. A limit would only leave an invalid index behind.
+pub(super) fn lifted(limits: Limits, statement: &str, body: &str) -> Option<[String; 2]> {
+    let lock = limits.lock.filter(|_| says(statement, "concurrently") && !has_its_own(body))?;
+    let limit = Limits { lock: Some(lock), statement: None };
+    Some(["SET lock_timeout = 0;".to_owned(), settings(limit, "SET ")])
+}
+
+/// Whether a body that does something concurrently limits its waiting itself, and should be left alone.
+fn has_its_own(body: &str) -> bool {
+    says(body, "concurrently") && says(body, "lock_timeout")
+}
+
+fn says(body: &str, word: &str) -> bool {
+    let mut words = body.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    words.any(|it| it.eq_ignore_ascii_case(word))
 }
 
 /// Takes the limits out of the session.
@@ -69,7 +83,16 @@ mod tests {
         let limits = Limits { statement: Some(Duration::from_secs(2)), ..limits };
         assert_eq!(set(limits), "SET LOCAL lock_timeout = 1;SET LOCAL statement_timeout = 2000;");
         let index = "CREATE INDEX concurrently i ON t (x)";
-        assert_eq!(set_outside(limits, index), "SET statement_timeout = 2000;");
+        let both = "SET lock_timeout = 1;SET statement_timeout = 2000;";
+        assert_eq!(set_outside(limits, index), both);
+        let around = ["SET lock_timeout = 0;", "SET lock_timeout = 1;"].map(str::to_owned);
+        assert_eq!(lifted(limits, index, index), Some(around));
+        assert_eq!(lifted(limits, "DROP INDEX i", index), None);
+        assert_eq!(lifted(Limits::default(), index, index), None);
+        // A body that knows better.
+        let own = format!("SET lock_timeout = '1min'; {index}");
+        assert_eq!(set_outside(limits, &own), "SET statement_timeout = 2000;");
+        assert_eq!(lifted(limits, index, &own), None);
         assert_eq!(set(Limits::default()), "");
     }
 }

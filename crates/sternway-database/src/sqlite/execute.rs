@@ -87,7 +87,9 @@ pub(super) async fn migrate(
             }
             let ended = one_by_one(sqlite, work, care).await;
             ended.map_err(|(statement, failure)| match failure {
-                Failure::Sql(source) => StepError::Dirty { file, statement, source },
+                Failure::Sql(source) => {
+                    StepError::Dirty { file, statement, source, blockers: None }
+                }
                 other => taken_back(file, other),
             })
         }

@@ -36,7 +36,7 @@ impl Hand<'_, '_> {
         self.watch.starts(migrate);
         let start = Instant::now();
         let journal = self.id.map(|run| (run, step));
-        let work = Work { first, undoing, ..Work::of(migrate, body, journal) };
+        let mut work = Work { first, undoing, ..Work::of(migrate, body, journal) };
         let care = Care {
             app: &plan.app,
             track: &migrate.track,
@@ -49,18 +49,27 @@ impl Hand<'_, '_> {
         };
         let (mut tries, mut pause) = (0, PAUSE);
         let ended = loop {
-            // What was blocked has left nothing: the step goes on being the one that has started.
-            match self.database.migrate_with_care(&work, &care).await {
-                Err(StepError::Blocked { blockers, .. })
-                    if tries < self.run.retries && !self.watch.stop() =>
-                {
-                    tries += 1;
-                    self.watch.blocked(migrate, &blockers, pause);
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST);
+            let ended = self.database.migrate_with_care(&work, &care).await;
+            // What was blocked has left nothing: the step goes on being the one that has started, with
+            // the statement that waited.
+            let (blockers, statement) = match &ended {
+                Err(StepError::Blocked { blockers, .. }) => (blockers, first),
+                Err(StepError::Dirty { blockers: Some(blockers), statement, .. }) => {
+                    (blockers, *statement)
                 }
-                ended => break ended,
+                _ => break ended,
+            };
+            if tries >= self.run.retries || self.watch.stop() {
+                break ended;
             }
+            if statement > work.first {
+                (tries, pause) = (0, PAUSE);
+            }
+            work.first = statement;
+            tries += 1;
+            self.watch.blocked(migrate, blockers, pause);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST);
         };
         let done = ended.map_err(|source| match undoing {
             true => RunError::Undo { step, of, source },

@@ -27,6 +27,8 @@ pub struct Keeper<'a> {
     /// What the words say is lost, with counts, for whoever keeps nothing.
     losses: Vec<Loss>,
     run: Option<i64>,
+    /// Whether nothing of the body has taken effect in this run.
+    anew: bool,
     /// The tables that were moved aside for the statement under way.
     aside: Vec<(i64, String)>,
 }
@@ -56,7 +58,8 @@ pub async fn prepare<'a>(
         return Err(Trouble::Beyond(more));
     }
     let run = work.journal.map(|(run, _)| run);
-    let mut keeper = Keeper { care, fingerprint, except, touched, losses, run, aside: Vec::new() };
+    let (anew, aside) = (work.first <= 1, Vec::new());
+    let mut keeper = Keeper { care, fingerprint, except, touched, losses, run, anew, aside };
     if care.keep {
         if let Some(reason) = &keeper.touched.refused {
             return Err(Trouble::CannotKeep(reason.clone()));
@@ -135,6 +138,9 @@ impl Keeper<'_> {
         mysql.run("keep", STRICT.to_owned()).await?;
         let copied = async {
             let moved: Vec<&String> = self.touched.moved.values().flatten().collect();
+            if self.anew {
+                self.forget_stale(mysql).await?;
+            }
             let known = self.known(mysql).await?;
             for (shape, _) in &shapes {
                 if !moved.contains(&&shape.name) && !known.contains_key(&shape.name) {
@@ -146,6 +152,18 @@ impl Keeper<'_> {
         let copied = copied.await;
         mysql.run("keep", LENIENT.to_owned()).await?;
         copied
+    }
+
+    /// Throws away the copies that an earlier try of this run has made, where nothing took effect after
+    /// them: others may have written since.
+    async fn forget_stale(&self, mysql: &mut MySql) -> Result<(), Trouble> {
+        let Some(run) = self.run else { return Ok(()) };
+        let own = of_step(self.care, self.care.direction);
+        let stale = format!("state = 'pending' AND run = {run} AND {own}");
+        for (_, entry) in stored(mysql, &stale).await? {
+            throw_away(mysql, &entry).await?;
+        }
+        Ok(())
     }
 
     /// What an earlier try of the same step has kept already, by table.
