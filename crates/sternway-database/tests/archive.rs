@@ -416,3 +416,92 @@ async fn what_has_lost_its_key_stays_in_the_archive() {
         holds(&mut session, "(SELECT count(*) = 10 FROM t WHERE a = 'x')").await;
     }
 }
+
+/// Names of columns that queries of ours use for something else.
+#[tokio::test]
+async fn any_name_may_be_a_columns() {
+    const NAMES: [&str; 40] = [
+        "name",
+        "value",
+        "key",
+        "n",
+        "t",
+        "k",
+        "v",
+        "a",
+        "b",
+        "c",
+        "e",
+        "i",
+        "j",
+        "m",
+        "o",
+        "p",
+        "q",
+        "r",
+        "s",
+        "u",
+        "w",
+        "x",
+        "old",
+        "new",
+        "was",
+        "now",
+        "is",
+        "row",
+        "rows",
+        "lost",
+        "number",
+        "depth",
+        "kept",
+        "entry",
+        "detail",
+        "shows",
+        "touched",
+        "data",
+        "user",
+        "sternway_changed",
+    ];
+    let Some(fresh) = fresh().await else { return };
+    let (mut session, mut watch) = (fresh.session().await, fresh.watch().await);
+    session.prepare_records().await.expect("records");
+    let columns: Vec<String> = NAMES.iter().map(|name| format!("\"{name}\" text")).collect();
+    let columns = columns.join(", ");
+    let values: Vec<String> = NAMES.iter().map(|name| format!("'{name}' || id")).collect();
+    let names: Vec<String> = NAMES.iter().map(|name| format!("\"{name}\"")).collect();
+    let (names, values) = (names.join(", "), values.join(", "));
+    for key in ["PRIMARY KEY", ""] {
+        let table = format!("CREATE TABLE odd (id int {key}, {columns})");
+        let fill = format!(
+            "{table}; INSERT INTO odd (id, {names}) SELECT id, {values} FROM generate_series(1, 4) id"
+        );
+        let all =
+            format!("SELECT array_agg(o ORDER BY id)::text FROM (SELECT id, {names} FROM odd) o");
+        let mut journeys = vec![
+            ("DELETE FROM odd WHERE id > 2".to_owned(), "SELECT 1".to_owned()),
+            ("DROP TABLE odd".to_owned(), table),
+        ];
+        if !key.is_empty() {
+            let all: Vec<String> = NAMES.iter().map(|name| format!("\"{name}\" = 'x'")).collect();
+            let sql = format!("UPDATE odd SET {} WHERE id > 1", all.join(", "));
+            journeys.push((sql, "SELECT 1".to_owned()));
+        }
+        for pair in NAMES.chunks(20) {
+            let drops: Vec<String> =
+                pair.iter().map(|it| format!("DROP COLUMN \"{it}\"")).collect();
+            let adds: Vec<String> =
+                pair.iter().map(|it| format!("ADD COLUMN \"{it}\" text")).collect();
+            journeys.push((
+                format!("ALTER TABLE odd {}", drops.join(", ")),
+                format!("ALTER TABLE odd {}", adds.join(", ")),
+            ));
+        }
+        for (down, up) in journeys {
+            execute(&mut watch, &format!("DROP TABLE IF EXISTS odd; {fill}")).await;
+            let before: String = ask(&mut watch, &all).await;
+            there_and_back(&mut session, &down, "SELECT 1", &up).await;
+            let after: String = ask(&mut watch, &all).await;
+            assert_eq!(after, before, "{key}: {down}");
+        }
+    }
+}

@@ -59,6 +59,15 @@ fn lives(pid: &str) -> bool {
     stat.is_ok_and(|it| !it.contains(") Z "))
 }
 
+/// Whether a process ends that was told to: a busy machine takes its time over it.
+fn ends(pid: &str) -> bool {
+    let start = Instant::now();
+    while lives(pid) && start.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    !lives(pid)
+}
+
 #[track_caller]
 fn refused(ended: Result<(), AppError>, parts: &[&str]) {
     let error = ended.expect_err("an error").to_string();
@@ -122,7 +131,7 @@ fn a_command_that_takes_too_long_is_killed_with_all_that_it_started() {
     );
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     let pid = place.read("pid");
-    assert!(!pid.trim().is_empty() && !lives(&pid), "{pid} lives on");
+    assert!(!pid.trim().is_empty() && ends(&pid), "{pid} lives on");
 }
 
 #[test]
@@ -130,8 +139,7 @@ fn what_a_failed_command_started_does_not_go_on() {
     let mut place = Place::new();
     place.settings.start = "sleep 100 & echo $! >pid; exit 1".to_owned();
     refused(run(async { place.app().start(&release("1.0.0")).await }), &["start release 1.0.0"]);
-    std::thread::sleep(Duration::from_millis(100));
-    assert!(!lives(&place.read("pid")));
+    assert!(ends(&place.read("pid")));
 }
 
 #[test]

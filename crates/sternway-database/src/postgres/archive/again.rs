@@ -129,8 +129,8 @@ async fn values(postgres: &mut Postgres, old: &Stored, new: &Stored) -> Result<(
 /// Notes which columns the rows of an entry were changed in.
 async fn note_columns(postgres: &mut Postgres, of: &Stored) -> Result<(), DatabaseError> {
     let sql = format!(
-        "SELECT coalesce(pg_catalog.json_agg(DISTINCT name), '[]')::text
-         FROM {}, pg_catalog.jsonb_object_keys({AFTER}) AS name",
+        "SELECT coalesce(pg_catalog.json_agg(DISTINCT sternway_changed.name), '[]')::text
+         FROM {}, pg_catalog.jsonb_object_keys({AFTER}) AS sternway_changed (name)",
         of.store()
     );
     let mut detail = of.detail.clone();

@@ -537,8 +537,8 @@ async fn compare(
     #[derive(Deserialize)]
     struct Changed(Vec<String>);
     let sql = format!(
-        "SELECT coalesce(pg_catalog.json_agg(DISTINCT name), '[]')::text
-         FROM {store}, pg_catalog.jsonb_object_keys({AFTER}) AS name"
+        "SELECT coalesce(pg_catalog.json_agg(DISTINCT sternway_changed.name), '[]')::text
+         FROM {store}, pg_catalog.jsonb_object_keys({AFTER}) AS sternway_changed (name)"
     );
     let Changed(columns) = json(postgres, DOING, sql).await?;
     keeping.detail.lost = columns;
