@@ -121,6 +121,7 @@ fn all_journeys_on_postgresql() {
     on_the_move(Kind::PostgreSql, "a schema on the move on PostgreSQL");
     triggered(Kind::PostgreSql, "a trigger on PostgreSQL", UNFORESEEN);
     half_way(Kind::PostgreSql, "half a body on PostgreSQL");
+    half_way_with_rows(Kind::PostgreSql, "half a body with rows on PostgreSQL");
     tried_again(Kind::PostgreSql, "a statement that waits on PostgreSQL");
 }
 
@@ -377,6 +378,114 @@ fn half_way(kind: Kind, test: &str) {
 #[test]
 fn half_a_body_is_undone_on_mariadb() {
     half_way(Kind::MariaDb, "half a body on MariaDB");
+}
+
+/// The statements of the other half that change rows, and those that take away what was there before, are
+/// no part of the way back; but what the first half put into a table goes again.
+fn half_way_with_rows(kind: Kind, test: &str) {
+    const TRAP: &str = "INSERT INTO berth (id) SELECT id FROM berth";
+    for (name, up, down, sets, fails) in [
+        (
+            "a column is filled again",
+            &[
+                "ALTER TABLE ship ADD COLUMN status varchar(9)",
+                "UPDATE ship SET status = 'new'",
+                "ALTER TABLE ship ADD COLUMN w integer",
+            ][..],
+            &["ALTER TABLE ship DROP COLUMN w", TRAP, "ALTER TABLE ship DROP COLUMN status"][..],
+            "UPDATE ship SET status = concat('s', id), w = id",
+            "rollback",
+        ),
+        (
+            "rows are changed and deleted",
+            &["UPDATE ship SET name = upper(name)", "DELETE FROM berth WHERE id = 7", TRAP],
+            &["INSERT INTO berth (id) VALUES (7)", "UPDATE ship SET name = lower(name)"],
+            "INSERT INTO berth (id, ship) VALUES (7, 2)",
+            "upgrade",
+        ),
+        (
+            "rows are put somewhere",
+            &[
+                "INSERT INTO ship (id, name) VALUES (100, 'seed')",
+                "CREATE TABLE note (id integer PRIMARY KEY, name varchar(80))",
+                "INSERT INTO note SELECT id, name FROM ship",
+                TRAP,
+                "ALTER TABLE ship DROP COLUMN flag",
+            ],
+            &[
+                "ALTER TABLE ship ADD COLUMN flag varchar(2)",
+                "UPDATE ship SET name = (SELECT n.name FROM note n WHERE n.id = ship.id AND n.id > 100)",
+                "DROP TABLE note",
+                "DELETE FROM ship WHERE id = 100",
+            ],
+            "UPDATE ship SET flag = 'se' WHERE id = 1",
+            "upgrade",
+        ),
+        (
+            "a name is given back",
+            &[
+                "ALTER TABLE ship RENAME COLUMN name TO title",
+                TRAP,
+                "ALTER TABLE ship DROP COLUMN flag",
+                "ALTER TABLE ship ADD COLUMN flag varchar(9) DEFAULT 'none'",
+            ],
+            &[
+                "ALTER TABLE ship DROP COLUMN flag",
+                "ALTER TABLE ship ADD COLUMN flag varchar(2)",
+                "ALTER TABLE ship RENAME COLUMN title TO name",
+            ],
+            "UPDATE ship SET flag = 'se' WHERE id = 1",
+            "upgrade",
+        ),
+    ] {
+        let Some(pair) = Pair::new(kind, test) else { return };
+        let mut admin = pair.admin();
+        let place = Place::new(&pair, &mut admin);
+        let base = "CREATE TABLE ship (id integer PRIMARY KEY, name varchar(80), flag varchar(2));
+                    CREATE TABLE berth (id integer PRIMARY KEY, ship integer);";
+        // By itself it makes the body run statement by statement.
+        let alone = if kind == Kind::PostgreSql {
+            "DROP INDEX CONCURRENTLY IF EXISTS none_such;\n"
+        } else {
+            ""
+        };
+        let (up, down) =
+            (format!("{alone}{};", up.join(";\n")), format!("{alone}{};", down.join(";\n")));
+        let files: [(&str, &[&str], &str); 4] = [
+            ("1_ship.up.sql", &["1.0.0", "1.1.0"], base),
+            ("1_ship.down.sql", &["1.0.0", "1.1.0"], "DROP TABLE ship; DROP TABLE berth;"),
+            (
+                "2_half.up.sql",
+                &["1.1.0"],
+                &up.replace(TRAP, if fails == "upgrade" { TRAP } else { "SELECT 1" }),
+            ),
+            ("2_half.down.sql", &["1.1.0"], &down),
+        ];
+        let harbour = Harbour::on(&place, &files);
+        harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+        let rows = "INSERT INTO ship (id, name) VALUES (1, 'Anna'), (2, 'iDa');
+                    INSERT INTO berth (id) VALUES (5)";
+        place.execute(&mut admin, rows);
+        if fails == "rollback" {
+            harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        }
+        place.execute(&mut admin, sets);
+        let dump = |admin: &mut both::server::Admin| {
+            ["ship", "berth"]
+                .map(|table| admin.rows(&place, &format!("SELECT * FROM {table} ORDER BY id")))
+        };
+        let before = dump(&mut admin);
+        let to = if fails == "rollback" { "1.0.0" } else { "1.1.0" };
+        harbour.run(&[fails, "--to", to, "--yes"]).ended(5);
+        harbour.run(&["abort", "--yes"]).ended(0);
+        assert_eq!(dump(&mut admin), before, "{name}");
+        harbour.run(&["status"]).ended(0).says(&["drift: none"]);
+    }
+}
+
+#[test]
+fn half_a_body_that_changes_rows_is_undone_on_mariadb() {
+    half_way_with_rows(Kind::MariaDb, "half a body with rows on MariaDB");
 }
 
 /// Each statement that waits too long for a lock is tried again, and those who hold it are named; what

@@ -24,6 +24,7 @@ use sternway_model::plan::{BodyOrigin, Migrate, Plan, Step};
 use sternway_model::proof::{Expected, Fingerprint, ObjectName};
 use thiserror::Error;
 
+pub(crate) use half::Half as HalfDone;
 pub use half::way_back;
 use touched::Touched;
 

@@ -6,7 +6,7 @@ use sternway_model::catalog::Direction;
 
 use super::trial::{Case, Trial};
 use super::{Exit, Stays, Told, Way};
-use crate::rehearse::RehearsalError;
+use crate::rehearse::{HalfDone, RehearsalError};
 
 /// How an index is dropped without holding anybody up.
 const CONCURRENTLY: &str = "CONCURRENTLY ";
@@ -77,11 +77,10 @@ async fn way_back(
     let other = doubt.direction.opposite();
     let Some((_, body)) = case.half(doubt.version, other) else { return Ok(None) };
     let (forth, back) = (case.step(doubt, doubt.direction), case.step(doubt, other));
-    let Some(Some(home)) = trial.after.first() else { return Ok(None) };
     let took: Vec<&str> = doubt.parts[..took].iter().map(String::as_str).collect();
-    let mut laboratory = case.laboratory(doubt.undone).await?;
-    let parts = case.bench.dialect().parts(body);
-    laboratory.way_back((&forth, &took), (&back, &parts), home).await
+    let statements = case.bench.dialect().parts(body);
+    let half = HalfDone { forth: &forth, took: &took, back: &back, statements: &statements };
+    half.way_back(async || case.laboratory(doubt.undone).await).await
 }
 
 /// Writing the row and nothing else.

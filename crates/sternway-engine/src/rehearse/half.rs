@@ -1,8 +1,10 @@
 //! The way back from the middle of a body.
 
+use std::collections::BTreeSet;
+
 use sternway_database::Dialect;
 use sternway_model::plan::{Migrate, Plan};
-use sternway_model::proof::Fingerprint;
+use sternway_model::proof::{Fingerprint, ObjectName};
 
 use super::{Bench, Laboratory, Material, RehearsalError, start};
 
@@ -39,37 +41,171 @@ async fn tried(
     };
     let Some(took) = forth.get(..done) else { return Ok(None) };
     let material = Material::of(plan);
-    let mut laboratory = Laboratory::open(bench, &material).await?;
-    laboratory.install(&start(plan)).await?;
-    for earlier in plan.steps().take(index) {
-        let ran = laboratory.run(earlier).await;
-        ran.map_err(|error| RehearsalError::Journey(Box::new(error)))?;
-    }
-    let home = laboratory.fingerprint().await?;
-    laboratory.way_back((step, took), (other, &back), &home).await
+    let begin = async || {
+        let mut laboratory = Laboratory::open(bench, &material).await?;
+        laboratory.install(&start(plan)).await?;
+        for earlier in plan.steps().take(index) {
+            let ran = laboratory.run(earlier).await;
+            ran.map_err(|error| RehearsalError::Journey(Box::new(error)))?;
+        }
+        Ok(laboratory)
+    };
+    Half { forth: step, took, back: other, statements: &back }.way_back(begin).await
 }
 
-impl Laboratory<'_> {
-    /// The statements of a half that lead `home` again once those of the other half took effect.
-    pub async fn way_back(
-        &mut self,
-        (forth, took): (&Migrate, &[&str]),
-        (back, statements): (&Migrate, &[&str]),
-        home: &Fingerprint,
+/// A half of a migration that came only so far, and its other half.
+pub struct Half<'a> {
+    pub forth: &'a Migrate,
+    /// The statements that took effect.
+    pub took: &'a [&'a str],
+    pub back: &'a Migrate,
+    /// The statements of the other half.
+    pub statements: &'a [&'a str],
+}
+
+/// Where some statements of the other half lead.
+enum Walk {
+    /// To the beginning: these ran.
+    Home(String),
+    /// One of them takes away what was there at the beginning.
+    TakesAway(usize),
+    Elsewhere,
+}
+
+impl Half<'_> {
+    /// The statements of the other half that lead to where `begin` begins.
+    ///
+    /// At best none of them takes away what was there at the beginning, and rows are left alone: what
+    /// the first half took of them is put back from the archive, and the rest was not its work. Only
+    /// what it put into tables that were there has to go again.
+    pub async fn way_back<'l>(
+        &self,
+        begin: impl AsyncFn() -> Result<Laboratory<'l>, RehearsalError>,
     ) -> Result<Option<String>, RehearsalError> {
-        for statement in took {
-            if self.run_text(forth, statement).await.is_err() {
-                return Ok(None);
+        let home = begin().await?.fingerprint().await?;
+        let mut without = self.about_rows(&home);
+        // Each time round one statement more is left out.
+        for _ in 0..=self.statements.len() {
+            match self.walk(begin().await?, &home, &without, true).await? {
+                Walk::Home(ran) => return Ok(Some(ran)),
+                Walk::TakesAway(statement) => drop(without.insert(statement)),
+                Walk::Elsewhere => break,
+            }
+        }
+        match self.walk(begin().await?, &home, &BTreeSet::new(), false).await? {
+            Walk::Home(ran) => Ok(Some(ran)),
+            Walk::TakesAway(_) | Walk::Elsewhere => Ok(None),
+        }
+    }
+
+    /// The statements of the other half that are about rows, but for what deletes from tables that the
+    /// first half put rows into.
+    fn about_rows(&self, home: &Fingerprint) -> BTreeSet<usize> {
+        let is = |name: &ObjectName, table: &String| {
+            name.kind == "table" && name.name.trim_matches(['"', '`']).eq_ignore_ascii_case(table)
+        };
+        let there = |table: &String| home.objects.keys().any(|name| is(name, table));
+        let put =
+            self.took.iter().filter_map(|it| rows_of(it, &["INSERT", "REPLACE", "COPY", "MERGE"]));
+        let put: BTreeSet<String> = put.filter(there).collect();
+        let deletes = |it: &str| rows_of(it, &["DELETE"]).is_some_and(|table| put.contains(&table));
+        let about = |it: &str| ROWS.contains(&words(it).next().unwrap_or_default().as_str());
+        let statements = self.statements.iter().enumerate();
+        statements.filter(|(_, it)| about(it) && !deletes(it)).map(|(index, _)| index).collect()
+    }
+
+    /// Runs what took effect and then the other half `without` some of its statements. `careful`: none of
+    /// them may take away what is there at `home`.
+    async fn walk(
+        &self,
+        mut laboratory: Laboratory<'_>,
+        home: &Fingerprint,
+        without: &BTreeSet<usize>,
+        careful: bool,
+    ) -> Result<Walk, RehearsalError> {
+        for statement in self.took {
+            if laboratory.run_text(self.forth, statement).await.is_err() {
+                return Ok(Walk::Elsewhere);
             }
         }
         let mut ran = Vec::new();
-        for statement in statements {
+        let mut here = laboratory.fingerprint().await?;
+        for (index, statement) in self.statements.iter().enumerate() {
             // What is about the part that never took effect fails, and is not wanted.
-            if self.run_text(back, statement).await.is_ok() {
-                ran.push(*statement);
+            if without.contains(&index) || laboratory.run_text(self.back, statement).await.is_err()
+            {
+                continue;
             }
+            ran.push(*statement);
+            let now = laboratory.fingerprint().await?;
+            let takes_away = here.objects.iter().any(|(name, definition)| {
+                home.objects.get(name) == Some(definition)
+                    && now.objects.get(name) != Some(definition)
+            });
+            if careful && takes_away {
+                return Ok(Walk::TakesAway(index));
+            }
+            here = now;
         }
-        let arrived = self.fingerprint().await?.objects == home.objects;
-        Ok(arrived.then(|| Dialect::joined(&ran)))
+        Ok(match here.objects == home.objects {
+            true => Walk::Home(Dialect::joined(&ran)),
+            false => Walk::Elsewhere,
+        })
+    }
+}
+
+/// The first words of statements that are about rows.
+const ROWS: [&str; 9] =
+    ["INSERT", "REPLACE", "COPY", "MERGE", "UPDATE", "DELETE", "TRUNCATE", "WITH", "LOAD"];
+
+/// The words of a statement in capitals, with names in them as they are compared: without quotes, and
+/// without the schema. Comments before the first one are passed over.
+fn words(statement: &str) -> impl Iterator<Item = String> {
+    let mut rest = statement.trim_start();
+    while let Some(after) = rest
+        .strip_prefix("--")
+        .map(|it| it.split_once('\n').map_or("", |(_, after)| after))
+        .or_else(|| rest.strip_prefix("/*").map(|it| it.split_once("*/").map_or("", |(_, it)| it)))
+    {
+        rest = after.trim_start();
+    }
+    let words = rest.split(|letter: char| letter.is_whitespace() || "(,;".contains(letter));
+    words.filter(|word| !word.is_empty()).map(|word| {
+        let name = word.rsplit('.').next().unwrap_or(word);
+        name.trim_matches(['"', '`', '[', ']']).to_uppercase()
+    })
+}
+
+/// The table whose rows a statement is about, in small letters, where it begins with one of these words.
+fn rows_of(statement: &str, begins: &[&str]) -> Option<String> {
+    let mut words = words(statement);
+    let first = words.next()?;
+    if !begins.contains(&first.as_str()) {
+        return None;
+    }
+    let modifiers = ["INTO", "FROM", "IGNORE", "ONLY", "LOW_PRIORITY", "OR", "DELAYED", "QUICK"];
+    words.find(|word| !modifiers.contains(&word.as_str())).map(|word| word.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_about_rows_are_known_by_their_words() {
+        for (statement, table) in [
+            ("INSERT INTO ship VALUES (1)", Some("ship")),
+            ("-- seeds\n/* all */ insert ignore into `app`.`Ship`(id) SELECT 1", Some("ship")),
+            ("REPLACE \"public\".\"ship\" VALUES (1)", Some("ship")),
+            ("COPY ship (id) FROM stdin", Some("ship")),
+            ("UPDATE ship SET id = 1", None),
+            ("CREATE TABLE ship (id integer)", None),
+            ("INSERT", None),
+            ("", None),
+        ] {
+            let found = rows_of(statement, &["INSERT", "REPLACE", "COPY"]);
+            assert_eq!(found.as_deref(), table, "{statement}");
+        }
+        assert_eq!(rows_of("DELETE FROM ONLY ship;", &["DELETE"]).as_deref(), Some("ship"));
     }
 }
