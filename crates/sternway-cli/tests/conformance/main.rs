@@ -155,7 +155,11 @@ impl<'a> Outcome<'a> {
         let place = Place::new(pair, admin);
         case.prepare(&place, admin);
         let ran = case.act(&place, tool);
-        let state = case.state(&place, admin);
+        let mut state = case.state(&place, admin);
+        if ran.stderr.starts_with("panic:") {
+            // Golang-migrate reads files while it writes: what its panic interrupts is left to chance.
+            state.files.retain(|it| !it.starts_with("db.sqlite-journal"));
+        }
         Outcome { place, ran, state }
     }
 
