@@ -488,6 +488,27 @@ fn half_a_body_that_changes_rows_is_undone_on_mariadb() {
     half_way_with_rows(Kind::MariaDb, "half a body with rows on MariaDB");
 }
 
+/// A column that a body has made and not yet filled is nothing that its rest takes away.
+#[test]
+fn a_new_column_is_filled_after_all_on_mariadb() {
+    let Some(pair) = Pair::new(Kind::MariaDb, "a new column on MariaDB") else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let mut files = FILES;
+    files[4].2 = "ALTER TABLE ship ADD COLUMN flag varchar(2); UPDATE ship SET flag = name;";
+    let harbour = Harbour::on(&place, &files);
+    harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+    place.execute(&mut admin, "INSERT INTO ship (id, name) VALUES (1, 'Anna')");
+    let run = harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(5);
+    run.explains(&["failed in statement 2", "too long"]);
+    // The schema is that of the target, and the rows are not.
+    let status = harbour.run(&["status"]).ended(5).says(&["unfinished: run ", "`sternway resume`"]);
+    assert!(!status.stdout.contains("repair"), "{}", status.stdout);
+    place.execute(&mut admin, "UPDATE ship SET name = 'se'");
+    harbour.run(&["resume", "--yes"]).ended(0);
+    assert_eq!(admin.rows(&place, "SELECT flag FROM ship"), ["se"]);
+}
+
 /// Each statement that waits too long for a lock is tried again, and those who hold it are named; what
 /// others wrote before it took effect is not lost. The second statement goes on where the first is done.
 fn tried_again(kind: Kind, test: &str) {

@@ -8,6 +8,7 @@ use sternway_engine::observe::tables;
 use sternway_engine::rehearse::{Material, Positions, RehearsalError, expected_here};
 use sternway_model::catalog::{Digest, Enabled, Migration, MigrationSet, Release, TrackName};
 use sternway_model::effect::{counted, size};
+use sternway_model::journal::Progress;
 use sternway_model::plan::{Plan, PlanError, Standing, standing};
 use sternway_model::proof::{Comparison, compare};
 use sternway_model::state::{Position, RecordsAccess, TrackState};
@@ -47,6 +48,10 @@ pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
                 }
                 PlanError::Dirty { .. } => {
                     repair(&known, &mut status, &mut *database).await?;
+                    // The schema does not tell whether rows were changed; the journal does.
+                    if status.unfinished.is_some() {
+                        status.repair.clear();
+                    }
                     Exit::Dirty
                 }
                 _ => Exit::Refused,
@@ -377,7 +382,11 @@ fn text(ui: &Ui, status: &Status) -> String {
     }
     if let Some(UnfinishedRun { run, course, target, progress, .. }) = &status.unfinished {
         let run = ui.alarm(&format!("unfinished: run {run}"));
-        text.push_str(&format!("{run}, the {course} to {target}: {progress}\n"));
+        let way = match progress {
+            Progress::Aborting { .. } => "`sternway abort` takes it back",
+            _ => "`sternway resume` finishes it, `sternway abort` takes it back",
+        };
+        text.push_str(&format!("{run}, the {course} to {target}: {progress}; {way}\n"));
     }
     for fence in &status.fences {
         let fence = format!("{} {fence}", ui.alarm("a fence stands:"));
