@@ -601,12 +601,15 @@ async fn a_step_that_is_blocked_is_tried_again() {
     let ground = Ground::on(Dialect::Sqlite, "blocked").await.expect("a ground");
     ground.installed(OLD).await;
     let plan = ground.way(None, "1.1.0").await;
-    let mut dying = Dying { blocked: 2, ..Dying::never(ground.session().await) };
-    let it = Run { retries: 1, ..Run::of(&plan) };
+    let never = Dying::never(ground.session().await);
+    let mut dying = Dying { blocked: 2, waits_at: Some(2), ..never };
+    let it = Run { retries: 2, ..Run::of(&plan) };
     let ended = run(it, &mut dying, &mut Quiet).await;
     let Err(RunError::Step { source: StepError::Blocked { .. }, .. }) = ended else {
         panic!("{ended:?}")
     };
+    // What comes before the statement that waits is not done again.
+    assert_eq!(dying.firsts, [1, 2, 2]);
     let (_, progress) = ground.unfinished().await.expect("an unfinished run");
     assert!(matches!(progress, Progress::Failed { step: 0, .. }), "{progress:?}");
     ground.resume(&plan, None).await.expect("the rest of the way");

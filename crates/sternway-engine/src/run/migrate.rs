@@ -53,7 +53,7 @@ impl Hand<'_, '_> {
             // What was blocked has left nothing: the step goes on being the one that has started, with
             // the statement that waited.
             let (blockers, statement) = match &ended {
-                Err(StepError::Blocked { blockers, .. }) => (blockers, first),
+                Err(StepError::Blocked { blockers, .. }) => (blockers, work.first),
                 Err(StepError::Dirty { blockers: Some(blockers), statement, .. }) => {
                     (blockers, *statement)
                 }

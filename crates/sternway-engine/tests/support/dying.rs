@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sternway_database::{
     Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, Settled,
-    StepError, Unfinished, Work,
+    SqlError, StepError, Unfinished, Work,
 };
 use sternway_model::app::{App, AppError};
 use sternway_model::body::BodyFacts;
@@ -26,6 +26,10 @@ pub struct Dying {
     pub after: bool,
     /// How often a migration is blocked before it runs.
     pub blocked: usize,
+    /// The statement at which a migration waits in vain before that, once.
+    pub waits_at: Option<usize>,
+    /// The statement at which each migration that was asked for begins.
+    pub firsts: Vec<usize>,
     /// The calls that were made.
     pub made: Vec<&'static str>,
 }
@@ -37,7 +41,9 @@ fn lost() -> DatabaseError {
 
 impl Dying {
     pub fn never(database: Box<dyn Database>) -> Dying {
-        Dying { database, calls: usize::MAX, after: false, blocked: 0, made: Vec::new() }
+        let (made, firsts) = (Vec::new(), Vec::new());
+        let calls = usize::MAX;
+        Dying { database, calls, after: false, blocked: 0, waits_at: None, firsts, made }
     }
 
     /// Whether the call is carried out, and whether its answer arrives.
@@ -175,6 +181,12 @@ impl Database for Dying {
         care: &Care<'_>,
     ) -> Result<Done, StepError> {
         let file = work.file.to_owned();
+        self.firsts.push(work.first);
+        if let Some(statement) = self.waits_at.take() {
+            let (message, code) = ("a lock was not had".to_owned(), "55P03".to_owned());
+            let source = SqlError { message, code, detail: None, hint: None, at: None };
+            return Err(StepError::Dirty { file, statement, source, blockers: Some(Vec::new()) });
+        }
         if self.blocked > 0 {
             self.blocked -= 1;
             let waited = Duration::from_secs(1);
