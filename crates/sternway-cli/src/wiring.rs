@@ -8,7 +8,7 @@ use std::time::Duration;
 use sternway_database::{Connect, Database, Dialect, dialect};
 use sternway_deploy::commands::Commands;
 use sternway_engine::observe::observe;
-use sternway_engine::rehearse::{Bench, Landmarks, landmarks};
+use sternway_engine::rehearse::{Landmarks, Shadow, landmarks};
 use sternway_model::app::App;
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Release};
@@ -32,7 +32,7 @@ pub struct Known {
     /// Whether the application is moved as well.
     pub deploys: bool,
     /// Where what should be is found out.
-    pub bench: Bench,
+    pub shadow: Shadow,
 }
 
 impl Known {
@@ -77,20 +77,20 @@ impl<'a> Setup<'a> {
     }
 
     /// How long to wait for locks.
-    pub fn patience(&self) -> Duration {
+    pub fn lock_timeout(&self) -> Duration {
         Duration::from_secs(self.shared.lock_timeout)
     }
 
     /// Where to rehearse.
-    pub fn bench(&self) -> Bench {
+    pub fn shadow(&self) -> Shadow {
         let rehearsal = self.config.rehearsal.clone();
         match (rehearsal, &self.config.database) {
-            (Some(Secret(url)), _) => Bench::on(self.dialect(), url),
+            (Some(Secret(url)), _) => Shadow::on(self.dialect(), url),
             // In memory, and with the settings of the session: foreign keys act where they are on.
             (None, Ok(database)) if self.dialect() == Dialect::Sqlite => {
-                Bench::on(Dialect::Sqlite, database.url.clone())
+                Shadow::on(Dialect::Sqlite, database.url.clone())
             }
-            (None, _) => Bench::inside(self.dialect()),
+            (None, _) => Shadow::inside(self.dialect()),
         }
     }
 
@@ -113,7 +113,7 @@ impl<'a> Setup<'a> {
         };
         let steps = plan.hops.iter().flat_map(|hop| &hop.steps).take(done);
         let done = steps.filter(|step| matches!(step, Step::Migrate(_))).count();
-        match landmarks(&self.bench(), plan, done).await {
+        match landmarks(&self.shadow(), plan, done).await {
             Ok(landmarks) => Some(landmarks),
             Err(error) => {
                 tracing::info!("what the schema should be here is not known: {error}");
@@ -269,9 +269,9 @@ impl<'a> Setup<'a> {
         let dialect = self.dialect();
         let bodies = texts.map(|(hash, body)| (*hash, dialect.facts(body))).collect();
         let policy = self.config.policy.clone();
-        let (app, deploys, bench) =
-            (AppState { running }, self.config.deploy.is_some(), self.bench());
-        Ok(Known { catalog, bodies, state, policy, app, deploys, bench })
+        let (app, deploys, shadow) =
+            (AppState { running }, self.config.deploy.is_some(), self.shadow());
+        Ok(Known { catalog, bodies, state, policy, app, deploys, shadow })
     }
 }
 

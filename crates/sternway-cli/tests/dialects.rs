@@ -548,8 +548,8 @@ fn tried_again(kind: Kind, test: &str) {
     }
     // Who waits no longer is told who has it, and goes on afterwards.
     place.execute(&mut admin, "START TRANSACTION; SELECT * FROM berth");
-    let patience = ["--lock-wait", "1", "--lock-retries", "0"];
-    let back = [&["rollback", "--to", "1.1.0", "--yes"], &patience[..]].concat();
+    let lock_timeout = ["--lock-wait", "1", "--lock-retries", "0"];
+    let back = [&["rollback", "--to", "1.1.0", "--yes"], &lock_timeout[..]].concat();
     harbour.run(&back).ended(5).explains(&[&format!("failed in statement {second}"), "session "]);
     place.execute(&mut admin, "COMMIT");
     harbour.run(&["resume", "--yes"]).ended(0);

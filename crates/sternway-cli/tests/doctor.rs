@@ -200,7 +200,7 @@ fn a_session_that_a_killed_migrator_left_is_found_waited_for_and_ended() {
     let Some(server) = Server::new(test) else { return };
     let Some(migrate) = variable("STERNWAY_TEST_MIGRATE", test) else { return };
     let machine = shop();
-    // Slow where there are rows, and not on the bench.
+    // Slow where there are rows, and not on the shadow.
     let slow = "ALTER TABLE item ADD COLUMN price integer;\nSELECT pg_sleep(300) FROM item;";
     machine.write("releases/v1.1.0/m/2_price.up.sql", slow);
     let on = |arguments: &[&str]| machine.on(&server.url, arguments);

@@ -71,10 +71,10 @@ fn the_line_breaks_before_the_client_has_the_answer() {
 #[test]
 fn the_server_falls() {
     let test = "restarts of the server";
-    let (Some(server), Some(bench)) = (Throwaway::new(test), Throwaway::new(test)) else { return };
+    let (Some(server), Some(shadow)) = (Throwaway::new(test), Throwaway::new(test)) else { return };
     let proxy = Proxy::to(server.port);
-    let bench = Some(bench.url(bench.port));
-    let harbour = Harbour::new(server.url(proxy.port), server.url(server.port), bench);
+    let shadow = Some(shadow.url(shadow.port));
+    let harbour = Harbour::new(server.url(proxy.port), server.url(server.port), shadow);
     let strike = Strike::Then(Arc::new(server.restart()));
     let tally = harbour.sail(stride(37), &mut Cut { proxy, strike });
     println!("{test}: {tally}");

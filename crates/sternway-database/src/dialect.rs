@@ -193,39 +193,39 @@ pub async fn connect_like_golang_migrate(
     }
 }
 
-/// An empty database to rehearse in, and what [`remove_scratch`] finds it by.
+/// An empty database to rehearse in, and what [`remove_shadow`] finds it by.
 ///
 /// # Errors
 /// When none can be made.
-pub async fn create_scratch(
+pub async fn create_shadow(
     url: &str,
     schema: &str,
 ) -> Result<(Box<dyn Database>, String), Connect> {
     match Dialect::of(url)? {
         Dialect::Postgres => {
-            let (database, name) = postgres::scratch::create(url, schema).await?;
+            let (database, name) = postgres::shadow::create(url, schema).await?;
             Ok((Box::new(database), name))
         }
         Dialect::MySql => {
-            let (database, name) = mysql::scratch::create(url).await?;
+            let (database, name) = mysql::shadow::create(url).await?;
             Ok((Box::new(database), name))
         }
         Dialect::Sqlite => {
-            let (database, name) = sqlite::scratch::create(url).await?;
+            let (database, name) = sqlite::shadow::create(url).await?;
             Ok((Box::new(database), name))
         }
     }
 }
 
-/// Removes what [`create_scratch`] made.
+/// Removes what [`create_shadow`] made.
 ///
 /// # Errors
 /// When it cannot be removed; it is then left behind.
-pub async fn remove_scratch(url: &str, name: &str) -> Result<(), DatabaseError> {
+pub async fn remove_shadow(url: &str, name: &str) -> Result<(), DatabaseError> {
     match Dialect::of(url) {
-        Ok(Dialect::Postgres) => postgres::scratch::remove(url, name).await,
-        Ok(Dialect::MySql) => mysql::scratch::remove(url, name).await,
-        Ok(Dialect::Sqlite) => sqlite::scratch::remove().await,
+        Ok(Dialect::Postgres) => postgres::shadow::remove(url, name).await,
+        Ok(Dialect::MySql) => mysql::shadow::remove(url, name).await,
+        Ok(Dialect::Sqlite) => sqlite::shadow::remove().await,
         Err(_) => Ok(()),
     }
 }

@@ -17,7 +17,7 @@ mod records;
 mod archive;
 mod interrupt;
 mod sessions;
-pub mod scratch;
+pub mod shadow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -232,8 +232,8 @@ impl Database for MySql {
         })
     }
 
-    async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError> {
-        lock::lock(self, tables, patience).await
+    async fn lock(&mut self, tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
+        lock::lock(self, tables, lock_timeout).await
     }
 
     async fn unlock(&mut self) -> Result<(), DatabaseError> {

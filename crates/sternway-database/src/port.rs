@@ -198,8 +198,8 @@ pub trait Database: Send {
     }
 
     /// Takes every lock by which golang-migrate and Sternway keep each other out of these tracking
-    /// tables, all or none, trying for as long as `patience`.
-    async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError>;
+    /// tables, all or none, trying for as long as `lock_timeout`.
+    async fn lock(&mut self, tables: &[String], lock_timeout: Duration) -> Result<(), LockError>;
 
     /// Ends the sessions that hold one of these locks, call themselves `sternway` and belong to the
     /// session's own user: what a client leaves behind that was killed. Returns whom it ended.

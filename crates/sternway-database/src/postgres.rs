@@ -27,7 +27,7 @@ mod measure;
 mod introspect;
 mod records;
 mod interrupt;
-pub mod scratch;
+pub mod shadow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -257,8 +257,8 @@ impl Database for Postgres {
         schema::enter(self, schema).await
     }
 
-    async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError> {
-        lock::lock(self, tables, patience).await
+    async fn lock(&mut self, tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
+        lock::lock(self, tables, lock_timeout).await
     }
 
     async fn end_orphans(&mut self, tables: &[String]) -> Result<Vec<Holder>, DatabaseError> {

@@ -12,7 +12,7 @@ mod introspect;
 mod records;
 mod archive;
 mod interrupt;
-pub mod scratch;
+pub mod shadow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -137,8 +137,8 @@ impl Database for Sqlite {
         Box::new(self.interrupted.clone())
     }
 
-    async fn lock(&mut self, _tables: &[String], patience: Duration) -> Result<(), LockError> {
-        lock::lock(self, patience).await
+    async fn lock(&mut self, _tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
+        lock::lock(self, lock_timeout).await
     }
 
     async fn unlock(&mut self) -> Result<(), DatabaseError> {

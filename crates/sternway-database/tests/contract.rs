@@ -7,7 +7,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use sternway_database::dialect::{connect, create_scratch, remove_scratch};
+use sternway_database::dialect::{connect, create_shadow, remove_shadow};
 use sternway_database::{Database, LockError, Settings, StepError, Work};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Half, Migration, TrackName};
@@ -397,19 +397,19 @@ async fn a_fingerprint_comes_back_when_the_schema_does() {
 }
 
 #[tokio::test]
-async fn a_scratch_database_is_empty_and_has_the_same_fingerprint() {
+async fn a_shadow_database_is_empty_and_has_the_same_fingerprint() {
     for ground in grounds().await {
         let mut session = ground.session().await;
         let body = "CREATE TABLE a (x INT PRIMARY KEY, y VARCHAR(9) DEFAULT 'z')";
         went(&mut session, None, Some(1), body).await;
         let schema = session.identity().schema.clone();
-        let scratch = create_scratch(&ground.url, &schema).await;
-        let (mut scratch, name) = scratch.unwrap_or_else(|error| panic!("{}", whole(&error)));
-        assert_eq!(track(&mut scratch).await, TrackState::NoTable);
-        went(&mut scratch, None, Some(1), body).await;
-        assert_eq!(digest(&mut scratch).await, digest(&mut session).await);
-        drop(scratch);
-        remove_scratch(&ground.url, &name).await.expect("removed");
+        let shadow = create_shadow(&ground.url, &schema).await;
+        let (mut shadow, name) = shadow.unwrap_or_else(|error| panic!("{}", whole(&error)));
+        assert_eq!(track(&mut shadow).await, TrackState::NoTable);
+        went(&mut shadow, None, Some(1), body).await;
+        assert_eq!(digest(&mut shadow).await, digest(&mut session).await);
+        drop(shadow);
+        remove_shadow(&ground.url, &name).await.expect("removed");
         assert_eq!(track(&mut session).await, at(1));
     }
 }

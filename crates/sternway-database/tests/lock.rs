@@ -125,10 +125,10 @@ async fn patience_is_honoured() {
     let mut session = fresh.session().await;
     other.lock(&tables(), Duration::ZERO).await.expect("the locks");
     let start = Instant::now();
-    let patience = Duration::from_millis(350);
-    session.lock(&tables(), patience).await.expect_err("a refusal");
+    let lock_timeout = Duration::from_millis(350);
+    session.lock(&tables(), lock_timeout).await.expect_err("a refusal");
     let waited = start.elapsed();
-    assert!(waited >= patience && waited < Duration::from_secs(10), "{waited:?}");
+    assert!(waited >= lock_timeout && waited < Duration::from_secs(10), "{waited:?}");
     let release = async {
         tokio::task::yield_now().await;
         other.unlock().await

@@ -39,7 +39,7 @@ const MOST: usize = 60;
 const WORKERS: u64 = 4;
 
 /// Where cases are run.
-struct Bench {
+struct Shadow {
     session: Postgres,
     watch: PgConnection,
 }
@@ -54,7 +54,7 @@ struct Case {
     impossible: u64,
 }
 
-impl Bench {
+impl Shadow {
     /// An empty schema, and nothing in the archive.
     async fn clear(&mut self) {
         let sql =
@@ -149,19 +149,19 @@ impl Bench {
 }
 
 /// Runs a case; `keep` says whether the archive is on.
-async fn case(bench: &mut Bench, seed: u64, keep: bool) -> Result<Case, String> {
+async fn case(shadow: &mut Shadow, seed: u64, keep: bool) -> Result<Case, String> {
     let mut random = Random::new(seed);
-    bench.clear().await;
+    shadow.clear().await;
     let schema = Schema::random(&mut random);
     let sql = Bodies::text(&schema.all());
-    run(&mut bench.watch, sql.clone()).await.map_err(|error| format!("{error}\n{sql}"))?;
+    run(&mut shadow.watch, sql.clone()).await.map_err(|error| format!("{error}\n{sql}"))?;
     let except = [TABLE.to_owned()];
     let how =
         |seed: u64, rows: usize| Fill { large: 300, ..Fill::new(seed, rows).without(&except) };
     let many = 3 + random.below(10);
-    fill(&mut bench.watch, "it", &how(random.number(), many)).await;
-    let mut before = bench.rows().await;
-    let bodies = bodies(bench, &schema, &before, &mut random).await;
+    fill(&mut shadow.watch, "it", &how(random.number(), many)).await;
+    let mut before = shadow.rows().await;
+    let bodies = bodies(shadow, &schema, &before, &mut random).await;
     let Some(bodies) = bodies else { return Ok(Case::default()) };
     let (down, up) = (Bodies::text(&bodies.down), Bodies::text(&bodies.up));
     let told = |what: String| {
@@ -179,10 +179,10 @@ async fn case(bench: &mut Bench, seed: u64, keep: bool) -> Result<Case, String> 
     let (mut last, mut owed) = (0, Vec::new());
     let times = 1 + usize::from(random.once_in(5));
     for time in 0..times {
-        let by_itself = bench.by_itself(&down).await;
-        let down_went = bench.go(Direction::Down, &down, keep).await;
+        let by_itself = shadow.by_itself(&down).await;
+        let down_went = shadow.go(Direction::Down, &down, keep).await;
         if let Err(error) = down_went {
-            if time > 0 && bench.works(&down).await.is_err() {
+            if time > 0 && shadow.works(&down).await.is_err() {
                 break;
             }
             return Err(told(format!("down {time}: {}", whole(&error))));
@@ -190,7 +190,7 @@ async fn case(bench: &mut Bench, seed: u64, keep: bool) -> Result<Case, String> 
         // What is kept is nothing to the body: it leaves the rows that it leaves without us. Later on
         // it finds more, which is put back to it.
         if let Some(by_itself) = by_itself.filter(|_| time == 0) {
-            let differences = by_itself.differences(&bench.rows().await);
+            let differences = by_itself.differences(&shadow.rows().await);
             if !differences.is_empty() {
                 let told_of: String = differences.iter().map(ToString::to_string).collect();
                 return Err(told(format!("the down body did not do what it does:\n{told_of}")));
@@ -198,16 +198,16 @@ async fn case(bench: &mut Bench, seed: u64, keep: bool) -> Result<Case, String> 
         }
         let writes = random.below(4);
         let written =
-            old_release_writes(&mut bench.watch, "it", &how(random.number(), writes)).await;
-        if let Err(error) = bench.go(Direction::Up, &up, keep).await {
-            if bench.works(&up).await.is_err() {
+            old_release_writes(&mut shadow.watch, "it", &how(random.number(), writes)).await;
+        if let Err(error) = shadow.go(Direction::Up, &up, keep).await {
+            if shadow.works(&up).await.is_err() {
                 case.impossible += 1;
                 break;
             }
             return Err(told(format!("up {time}: {}", whole(&error))));
         }
-        let after = bench.rows().await;
-        let kept = bench.kept(last).await;
+        let after = shadow.rows().await;
+        let kept = shadow.kept(last).await;
         let journey = Journey {
             before: &before,
             written: &written,
@@ -218,7 +218,7 @@ async fn case(bench: &mut Bench, seed: u64, keep: bool) -> Result<Case, String> 
             carried: &carried,
         };
         let mut account = journey.account();
-        account.try_misfits(&mut bench.watch, "it").await;
+        account.try_misfits(&mut shadow.watch, "it").await;
         if !account.is_whole() {
             let entries = kept.iter().map(|it| {
                 let (entry, rows) = (&it.entry, &it.rows);
@@ -249,7 +249,7 @@ async fn case(bench: &mut Bench, seed: u64, keep: bool) -> Result<Case, String> 
 
 /// Bodies that work on the rows as they are.
 async fn bodies(
-    bench: &mut Bench,
+    shadow: &mut Shadow,
     schema: &Schema,
     rows: &Snapshot,
     random: &mut Random,
@@ -259,11 +259,11 @@ async fn bodies(
     // Most bodies work. Where these do not, each is tried before the next is made.
     let before = random.clone();
     let all = more(&maker, wanted, random, async |_| true).await?;
-    if bench.works(&all.both()).await.is_ok() {
+    if shadow.works(&all.both()).await.is_ok() {
         return Some(all);
     }
     *random = before;
-    more(&maker, wanted, random, async |sql| bench.works(&sql).await.is_ok()).await
+    more(&maker, wanted, random, async |sql| shadow.works(&sql).await.is_ok()).await
 }
 
 /// As many bodies as are wanted, together; each joins the others if they work with it.
@@ -309,12 +309,12 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-async fn bench(fresh: &Fresh) -> Bench {
+async fn shadow(fresh: &Fresh) -> Shadow {
     let mut watch = open(&fresh.url()).await;
     run(&mut watch, "SET client_min_messages = error; SET enable_seqscan = off".to_owned())
         .await
         .expect("a setting");
-    Bench { session: session(&fresh.url()).await, watch }
+    Shadow { session: session(&fresh.url()).await, watch }
 }
 
 #[test]
@@ -333,14 +333,14 @@ fn every_row_of_every_random_schema_is_accounted_for() {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 runtime.expect("a runtime").block_on(async {
                     let Some(fresh) = Fresh::on("STERNWAY_TEST_PGVECTOR_URL").await else { return };
-                    let mut bench = bench(&fresh).await;
+                    let mut shadow = shadow(&fresh).await;
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed) as usize;
                         let Some(seed) = seeds.get(at) else { break };
                         if failures.lock().expect("the lock").len() >= MOST {
                             break;
                         }
-                        match case(&mut bench, *seed, true).await {
+                        match case(&mut shadow, *seed, true).await {
                             Ok(case) => {
                                 let mut all = all.lock().expect("the lock");
                                 for kind in &case.kinds {
@@ -378,10 +378,10 @@ fn every_row_of_every_random_schema_is_accounted_for() {
 #[tokio::test]
 async fn without_the_archive_rows_are_unaccounted_for() {
     let Some(fresh) = Fresh::on("STERNWAY_TEST_PGVECTOR_URL").await else { return };
-    let mut bench = bench(&fresh).await;
+    let mut shadow = shadow(&fresh).await;
     let (mut lost, mut whole) = (0, 0);
     for seed in 1..=30 {
-        match case(&mut bench, seed, false).await {
+        match case(&mut shadow, seed, false).await {
             Ok(_) => whole += 1,
             Err(error) if error.contains("was destroyed") => lost += 1,
             Err(error) => panic!("seed {seed}: {error}"),

@@ -23,8 +23,8 @@ async fn database(test: usize) -> Option<Fresh> {
     Fresh::named("STERNWAY_TEST_PG_URL", &format!("sternway_rows_{number}")).await
 }
 
-async fn lock(session: &mut Postgres, patience: u64) -> Result<(), LockError> {
-    session.lock(&[TABLE.to_owned()], Duration::from_millis(patience)).await
+async fn lock(session: &mut Postgres, lock_timeout: u64) -> Result<(), LockError> {
+    session.lock(&[TABLE.to_owned()], Duration::from_millis(lock_timeout)).await
 }
 
 fn number(name: &str) -> String {

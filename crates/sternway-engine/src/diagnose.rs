@@ -7,7 +7,7 @@
 use sternway_model::catalog::TrackName;
 use sternway_model::proof::{Expected, Fingerprint, compare};
 
-use crate::rehearse::{Bench, Laboratory, Material, Positions, RehearsalError};
+use crate::rehearse::{Material, Positions, RehearsalError, Shadow, ShadowDatabase};
 
 /// Finds the positions of `track` whose clean install has the schema `found`, the other tracks
 /// standing at `others`. `None` stands for "nothing applied".
@@ -15,34 +15,34 @@ use crate::rehearse::{Bench, Laboratory, Material, Positions, RehearsalError};
 /// # Errors
 /// When clean installs cannot be made.
 pub async fn diagnose(
-    bench: &Bench,
+    shadow: &Shadow,
     material: &Material<'_>,
     track: &TrackName,
     others: &Positions,
     found: &Fingerprint,
 ) -> Result<Vec<Option<u64>>, RehearsalError> {
-    bench.tidied(fits(bench, material, track, others, found).await).await
+    shadow.tidied(fits(shadow, material, track, others, found).await).await
 }
 
 async fn fits(
-    bench: &Bench,
+    shadow: &Shadow,
     material: &Material<'_>,
     track: &TrackName,
     others: &Positions,
     found: &Fingerprint,
 ) -> Result<Vec<Option<u64>>, RehearsalError> {
-    let mut laboratory = Laboratory::open(bench, material).await?;
+    let mut shadow = ShadowDatabase::open(shadow, material).await?;
     let mut others = others.clone();
     others.remove(track);
-    laboratory.install(&others).await?;
+    shadow.install(&others).await?;
     let table = material.tracks.iter().find(|(name, _)| name == track);
     let table = table.map_or("", |(_, table)| table.as_str());
-    let mut steps = vec![(None, laboratory.fingerprint().await?)];
+    let mut steps = vec![(None, shadow.fingerprint().await?)];
     for migration in material.migrations.get(track).into_iter().flatten() {
         let step = material.up(track, table, migration)?;
-        let ran = laboratory.run(&step).await;
+        let ran = shadow.run(&step).await;
         ran.map_err(|it| RehearsalError::Install(Box::new(it)))?;
-        steps.push((Some(migration.version), laboratory.fingerprint().await?));
+        steps.push((Some(migration.version), shadow.fingerprint().await?));
     }
     let known = steps.iter().flat_map(|(_, it)| it.objects.keys().cloned()).collect();
     let mut expected = Expected { known, ..Expected::default() };

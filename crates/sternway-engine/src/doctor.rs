@@ -1,6 +1,6 @@
 //! What is wrong with a dirty or inconsistent database, whoever left it so, and the safe ways out.
 //!
-//! The schema is what tells: a body in doubt is run on a bench, part by part, and the database is
+//! The schema is what tells: a body in doubt is run on a shadow, part by part, and the database is
 //! held against what each part leads to. Only what a track's own migrations change is looked at, so
 //! that foreign objects, other tracks and drift elsewhere play no role. Parts that change data alone
 //! leave no sign; where they matter, that is said, and nothing is chosen.
@@ -19,7 +19,7 @@ use sternway_model::proof::{Fingerprint, ObjectName, compare};
 use sternway_model::state::Position;
 use thiserror::Error;
 
-use crate::rehearse::{Bench, Material, Positions, RehearsalError, expected_here};
+use crate::rehearse::{Material, Positions, RehearsalError, Shadow, expected_here};
 
 /// What the tracking rows say.
 pub type Rows = BTreeMap<TrackName, Position>;
@@ -137,7 +137,7 @@ pub struct Told {
 /// # Errors
 /// When the clean installs cannot be made.
 pub async fn examine(
-    bench: &Bench,
+    shadow: &Shadow,
     material: &Material<'_>,
     rows: &Rows,
     found: &Fingerprint,
@@ -147,8 +147,8 @@ pub async fn examine(
     for (track, table) in material.tracks {
         let row = rows.get(track).copied().unwrap_or_default();
         let positions = rows.iter().map(|(track, row)| (track.clone(), row.version));
-        let case = trial::Case { bench, material, track, table, others: positions.collect() };
-        diagnoses.push(bench.tidied(one(&case, row, found, told).await).await?);
+        let case = trial::Case { shadow, material, track, table, others: positions.collect() };
+        diagnoses.push(shadow.tidied(one(&case, row, found, told).await).await?);
     }
     Ok(diagnoses)
 }
@@ -207,18 +207,18 @@ async fn one(
 /// # Errors
 /// When the clean installs cannot be made.
 pub async fn out_of_step(
-    bench: &Bench,
+    shadow: &Shadow,
     material: &Material<'_>,
     rows: &Rows,
     found: &Fingerprint,
 ) -> Result<Vec<Diagnosis>, RehearsalError> {
     let positions: Positions =
         rows.iter().map(|(track, row)| (track.clone(), row.version)).collect();
-    let expected = expected_here(bench, material, &positions).await?;
+    let expected = expected_here(shadow, material, &positions).await?;
     if compare(&expected, found).holds() {
         return Ok(Vec::new());
     }
-    let diagnoses = examine(bench, material, rows, found, &Told::default()).await?;
+    let diagnoses = examine(shadow, material, rows, found, &Told::default()).await?;
     Ok(diagnoses.into_iter().filter(|it| it.is_out_of_step()).collect())
 }
 
@@ -296,9 +296,9 @@ pub async fn go(
     diagnosis: &Diagnosis,
     examined: Examined<'_>,
     database: &mut dyn Database,
-    patience: Duration,
+    lock_timeout: Duration,
 ) -> Result<Done, DoctorError> {
-    database.lock(examined.tables, patience).await.map_err(DoctorError::Lock)?;
+    database.lock(examined.tables, lock_timeout).await.map_err(DoctorError::Lock)?;
     let went = locked(exit, diagnosis, examined, database).await;
     let unlocked = database.unlock().await;
     let done = went?;

@@ -168,11 +168,11 @@ async fn clear(
     // one they do not write; those who come back after an end without a fence are let be.
     let keeps_out = matches!(kind, Some(FenceKind::NoConnect { .. }));
     let at_first: Vec<i64> = there.iter().map(|it| it.pid).collect();
-    let mut patience = options.wait;
+    let mut time_left = options.wait;
     if options.end {
         watch.tell(&Event::Ending(&there));
         database.end_sessions(&there).await?;
-        patience = patience.max(GRACE);
+        time_left = time_left.max(GRACE);
     } else {
         watch.tell(&Event::Waiting(&there));
     }
@@ -184,7 +184,7 @@ async fn clear(
         if there.is_empty() {
             return Ok(());
         }
-        if start.elapsed() >= patience || watch.stop() {
+        if start.elapsed() >= time_left || watch.stop() {
             return Err(FenceError::StillThere(there));
         }
         tokio::time::sleep(PAUSE).await;

@@ -1,4 +1,4 @@
-//! What a plan should lead to, found out on a bench before the real database is touched: on the
+//! What a plan should lead to, found out on a shadow database before the real one is touched: on the
 //! PostgreSQL inside this process, or on a server of the user's where that one lacks an extension.
 //!
 //! For each hop a clean install is made of what the hop ends at. The journey itself is gone too, from
@@ -11,7 +11,7 @@ mod touched;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use sternway_database::dialect::{create_scratch, remove_scratch};
+use sternway_database::dialect::{create_shadow, remove_shadow};
 #[cfg(feature = "embedded")]
 use sternway_database::embedded;
 use sternway_database::{
@@ -129,7 +129,7 @@ impl<'a> Material<'a> {
             file: half.file.clone(),
             hash: half.hash,
             origin: BodyOrigin::Records,
-            mode: Mode::Transaction, // The dialect says better in `Laboratory::run`.
+            mode: Mode::Transaction, // The dialect says better in `ShadowDatabase::run`.
             destroys: Vec::new(),
             effects: None,
         })
@@ -140,7 +140,7 @@ impl<'a> Material<'a> {
 const IN_MEMORY: &str = "sqlite://:memory:";
 
 /// Where clean installs are made.
-pub struct Bench {
+pub struct Shadow {
     /// What it has to speak.
     dialect: Dialect,
     /// The server's URL; a database inside this process where there is none.
@@ -149,15 +149,15 @@ pub struct Bench {
     made: Mutex<Vec<String>>,
 }
 
-impl Bench {
-    /// A bench inside this process: the embedded PostgreSQL, or SQLite in memory.
-    pub fn inside(dialect: Dialect) -> Bench {
-        Bench { dialect, url: None, made: Mutex::default() }
+impl Shadow {
+    /// Shadow databases inside this process: the embedded PostgreSQL, or SQLite in memory.
+    pub fn inside(dialect: Dialect) -> Shadow {
+        Shadow { dialect, url: None, made: Mutex::default() }
     }
 
-    /// A bench on the server that `url` leads to, in databases of its own, which it drops again.
-    pub fn on(dialect: Dialect, url: String) -> Bench {
-        Bench { dialect, url: Some(url), made: Mutex::default() }
+    /// Shadow databases on the server that `url` leads to, in databases of its own, which it drops again.
+    pub fn on(dialect: Dialect, url: String) -> Shadow {
+        Shadow { dialect, url: Some(url), made: Mutex::default() }
     }
 
     /// What it speaks.
@@ -172,7 +172,7 @@ impl Bench {
             (None, Dialect::Sqlite) => IN_MEMORY,
             (None, Dialect::MySql) => return Err(RehearsalError::NotInside(self.dialect)),
         };
-        let created = create_scratch(url, material.schema).await;
+        let created = create_shadow(url, material.schema).await;
         let (database, name) = created.map_err(RehearsalError::Server)?;
         self.made.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         Ok(database)
@@ -183,7 +183,7 @@ impl Bench {
         let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
         for name in made {
             let url = self.url.as_deref().unwrap_or(IN_MEMORY);
-            if let Err(error) = remove_scratch(url, &name).await {
+            if let Err(error) = remove_shadow(url, &name).await {
                 tracing::warn!("the database `{name}` is left behind: {error}");
             }
         }
@@ -209,18 +209,18 @@ async fn inside(_: &Material<'_>) -> Result<Box<dyn Database>, RehearsalError> {
 }
 
 /// An empty database to make one clean install in.
-pub(crate) struct Laboratory<'a> {
+pub(crate) struct ShadowDatabase<'a> {
     database: Box<dyn Database>,
     material: Material<'a>,
 }
 
-impl<'a> Laboratory<'a> {
+impl<'a> ShadowDatabase<'a> {
     pub async fn open(
-        bench: &Bench,
+        shadow: &Shadow,
         material: &Material<'a>,
-    ) -> Result<Laboratory<'a>, RehearsalError> {
-        let database = bench.database(material).await?;
-        Ok(Laboratory { database, material: material.clone() })
+    ) -> Result<ShadowDatabase<'a>, RehearsalError> {
+        let database = shadow.database(material).await?;
+        Ok(ShadowDatabase { database, material: material.clone() })
     }
 
     pub async fn run(&mut self, step: &Migrate) -> Result<(), StepError> {
@@ -231,7 +231,7 @@ impl<'a> Laboratory<'a> {
         self.database.migrate(&work).await
     }
 
-    /// As [`Laboratory::run`], and finds out what the step changes.
+    /// As [`ShadowDatabase::run`], and finds out what the step changes.
     async fn rehearse(
         &mut self,
         app: &str,
@@ -305,21 +305,21 @@ async fn stays(database: &mut dyn Database, step: &Migrate, body: &str) -> Resul
 /// # Errors
 /// When it cannot be made.
 pub async fn clean_install(
-    bench: &Bench,
+    shadow: &Shadow,
     material: &Material<'_>,
     ends_at: &Positions,
 ) -> Result<Fingerprint, RehearsalError> {
-    bench.tidied(install(bench, material, ends_at).await).await
+    shadow.tidied(install(shadow, material, ends_at).await).await
 }
 
 async fn install(
-    bench: &Bench,
+    shadow: &Shadow,
     material: &Material<'_>,
     ends_at: &Positions,
 ) -> Result<Fingerprint, RehearsalError> {
-    let mut laboratory = Laboratory::open(bench, material).await?;
-    laboratory.install(ends_at).await?;
-    laboratory.fingerprint().await
+    let mut shadow = ShadowDatabase::open(shadow, material).await?;
+    shadow.install(ends_at).await?;
+    shadow.fingerprint().await
 }
 
 /// What a rehearsal of a plan found out.
@@ -327,7 +327,7 @@ async fn install(
 pub struct Rehearsal {
     /// What each hop should lead to, in order.
     pub expected: Vec<Expected>,
-    /// What each migration changes, in order; `None` where the bench could not find that out.
+    /// What each migration changes, in order; `None` where the shadow could not find that out.
     pub effects: Vec<Option<Effects>>,
 }
 
@@ -335,27 +335,27 @@ pub struct Rehearsal {
 ///
 /// # Errors
 /// When a clean install or the journey cannot be made.
-pub async fn expectations(bench: &Bench, plan: &Plan) -> Result<Vec<Expected>, RehearsalError> {
-    Ok(rehearse(bench, plan).await?.expected)
+pub async fn expectations(shadow: &Shadow, plan: &Plan) -> Result<Vec<Expected>, RehearsalError> {
+    Ok(rehearse(shadow, plan).await?.expected)
 }
 
-/// Goes the journey of a plan on a bench.
+/// Goes the journey of a plan on a shadow.
 ///
 /// # Errors
 /// When a clean install or the journey cannot be made.
-pub async fn rehearse(bench: &Bench, plan: &Plan) -> Result<Rehearsal, RehearsalError> {
-    bench.tidied(journey(bench, plan, Proving::Hops).await).await
+pub async fn rehearse(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, RehearsalError> {
+    shadow.tidied(journey(shadow, plan, Proving::Hops).await).await
 }
 
 /// What each migration of a plan changes, without any clean install of where the hops end.
 ///
 /// # Errors
 /// When the journey cannot be made.
-pub async fn effects(bench: &Bench, plan: &Plan) -> Result<Vec<Option<Effects>>, RehearsalError> {
-    Ok(bench.tidied(journey(bench, plan, Proving::Nothing).await).await?.effects)
+pub async fn effects(shadow: &Shadow, plan: &Plan) -> Result<Vec<Option<Effects>>, RehearsalError> {
+    Ok(shadow.tidied(journey(shadow, plan, Proving::Nothing).await).await?.effects)
 }
 
-/// Writes into a plan what its migrations change. The numbers are those of the bench, whose tables
+/// Writes into a plan what its migrations change. The numbers are those of the shadow, whose tables
 /// are empty, and are left out: [`measure`] asks the database itself.
 pub fn with_effects(mut plan: Plan, effects: Vec<Option<Effects>>) -> Plan {
     let steps = plan.hops.iter_mut().flat_map(|hop| &mut hop.steps);
@@ -405,13 +405,13 @@ enum Proving {
 }
 
 async fn journey(
-    bench: &Bench,
+    shadow: &Shadow,
     plan: &Plan,
     proving: Proving,
 ) -> Result<Rehearsal, RehearsalError> {
     let material = Material::of(plan);
     let start = start(plan);
-    let mut journey = Laboratory::open(bench, &material).await?;
+    let mut journey = ShadowDatabase::open(shadow, &material).await?;
     journey.install(&start).await?;
     let mut effects = Vec::new();
     if proving == Proving::Nothing {
@@ -435,7 +435,7 @@ async fn journey(
         }
         let clean = match made.get(&hop.ends_at) {
             Some(clean) => clean.clone(),
-            None => install(bench, &material, &hop.ends_at).await?,
+            None => install(shadow, &material, &hop.ends_at).await?,
         };
         made.insert(hop.ends_at.clone(), clean.clone());
         known.extend(clean.objects.keys().chain(now.objects.keys()).cloned());
@@ -484,28 +484,28 @@ impl Landmarks {
 /// # Errors
 /// When a clean install or the journey cannot be made.
 pub async fn landmarks(
-    bench: &Bench,
+    shadow: &Shadow,
     plan: &Plan,
     migrations: usize,
 ) -> Result<Landmarks, RehearsalError> {
-    bench.tidied(around(bench, plan, migrations).await).await
+    shadow.tidied(around(shadow, plan, migrations).await).await
 }
 
 async fn around(
-    bench: &Bench,
+    shadow: &Shadow,
     plan: &Plan,
     migrations: usize,
 ) -> Result<Landmarks, RehearsalError> {
     let material = Material::of(plan);
-    let mut laboratory = Laboratory::open(bench, &material).await?;
-    laboratory.install(&start(plan)).await?;
-    let first = laboratory.fingerprint().await?;
+    let mut shadow = ShadowDatabase::open(shadow, &material).await?;
+    shadow.install(&start(plan)).await?;
+    let first = shadow.fingerprint().await?;
     let mut known: BTreeSet<_> = first.objects.keys().cloned().collect();
     let mut along = BTreeMap::from([(0, first.clone())]);
     let mut gone = Vec::new();
     for (index, step) in plan.steps().enumerate().take(migrations + 1) {
         // The next one may not run; then the run did not come by it either.
-        match laboratory.run(step).await {
+        match shadow.run(step).await {
             Err(error) if index < migrations => {
                 return Err(RehearsalError::Journey(Box::new(error)));
             }
@@ -514,18 +514,18 @@ async fn around(
         }
         let done = index + 1;
         if done >= migrations {
-            let now = laboratory.fingerprint().await?;
+            let now = shadow.fingerprint().await?;
             known.extend(now.objects.keys().cloned());
             along.insert(done, now);
         }
     }
-    let back = undone(&mut laboratory, plan, &gone).await;
+    let back = undone(&mut shadow, plan, &gone).await;
     Ok(Landmarks { start: first, along, back, known })
 }
 
 /// The schema after these steps were undone, the last one first.
 async fn undone(
-    laboratory: &mut Laboratory<'_>,
+    shadow: &mut ShadowDatabase<'_>,
     plan: &Plan,
     gone: &[&Migrate],
 ) -> Option<Fingerprint> {
@@ -539,9 +539,9 @@ async fn undone(
         let (from, to) = (step.to, step.from);
         let (file, hash) = (half.file.clone(), half.hash);
         let other = Migrate { direction, from, to, file, hash, ..(*step).clone() };
-        laboratory.run(&other).await.ok()?;
+        shadow.run(&other).await.ok()?;
     }
-    laboratory.fingerprint().await.ok()
+    shadow.fingerprint().await.ok()
 }
 
 /// Where each track stands before a plan is executed.
@@ -557,21 +557,21 @@ fn start(plan: &Plan) -> Positions {
 /// # Errors
 /// When a clean install cannot be made.
 pub async fn expected_here(
-    bench: &Bench,
+    shadow: &Shadow,
     material: &Material<'_>,
     positions: &Positions,
 ) -> Result<Expected, RehearsalError> {
-    bench.tidied(here(bench, material, positions).await).await
+    shadow.tidied(here(shadow, material, positions).await).await
 }
 
 async fn here(
-    bench: &Bench,
+    shadow: &Shadow,
     material: &Material<'_>,
     positions: &Positions,
 ) -> Result<Expected, RehearsalError> {
-    let mut laboratory = Laboratory::open(bench, material).await?;
-    laboratory.install(positions).await?;
-    let clean = laboratory.fingerprint().await?;
+    let mut shadow = ShadowDatabase::open(shadow, material).await?;
+    shadow.install(positions).await?;
+    let clean = shadow.fingerprint().await?;
     let mut known: BTreeSet<_> = clean.objects.keys().cloned().collect();
     for (track, table) in material.tracks {
         let at = positions.get(track).copied().flatten();
@@ -579,11 +579,11 @@ async fn here(
         for migration in migrations.filter(|it| Some(it.version) > at) {
             // A later migration that does not run here tells nothing, and is no reason to stop.
             let Ok(step) = material.up(track, table, migration) else { continue };
-            if laboratory.run(&step).await.is_err() {
+            if shadow.run(&step).await.is_err() {
                 break;
             }
         }
     }
-    known.extend(laboratory.fingerprint().await?.objects.into_keys());
+    known.extend(shadow.fingerprint().await?.objects.into_keys());
     Ok(Expected { clean, journey: None, known })
 }

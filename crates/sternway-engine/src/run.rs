@@ -26,7 +26,7 @@ use sternway_model::plan::{Hop, Plan, Step};
 use sternway_model::proof::Expected;
 use sternway_model::state::{RecordsAccess, State};
 
-use crate::rehearse::{Bench, Landmarks};
+use crate::rehearse::{Landmarks, Shadow};
 
 pub use abort::abort;
 pub use error::RunError;
@@ -42,9 +42,9 @@ pub struct Run<'a> {
     /// What the schema should be where the run was left. Only for a run that is resumed or taken back.
     pub landmarks: Option<&'a Landmarks>,
     /// Where to find out how half a body is undone. Only for a run that is taken back.
-    pub bench: Option<&'a Bench>,
+    pub shadow: Option<&'a Shadow>,
     /// How long to wait for the migrators' locks.
-    pub patience: Duration,
+    pub lock_timeout: Duration,
     /// Whether to end a session that a killed Sternway left behind with the locks.
     pub end_orphans: bool,
     /// How long a statement may wait and run.
@@ -62,8 +62,8 @@ impl<'a> Run<'a> {
             plan,
             expected: None,
             landmarks: None,
-            bench: None,
-            patience: Duration::from_secs(15),
+            shadow: None,
+            lock_timeout: Duration::from_secs(15),
             end_orphans: false,
             limits: Limits::default(),
             retries: 5,
@@ -100,7 +100,7 @@ impl<'a> Run<'a> {
             };
             refused?;
         }
-        database.lock(tables, self.patience).await.map_err(RunError::Lock)
+        database.lock(tables, self.lock_timeout).await.map_err(RunError::Lock)
     }
 }
 

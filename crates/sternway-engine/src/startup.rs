@@ -76,14 +76,14 @@ pub async fn up(
     sessions: &mut [Box<dyn Database>],
     members: &[Member],
     app: Option<&str>,
-    patience: Duration,
+    lock_timeout: Duration,
     watch: &mut dyn Watch,
 ) -> Result<Startup, StartupError> {
     distinct(sessions, members)?;
     let mut locked = Ok(());
     for (index, session) in sessions.iter_mut().enumerate() {
         let tables = tables(members, index);
-        locked = lock(&mut **session, &tables, patience, watch).await;
+        locked = lock(&mut **session, &tables, lock_timeout, watch).await;
         if locked.is_err() {
             break;
         }

@@ -115,11 +115,11 @@ pub async fn migrate(
     database: &mut dyn Database,
     track: &Track<'_>,
     goal: Goal,
-    patience: Duration,
+    lock_timeout: Duration,
     watch: &mut dyn Watch,
 ) -> Result<Walked, MigrateError> {
     let tables = [track.table.to_owned()];
-    lock(database, &tables, patience, watch).await.map_err(MigrateError::Lock)?;
+    lock(database, &tables, lock_timeout, watch).await.map_err(MigrateError::Lock)?;
     let ended = locked(database, track, goal, watch).await;
     // The error of the walk is what matters; with a lost connection there is no lock to give back.
     let unlocked = database.unlock().await;
@@ -131,16 +131,16 @@ pub async fn migrate(
 /// How long a wait for locks goes on before it is looked whether to stop.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Takes the locks. Asked to stop while others hold them, it gives up as if its patience had ended.
+/// Takes the locks. Asked to stop while others hold them, it gives up as if its time were up.
 pub(crate) async fn lock(
     database: &mut dyn Database,
     tables: &[String],
-    patience: Duration,
+    lock_timeout: Duration,
     watch: &mut dyn Watch,
 ) -> Result<(), LockError> {
     let start = Instant::now();
     loop {
-        let left = patience.saturating_sub(start.elapsed());
+        let left = lock_timeout.saturating_sub(start.elapsed());
         match database.lock(tables, left.min(LOOK)).await {
             Err(LockError::Held(_)) if left > LOOK && !watch.stop() => {}
             ended => return ended,
@@ -307,9 +307,9 @@ pub async fn force(
     database: &mut dyn Database,
     table: &str,
     version: Option<u64>,
-    patience: Duration,
+    lock_timeout: Duration,
 ) -> Result<(), MigrateError> {
-    database.lock(&[table.to_owned()], patience).await.map_err(MigrateError::Lock)?;
+    database.lock(&[table.to_owned()], lock_timeout).await.map_err(MigrateError::Lock)?;
     let written = database.set_track(table, Position { version, dirty: false }).await;
     let unlocked = database.unlock().await;
     written?;
@@ -323,9 +323,9 @@ pub async fn force(
 pub async fn drop_tables(
     database: &mut dyn Database,
     table: &str,
-    patience: Duration,
+    lock_timeout: Duration,
 ) -> Result<Vec<String>, MigrateError> {
-    database.lock(&[table.to_owned()], patience).await.map_err(MigrateError::Lock)?;
+    database.lock(&[table.to_owned()], lock_timeout).await.map_err(MigrateError::Lock)?;
     let dropped = database.drop_tables().await;
     let unlocked = database.unlock().await;
     let dropped = dropped?;

@@ -23,7 +23,7 @@ use sternway_model::state::AppState;
 use sternway_source::{Layout, Location};
 use support::rows::{fill, survive};
 use support::{
-    App, PATIENCE, Proofs, Quiet, arrived, ask, at, embedded, empty, fresh, needs, release,
+    App, LOCK_TIMEOUT, Proofs, Quiet, arrived, ask, at, embedded, empty, fresh, needs, release,
     session, steps,
 };
 
@@ -532,7 +532,7 @@ async fn scenario_26_nobody_else_migrates_meanwhile() {
 
     // A second Sternway, that holds them all and does nothing yet.
     let mut second = session(&url).await;
-    second.lock(&plan.tables, PATIENCE).await.expect("the locks");
+    second.lock(&plan.tables, LOCK_TIMEOUT).await.expect("the locks");
     let ended = PROOFS.run(&plan, &mut database, &mut Quiet).await;
     assert!(is_held(&ended), "{ended:?}");
     second.unlock().await.expect("no locks");

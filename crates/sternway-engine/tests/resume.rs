@@ -10,10 +10,10 @@ use std::fs;
 use std::time::Duration;
 
 use sqlx::Connection as _;
-use sternway_database::dialect::{connect, create_scratch, remove_scratch};
+use sternway_database::dialect::{connect, create_shadow, remove_shadow};
 use sternway_database::{Database, Dialect, RunId, StepError};
 use sternway_engine::observe::observe;
-use sternway_engine::rehearse::{Bench, Landmarks, expectations, landmarks};
+use sternway_engine::rehearse::{Landmarks, Shadow, expectations, landmarks};
 use sternway_engine::run::{Outcome, Quiet, Run, RunError, abort, resume, run};
 use sternway_model::catalog::{Catalog, Enabled, Track};
 use sternway_model::journal::{Progress, Record};
@@ -28,14 +28,14 @@ use tempfile::TempDir;
 
 const OLD: &str = "1.0.0";
 const NEW: &str = "1.2.0";
-const PATIENCE: Duration = Duration::from_secs(20);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A database of a test's own, and the application that belongs to it.
 struct Ground {
     dialect: Dialect,
     url: String,
     /// The server and the database to drop, where it is MariaDB's.
-    scratch: Option<(String, String)>,
+    shadow: Option<(String, String)>,
     catalog: Catalog,
     folder: TempDir,
 }
@@ -67,14 +67,14 @@ fn third(dialect: Dialect) -> (&'static str, &'static str) {
 impl Ground {
     async fn on(dialect: Dialect, test: &str) -> Option<Ground> {
         let folder = tempfile::tempdir().expect("a folder");
-        let (url, scratch) = match dialect {
+        let (url, shadow) = match dialect {
             Dialect::Postgres => {
                 let name = format!("sternway_resume_{test}");
                 (fresh(&needs(test, "STERNWAY_TEST_PG_URL")?, &name).await, None)
             }
             Dialect::MySql => {
                 let server = needs(test, "STERNWAY_TEST_MARIADB")?;
-                let made = create_scratch(&server, "").await.expect("a database");
+                let made = create_shadow(&server, "").await.expect("a database");
                 (format!("{server}{}", made.1), Some((server, made.1)))
             }
             Dialect::Sqlite => {
@@ -119,13 +119,13 @@ impl Ground {
         let layout = Layout { app: "ships".to_owned(), tag, tracks: vec![core] };
         let location = Location::Directory(folder.path().join("releases"));
         let catalog = read(&location, &layout, None).expect("a catalog").catalog;
-        Some(Ground { dialect, url, scratch, catalog, folder })
+        Some(Ground { dialect, url, shadow, catalog, folder })
     }
 
-    fn bench(&self) -> Bench {
-        match &self.scratch {
-            Some((server, _)) => Bench::on(self.dialect, server.clone()),
-            None => Bench::inside(self.dialect),
+    fn shadow(&self) -> Shadow {
+        match &self.shadow {
+            Some((server, _)) => Shadow::on(self.dialect, server.clone()),
+            None => Shadow::inside(self.dialect),
         }
     }
 
@@ -213,14 +213,15 @@ impl Ground {
         };
         let steps = plan.hops.iter().flat_map(|hop| &hop.steps).take(done);
         let done = steps.filter(|step| matches!(step, Step::Migrate(_))).count();
-        landmarks(&self.bench(), plan, done).await.expect("landmarks")
+        landmarks(&self.shadow(), plan, done).await.expect("landmarks")
     }
 
     async fn resume(&self, plan: &Plan, app: Option<&mut Puppet>) -> Result<Outcome, RunError> {
         let (id, progress) = self.unfinished().await.expect("an unfinished run");
         let landmarks = self.landmarks(plan, &progress).await;
         let app = app.map(|it| it as &mut dyn sternway_model::app::App);
-        let run = Run { landmarks: Some(&landmarks), app, patience: PATIENCE, ..Run::of(plan) };
+        let run =
+            Run { landmarks: Some(&landmarks), app, lock_timeout: LOCK_TIMEOUT, ..Run::of(plan) };
         resume(run, id, &mut *self.session().await, &mut Quiet).await
     }
 
@@ -228,13 +229,14 @@ impl Ground {
         let (id, progress) = self.unfinished().await.expect("an unfinished run");
         let landmarks = self.landmarks(plan, &progress).await;
         let app = app.map(|it| it as &mut dyn sternway_model::app::App);
-        let run = Run { landmarks: Some(&landmarks), app, patience: PATIENCE, ..Run::of(plan) };
+        let run =
+            Run { landmarks: Some(&landmarks), app, lock_timeout: LOCK_TIMEOUT, ..Run::of(plan) };
         abort(run, id, &mut *self.session().await, &mut Quiet).await
     }
 
     async fn gone(self) {
-        if let Some((server, name)) = &self.scratch {
-            remove_scratch(server, name).await.expect("no database");
+        if let Some((server, name)) = &self.shadow {
+            remove_shadow(server, name).await.expect("no database");
         }
         drop(self.folder);
     }
@@ -250,10 +252,10 @@ struct Way {
 impl Way {
     async fn new(ground: &Ground, from: &str, to: &str) -> Way {
         let plan = ground.way(Some(from), to).await;
-        let expected = expectations(&ground.bench(), &plan).await.expect("expectations");
+        let expected = expectations(&ground.shadow(), &plan).await.expect("expectations");
         let mut known = BTreeMap::new();
         for done in 0..=plan.steps().count() {
-            let landmarks = landmarks(&ground.bench(), &plan, done).await.expect("landmarks");
+            let landmarks = landmarks(&ground.shadow(), &plan, done).await.expect("landmarks");
             known.insert(done, landmarks);
         }
         Way { plan, expected, landmarks: known }
@@ -306,7 +308,7 @@ async fn dies_everywhere(dialect: Dialect, test: &str) {
                 let it = Run {
                     expected: Some(&way.expected),
                     app: Some(&mut app),
-                    patience: PATIENCE,
+                    lock_timeout: LOCK_TIMEOUT,
                     ..Run::of(&plan)
                 };
                 let ended = run(it, &mut dying, &mut Quiet).await;
@@ -329,7 +331,7 @@ async fn dies_everywhere(dialect: Dialect, test: &str) {
                         expected: Some(&way.expected),
                         landmarks: Some(way.landmarks(&progress)),
                         app: Some(&mut app),
-                        patience: PATIENCE,
+                        lock_timeout: LOCK_TIMEOUT,
                         ..Run::of(&plan)
                     };
                     let ended = match aborts {

@@ -11,7 +11,7 @@ use sternway_database::embedded::{Place, connect_in};
 use sternway_database::postgres::Postgres;
 use sternway_database::{Database, Dialect, StepError};
 use sternway_engine::diagnose::diagnose;
-use sternway_engine::rehearse::{Bench, Positions};
+use sternway_engine::rehearse::{Positions, Shadow};
 use sternway_engine::run::{Outcome, Run, RunError, run};
 use sternway_model::catalog::{Enabled, Track};
 use sternway_model::journal::Progress;
@@ -455,7 +455,7 @@ async fn diagnosis(harbour: &mut Harbour) -> Vec<Option<u64>> {
     let found = harbour.app.fingerprint(&mut harbour.database).await;
     let parts = harbour.app.parts(NEW);
     let fits = diagnose(
-        &Bench::inside(Dialect::Postgres),
+        &Shadow::inside(Dialect::Postgres),
         &parts.material(),
         &"core".into(),
         &others,
@@ -518,7 +518,7 @@ async fn nothing_applied_is_a_diagnosis_too() {
     let parts = app.parts(NEW);
     let none = Positions::new();
     let fits = diagnose(
-        &Bench::inside(Dialect::Postgres),
+        &Shadow::inside(Dialect::Postgres),
         &parts.material(),
         &"core".into(),
         &none,

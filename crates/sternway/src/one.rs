@@ -70,8 +70,9 @@ impl OnTrack<'_> {
     pub async fn force(&self, version: impl Into<Option<u64>>) -> Result<(), Error> {
         let mut open = self.open().await?;
         let Open { sessions, members } = &mut open;
-        let patience = self.migrator.lock_timeout;
-        let forced = force(&mut *sessions[0], &members[0].table, version.into(), patience).await;
+        let lock_timeout = self.migrator.lock_timeout;
+        let forced =
+            force(&mut *sessions[0], &members[0].table, version.into(), lock_timeout).await;
         forced.map_err(|source| self.failed(source))
     }
 
@@ -102,8 +103,8 @@ impl OnTrack<'_> {
     pub async fn drop_tables(&self) -> Result<Vec<String>, Error> {
         let mut open = self.open().await?;
         let Open { sessions, members } = &mut open;
-        let patience = self.migrator.lock_timeout;
-        let dropped = drop_tables(&mut *sessions[0], &members[0].table, patience).await;
+        let lock_timeout = self.migrator.lock_timeout;
+        let dropped = drop_tables(&mut *sessions[0], &members[0].table, lock_timeout).await;
         dropped.map_err(|source| self.failed(source))
     }
 
@@ -121,8 +122,8 @@ impl OnTrack<'_> {
         };
         let mut watch = self.migrator.watch();
         watch.track = member.name.clone();
-        let patience = self.migrator.lock_timeout;
-        match walk::migrate(session, &track, goal, patience, &mut watch).await {
+        let lock_timeout = self.migrator.lock_timeout;
+        match walk::migrate(session, &track, goal, lock_timeout, &mut watch).await {
             Ok(walked) => Ok(walked),
             Err(MigrateError::Walk(WalkError::NoChange)) => {
                 Ok(Walked { legs: Vec::new(), interrupted: false })

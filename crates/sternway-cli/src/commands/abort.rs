@@ -20,11 +20,11 @@ pub async fn abort(ui: &Ui, shared: &Shared, args: &AbortArgs) -> Result<Exit, F
     let landmarks = setup.landmarks(plan, &unfinished.progress).await;
     ui.confirm("Take it back?", args.go.yes)?;
     let mut app = setup.app();
-    let bench = setup.bench();
+    let shadow = setup.shadow();
     let run = Run {
         landmarks: landmarks.as_ref(),
-        bench: Some(&bench),
-        patience: setup.patience(),
+        shadow: Some(&shadow),
+        lock_timeout: setup.lock_timeout(),
         end_orphans: args.go.end_orphans,
         limits: args.go.limits.limits(),
         retries: args.go.limits.lock_retries,

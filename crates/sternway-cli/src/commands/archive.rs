@@ -175,7 +175,7 @@ fn account(entry: &Entry) -> String {
 /// Keeps runs away while an entry changes.
 async fn lock(setup: &Setup<'_>, database: &mut dyn Database) -> Result<(), Failure> {
     let tables = tables(&setup.config.layout.tracks);
-    database.lock(&tables, setup.patience()).await.map_err(|cause| match cause {
+    database.lock(&tables, setup.lock_timeout()).await.map_err(|cause| match cause {
         LockError::Held(_) => Failure::locked("cannot change the archive", cause),
         LockError::Database(cause) => Failure::to_ask("cannot change the archive", cause),
     })

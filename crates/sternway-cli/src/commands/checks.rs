@@ -149,7 +149,7 @@ async fn run_again(
     };
     let discard = false;
     let examined = Examined { app: &plan.app, tables: &plan.tables, found: &found, discard };
-    let went = doctor::go(&exit, &diagnosis, examined, database, setup.patience()).await;
+    let went = doctor::go(&exit, &diagnosis, examined, database, setup.lock_timeout()).await;
     let arrived = "the journey has arrived, and stands";
     let done = went.map_err(|cause| Failure::of(attempt.clone(), cause).hint(arrived))?;
     for kept in &done.kept {

@@ -64,7 +64,7 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
     let found = fingerprint(&mut *database, &stuff.tables).await?;
     let told = Told { file: args.file.clone(), took: args.took };
     let (dialect, schema) = (setup.dialect(), known.state.identity.schema.clone());
-    let examined = examine(&known.bench, &stuff.material(&schema), &rows, &found, &told).await;
+    let examined = examine(&known.shadow, &stuff.material(&schema), &rows, &found, &told).await;
     let diagnoses = examined.map_err(|error| {
         let failure = Failure::new(format!("cannot examine the database: {}", chain(error)), Exit::Refused);
         failure.hint("nothing was touched. Where an extension is lacking, --rehearsal names a server that has it")
@@ -92,7 +92,7 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
     let app = &known.catalog.app;
     let discard = args.discard;
     let examined = Examined { app, tables: &stuff.tables, found: &found, discard };
-    let went = go(exit, diagnosis, examined, &mut *database, setup.patience()).await;
+    let went = go(exit, diagnosis, examined, &mut *database, setup.lock_timeout()).await;
     let done = went.map_err(Failure::to_mend)?;
     // What a killed run left standing has nothing to keep others from any more.
     fence::take_away(ui, &mut *database, app, &stuff.tables).await;
@@ -178,7 +178,7 @@ async fn orphans(
     loop {
         let found = database.orphans(&stuff.tables, &bodies).await;
         let found = found.map_err(|cause| Failure::to_ask(ask, cause))?;
-        if found.is_empty() || start.elapsed() >= setup.patience() {
+        if found.is_empty() || start.elapsed() >= setup.lock_timeout() {
             return Ok((met, found));
         }
         if !met {

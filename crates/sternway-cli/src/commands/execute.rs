@@ -37,7 +37,7 @@ pub async fn execute(
 ) -> Result<Exit, Failure> {
     let ui = setup.ui;
     fence::not_pooled(ui, database, &args.others).await?;
-    let (expected, plan) = match rehearse(&setup.bench(), &plan).await {
+    let (expected, plan) = match rehearse(&setup.shadow(), &plan).await {
         Ok(Rehearsal { expected, effects }) => {
             let known = plan.steps().any(|step| step.effects.is_some());
             let mut plan = if known { plan } else { with_effects(plan, effects) };
@@ -61,7 +61,7 @@ pub async fn execute(
     let mut app = setup.app();
     let it = Run {
         expected: expected.as_deref(),
-        patience: setup.patience(),
+        lock_timeout: setup.lock_timeout(),
         limits: args.limits.limits(),
         retries: args.limits.lock_retries,
         app: app.as_deref_mut(),
@@ -128,7 +128,7 @@ pub async fn expected(
     plan: &Plan,
     unproven: bool,
 ) -> Result<Option<Vec<Expected>>, Failure> {
-    proof(setup.ui, expectations(&setup.bench(), plan).await, unproven)
+    proof(setup.ui, expectations(&setup.shadow(), plan).await, unproven)
 }
 
 /// What was rehearsed, or why the run goes on without a proof.

@@ -44,7 +44,7 @@ pub async fn raise(
     args: &FenceArgs,
     stop: &mut (dyn FnMut() -> bool + Send),
 ) -> Result<Option<Raised>, Failure> {
-    let locked = database.lock(&plan.tables, setup.patience()).await;
+    let locked = database.lock(&plan.tables, setup.lock_timeout()).await;
     locked.map_err(|cause| {
         Failure::to_run(plan.course, &plan.target, setup.ui, RunError::Lock(cause))
     })?;

@@ -6,7 +6,7 @@
 
 use sternway_database::Database;
 use sternway_engine::doctor::{Diagnosis, Rows, out_of_step};
-use sternway_engine::rehearse::{Bench, Material};
+use sternway_engine::rehearse::{Material, Shadow};
 use sternway_model::plan::{Plan, standing};
 use sternway_model::proof::Fingerprint;
 use sternway_model::state::Position;
@@ -29,7 +29,7 @@ pub async fn in_step(known: &Known, database: &mut dyn Database) -> Result<(), F
     let stuff = Stuff::whole(known, &standing.applied);
     let found = fingerprint(database, &stuff.tables).await?;
     let material = stuff.material(&known.state.identity.schema);
-    hold(&known.bench, &material, &rows, &found).await
+    hold(&known.shadow, &material, &rows, &found).await
 }
 
 /// The same for a plan that was made where nobody looked at a database, and is about to be executed.
@@ -48,16 +48,16 @@ pub async fn plan_in_step(
         return Ok(());
     }
     let found = fingerprint(database, &plan.tables).await?;
-    hold(&setup.bench(), &Material::of(plan), &rows, &found).await
+    hold(&setup.shadow(), &Material::of(plan), &rows, &found).await
 }
 
 async fn hold(
-    bench: &Bench,
+    shadow: &Shadow,
     material: &Material<'_>,
     rows: &Rows,
     found: &Fingerprint,
 ) -> Result<(), Failure> {
-    match out_of_step(bench, material, rows, found).await {
+    match out_of_step(shadow, material, rows, found).await {
         Ok(wrong) if wrong.is_empty() => Ok(()),
         Ok(wrong) => Err(refusal(&wrong)),
         Err(error) => {

@@ -45,7 +45,7 @@ async fn with_numbers(
     plan: Plan,
     database: &mut dyn Database,
 ) -> Result<Plan, Failure> {
-    match effects(&setup.bench(), &plan).await {
+    match effects(&setup.shadow(), &plan).await {
         Ok(effects) => {
             let mut plan = with_effects(plan, effects);
             measure(&mut plan, database).await.map_err(to_measure)?;

@@ -33,7 +33,7 @@ pub async fn resume(ui: &Ui, shared: &Shared, args: &ResumeArgs) -> Result<Exit,
     let run = Run {
         expected: expected.as_deref(),
         landmarks: landmarks.as_ref(),
-        patience: setup.patience(),
+        lock_timeout: setup.lock_timeout(),
         end_orphans: args.go.end_orphans,
         limits: args.go.limits.limits(),
         retries: args.go.limits.lock_retries,

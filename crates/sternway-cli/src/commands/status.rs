@@ -201,7 +201,7 @@ async fn prove(
     if positions.values().all(Option::is_none) {
         return Ok(Exit::Done);
     }
-    match expected_here(&known.bench, &stuff.material(&known.state.identity.schema), &positions)
+    match expected_here(&known.shadow, &stuff.material(&known.state.identity.schema), &positions)
         .await
     {
         Ok(expected) => {
@@ -283,7 +283,8 @@ async fn repair(
     let found = fingerprint(database, &stuff.tables).await?;
     let schema = known.state.identity.schema.clone();
     for row in status.tracks.iter_mut().filter(|row| row.dirty) {
-        match diagnose(&known.bench, &stuff.material(&schema), &row.track, &positions, &found).await
+        match diagnose(&known.shadow, &stuff.material(&schema), &row.track, &positions, &found)
+            .await
         {
             Ok(at) => {
                 // Where several fit, their schemas are the same; the one nearest to the mark is meant.

@@ -33,7 +33,7 @@ pub async fn under_locks<T>(
     what: impl AsyncFnOnce(&mut dyn Database) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let tables = tables(&setup.config.layout.tracks);
-    match database.lock(&tables, setup.patience()).await {
+    match database.lock(&tables, setup.lock_timeout()).await {
         Ok(()) => {}
         Err(cause @ LockError::Held(_)) => return Err(Failure::to_lock(cause)),
         Err(LockError::Database(cause)) => {

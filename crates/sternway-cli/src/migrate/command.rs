@@ -176,7 +176,7 @@ fn is_dry(given: &Given<'_>, local: &Given<'_>) -> bool {
 }
 
 /// How long to wait for locks.
-pub fn patience(given: &Given<'_>) -> Duration {
+pub fn lock_timeout(given: &Given<'_>) -> Duration {
     Duration::from_secs(given.number("lock-timeout").unwrap_or(LOCK_TIMEOUT))
 }
 
@@ -189,7 +189,7 @@ pub fn reads_ahead(given: &Given<'_>) -> bool {
 struct Job<'a> {
     log: &'a Log,
     dry: bool,
-    patience: Duration,
+    lock_timeout: Duration,
     ahead: bool,
     signals: Signals,
     start: Instant,
@@ -200,7 +200,7 @@ impl<'a> Job<'a> {
         Job {
             log,
             dry: is_dry(given, local),
-            patience: patience(given),
+            lock_timeout: lock_timeout(given),
             ahead: reads_ahead(given),
             signals: Signals::default(),
             start: Instant::now(),
@@ -217,7 +217,7 @@ impl<'a> Job<'a> {
         self.signals.listen(*self.log, database.interrupter());
         let (log, signals, ahead) = (*self.log, self.signals.clone(), self.ahead);
         let mut watch = Progress { log, signals, ahead, prefix: String::new() };
-        let ended = migrate(&mut **database, &track, goal, self.patience, &mut watch).await;
+        let ended = migrate(&mut **database, &track, goal, self.lock_timeout, &mut watch).await;
         let (outcome, legs) = match ended {
             Ok(walked) if walked.interrupted => (Outcome::Stopped, walked.legs),
             Ok(walked) => (Outcome::Done, walked.legs),
@@ -327,7 +327,7 @@ impl<'a> Job<'a> {
             self.log.json(&Dropped::new(opened.database.identity(), Outcome::DryRun, names));
             return Ok(End::Done);
         }
-        let dropped = drop_tables(&mut *opened.database, &table, self.patience).await;
+        let dropped = drop_tables(&mut *opened.database, &table, self.lock_timeout).await;
         let dropped = dropped.map_err(|error| show::migrate(error, &[]))?;
         self.log.json(&Dropped::new(opened.database.identity(), Outcome::Done, dropped));
         self.finished();
@@ -345,7 +345,7 @@ impl<'a> Job<'a> {
             self.report(opened, "force", &table, Outcome::DryRun, &[]).await?;
             return Ok(End::Done);
         }
-        let written = force(&mut *opened.database, &table, version, self.patience).await;
+        let written = force(&mut *opened.database, &table, version, self.lock_timeout).await;
         written.map_err(|error| show::migrate(error, &[]))?;
         self.report(opened, "force", &table, Outcome::Done, &[]).await?;
         self.finished();

@@ -48,7 +48,7 @@ pub struct Harbour {
     /// The test's.
     admin: String,
     /// A server to rehearse on that nothing happens to.
-    bench: String,
+    shadow: String,
     /// Whether the server falls.
     falls: bool,
 }
@@ -92,13 +92,13 @@ impl fmt::Display for Tally {
 impl Harbour {
     /// The demo's newest release, with rows in every table. What is rehearsed is so on the same server,
     /// unless that one falls.
-    pub fn new(url: String, admin: String, bench: Option<String>) -> Harbour {
-        let falls = bench.is_some();
-        let bench = bench.unwrap_or_else(|| admin.clone());
+    pub fn new(url: String, admin: String, shadow: Option<String>) -> Harbour {
+        let falls = shadow.is_some();
+        let shadow = shadow.unwrap_or_else(|| admin.clone());
         let machine = Machine::new();
         machine.write("sternway.toml", &format!("{APP}{CORE}{SEARCH}{DEPLOY}"));
         machine.write("installed", "1.0.0");
-        let harbour = Harbour { machine, url, admin, bench, falls };
+        let harbour = Harbour { machine, url, admin, shadow, falls };
         harbour.go("upgrade", "1.2.0");
         block_on(async {
             let mut connection = PgConnection::connect(&harbour.admin).await.expect("a session");
@@ -107,15 +107,15 @@ impl Harbour {
         harbour
     }
 
-    /// The program, on this database. Where it has no bench it can prove nothing, and is much faster.
+    /// The program, on this database. Where it has no shadow it can prove nothing, and is much faster.
     fn command(&self, arguments: &[&str], proves: bool) -> Command {
         let mut arguments = [arguments, &["--yes"]].concat();
         if !proves && arguments[0] != "abort" {
             arguments.push("--unproven");
         }
-        let bench = if proves { &self.bench } else { NOWHERE };
+        let shadow = if proves { &self.shadow } else { NOWHERE };
         let mut command = self.machine.command(&arguments);
-        command.env("STERNWAY_DATABASE", &self.url).env("STERNWAY_REHEARSAL", bench);
+        command.env("STERNWAY_DATABASE", &self.url).env("STERNWAY_REHEARSAL", shadow);
         command
     }
 
@@ -188,7 +188,7 @@ impl Harbour {
 
     fn machine_status(&self) -> Command {
         let mut command = self.machine.command(&["status", "--output", "json"]);
-        command.env("STERNWAY_DATABASE", &self.admin).env("STERNWAY_REHEARSAL", &self.bench);
+        command.env("STERNWAY_DATABASE", &self.admin).env("STERNWAY_REHEARSAL", &self.shadow);
         command
     }
 

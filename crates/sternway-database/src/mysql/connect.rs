@@ -63,7 +63,8 @@ async fn open_with(
     options: &MySqlConnectOptions,
     target: &Target,
 ) -> sqlx::Result<MySqlConnection> {
-    match tokio::time::timeout(target.patience, MySqlConnection::connect_with(options)).await {
+    match tokio::time::timeout(target.connect_timeout, MySqlConnection::connect_with(options)).await
+    {
         Ok(connected) => connected,
         Err(_) => Err(sqlx::Error::Io(ErrorKind::TimedOut.into())),
     }

@@ -268,9 +268,9 @@ async fn run_statement(
             ended = &mut query => ended,
             () = tokio::time::sleep_until(deadline) => {
                 let asked = interrupter.interrupt().await;
-                let patience = if asked.is_ok() { Duration::from_secs(10) } else { Duration::ZERO };
+                let grace = if asked.is_ok() { Duration::from_secs(10) } else { Duration::ZERO };
                 // Once it has ended, the session is of use again.
-                let _ = tokio::time::timeout(patience, &mut query).await;
+                let _ = tokio::time::timeout(grace, &mut query).await;
                 return Err(Failure::Sql(timed_out(limit, statement, body)));
             }
         },

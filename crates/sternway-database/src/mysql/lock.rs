@@ -23,7 +23,7 @@ pub fn lock_name(database: &str, table: &str) -> String {
 pub(super) async fn lock(
     mysql: &mut MySql,
     tables: &[String],
-    patience: Duration,
+    lock_timeout: Duration,
 ) -> Result<(), LockError> {
     if mysql.target.no_lock {
         return Ok(());
@@ -52,7 +52,7 @@ pub(super) async fn lock(
         let Some(missed) = missed else { return Ok(()) };
         let taken: Vec<String> = names.iter().take_while(|it| **it != missed).cloned().collect();
         release(mysql, &taken).await?;
-        if start.elapsed() >= patience {
+        if start.elapsed() >= lock_timeout {
             return Err(LockError::Held(holders(mysql, &missed).await?));
         }
         tokio::time::sleep(PAUSE).await;

@@ -150,7 +150,7 @@ async fn watch(backend: Backend, delay: Duration, pause: Duration, seen: Arc<Mut
     tokio::time::sleep(delay).await;
     // By this name other Sternways know that it is not a client of the application's.
     let options = backend.options.application_name(super::NAME);
-    let mut connection = match open(&options, backend.patience).await {
+    let mut connection = match open(&options, backend.connect_timeout).await {
         Ok(connection) => connection,
         Err(error) => return tracing::debug!("nobody looks who is in the way: {error}"),
     };

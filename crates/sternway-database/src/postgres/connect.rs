@@ -66,14 +66,14 @@ pub(super) async fn connect_to(
     password: Option<&str>,
     database: Option<&str>,
 ) -> Result<Postgres, Connect> {
-    let Address { mut options, patience, parameters, path, settings, .. } = address;
+    let Address { mut options, connect_timeout, parameters, path, settings, .. } = address;
     if let Some(database) = database {
         options = options.database(database);
     }
     if let Some(password) = password {
         options = options.password(password);
     }
-    let connection = open(&options, patience).await?;
+    let connection = open(&options, connect_timeout).await?;
     let place = place(&options);
     let mut postgres = Postgres {
         connection,
@@ -82,7 +82,7 @@ pub(super) async fn connect_to(
         reset: String::new(),
         parameters,
         path,
-        backend: Backend { options, patience, process: 0 },
+        backend: Backend { options, connect_timeout, process: 0 },
         tracked: BTreeMap::new(),
         entered: false,
         paged: None,
@@ -97,24 +97,24 @@ pub(super) async fn connect_to(
 
 /// How long a server may take to answer, where `connect_timeout` does not say: as long as a person
 /// waits before doubting the address.
-const PATIENCE: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Opens a connection, with TLS where `sslmode=allow` is refused without.
 pub(super) async fn open(
     options: &PgConnectOptions,
-    patience: Duration,
+    connect_timeout: Duration,
 ) -> Result<PgConnection, Connect> {
-    let connection = match once(options, patience).await {
+    let connection = match once(options, connect_timeout).await {
         Err(error) if needs_tls(options, &error) => {
-            once(&options.clone().ssl_mode(PgSslMode::Require), patience).await
+            once(&options.clone().ssl_mode(PgSslMode::Require), connect_timeout).await
         }
         connected => connected,
     };
     connection.map_err(|source| explain(options, source))
 }
 
-async fn once(options: &PgConnectOptions, patience: Duration) -> sqlx::Result<PgConnection> {
-    match tokio::time::timeout(patience, PgConnection::connect_with(options)).await {
+async fn once(options: &PgConnectOptions, connect_timeout: Duration) -> sqlx::Result<PgConnection> {
+    match tokio::time::timeout(connect_timeout, PgConnection::connect_with(options)).await {
         Ok(connected) => connected,
         Err(_) => Err(sqlx::Error::Io(ErrorKind::TimedOut.into())),
     }
@@ -123,7 +123,7 @@ async fn once(options: &PgConnectOptions, patience: Duration) -> sqlx::Result<Pg
 /// What a URL says.
 pub(super) struct Address {
     options: PgConnectOptions,
-    patience: Duration,
+    connect_timeout: Duration,
     parameters: Parameters,
     /// Whether it, or the environment, has an `sslmode`.
     says_sslmode: bool,
@@ -157,7 +157,7 @@ pub(super) fn read(text: &str) -> Result<Address, Connect> {
     let parameters = Parameters::read(scheme, &pairs)?;
     let mut known = Vec::new();
     let mut settings = Vec::new();
-    let mut patience = PATIENCE;
+    let mut connect_timeout = CONNECT_TIMEOUT;
     let mut read = BTreeSet::new();
     for (key, value) in pairs {
         // As with lib/pq, the first of two of the same name counts.
@@ -170,7 +170,8 @@ pub(super) fn read(text: &str) -> Result<Address, Connect> {
                     Connect::Url("connect_timeout is not a number of seconds".to_owned())
                 })?;
                 // As with libpq, zero is for ever; a year will do.
-                patience = Duration::from_secs(if seconds == 0 { 31_536_000 } else { seconds });
+                connect_timeout =
+                    Duration::from_secs(if seconds == 0 { 31_536_000 } else { seconds });
             }
             "fallback_application_name" => {}
             _ if key.starts_with("x-") => {}
@@ -204,7 +205,7 @@ pub(super) fn read(text: &str) -> Result<Address, Connect> {
     let path = path.decode_utf8().map_err(|error| bad(&error))?.into_owned();
     let settings = identity::settings(options.get_options().unwrap_or_default());
     let options = options.disable_statement_logging();
-    Ok(Address { options, patience, parameters, says_sslmode, path, settings })
+    Ok(Address { options, connect_timeout, parameters, says_sslmode, path, settings })
 }
 
 /// Whether a server that wants TLS refused an `sslmode=allow` without it.

@@ -14,7 +14,7 @@ use crate::port::{Connect, Interrupt};
 #[derive(Debug, Clone)]
 pub(super) struct Backend {
     pub options: PgConnectOptions,
-    pub patience: Duration,
+    pub connect_timeout: Duration,
     /// The server's number for the process.
     pub process: i32,
 }
@@ -22,7 +22,7 @@ pub(super) struct Backend {
 #[async_trait]
 impl Interrupt for Backend {
     async fn interrupt(&self) -> Result<(), Connect> {
-        let mut connection = open(&self.options, self.patience).await?;
+        let mut connection = open(&self.options, self.connect_timeout).await?;
         let sql = format!("SELECT pg_catalog.pg_cancel_backend({})", self.process);
         let asked = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await;
         asked.map(drop).map_err(|source| Connect::Session {

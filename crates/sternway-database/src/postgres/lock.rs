@@ -77,14 +77,14 @@ pub(super) fn of(postgres: &Postgres, tables: &[String]) -> Vec<i64> {
 pub(super) async fn lock(
     postgres: &mut Postgres,
     tables: &[String],
-    patience: Duration,
+    lock_timeout: Duration,
 ) -> Result<(), LockError> {
     let databases = databases(postgres);
     match postgres.parameters.strategy.clone() {
-        Strategy::Advisory => advisory(postgres, of(postgres, tables), patience).await,
+        Strategy::Advisory => advisory(postgres, of(postgres, tables), lock_timeout).await,
         Strategy::Table(table) => {
             let ids = numbers(&[String::new()], &databases, |_, database| number(database));
-            row::lock(postgres, &table, ids, patience).await
+            row::lock(postgres, &table, ids, lock_timeout).await
         }
         Strategy::Process => Ok(()),
     }
@@ -110,7 +110,7 @@ pub(super) fn abandon(postgres: &mut Postgres) {
 async fn advisory(
     postgres: &mut Postgres,
     mut ids: Vec<i64>,
-    patience: Duration,
+    lock_timeout: Duration,
 ) -> Result<(), LockError> {
     // The server counts: what is taken twice has to be given back twice.
     ids.retain(|id| !postgres.locks.contains(id));
@@ -125,7 +125,7 @@ async fn advisory(
             return Ok(());
         }
         release(postgres, &taken).await?;
-        if start.elapsed() >= patience {
+        if start.elapsed() >= lock_timeout {
             let missed: Vec<i64> = ids.into_iter().filter(|id| !taken.contains(id)).collect();
             return Err(LockError::Held(holders(postgres, &missed).await?));
         }

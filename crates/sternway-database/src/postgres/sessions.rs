@@ -72,7 +72,7 @@ pub(super) async fn are_pooled(postgres: &mut Postgres) -> Result<bool, Database
         return Ok(false);
     }
     let options = postgres.backend.options.clone().application_name(NAME);
-    let mut second = match open(&options, postgres.backend.patience).await {
+    let mut second = match open(&options, postgres.backend.connect_timeout).await {
         Ok(second) => second,
         Err(Connect::Session { source, .. }) => return Err(source),
         // With no room for a second one nothing can be told.

@@ -34,7 +34,7 @@ impl Drop for Held {
 }
 
 /// Takes the lock, if the session does not have it and the database is a file.
-pub(super) async fn lock(sqlite: &mut Sqlite, patience: Duration) -> Result<(), LockError> {
+pub(super) async fn lock(sqlite: &mut Sqlite, lock_timeout: Duration) -> Result<(), LockError> {
     let Some(database) = sqlite.options.path() else { return Ok(()) };
     if sqlite.lock.is_some() {
         return Ok(());
@@ -47,7 +47,7 @@ pub(super) async fn lock(sqlite: &mut Sqlite, patience: Duration) -> Result<(), 
             sqlite.lock = Some(held);
             return Ok(());
         }
-        if start.elapsed() >= patience {
+        if start.elapsed() >= lock_timeout {
             return Err(LockError::Held(holder(&path).into_iter().collect()));
         }
         tokio::time::sleep(PAUSE).await;

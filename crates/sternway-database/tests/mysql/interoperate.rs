@@ -116,12 +116,12 @@ async fn what_keeps_a_session_from_being_had_is_told_without_the_password() {
 #[tokio::test]
 async fn an_empty_database_to_rehearse_in_comes_and_goes() {
     let Some(fresh) = fresh().await else { return };
-    let (mut scratch, name) = dialect::create_scratch(&fresh.url(), "").await.expect("a database");
+    let (mut shadow, name) = dialect::create_shadow(&fresh.url(), "").await.expect("a database");
     assert!(name.starts_with("sternway_rehearsal_"));
-    assert_eq!(scratch.identity().database, name);
-    assert!(scratch.tables(&[]).await.expect("tables").is_empty());
-    drop(scratch);
-    dialect::remove_scratch(&fresh.url(), &name).await.expect("it goes");
+    assert_eq!(shadow.identity().database, name);
+    assert!(shadow.tables(&[]).await.expect("tables").is_empty());
+    drop(shadow);
+    dialect::remove_shadow(&fresh.url(), &name).await.expect("it goes");
     let gone =
         format!("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{name}'");
     assert_eq!(ask(&mut fresh.watch().await, &gone).await, "0");

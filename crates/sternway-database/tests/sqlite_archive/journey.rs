@@ -55,9 +55,9 @@ impl Journey {
 
     /// What a rehearsal of a body in `schema` foresees.
     pub async fn foresees(query: &str, schema: &str, body: &str) -> Effects {
-        let mut bench = Journey::with(query, schema).await;
-        bench.rehearses = true;
-        let done = bench.go(Direction::Down, body, false, None).await.expect("a rehearsal");
+        let mut shadow = Journey::with(query, schema).await;
+        shadow.rehearses = true;
+        let done = shadow.go(Direction::Down, body, false, None).await.expect("a rehearsal");
         done.effects.expect("effects")
     }
 

@@ -1,4 +1,4 @@
-//! Trying on a bench what a body leads to, part by part.
+//! Trying on a shadow what a body leads to, part by part.
 
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Direction, Half, TrackName};
@@ -6,11 +6,11 @@ use sternway_model::plan::{BodyOrigin, Migrate};
 use sternway_model::proof::Fingerprint;
 
 use super::{Doubt, Signs};
-use crate::rehearse::{Bench, Laboratory, Material, Positions, RehearsalError};
+use crate::rehearse::{Material, Positions, RehearsalError, Shadow, ShadowDatabase};
 
 /// One track of a database that is looked into.
 pub(super) struct Case<'a> {
-    pub bench: &'a Bench,
+    pub shadow: &'a Shadow,
     pub material: &'a Material<'a>,
     pub track: &'a TrackName,
     pub table: &'a str,
@@ -49,30 +49,30 @@ impl Trial {
 
 impl<'a> Case<'a> {
     /// A clean install of every position of the track, in order, the other tracks where they are.
-    /// Migrations behind one that does not run on the bench are left out.
+    /// Migrations behind one that does not run on the shadow are left out.
     pub async fn installs(&self) -> Result<Vec<(Option<u64>, Fingerprint)>, RehearsalError> {
-        let mut laboratory = self.laboratory(None).await?;
-        let mut installs = vec![(None, laboratory.fingerprint().await?)];
+        let mut shadow = self.shadow(None).await?;
+        let mut installs = vec![(None, shadow.fingerprint().await?)];
         for migration in self.material.migrations.get(self.track).into_iter().flatten() {
             let Ok(step) = self.material.up(self.track, self.table, migration) else { break };
-            if laboratory.run(&step).await.is_err() {
+            if shadow.run(&step).await.is_err() {
                 break;
             }
-            installs.push((Some(migration.version), laboratory.fingerprint().await?));
+            installs.push((Some(migration.version), shadow.fingerprint().await?));
         }
         Ok(installs)
     }
 
-    /// A bench on which the track is at `position`.
-    pub async fn laboratory(
+    /// A shadow on which the track is at `position`.
+    pub async fn shadow(
         &self,
         position: Option<u64>,
-    ) -> Result<Laboratory<'a>, RehearsalError> {
-        let mut laboratory = Laboratory::open(self.bench, self.material).await?;
+    ) -> Result<ShadowDatabase<'a>, RehearsalError> {
+        let mut shadow = ShadowDatabase::open(self.shadow, self.material).await?;
         let mut positions = self.others.clone();
         positions.insert(self.track.clone(), position);
-        laboratory.install(&positions).await?;
-        Ok(laboratory)
+        shadow.install(&positions).await?;
+        Ok(shadow)
     }
 
     /// The bodies that a dirty mark at `mark` may mean: golang-migrate marks a track with the number
@@ -103,7 +103,7 @@ impl<'a> Case<'a> {
             Direction::Up => (before, Some(version)),
             Direction::Down => (Some(version), before),
         };
-        let dialect = self.bench.dialect();
+        let dialect = self.shadow.dialect();
         Some(Doubt {
             version,
             direction,
@@ -122,27 +122,27 @@ impl<'a> Case<'a> {
     /// Runs a body in doubt from where nothing of it had taken effect.
     pub async fn try_out(&self, doubt: Doubt) -> Result<Trial, RehearsalError> {
         let step = self.step(&doubt, doubt.direction);
-        let mut laboratory = self.laboratory(doubt.undone).await?;
-        let mut after = vec![Some(laboratory.fingerprint().await?)];
+        let mut shadow = self.shadow(doubt.undone).await?;
+        let mut after = vec![Some(shadow.fingerprint().await?)];
         for part in &doubt.parts {
-            if laboratory.run_text(&step, part).await.is_err() {
+            if shadow.run_text(&step, part).await.is_err() {
                 break;
             }
-            after.push(Some(laboratory.fingerprint().await?));
+            after.push(Some(shadow.fingerprint().await?));
         }
         if after.len() <= doubt.parts.len() {
             // Statement by statement it does not run; as a whole it may.
             after.resize(doubt.parts.len(), None);
-            let mut laboratory = self.laboratory(doubt.undone).await?;
-            after.push(match laboratory.run(&step).await {
-                Ok(()) => Some(laboratory.fingerprint().await?),
+            let mut shadow = self.shadow(doubt.undone).await?;
+            after.push(match shadow.run(&step).await {
+                Ok(()) => Some(shadow.fingerprint().await?),
                 Err(_) => None,
             });
         }
         Ok(Trial { doubt, after })
     }
 
-    /// A step that runs one half of the migration in doubt on a bench.
+    /// A step that runs one half of the migration in doubt on a shadow.
     pub fn step(&self, doubt: &Doubt, direction: Direction) -> Migrate {
         let (from, to) = match direction == doubt.direction {
             true => (doubt.undone, doubt.done),
@@ -184,8 +184,8 @@ impl<'a> Case<'a> {
         found: &Fingerprint,
     ) -> bool {
         for from in fits.iter().filter(|from| **from > row) {
-            let Ok(mut laboratory) = self.laboratory(*from).await else { continue };
-            let Ok(before) = laboratory.fingerprint().await else { continue };
+            let Ok(mut shadow) = self.shadow(*from).await else { continue };
+            let Ok(before) = shadow.fingerprint().await else { continue };
             let undone = self.versions().rev().filter(|it| Some(*it) <= *from && Some(*it) > row);
             let undone: Vec<u64> = undone.collect();
             let mut ran = true;
@@ -193,9 +193,9 @@ impl<'a> Case<'a> {
                 let to = self.versions().rev().find(|it| *it < version);
                 let step = self.migrate(version, Direction::Down, Some(version), to);
                 let there = self.half(version, Direction::Down).is_some();
-                ran = ran && there && laboratory.run(&step).await.is_ok();
+                ran = ran && there && shadow.run(&step).await.is_ok();
             }
-            let Ok(after) = laboratory.fingerprint().await else { continue };
+            let Ok(after) = shadow.fingerprint().await else { continue };
             if ran && Signs::of([&before, &after].into_iter(), found).fit(&after) {
                 return true;
             }

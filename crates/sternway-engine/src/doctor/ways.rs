@@ -1,4 +1,4 @@
-//! The ways out of a body in doubt, each tried on a bench where anything is run.
+//! The ways out of a body in doubt, each tried on a shadow where anything is run.
 
 use sternway_database::Dialect;
 use sternway_model::body::Mode;
@@ -23,7 +23,7 @@ pub(super) async fn out_of(
         _ => return Ok(Vec::new()),
     };
     let doubt = &trial.doubt;
-    let dialect = case.bench.dialect();
+    let dialect = case.shadow.dialect();
     let exit = |way, direction, sql: String, to| Exit {
         way,
         file: doubt.file.clone(),
@@ -67,7 +67,7 @@ pub(super) async fn out_of(
 }
 
 /// The statements of the other half that lead from the part that took effect to where nothing of it
-/// had, tried on the bench.
+/// had, tried on the shadow.
 async fn way_back(
     case: &Case<'_>,
     trial: &Trial,
@@ -78,9 +78,9 @@ async fn way_back(
     let Some((_, body)) = case.half(doubt.version, other) else { return Ok(None) };
     let (forth, back) = (case.step(doubt, doubt.direction), case.step(doubt, other));
     let took: Vec<&str> = doubt.parts[..took].iter().map(String::as_str).collect();
-    let statements = case.bench.dialect().parts(body);
+    let statements = case.shadow.dialect().parts(body);
     let half = HalfDone { forth: &forth, took: &took, back: &back, statements: &statements };
-    half.way_back(async || case.laboratory(doubt.undone).await).await
+    half.way_back(async || case.shadow(doubt.undone).await).await
 }
 
 /// Writing the row and nothing else.

@@ -6,32 +6,32 @@ use sternway_database::Dialect;
 use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Fingerprint, ObjectName};
 
-use super::{Bench, Laboratory, Material, RehearsalError, start};
+use super::{Material, RehearsalError, Shadow, ShadowDatabase, start};
 
-/// Finds out, on a bench, which statements of `other`, the other half of the plan's migration number
+/// Finds out, on a shadow, which statements of `other`, the other half of the plan's migration number
 /// `index`, lead back from where the first `done` statements of its body took effect. `None` where
 /// there is no such way, or a body opens transactions of its own.
 ///
 /// # Errors
 /// When what comes before that migration cannot be made.
 pub async fn way_back(
-    bench: &Bench,
+    shadow: &Shadow,
     plan: &Plan,
     index: usize,
     other: &Migrate,
     done: usize,
 ) -> Result<Option<String>, RehearsalError> {
-    bench.tidied(tried(bench, plan, index, other, done).await).await
+    shadow.tidied(tried(shadow, plan, index, other, done).await).await
 }
 
 async fn tried(
-    bench: &Bench,
+    shadow: &Shadow,
     plan: &Plan,
     index: usize,
     other: &Migrate,
     done: usize,
 ) -> Result<Option<String>, RehearsalError> {
-    let dialect = bench.dialect();
+    let dialect = shadow.dialect();
     let body = |step: &Migrate| plan.bodies.get(&step.hash).map_or("", String::as_str);
     let Some(step) = plan.steps().nth(index) else { return Ok(None) };
     let (Some(forth), Some(back)) =
@@ -42,13 +42,13 @@ async fn tried(
     let Some(took) = forth.get(..done) else { return Ok(None) };
     let material = Material::of(plan);
     let begin = async || {
-        let mut laboratory = Laboratory::open(bench, &material).await?;
-        laboratory.install(&start(plan)).await?;
+        let mut shadow = ShadowDatabase::open(shadow, &material).await?;
+        shadow.install(&start(plan)).await?;
         for earlier in plan.steps().take(index) {
-            let ran = laboratory.run(earlier).await;
+            let ran = shadow.run(earlier).await;
             ran.map_err(|error| RehearsalError::Journey(Box::new(error)))?;
         }
-        Ok(laboratory)
+        Ok(shadow)
     };
     Half { forth: step, took, back: other, statements: &back }.way_back(begin).await
 }
@@ -80,7 +80,7 @@ impl Half<'_> {
     /// what it put into tables that were there has to go again.
     pub async fn way_back<'l>(
         &self,
-        begin: impl AsyncFn() -> Result<Laboratory<'l>, RehearsalError>,
+        begin: impl AsyncFn() -> Result<ShadowDatabase<'l>, RehearsalError>,
     ) -> Result<Option<String>, RehearsalError> {
         let home = begin().await?.fingerprint().await?;
         let mut without = self.about_rows(&home);
@@ -118,26 +118,25 @@ impl Half<'_> {
     /// them may take away what is there at `home`.
     async fn walk(
         &self,
-        mut laboratory: Laboratory<'_>,
+        mut shadow: ShadowDatabase<'_>,
         home: &Fingerprint,
         without: &BTreeSet<usize>,
         careful: bool,
     ) -> Result<Walk, RehearsalError> {
         for statement in self.took {
-            if laboratory.run_text(self.forth, statement).await.is_err() {
+            if shadow.run_text(self.forth, statement).await.is_err() {
                 return Ok(Walk::Elsewhere);
             }
         }
         let mut ran = Vec::new();
-        let mut here = laboratory.fingerprint().await?;
+        let mut here = shadow.fingerprint().await?;
         for (index, statement) in self.statements.iter().enumerate() {
             // What is about the part that never took effect fails, and is not wanted.
-            if without.contains(&index) || laboratory.run_text(self.back, statement).await.is_err()
-            {
+            if without.contains(&index) || shadow.run_text(self.back, statement).await.is_err() {
                 continue;
             }
             ran.push(*statement);
-            let now = laboratory.fingerprint().await?;
+            let now = shadow.fingerprint().await?;
             let takes_away = here.objects.iter().any(|(name, definition)| {
                 home.objects.get(name) == Some(definition)
                     && now.objects.get(name) != Some(definition)

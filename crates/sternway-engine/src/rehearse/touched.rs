@@ -1,4 +1,4 @@
-//! The rows that a body would change if there were any: the tables of a bench are empty, so running
+//! The rows that a body would change if there were any: the tables of a shadow are empty, so running
 //! the body there does not show it.
 //!
 //! A deletion reaches further than its words say, along the foreign keys that hand it on.
@@ -72,7 +72,7 @@ fn written(effects: &Effects) -> impl Iterator<Item = &str> {
 }
 
 /// The triggers that a body with these effects may set off, where `after` is the schema that it leads
-/// to: on a bench without rows most of them never run.
+/// to: on a shadow without rows most of them never run.
 pub(super) fn called(effects: &Effects, after: &Fingerprint) -> BTreeSet<String> {
     let written: BTreeSet<&str> = written(effects).collect();
     let triggers = after.objects.keys().chain(&effects.destroyed);

@@ -91,7 +91,7 @@ impl Hand<'_, '_> {
 
     /// What to do with a body of which only the first `done` statements took effect. One that was cut
     /// short is run to its end: its other half is made for that. One that fails is undone by those
-    /// statements of its other half that lead back from where it is, where a bench finds them.
+    /// statements of its other half that lead back from where it is, where a shadow finds them.
     async fn half_way(
         &mut self,
         id: RunId,
@@ -115,12 +115,12 @@ impl Hand<'_, '_> {
         Ok(self.way_back(step, migrate, reached.done).await)
     }
 
-    /// The statements that undo the first `done` statements of a step, where a bench finds them.
+    /// The statements that undo the first `done` statements of a step, where a shadow finds them.
     async fn way_back(&self, step: usize, migrate: &Migrate, done: usize) -> Option<String> {
-        let (bench, other) = (self.run.bench?, self.other_half(migrate, None).ok()?);
+        let (shadow, other) = (self.run.shadow?, self.other_half(migrate, None).ok()?);
         let before = steps(self.plan()).into_iter().take(step);
         let index = before.filter(|(_, _, step)| matches!(step, Step::Migrate(_))).count();
-        match way_back(bench, self.plan(), index, &other, done).await {
+        match way_back(shadow, self.plan(), index, &other, done).await {
             Ok(way) => way,
             Err(error) => {
                 tracing::info!(

@@ -101,8 +101,8 @@ impl Database for Dying {
         self.database.interrupter()
     }
 
-    async fn lock(&mut self, tables: &[String], patience: Duration) -> Result<(), LockError> {
-        call!(self, "lock", self.database.lock(tables, patience))
+    async fn lock(&mut self, tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
+        call!(self, "lock", self.database.lock(tables, lock_timeout))
     }
 
     async fn unlock(&mut self) -> Result<(), DatabaseError> {

@@ -18,7 +18,7 @@ use sternway_database::embedded::{Place, connect};
 use sternway_database::postgres::Postgres;
 use sternway_database::{Database, DatabaseError, Dialect, postgres};
 use sternway_engine::observe::observe;
-use sternway_engine::rehearse::{Bench, Material, Positions, clean_install, expectations};
+use sternway_engine::rehearse::{Material, Positions, Shadow, clean_install, expectations};
 use sternway_engine::run::{Outcome, Run, RunError, Watch, run};
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Migration, Release, TrackName};
@@ -57,7 +57,7 @@ pub fn at(tracks: &[(&str, u64)]) -> Positions {
 }
 
 /// How long a run waits for its locks.
-pub const PATIENCE: Duration = Duration::from_millis(300);
+pub const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// An application: what its releases have, and what is allowed.
 #[derive(Clone)]
@@ -209,7 +209,7 @@ impl Proofs {
             return known;
         }
         let expected =
-            expectations(&Bench::inside(Dialect::Postgres), plan).await.expect("expectations");
+            expectations(&Shadow::inside(Dialect::Postgres), plan).await.expect("expectations");
         self.expected.lock().expect("the lock").insert(key, expected.clone());
         expected
     }
@@ -221,9 +221,10 @@ impl Proofs {
         if let Some(known) = known {
             return known;
         }
-        let clean = clean_install(&Bench::inside(Dialect::Postgres), &app.parts(of).material(), at)
-            .await
-            .expect("a clean install");
+        let clean =
+            clean_install(&Shadow::inside(Dialect::Postgres), &app.parts(of).material(), at)
+                .await
+                .expect("a clean install");
         self.clean.lock().expect("the lock").insert(key, clean.clone());
         clean
     }
@@ -239,7 +240,7 @@ impl Proofs {
         let plan = Plan::from_json(&plan.to_json()).expect("a plan");
         let expected = self.expected(&plan).await;
         let expected = Some(&expected[..]);
-        run(Run { expected, patience: PATIENCE, ..Run::of(&plan) }, database, watch).await
+        run(Run { expected, lock_timeout: LOCK_TIMEOUT, ..Run::of(&plan) }, database, watch).await
     }
 }
 

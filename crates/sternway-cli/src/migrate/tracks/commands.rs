@@ -10,7 +10,7 @@ use sternway_model::walk::{Goal, Leg, WalkError};
 
 use super::{Listed, Tracks, list, names, nobody};
 use crate::migrate::End;
-use crate::migrate::command::{patience, reads_ahead};
+use crate::migrate::command::{lock_timeout, reads_ahead};
 use crate::migrate::flags::Given;
 use crate::migrate::progress::{Progress, name};
 use crate::migrate::report::{Outcome, Ran, TrackRan, Versions};
@@ -139,8 +139,13 @@ impl Tracks<'_> {
         let (log, ahead) = (*self.log, reads_ahead(given));
         let mut watch = Progress { log, signals: signals.clone(), ahead, prefix: String::new() };
         let app = self.app.clone();
-        let raised =
-            startup::up(&mut self.sessions, &self.members, Some(&app), patience(given), &mut watch);
+        let raised = startup::up(
+            &mut self.sessions,
+            &self.members,
+            Some(&app),
+            lock_timeout(given),
+            &mut watch,
+        );
         let Startup { raised, interrupted } = match raised.await {
             Ok(startup) => startup,
             Err(error) if signals.insisted() => {
@@ -254,7 +259,7 @@ impl Tracks<'_> {
             self.report("force", index, version, Outcome::DryRun, &[]);
             return Ok(End::Done);
         }
-        let forced = force(self.database(), &table, version, patience(given)).await;
+        let forced = force(self.database(), &table, version, lock_timeout(given)).await;
         forced.map_err(|error| show::migrate(error, &[]))?;
         self.report("force", index, version, Outcome::Done, &[]);
         self.log.result(match version {
@@ -308,7 +313,7 @@ impl Tracks<'_> {
             keep: Some((&self.app, &member.name)),
             settings: Settings::Reset,
         };
-        let ended = migrate(&mut **session, &track, goal, patience(given), &mut watch).await;
+        let ended = migrate(&mut **session, &track, goal, lock_timeout(given), &mut watch).await;
         let (legs, stopped) = match ended {
             Ok(walked) => (walked.legs, walked.interrupted),
             Err(MigrateError::Walk(WalkError::NoChange)) => (Vec::new(), false),

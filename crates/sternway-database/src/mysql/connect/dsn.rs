@@ -16,7 +16,7 @@ pub(in crate::mysql) struct Target {
     /// Whether the URL forbids TLS.
     pub plain: bool,
     /// How long to wait for the server.
-    pub patience: Duration,
+    pub connect_timeout: Duration,
     /// What the session is set to.
     pub settings: Vec<String>,
     /// The tracking table.
@@ -28,7 +28,7 @@ pub(in crate::mysql) struct Target {
 }
 
 /// How long a server may take to answer, where `timeout` does not say.
-const PATIENCE: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The parameters of the driver that have no meaning here.
 const WITHOUT_MEANING: [&str; 19] = [
@@ -176,7 +176,7 @@ fn parameters(options: MySqlConnectOptions, query: &str) -> Result<Target, Conne
     let mut target = Target {
         options,
         plain: false,
-        patience: PATIENCE,
+        connect_timeout: CONNECT_TIMEOUT,
         settings: Vec::new(),
         table: "schema_migrations".to_owned(),
         no_lock: false,
@@ -195,7 +195,7 @@ fn parameters(options: MySqlConnectOptions, query: &str) -> Result<Target, Conne
         match *key {
             "timeout" => match duration(value) {
                 Some(Duration::ZERO) => {}
-                Some(patience) => target.patience = patience,
+                Some(connect_timeout) => target.connect_timeout = connect_timeout,
                 None => return bad("timeout is not a duration such as 10s"),
             },
             // Of several, the first that the server knows; only the first is tried here.

@@ -14,12 +14,12 @@ use crate::postgres::interrupt::Backend;
 use crate::postgres::parameters::LockTable;
 use crate::postgres::{Postgres, failed, schema, track};
 
-/// Adds the rows, all or none, trying for as long as `patience`.
+/// Adds the rows, all or none, trying for as long as `lock_timeout`.
 pub(super) async fn lock(
     postgres: &mut Postgres,
     lock: &LockTable,
     ids: Vec<i64>,
-    patience: Duration,
+    lock_timeout: Duration,
 ) -> Result<(), LockError> {
     if !postgres.locks.is_empty() {
         return Ok(());
@@ -35,7 +35,7 @@ pub(super) async fn lock(
     loop {
         let taken = match is_there(postgres, &table, &ids).await {
             Ok(true) if !lock.force => {
-                wait(start, patience, lock).await?;
+                wait(start, lock_timeout, lock).await?;
                 continue;
             }
             Ok(_) => postgres.run(doing, insert.clone()).await,
@@ -49,7 +49,7 @@ pub(super) async fn lock(
             Err(error) if track::is_absent(&error) => create(postgres, lock, &table).await?,
             // The row is there; or, on servers that only know serializable, was there a moment ago.
             Err(error) if has_code(&error, &["23505", "40001", "40P01"]) => {
-                wait(start, patience, lock).await?;
+                wait(start, lock_timeout, lock).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -67,8 +67,8 @@ async fn is_there(
     postgres.ask_one(doing, sql).await?.try_get(0).map_err(failed(doing))
 }
 
-async fn wait(start: Instant, patience: Duration, lock: &LockTable) -> Result<(), LockError> {
-    if start.elapsed() >= patience {
+async fn wait(start: Instant, lock_timeout: Duration, lock: &LockTable) -> Result<(), LockError> {
+    if start.elapsed() >= lock_timeout {
         return Err(LockError::Held(vec![unknown(&lock.name)]));
     }
     tokio::time::sleep(PAUSE).await;
@@ -115,7 +115,7 @@ pub(super) fn abandon(backend: &Backend, table: &str, lock: &LockTable, ids: &[i
     let removed = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         runtime.block_on(async {
-            let mut connection = open(&backend.options, backend.patience).await.ok()?;
+            let mut connection = open(&backend.options, backend.connect_timeout).await.ok()?;
             let query = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
             query.execute(&mut connection).await.ok()
         })

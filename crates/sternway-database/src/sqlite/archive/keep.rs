@@ -190,7 +190,7 @@ pub async fn after(
     Ok((effects, kept))
 }
 
-/// What a body takes away wherever there are rows, which a bench has none of.
+/// What a body takes away wherever there are rows, which a shadow has none of.
 async fn foresee(sqlite: &mut Sqlite, before: &Before) -> Result<Vec<Loss>, Trouble> {
     let mut losses = Vec::new();
     let mut add = |lost| losses.push(Loss { lost, rows: None, bytes: None, estimated: false });

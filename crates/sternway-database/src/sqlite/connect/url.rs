@@ -11,7 +11,7 @@ use super::{canonical, plain};
 use crate::port::Connect;
 
 /// How long to wait for a lock of SQLite's where the URL does not say.
-const PATIENCE: Duration = Duration::from_secs(15);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The pragmas on which it depends what a statement does.
 const TELLING: [&str; 6] = [
@@ -59,7 +59,7 @@ impl Options {
             table: "schema_migrations".to_owned(),
             no_wrap: false,
             pragmas: Vec::new(),
-            connect: plain().busy_timeout(PATIENCE),
+            connect: plain().busy_timeout(LOCK_TIMEOUT),
         };
         let mut read = BTreeSet::new();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -144,8 +144,8 @@ impl Options {
                 .parse()
                 .map_err(|_| Connect::Url(format!("{key} is not a number of milliseconds")))?;
             // The driver counts in 31 bits.
-            let patience = Duration::from_millis(u64::from(milliseconds.min(i32::MAX as u32)));
-            self.connect = self.connect.clone().busy_timeout(patience);
+            let lock_timeout = Duration::from_millis(u64::from(milliseconds.min(i32::MAX as u32)));
+            self.connect = self.connect.clone().busy_timeout(lock_timeout);
         } else {
             self.pragmas.push((name, value.to_owned()));
         }

@@ -60,7 +60,7 @@ fn parameters_are_the_drivers_sternways_or_settings() {
     );
     assert_eq!((target.table.as_str(), target.no_lock), ("t", true));
     assert_eq!(target.timeout, Some(Duration::from_millis(1500)));
-    assert_eq!(target.patience, Duration::from_millis(61_500));
+    assert_eq!(target.connect_timeout, Duration::from_millis(61_500));
     let plain = read("mysql://u@tcp(h)/db?x-statement-timeout=0").expect("a URL");
     assert_eq!((plain.table.as_str(), plain.timeout), ("schema_migrations", None));
 }
