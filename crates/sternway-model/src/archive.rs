@@ -1,7 +1,7 @@
-//! The archive: what destructive bodies would have taken away, kept in the same database, and what
-//! became of it when the migration was applied again.
+//! The archive: what destructive bodies would have taken away, preserved in the same database, and
+//! what became of it when the migration was applied again.
 //!
-//! Every row is accounted for: kept = back + left, and what is left has a reason.
+//! Every row is accounted for: preserved = restored + left, and what is left has a conflict.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use crate::effect::{Lost, counted};
 /// The number of an entry of the archive of one database.
 pub type EntryId = i64;
 
-/// One thing that the archive keeps: a table, some columns of a table, or rows of one.
+/// One thing that the archive has: a table, some columns of a table, or rows of one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its number.
     pub id: EntryId,
-    /// The run that kept it, where records of runs are kept.
+    /// The run that preserved it, where records of runs are kept.
     pub run: Option<i64>,
     /// The track.
     pub track: TrackName,
@@ -26,7 +26,7 @@ pub struct Entry {
     pub version: u64,
     /// Which half that was.
     pub direction: Direction,
-    /// When it was kept, in UTC, as `YYYY-MM-DD HH:MM:SS`.
+    /// When it was preserved, in UTC, as `YYYY-MM-DD HH:MM:SS`.
     pub since: String,
     /// How old it is, in seconds, by the server's clock.
     pub age: f64,
@@ -35,7 +35,7 @@ pub struct Entry {
     pub lost: Lost,
     /// The columns that it holds of the table, in order.
     pub columns: Vec<String>,
-    /// How many rows were kept.
+    /// How many rows were preserved.
     pub rows: u64,
     /// How many bytes they take on the disk now.
     pub bytes: u64,
@@ -51,43 +51,76 @@ impl Entry {
             None => self.rows,
         }
     }
+
+    /// What became of it.
+    pub fn state(&self) -> EntryState {
+        match &self.restored {
+            None => EntryState::Waiting,
+            Some(restored) if restored.left() == 0 => EntryState::Restored,
+            Some(_) => EntryState::Partly,
+        }
+    }
+
+    /// Whether it has been kept for longer than this many days.
+    pub fn is_older_than(&self, days: u64) -> bool {
+        // A clock may stand still, or be set back: none is younger than nothing.
+        days == 0 || self.age > days as f64 * DAY
+    }
 }
 
-/// What became of an entry when it was put back.
+/// The seconds of a day.
+const DAY: f64 = 86_400.0;
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryState {
+    /// Nobody has tried to restore it.
+    Waiting,
+    /// All of it is back.
+    #[serde(rename = "back")]
+    Restored,
+    /// What fits is back, the rest is left.
+    #[serde(rename = "left")]
+    Partly,
+}
+
+/// What became of an entry when it was restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
-    /// How many rows are back.
+    /// How many rows are back in their table.
     pub back: u64,
     /// The rows that no longer fit and stay in the archive, by reason.
-    pub misfits: Vec<Misfit>,
+    #[serde(rename = "misfits")]
+    pub conflicts: Vec<Conflict>,
 }
 
 impl Restored {
     /// How many rows stay in the archive.
     pub fn left(&self) -> u64 {
-        self.misfits.iter().map(|misfit| misfit.rows).sum()
+        self.conflicts.iter().map(|conflict| conflict.rows).sum()
     }
 }
 
-/// Rows that do not fit, and why.
+/// Why rows could not be restored, and how many they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Misfit {
+pub struct Conflict {
     /// Why, such as `the row was deleted meanwhile`.
     pub reason: String,
     /// How many.
     pub rows: u64,
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stay = if self.rows == 1 { "stays" } else { "stay" };
         write!(f, "{} {stay} in the archive: {}", counted(self.rows, "row"), self.reason)
     }
 }
 
-/// What a step kept.
+/// What a step preserved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct Preserved {
     /// The entry.
     pub id: EntryId,
     /// What it is.
@@ -95,14 +128,14 @@ pub struct Kept {
     pub lost: Lost,
     /// How many rows.
     pub rows: u64,
-    /// Whether that is an estimate: a large table is moved aside and not counted.
+    /// Whether that is an estimate: a large table is relocated and not counted.
     #[serde(default)]
     pub estimated: bool,
 }
 
-/// What a step put back.
+/// What a step restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PutBack {
+pub struct Restoration {
     /// The entry.
     pub id: EntryId,
     /// What it is.

@@ -3,6 +3,7 @@
 //! The facts are found by the `statements.rs` of each dialect in `sternway_database`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +26,114 @@ pub enum Mode {
 pub struct Destruction {
     /// The line of the body it stands in, from 1.
     pub line: usize,
-    /// What it takes away, such as `column task.user_id`.
-    pub what: String,
+    /// What it takes away.
+    #[serde(flatten)]
+    pub what: Destroyed,
+}
+
+/// What a statement takes away, as far as its words tell. Names are as the body writes them, without
+/// quotes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum Destroyed {
+    /// A table.
+    Table {
+        /// The table.
+        table: String,
+    },
+    /// A column.
+    Column {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// The type that a column had, and with it how its values were.
+    Type {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// Every row of a table.
+    AllRows {
+        /// The table.
+        table: String,
+    },
+    /// Some rows of a table.
+    Rows {
+        /// The table.
+        table: String,
+    },
+    /// What rows held before.
+    Values {
+        /// The table.
+        table: String,
+    },
+    /// Some rows, or what they held before.
+    RowsOrValues {
+        /// The table.
+        table: String,
+    },
+    /// The rows of a partition.
+    Partition {
+        /// The table.
+        table: String,
+        /// The partition.
+        partition: String,
+    },
+    /// The versions that rows of a table had.
+    History {
+        /// The table.
+        table: String,
+    },
+    /// A part of a type.
+    Attribute {
+        /// The type.
+        name: String,
+        /// The attribute.
+        attribute: String,
+        /// What the type is, as the body writes it, such as `type`.
+        kind: String,
+    },
+    /// An object that holds no rows itself.
+    Object {
+        /// What it is, such as `schema` or `extension`.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// Everything that a role owns.
+    Owned,
+    /// What nobody can tell from the words.
+    Unclear {
+        /// What takes it away, such as `whatever the code it runs`.
+        code: String,
+    },
+}
+
+impl fmt::Display for Destroyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table { table } => write!(f, "table {table}"),
+            Self::Column { table, column } => write!(f, "column {table}.{column}"),
+            Self::Type { table, column } => write!(f, "the former type of column {table}.{column}"),
+            Self::AllRows { table } => write!(f, "all rows of {table}"),
+            Self::Rows { table } => write!(f, "rows of {table}"),
+            Self::Values { table } => write!(f, "former values in {table}"),
+            Self::RowsOrValues { table } => write!(f, "rows or former values of {table}"),
+            Self::Partition { table, partition } => {
+                write!(f, "rows of partition {partition} of {table}")
+            }
+            Self::History { table } => write!(f, "former rows of {table}"),
+            Self::Attribute { name, attribute, kind } => {
+                write!(f, "attribute {name}.{attribute} of a {kind}")
+            }
+            Self::Object { kind, name } => write!(f, "{kind} {name}"),
+            Self::Owned => f.write_str("everything the role owns"),
+            Self::Unclear { code } => write!(f, "{code} takes away"),
+        }
+    }
 }
 
 /// What one body says.

@@ -5,12 +5,14 @@
 //! number and mean different things by it.
 //!
 //! The stages stand in their order: `applied` finds out what is in the database, `course` which
-//! way to go, `route` the hops, `steps` their steps with the bodies to run.
+//! way to go, `route` the hops, `steps` their migrations with the bodies to run, `frame` what is done
+//! around these: checks, the application, the fence.
 
 mod applied;
 mod course;
 mod route;
 mod steps;
+mod frame;
 mod error;
 mod text;
 #[cfg(test)]
@@ -25,14 +27,16 @@ use crate::body::{BodyFacts, Destruction, Mode};
 use crate::catalog::{
     Catalog, Digest, Direction, Migration, MigrationSet, Minor, Release, ReleaseEntry, TrackName,
 };
+use crate::check::{Check, When};
 use crate::effect::{Effects, Loss};
+use crate::fence::FenceRequest;
 use crate::policy::Policy;
 use crate::state::{AppState, Identity, Numbers, RecordsAccess, State, TrackState};
 
 pub use error::{Holder, PlanError};
 
 /// The shape of a plan as JSON; a plan of another shape is not executed.
-pub const FORMAT: &str = "sternway.plan/2";
+pub const FORMAT: &str = "sternway.plan/3";
 
 /// All that a plan is computed from.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +87,10 @@ pub struct Request {
     pub discard: bool,
     /// Stop, swap and start the application as well.
     pub deploy: bool,
+    /// What is done about the other clients of the database, if anything.
+    pub fence: Option<FenceRequest>,
+    /// What the data has to be before and after.
+    pub checks: Vec<Check>,
 }
 
 impl Request {
@@ -95,6 +103,8 @@ impl Request {
             adopt: false,
             discard: false,
             deploy: false,
+            fence: None,
+            checks: Vec::new(),
         }
     }
 }
@@ -154,12 +164,21 @@ pub struct Migrate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Step {
+    /// Ask the plan's checks of that time.
+    Check {
+        /// Which of them.
+        at: When,
+    },
+    /// Stop the application.
+    Stop,
+    /// Keep other clients of the database from writing.
+    Fence(FenceRequest),
     /// Run one half of a migration.
     Migrate(Box<Migrate>),
     /// Compare the schema with a clean install of what the hop ends at.
     Prove,
-    /// Stop the application.
-    Stop,
+    /// Let other clients in again.
+    Unfence,
     /// Put another release of the application in place.
     Swap {
         /// The one that is there; none where nothing was installed.
@@ -173,6 +192,18 @@ pub enum Step {
         /// The release that is in place.
         release: Release,
     },
+}
+
+impl Step {
+    /// The migration that it runs, if it runs one.
+    pub fn migration(&self) -> Option<&Migrate> {
+        if let Self::Migrate(migrate) = self { Some(migrate) } else { None }
+    }
+
+    /// Whether it does something with the application.
+    pub fn is_deployment(&self) -> bool {
+        matches!(self, Self::Stop | Self::Swap { .. } | Self::Start { .. })
+    }
 }
 
 /// One leg of the journey.
@@ -189,10 +220,7 @@ pub struct Hop {
 impl Hop {
     /// The migrations that it runs, in order.
     pub fn migrations(&self) -> impl Iterator<Item = &Migrate> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Migrate(migrate) => Some(&**migrate),
-            Step::Prove | Step::Stop | Step::Swap { .. } | Step::Start { .. } => None,
-        })
+        self.steps.iter().filter_map(Step::migration)
     }
 }
 
@@ -286,6 +314,9 @@ pub struct Plan {
     pub tables: Vec<String>,
     /// Whether what the bodies destroy is kept in the archive.
     pub keeps: bool,
+    /// What the data has to be, before and after.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     /// The legs of the journey, in order.
     pub hops: Vec<Hop>,
     /// What no step shows.
@@ -304,6 +335,31 @@ impl Plan {
         self.hops.iter().flat_map(Hop::migrations)
     }
 
+    /// Every step in order, with the hop that it belongs to. A run counts its steps so, from 0.
+    pub fn all_steps(&self) -> impl Iterator<Item = (&Hop, &Step)> {
+        self.hops.iter().flat_map(|hop| hop.steps.iter().map(move |step| (hop, step)))
+    }
+
+    /// How many of its first `steps` steps run a migration.
+    pub fn migrations_before(&self, steps: usize) -> usize {
+        self.all_steps().take(steps).filter(|(_, step)| step.migration().is_some()).count()
+    }
+
+    /// The fence that stands once the first `steps` steps are done; none before it goes up and after it
+    /// came down.
+    pub fn fence_at(&self, steps: usize) -> Option<&FenceRequest> {
+        self.all_steps().take(steps).fold(None, |stands, (_, step)| match step {
+            Step::Fence(request) => Some(request),
+            Step::Unfence => None,
+            _ => stands,
+        })
+    }
+
+    /// The checks of that time.
+    pub fn checks_at(&self, at: When) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(move |check| check.at == at)
+    }
+
     /// The data that its bodies take away, as far as a rehearsal found it out.
     pub fn losses(&self) -> impl Iterator<Item = &Loss> {
         self.steps().filter_map(|step| step.effects.as_ref()).flat_map(|it| &it.losses)
@@ -316,8 +372,7 @@ impl Plan {
 
     /// Whether it stops, swaps or starts the application as well.
     pub fn deploys(&self) -> bool {
-        let app = |step: &Step| !matches!(step, Step::Migrate(_) | Step::Prove);
-        self.hops.iter().any(|hop| hop.steps.iter().any(app))
+        self.all_steps().any(|(_, step)| step.is_deployment())
     }
 
     /// The plan as JSON, the same bytes for the same plan.
@@ -385,11 +440,11 @@ pub fn plan(facts: &Facts<'_>, request: &Request) -> Result<Plan, PlanError> {
     let (course, gaps) = course::course(facts, request, target, &applied)?;
     let mut notes = course::notes(facts, request, &applied);
     let route = route::route(facts, request, course, &applied, &gaps, &mut notes)?;
-    let mut hops = steps::steps(facts, course, &applied, route)?;
-    if request.deploy {
-        steps::deploy(facts, &applied, &request.target, &mut hops)?;
-    }
-    Ok(steps::pack(facts, request, course, &applied, hops, notes))
+    let hops = steps::steps(facts, course, &applied, route)?;
+    let app = if request.deploy { Some(frame::Deployment::of(facts, &applied)?) } else { None };
+    let mut plan = steps::pack(facts, request, course, &applied, hops, notes);
+    frame::frame(&mut plan, app.as_ref(), frame::for_whom(request.fence.as_ref(), facts));
+    Ok(plan)
 }
 
 impl Basis {

@@ -44,17 +44,128 @@ impl fmt::Display for ObjectName {
     }
 }
 
+/// What an object is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Definition {
+    /// In the server's words; empty where its being there says all.
+    pub text: String,
+    /// What is asked of it besides whether it is the same.
+    #[serde(default)]
+    pub facts: Facts,
+}
+
+/// What is asked of objects of some kinds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Facts {
+    /// Nothing.
+    #[default]
+    None,
+    /// Of a constraint that refers to another table.
+    ForeignKey(ForeignKey),
+    /// Of an index.
+    Index {
+        /// Whether no two rows may have the same.
+        unique: bool,
+        /// Whether the server uses it: making it may have failed halfway.
+        valid: bool,
+    },
+}
+
+/// What a foreign key leads to. Names are as [`ObjectName`] has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// Its columns.
+    pub columns: Vec<String>,
+    /// The table that it refers to.
+    pub parent: String,
+    /// The columns there; none where it refers to the primary key without saying so.
+    pub parent_columns: Vec<String>,
+    /// What happens to a row whose parent gets another key.
+    pub on_update: Action,
+    /// What happens to a row whose parent is deleted.
+    pub on_delete: Action,
+}
+
+/// What a foreign key does when the parent's row changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The change is refused, at the end of the statement or later.
+    NoAction,
+    /// The change is refused at once.
+    Restrict,
+    /// The row changes or goes as well.
+    Cascade,
+    /// The row refers to nothing.
+    SetNull,
+    /// The row refers to what the default says.
+    SetDefault,
+}
+
+impl Action {
+    /// Whether rows change with their parent.
+    pub fn reaches(self) -> bool {
+        !matches!(self, Self::NoAction | Self::Restrict)
+    }
+}
+
+impl From<String> for Definition {
+    fn from(text: String) -> Definition {
+        Definition { text, facts: Facts::None }
+    }
+}
+
+impl From<&str> for Definition {
+    fn from(text: &str) -> Definition {
+        text.to_owned().into()
+    }
+}
+
+impl fmt::Display for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// A canonical description of a schema.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// Each object's definition.
-    pub objects: BTreeMap<ObjectName, String>,
+    #[serde(with = "pairs")]
+    pub objects: BTreeMap<ObjectName, Definition>,
     /// The columns of each table in their order; not part of the hash.
+    #[serde(with = "pairs")]
     pub column_order: BTreeMap<ObjectName, Vec<String>>,
 }
 
+/// A map as a list of pairs: in JSON, a key is a text and nothing else.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub fn deserialize<
+        'de,
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    >(
+        deserializer: D,
+    ) -> Result<BTreeMap<K, V>, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
 impl Fingerprint {
-    /// The hash of the objects.
+    /// The hash of the objects, by the server's words.
     pub fn digest(&self) -> Digest {
         let lines = self.objects.iter().map(|(name, it)| format!("{name}: {it}\n"));
         Digest::of_bytes(lines.collect::<String>().as_bytes())
@@ -62,8 +173,8 @@ impl Fingerprint {
 
     /// Whether it has an index of this name that nothing uses, because making it failed halfway.
     pub fn is_invalid(&self, name: &ObjectName) -> bool {
-        let definition = self.objects.get(name);
-        name.kind == "index" && definition.is_some_and(|it| it.ends_with(" (invalid)"))
+        let facts = self.objects.get(name).map(|it| &it.facts);
+        matches!(facts, Some(Facts::Index { valid: false, .. }))
     }
 }
 
@@ -195,13 +306,13 @@ pub fn differences(expected: &Fingerprint, found: &Fingerprint) -> Vec<Differenc
         let object = object.clone();
         match (expected.objects.get(&object), found.objects.get(&object)) {
             (Some(definition), None) if !told_by_table(&object, found) => {
-                differences.push(Difference::Missing { object, expected: definition.clone() });
+                differences.push(Difference::Missing { object, expected: definition.to_string() });
             }
             (None, Some(definition)) if !told_by_table(&object, expected) => {
-                differences.push(Difference::Unexpected { object, found: definition.clone() });
+                differences.push(Difference::Unexpected { object, found: definition.to_string() });
             }
             (Some(expected), Some(found)) if expected != found => {
-                let (expected, found) = (expected.clone(), found.clone());
+                let (expected, found) = (expected.to_string(), found.to_string());
                 differences.push(Difference::Changed { object, expected, found });
             }
             _ => {}
@@ -223,7 +334,7 @@ mod tests {
     }
 
     fn fingerprint(objects: &[(ObjectName, &str)]) -> Fingerprint {
-        let objects = objects.iter().map(|(name, it)| (name.clone(), (*it).to_owned())).collect();
+        let objects = objects.iter().map(|(name, it)| (name.clone(), (*it).into())).collect();
         Fingerprint { objects, column_order: BTreeMap::new() }
     }
 
@@ -242,7 +353,7 @@ mod tests {
         let mut found = expected.clean.clone();
         for (object, change) in changes {
             match change {
-                Some(it) => found.objects.insert(object.clone(), (*it).to_owned()),
+                Some(it) => found.objects.insert(object.clone(), (*it).into()),
                 None => found.objects.remove(object),
             };
         }
@@ -298,7 +409,7 @@ mod tests {
     fn what_the_journey_leads_to_is_of_the_migrations() {
         let mut expected = expected();
         let mut journey = expected.clean.clone();
-        journey.objects.insert(column("task", "id"), "bigint".to_owned());
+        journey.objects.insert(column("task", "id"), "bigint".into());
         expected.journey = Some(journey);
 
         let found = check(&expected, &[(column("task", "id"), Some("bigint"))]);

@@ -104,6 +104,8 @@ pub struct State {
     pub records: Records,
     /// The hash of the schema's fingerprint, if it was taken.
     pub fingerprint: Option<Digest>,
+    /// The users of the other sessions, where it was asked who is connected.
+    pub clients: BTreeSet<String>,
 }
 
 /// What is known of the running application.

@@ -61,32 +61,6 @@ pub(super) fn steps(
     Ok(hops)
 }
 
-/// Adds what is done with the application: it stops before anything else, and the target is put in
-/// its place and started once the last hop is proved. No release in between is started: it would only
-/// be stopped again. Where nothing is installed and nothing is known to run, nothing is stopped.
-pub(super) fn deploy(
-    facts: &Facts<'_>,
-    applied: &Applied<'_>,
-    target: &Release,
-    hops: &mut [Hop],
-) -> Result<(), PlanError> {
-    let from = facts.app.running.clone();
-    let installed = applied.sets.values().any(|it| it.last().is_some());
-    if from.is_none() && installed {
-        return Err(PlanError::RunningUnknown);
-    }
-    if let Some(first) = hops.first_mut().filter(|_| from.is_some()) {
-        first.steps.insert(0, Step::Stop);
-    }
-    if let Some(last) = hops.last_mut() {
-        if from.as_ref() != Some(target) {
-            last.steps.push(Step::Swap { from, to: target.clone() });
-        }
-        last.steps.push(Step::Start { release: target.clone() });
-    }
-    Ok(())
-}
-
 /// Refuses a stop that means something else by a number that is applied.
 fn same_contents(
     facts: &Facts<'_>,
@@ -311,6 +285,7 @@ pub(super) fn pack(
             .collect(),
         tables: facts.catalog.tracks.iter().map(|it| it.table.clone()).collect(),
         keeps: !request.discard,
+        checks: request.checks.clone(),
         hops,
         notes,
         releases: made_of(facts, &migrations),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::body::Mode;
+use crate::check::{Severity, When};
 use crate::effect::{Effects, Loss, Lost, counted};
 use crate::plan::error::number;
 use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan, Step};
@@ -62,45 +63,94 @@ impl Plan {
     }
 
     fn hop(&self, f: &mut fmt::Formatter<'_>, hop: &Hop) -> fmt::Result {
-        if hop.steps.contains(&Step::Stop) {
-            writeln!(f, "  app: stop")?;
-        }
-        if hop.migrations().next().is_none() {
-            writeln!(f, "  schema: no change")?;
-        }
-        for step in hop.migrations() {
-            write_step(f, step)?;
-            match &step.effects {
-                Some(effects) => write_effects(f, effects, self.keeps)?,
-                None => write_destruction(f, step, self.keeps)?,
-            }
-        }
-        let moved: Vec<_> = hop.migrations().map(|step| &step.track).collect();
-        let stays = self.tracks.iter().map(|(track, _)| track);
-        let ends: Vec<String> = stays
-            .filter(|track| !moved.is_empty() && !moved.contains(track))
-            .filter_map(|track| {
-                let version = hop.ends_at.get(track).copied().flatten()?;
-                Some(format!("{track} stays at {version}"))
-            })
-            .collect();
-        if !ends.is_empty() {
-            writeln!(f, "  {}", ends.join(", "))?;
-        }
-        let install = self.clean_install(hop);
-        writeln!(f, "  proof: the schema equals a clean install of {install}")?;
+        let migrates = hop.migrations().next().is_some();
         for step in &hop.steps {
             match step {
-                Step::Swap { from: Some(from), to } => writeln!(f, "  app: swap {from} for {to}")?,
-                Step::Swap { from: None, to } => writeln!(f, "  app: put {to} in place")?,
-                Step::Start { release } => writeln!(f, "  app: start {release}, wait until ready")?,
-                Step::Migrate(_) | Step::Prove | Step::Stop => {}
+                Step::Check { at } => self.checks(f, *at)?,
+                Step::Migrate(migrate) => {
+                    write_step(f, migrate)?;
+                    match &migrate.effects {
+                        Some(effects) => write_effects(f, effects, self.keeps)?,
+                        None => write_destruction(f, migrate, self.keeps)?,
+                    }
+                }
+                Step::Prove => {
+                    self.write_stays(f, hop, migrates)?;
+                    let install = self.clean_install(hop);
+                    writeln!(f, "  proof: the schema equals a clean install of {install}")?;
+                }
+                Step::Start { release } => {
+                    writeln!(f, "  app: start {release}, wait until ready")?;
+                }
+                Step::Stop | Step::Fence(_) | Step::Unfence | Step::Swap { .. } => {
+                    writeln!(f, "  {}", step.in_words(false))?;
+                }
             }
         }
         // A deployed application is down until the last hop starts it.
         match self.deploys() {
             true => Ok(()),
             false => writeln!(f, "  app: runs {} from here on", hop.to),
+        }
+    }
+
+    fn checks(&self, f: &mut fmt::Formatter<'_>, at: When) -> fmt::Result {
+        for check in self.checks_at(at) {
+            let fate = match (at, check.severity) {
+                (When::Before, Severity::Refuse) => "before: it is refused",
+                (When::Before, Severity::Warn) => "before: it is warned of",
+                (When::After, Severity::Refuse) => "afterwards: it has failed",
+                (When::After, Severity::Warn) => "afterwards: it is warned of",
+            };
+            writeln!(f, "  asked {fate} where {}", check.message)?;
+        }
+        Ok(())
+    }
+
+    /// The tracks that a hop leaves where they are.
+    fn write_stays(&self, f: &mut fmt::Formatter<'_>, hop: &Hop, migrates: bool) -> fmt::Result {
+        if !migrates {
+            return writeln!(f, "  schema: no change");
+        }
+        let moved: Vec<_> = hop.migrations().map(|step| &step.track).collect();
+        let stays = self.tracks.iter().map(|(track, _)| track);
+        let ends: Vec<String> = stays
+            .filter(|track| !moved.contains(track))
+            .filter_map(|track| {
+                let version = hop.ends_at.get(track).copied().flatten()?;
+                Some(format!("{track} stays at {version}"))
+            })
+            .collect();
+        if ends.is_empty() { Ok(()) } else { writeln!(f, "  {}", ends.join(", ")) }
+    }
+}
+
+impl Step {
+    /// What it does, in a few words, or what undoing it does.
+    pub fn in_words(&self, undone: bool) -> String {
+        match (self, undone) {
+            (Self::Check { at: When::Before }, _) => "check what has to be so before".to_owned(),
+            (Self::Check { at: When::After }, _) => "check what has to be so after".to_owned(),
+            (Self::Stop, false) => "app: stop".to_owned(),
+            (Self::Stop, true) => "app: start again".to_owned(),
+            (Self::Fence(request), false) => format!("fence: {request}"),
+            (Self::Fence(_), true) | (Self::Unfence, false) => {
+                "fence: other clients may write again".to_owned()
+            }
+            (Self::Unfence, true) => "fence: up again".to_owned(),
+            (Self::Migrate(migrate), false) => format!("{}: {}", migrate.track, migrate.file),
+            (Self::Migrate(migrate), true) => {
+                format!("{}: the other half of {}", migrate.track, migrate.file)
+            }
+            (Self::Prove, _) => "prove the schema".to_owned(),
+            (Self::Swap { from: Some(from), to }, false) => format!("app: swap {from} for {to}"),
+            (Self::Swap { from: Some(from), to }, true) => format!("app: swap {to} for {from}"),
+            (Self::Swap { from: None, to }, false) => format!("app: put {to} in place"),
+            (Self::Swap { from: None, to }, true) => {
+                format!("app: leave {to} where it is, stopped")
+            }
+            (Self::Start { release }, false) => format!("app: start {release}"),
+            (Self::Start { release }, true) => format!("app: stop {release}"),
         }
     }
 }

@@ -13,11 +13,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use sternway_model::body::{BodyFacts, Destruction, Mode};
+use sternway_model::body::{BodyFacts, Destroyed, Destruction, Mode};
 use sternway_model::catalog::{
     Catalog, Digest, Direction, Enabled, Half, Migration, MigrationSet, Release, ReleaseEntry,
     Track, TrackName,
 };
+use sternway_model::check::Check;
+use sternway_model::fence::FenceRequest;
 use sternway_model::plan::{Course, Facts, Request};
 use sternway_model::policy::{Policy, Window};
 use sternway_model::state::{
@@ -76,6 +78,9 @@ struct File {
     adopt: bool,
     #[serde(default)]
     deploy: bool,
+    fence: Option<FenceRequest>,
+    #[serde(default)]
+    check: Vec<Check>,
     #[serde(default)]
     database: DatabaseFacts,
     #[serde(default)]
@@ -123,6 +128,7 @@ struct DatabaseFacts {
     records: BTreeMap<TrackName, String>,
     recorded_releases: Releases,
     records_unavailable: Option<String>,
+    clients: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -180,6 +186,8 @@ impl File {
                 reset_schema: self.reset_schema,
                 adopt: self.adopt,
                 deploy: self.deploy,
+                fence: self.fence,
+                checks: self.check,
                 ..Request::to("0.0.0".parse().expect("a release"))
             },
             catalog: Catalog {
@@ -255,6 +263,7 @@ impl DatabaseFacts {
                 arrived_at: None,
             },
             fingerprint: None,
+            clients: self.clients,
         })
     }
 }
@@ -312,7 +321,7 @@ impl Bodies<'_> {
             facts.creates_tables.extend(body.creates.iter().cloned());
             let taken = body.destroys.iter().enumerate();
             facts.destroys.extend(
-                taken.map(|(line, what)| Destruction { line: line + 1, what: what.clone() }),
+                taken.map(|(line, what)| Destruction { line: line + 1, what: destroyed(what) }),
             );
             if let Some(reason) = body.no_transaction.clone() {
                 facts.mode = Mode::Dirty { reason };
@@ -325,6 +334,18 @@ impl Bodies<'_> {
             self.facts.insert(hash, facts);
         }
         Some(Half { file: format!("{version:06}_{track}.{direction}.sql"), hash })
+    }
+}
+
+/// Reads `table a` or `column a.b`.
+fn destroyed(text: &str) -> Destroyed {
+    let (kind, name) = text.split_once(' ').expect("a kind and a name");
+    match (kind, name.split_once('.')) {
+        ("column", Some((table, column))) => {
+            Destroyed::Column { table: table.to_owned(), column: column.to_owned() }
+        }
+        ("table", _) => Destroyed::Table { table: name.to_owned() },
+        _ => panic!("`{text}` is no table and no column"),
     }
 }
 
