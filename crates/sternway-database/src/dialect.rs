@@ -136,6 +136,28 @@ impl Dialect {
     }
 }
 
+impl Dialect {
+    /// A name as this dialect's SQL has it, whatever it holds.
+    pub fn quoted(self, name: &str) -> String {
+        match self {
+            Dialect::Postgres => postgres::Postgres::quote(name),
+            Dialect::MySql => mysql::MySql::quote(name),
+            Dialect::Sqlite => sqlite::Sqlite::quote(name),
+        }
+    }
+
+    /// The statement that makes a tracking table say `to`, clean, for whoever types it into a client.
+    /// `row`: whether the table has a row now.
+    pub fn repair(self, schema: &str, table: &str, row: bool, to: Option<u64>) -> String {
+        let table = format!("{}.{}", self.quoted(schema), self.quoted(table));
+        match to {
+            None => format!("DELETE FROM {table};"),
+            Some(to) if row => format!("UPDATE {table} SET version = {to}, dirty = false;"),
+            Some(to) => format!("INSERT INTO {table} (version, dirty) VALUES ({to}, false);"),
+        }
+    }
+}
+
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -190,6 +212,19 @@ pub async fn connect_like_golang_migrate(
             Ok(Box::new(postgres::connect_like_golang_migrate(url, password).await?))
         }
         Dialect::MySql | Dialect::Sqlite => connect(url, password).await,
+    }
+}
+
+/// All that decides, beside the bodies, what they lead to in a database that [`create_shadow`] makes on
+/// the server of this URL: what it is, its settings, its extensions and its roles.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn shadow_server(url: &str) -> Result<String, Connect> {
+    match Dialect::of(url)? {
+        Dialect::Postgres => postgres::shadow::server(url).await,
+        Dialect::MySql => mysql::shadow::server(url).await,
+        Dialect::Sqlite => sqlite::shadow::server(url).await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use pglite_oxide::{PgliteServer, extensions};
 use tempfile::TempDir;
 
-use crate::port::{Connect, Database};
+use crate::port::{Connect, Schema};
 use crate::postgres::{self, Postgres};
 
 /// A running server. It stops when it is dropped, which must be after its session.
@@ -43,6 +43,16 @@ impl Place {
             folder => Some(Place::Kept(PathBuf::from(folder))),
         }
     }
+}
+
+/// The server inside the process, by the crate that brings it; a test holds it against `Cargo.lock`.
+const VERSION: &str = "pglite-oxide 0.5.1";
+
+/// All that decides, beside the bodies, what they lead to in a temporary database: the server, and what
+/// the environment says about sessions with it. Nothing is started.
+pub fn description() -> String {
+    let variables = ["PGOPTIONS", "PGTZ", "TZ"].map(std::env::var_os);
+    format!("{VERSION} {variables:?}")
 }
 
 /// Starts a server and opens its one session. `wanted` are the extensions to offer; one that the
@@ -98,7 +108,8 @@ fn start(place: &Place, with: &[String]) -> Result<Server, Connect> {
     let socket = tempfile::Builder::new().prefix("sternway-").tempdir().map_err(|e| failed(&e))?;
     let builder = PgliteServer::builder();
     let builder = match place {
-        Place::Temporary => builder.temporary(),
+        // All of its buffers are filled with zeros first: a few will do where there are no rows.
+        Place::Temporary => builder.temporary().postgres_config("shared_buffers", "16MB"),
         Place::Kept(folder) => builder.path(folder),
     };
     let builder = builder

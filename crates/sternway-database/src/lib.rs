@@ -2,16 +2,23 @@
 //!
 //! [`port`] is what the engine knows of a database. Each dialect is a folder with the same file
 //! names: `connect.rs` opens a session, `lock.rs` keeps other migrators out, `track.rs` reads and
-//! writes the tracking table, `statements.rs` turns SQL into facts, `execute.rs` runs a step,
-//! `introspect.rs` describes the schema, `records.rs` keeps Sternway's own records. Dialect-specific
-//! SQL lives there and nowhere else. [`embedded`] is a PostgreSQL inside the process.
+//! writes the tracking table, `schema.rs` lists and drops tables, `statements.rs` turns SQL into facts,
+//! `query.rs` asks what the user wants to know, `execute.rs` runs a step, `reconcile.rs` finds out what
+//! became of one, `archive.rs` has what was kept, `clients.rs` sees the sessions of others, `fence.rs`
+//! keeps them out, `introspect.rs` describes the schema, `records.rs` keeps Sternway's own records,
+//! `interrupt.rs` ends a statement, `shadow.rs` makes a database to rehearse in. Dialect-specific SQL
+//! lives there and nowhere else; `tokens.rs` has what the lexers share. [`embedded`] is a PostgreSQL
+//! inside the process.
 
 pub mod port;
 pub mod failpoint;
 mod go;
-mod answer;
-mod kept;
-mod reach;
+mod tokens;
+mod query;
+mod records;
+mod effects;
+mod archive;
+mod external;
 pub mod dialect;
 pub mod postgres;
 pub mod mysql;
@@ -21,7 +28,7 @@ pub mod embedded;
 
 pub use dialect::Dialect;
 pub use port::{
-    Care, Connect, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits,
-    LockError, Orphan, Raised, RunId, RunSummary, Session, Settings, Settled, SqlError, StepError,
-    Underway, Unfinished, Work,
+    Connect, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits, LockError,
+    Orphan, Preservation, Raised, Reconciled, RunId, RunSummary, Session, Settings, SqlError,
+    StepError, Underway, Unfinished, Work, recorded,
 };

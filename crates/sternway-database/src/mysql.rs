@@ -7,19 +7,23 @@
 mod connect;
 mod lock;
 mod track;
+mod schema;
 pub mod statements;
+mod query;
 mod execute;
-mod fence;
-mod settle;
+mod limits;
 mod progress;
+mod reconcile;
+mod archive;
+mod clients;
+mod fence;
 mod introspect;
 mod records;
-mod archive;
 mod interrupt;
-mod sessions;
 pub mod shadow;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -27,19 +31,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::mysql::{MySqlDatabaseError, MySqlRow};
 use sqlx::{AssertSqlSafe, MySqlConnection, Row};
-use sternway_model::archive::{Entry, EntryId, Page, PutBack};
+use sternway_model::archive::{Entry, EntryId, Page, Restoration};
 use sternway_model::body::BodyFacts;
-use sternway_model::catalog::{Digest, Migration, TrackName};
 use sternway_model::effect::Loss;
-use sternway_model::journal::Record;
-use sternway_model::plan::Plan;
-use sternway_model::proof::Fingerprint;
-use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
+use sternway_model::state::Identity;
 
-use crate::answer::{ANSWER, bare};
 use crate::port::{
-    Care, Database, DatabaseError, Done, Fence, FenceKind, Interrupt, Limits, LockError, Raised,
-    RunId, RunSummary, Session, Settled, StepError, Underway, Unfinished, Work,
+    Archive, Connection, DatabaseError, Done, Execution, Interrupt, Limits, Preservation,
+    Reconciled, Schema, StepError, Work, failed,
 };
 
 pub(crate) use connect::check;
@@ -110,14 +109,13 @@ impl MySql {
         for name in self.tables(&[]).await? {
             let sql = format!("SELECT count(*) AS n FROM {}", self.table(&name));
             let found = self.fetch("count rows", sql).await?;
-            let count = found.first().map_or(0, |row| cell(row, "n").parse().unwrap_or(0));
-            rows.insert(name, count);
+            rows.insert(name, number_in(found.first(), "n")?);
         }
         Ok(rows)
     }
 
     /// A name as SQL has it: in backticks, which mean the same in every `sql_mode`.
-    fn quote(name: &str) -> String {
+    pub(crate) fn quote(name: &str) -> String {
         format!("`{}`", name.replace('`', "``"))
     }
 
@@ -196,6 +194,19 @@ fn optional(row: &MySqlRow, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// A number that a query of our own asks for. What cannot be read is an error, and not 0.
+fn number_in<T: FromStr>(row: Option<&MySqlRow>, name: &str) -> Result<T, DatabaseError> {
+    read_number(row.and_then(|row| optional(row, name)).as_deref(), name)
+}
+
+fn read_number<T: FromStr>(text: Option<&str>, name: &str) -> Result<T, DatabaseError> {
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        let found = text.map_or("nothing".to_owned(), |text| format!("`{text}`"));
+        let words = format!("the server answers {found} for the number `{name}`");
+        failed("read a number")(sqlx::Error::Protocol(words))
+    })
+}
+
 /// The server's number for an error, if it is the server's.
 fn number(error: &DatabaseError) -> Option<u16> {
     let DatabaseError::Query { source: sqlx::Error::Database(error), .. } = error else {
@@ -204,14 +215,8 @@ fn number(error: &DatabaseError) -> Option<u16> {
     error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number)
 }
 
-/// Says what failed.
-fn failed(doing: &str) -> impl FnOnce(sqlx::Error) -> DatabaseError {
-    let doing = doing.to_owned();
-    move |source| DatabaseError::Query { doing, source }
-}
-
 #[async_trait]
-impl Database for MySql {
+impl Connection for MySql {
     fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -224,123 +229,7 @@ impl Database for MySql {
         statements::facts_with(body, self.escapes)
     }
 
-    fn interrupter(&self) -> Box<dyn Interrupt> {
-        Box::new(interrupt::Session {
-            target: self.target.clone(),
-            id: self.id,
-            asked: Arc::clone(&self.interrupted),
-        })
-    }
-
-    async fn lock(&mut self, tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
-        lock::lock(self, tables, lock_timeout).await
-    }
-
-    async fn unlock(&mut self) -> Result<(), DatabaseError> {
-        let cleared = progress::clear(self).await;
-        lock::unlock(self).await?;
-        cleared
-    }
-
-    async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError> {
-        track::read(self, table).await
-    }
-
-    async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
-        track::prepare(self, table).await
-    }
-
-    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
-        track::prepare(self, table).await?;
-        let sql = track::write(self, table, position);
-        self.commit("write the tracking row", "", &sql).await?;
-        if position.dirty { Ok(()) } else { progress::forget(self, table).await }
-    }
-
-    async fn underway(&mut self, table: &str) -> Result<Option<Underway>, DatabaseError> {
-        progress::read(self, table).await
-    }
-
-    /// Views stay, as with golang-migrate, and so do Sternway's records.
-    async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {
-        let names = self.tables_of("TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW')").await?;
-        let checks = "@sternway_checks = @@SESSION.foreign_key_checks, SESSION foreign_key_checks";
-        self.run("leave foreign keys unchecked", format!("SET {checks} = 0")).await?;
-        let mut dropped = Ok(());
-        for name in &names {
-            let sql = format!("DROP TABLE IF EXISTS {}", self.table(name));
-            dropped = self.run(&format!("drop the table `{name}`"), sql).await;
-            if dropped.is_err() {
-                break;
-            }
-        }
-        let sql = "SET SESSION foreign_key_checks = @sternway_checks";
-        self.run("check foreign keys again", sql.to_owned()).await?;
-        dropped?;
-        for name in &names {
-            self.tracked.remove(name);
-            progress::forget(self, name).await?;
-        }
-        Ok(names)
-    }
-
-    async fn tables(&mut self, except: &[String]) -> Result<BTreeSet<String>, DatabaseError> {
-        let names = self.tables_of("TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')").await?;
-        Ok(names.into_iter().filter(|name| !except.contains(name)).collect())
-    }
-
-    /// There are none.
-    async fn extensions(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
-        Ok(BTreeSet::new())
-    }
-
-    async fn fingerprint(&mut self, except: &[String]) -> Result<Fingerprint, DatabaseError> {
-        introspect::fingerprint(self, except).await
-    }
-
-    async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
-        records::read(self, app).await
-    }
-
-    async fn prepare_records(&mut self) -> Result<RecordsAccess, DatabaseError> {
-        records::prepare(self).await
-    }
-
-    async fn begin_run(&mut self, plan: &Plan) -> Result<RunId, DatabaseError> {
-        records::begin_run(self, plan).await
-    }
-
-    async fn record(&mut self, run: RunId, record: &Record) -> Result<(), DatabaseError> {
-        let sql = records::insert(self, run, record);
-        self.commit("write the journal", "", &sql).await
-    }
-
-    async fn keep(
-        &mut self,
-        app: &str,
-        track: &TrackName,
-        migrations: &[Migration],
-        bodies: &BTreeMap<Digest, String>,
-    ) -> Result<(), DatabaseError> {
-        records::keep(self, app, track, migrations, bodies).await
-    }
-
-    async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
-        execute::migrate(self, work, None).await.map(drop)
-    }
-
-    async fn migrate_with_care(
-        &mut self,
-        work: &Work<'_>,
-        care: &Care<'_>,
-    ) -> Result<Done, StepError> {
-        let limited = sessions::limit(self, care.limits).await;
-        limited.map_err(|source| StepError::Database { file: work.file.to_owned(), source })?;
-        let ended = execute::migrate(self, work, Some(care)).await;
-        sessions::unlimit(self, care.limits, ended).await
-    }
-
-    async fn reaches_out(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
+    async fn external_effects(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
         let sql = format!(
             "SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA
              WHERE SCHEMA_NAME NOT IN ('information_schema', 'performance_schema', {})",
@@ -351,97 +240,90 @@ impl Database for MySql {
         Ok(statements::elsewhere(body, self.escapes, &others))
     }
 
-    async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
-        let limits = Limits { lock: Some(Duration::from_secs(1)), statement: None };
-        sessions::limit(self, limits).await?;
-        let measured = archive::measure(self, losses).await;
-        sessions::put_back(self, limits).await;
-        measured
+    fn interrupter(&self) -> Box<dyn Interrupt> {
+        Box::new(interrupt::Session {
+            target: self.target.clone(),
+            id: self.id,
+            asked: Arc::clone(&self.interrupted),
+        })
     }
 
-    async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
-        archive::list(self, app).await
-    }
-
-    async fn answers(
+    async fn query(
         &mut self,
         query: &str,
         most: usize,
     ) -> Result<Vec<Option<String>>, DatabaseError> {
-        // The first branch gives the column a name. The line break ends a comment.
-        let sql = format!(
-            "SELECT CONVERT(x USING utf8mb4) AS answer FROM (
-                SELECT NULL AS x FROM DUAL WHERE 1 = 0 UNION ALL SELECT * FROM ({}\n) AS q
-             ) AS w LIMIT {most}",
-            bare(query)
-        );
-        self.run(ANSWER, "START TRANSACTION READ ONLY".to_owned()).await?;
-        let rows = self.fetch(ANSWER, sql).await;
-        let ended = self.run(ANSWER, "ROLLBACK".to_owned()).await;
-        let rows = rows?;
-        ended?;
-        Ok(rows.iter().map(|row| optional(row, "answer")).collect())
+        query::query(self, query, most).await
+    }
+}
+
+#[async_trait]
+impl Execution for MySql {
+    async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
+        execute::migrate(self, work, None).await.map(drop)
     }
 
-    async fn archived(
+    async fn migrate_preserving(
+        &mut self,
+        work: &Work<'_>,
+        preservation: &Preservation<'_>,
+    ) -> Result<Done, StepError> {
+        let limited = limits::limit(self, preservation.limits).await;
+        limited.map_err(|source| StepError::Database { file: work.file.to_owned(), source })?;
+        let ended = execute::migrate(self, work, Some(preservation)).await;
+        limits::unlimit(self, preservation.limits, ended).await
+    }
+
+    async fn reconcile(
+        &mut self,
+        work: &Work<'_>,
+        statement: usize,
+    ) -> Result<Reconciled, DatabaseError> {
+        reconcile::reconcile(self, work, statement).await
+    }
+}
+
+#[async_trait]
+impl Archive for MySql {
+    async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
+        let limits = Limits { lock: Some(Duration::from_secs(1)), statement: None };
+        limits::limit(self, limits).await?;
+        let measured = crate::archive::measure(self, losses).await;
+        limits::lift(self, limits).await;
+        measured
+    }
+
+    async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
+        crate::archive::list(self, app).await
+    }
+
+    async fn archive_page(
         &mut self,
         id: EntryId,
         offset: u64,
         limit: u64,
     ) -> Result<Page, DatabaseError> {
-        archive::page(self, id, offset, limit).await
+        archive::rows(self, id, offset, limit).await
     }
 
-    async fn forget(&mut self, id: EntryId) -> Result<(), DatabaseError> {
-        archive::forget(self, id).await
+    async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError> {
+        crate::archive::forget(self, id).await
     }
 
-    async fn put_back(&mut self, id: EntryId) -> Result<PutBack, DatabaseError> {
-        archive::put_back_one(self, id).await
+    async fn restore(&mut self, id: EntryId) -> Result<Restoration, DatabaseError> {
+        archive::restore_one(self, id).await
     }
+}
 
-    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
-        records::unfinished(self, app).await
-    }
+#[cfg(test)]
+mod tests {
+    use super::read_number;
 
-    async fn settle(
-        &mut self,
-        work: &Work<'_>,
-        statement: usize,
-    ) -> Result<Settled, DatabaseError> {
-        settle::settle(self, work, statement).await
-    }
-
-    async fn prepare_fence(&mut self, kind: &FenceKind) -> Result<Fence, DatabaseError> {
-        fence::prepare(self, kind).await
-    }
-
-    async fn raise_fence(
-        &mut self,
-        app: &str,
-        run: Option<RunId>,
-        it: &Fence,
-    ) -> Result<Raised, DatabaseError> {
-        fence::raise(self, app, run, it).await
-    }
-
-    async fn fences(&mut self, app: &str) -> Result<Vec<Raised>, DatabaseError> {
-        fence::list(self, app).await
-    }
-
-    async fn lower_fence(&mut self, raised: &Raised) -> Result<(), DatabaseError> {
-        fence::lower(self, raised).await
-    }
-
-    async fn sessions(&mut self) -> Result<Vec<Session>, DatabaseError> {
-        sessions::list(self).await
-    }
-
-    async fn end_sessions(&mut self, sessions: &[Session]) -> Result<(), DatabaseError> {
-        sessions::end(self, sessions).await
-    }
-
-    async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
-        records::history(self, app).await
+    #[test]
+    fn a_count_that_cannot_be_read_is_no_count() {
+        assert_eq!(read_number::<i64>(Some("7"), "n").expect("a number"), 7);
+        for text in [None, Some(""), Some("7.5"), Some("many")] {
+            read_number::<i64>(text, "n").expect_err("no number");
+        }
     }
 }

@@ -10,44 +10,37 @@ mod lock;
 mod track;
 mod schema;
 pub mod statements;
+mod query;
 mod execute;
 mod send;
 mod effects;
 mod archive;
-mod careful;
-mod piecemeal;
+mod keeper;
+mod attempt;
 mod limits;
 mod blockers;
-mod sessions;
-mod orphans;
+mod reconcile;
+mod clients;
 mod fence;
-mod settle;
-mod drop;
 mod measure;
 mod introspect;
 mod records;
 mod interrupt;
 pub mod shadow;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection, Row};
-use sternway_model::archive::{Entry, EntryId, Page, PutBack};
+use sqlx::{AssertSqlSafe, Connection as _, Row};
+use sternway_model::archive::{Entry, EntryId, Page, Restoration};
 use sternway_model::body::{BodyFacts, Mode};
-use sternway_model::catalog::{Digest, Migration, TrackName};
 use sternway_model::effect::Loss;
-use sternway_model::journal::Record;
-use sternway_model::plan::Plan;
-use sternway_model::proof::Fingerprint;
-use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
+use sternway_model::state::Identity;
 
-use crate::answer::{ANSWER, bare};
 use crate::port::{
-    Care, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits, LockError,
-    Orphan, Raised, RunId, RunSummary, Session, Settled, StepError, Unfinished, Work,
+    Archive, Connection, DatabaseError, Done, Execution, Interrupt, Preservation, Reconciled,
+    Schema, StepError, Work, failed,
 };
 
 use interrupt::Backend;
@@ -147,7 +140,7 @@ impl Postgres {
     }
 
     /// A name as SQL has it, in double quotes.
-    fn quote(name: &str) -> String {
+    pub(crate) fn quote(name: &str) -> String {
         format!("\"{}\"", name.replace('"', "\"\""))
     }
 
@@ -219,14 +212,8 @@ fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Says what failed.
-fn failed(doing: &str) -> impl FnOnce(sqlx::Error) -> DatabaseError {
-    let doing = doing.to_owned();
-    move |source| DatabaseError::Query { doing, source }
-}
-
 #[async_trait]
-impl Database for Postgres {
+impl Connection for Postgres {
     fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -245,6 +232,11 @@ impl Database for Postgres {
         facts
     }
 
+    async fn external_effects(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
+        // Inside this process there is nothing else.
+        Ok(statements::elsewhere(body).filter(|_| self.has_sessions()))
+    }
+
     fn interrupter(&self) -> Box<dyn Interrupt> {
         #[cfg(feature = "embedded")]
         if self.server.is_some() {
@@ -253,156 +245,42 @@ impl Database for Postgres {
         Box::new(self.backend.clone())
     }
 
-    async fn enter_schema(&mut self, schema: &str) -> Result<(), DatabaseError> {
-        schema::enter(self, schema).await
-    }
-
-    async fn lock(&mut self, tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
-        lock::lock(self, tables, lock_timeout).await
-    }
-
-    async fn end_orphans(&mut self, tables: &[String]) -> Result<Vec<Holder>, DatabaseError> {
-        lock::end_orphans(self, tables).await
-    }
-
-    async fn unlock(&mut self) -> Result<(), DatabaseError> {
-        lock::unlock(self).await
-    }
-
-    async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError> {
-        track::read(self, table).await
-    }
-
-    async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
-        schema::prepare(self, table).await?;
-        track::prepare(self, table).await
-    }
-
-    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
-        schema::prepare(self, table).await?;
-        track::look(self, table).await?;
-        let sql = execute::apart(self, &track::write(self, table, position));
-        let written = self.run("write the tracking row", sql).await;
-        self.tracked.insert(table.to_owned(), true);
-        if written.is_err() {
-            self.tracked.remove(table);
-            let _ = self.run("roll back", "ROLLBACK".to_owned()).await;
-        }
-        written
-    }
-
-    async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {
-        drop::tables(self).await
-    }
-
-    async fn tables(&mut self, except: &[String]) -> Result<BTreeSet<String>, DatabaseError> {
-        let doing = "list the tables";
-        let except: Vec<String> = self.except(except).iter().map(|name| literal(name)).collect();
-        let sql = format!(
-            "SELECT c.relname::text FROM pg_catalog.pg_class c
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE n.nspname = {} AND c.relkind IN ('r', 'p')
-               AND c.relname <> ALL (ARRAY[{}]::text[])
-               AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                               WHERE d.objid = c.oid AND d.deptype = 'e'
-                                 AND d.classid = 'pg_catalog.pg_class'::regclass)",
-            literal(&self.identity.schema),
-            except.join(", ")
-        );
-        let rows = self.ask(doing, sql).await?;
-        rows.iter().map(|row| row.try_get(0).map_err(failed(doing))).collect()
-    }
-
-    async fn extensions(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
-        let doing = "list the extensions";
-        let sql = "SELECT name::text FROM pg_catalog.pg_available_extensions".to_owned();
-        let rows = self.ask(doing, sql).await?;
-        rows.iter().map(|row| row.try_get(0).map_err(failed(doing))).collect()
-    }
-
-    async fn fingerprint(&mut self, except: &[String]) -> Result<Fingerprint, DatabaseError> {
-        introspect::fingerprint(self, &self.except(except)).await
-    }
-
-    async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
-        records::read(self, app).await
-    }
-
-    async fn prepare_records(&mut self) -> Result<RecordsAccess, DatabaseError> {
-        records::prepare(self).await
-    }
-
-    async fn begin_run(&mut self, plan: &Plan) -> Result<RunId, DatabaseError> {
-        records::begin_run(self, plan).await
-    }
-
-    async fn record(&mut self, run: RunId, record: &Record) -> Result<(), DatabaseError> {
-        let sql = execute::apart(self, &records::insert(run, record));
-        self.run("write the journal", sql).await
-    }
-
-    async fn keep(
+    async fn query(
         &mut self,
-        app: &str,
-        track: &TrackName,
-        migrations: &[Migration],
-        bodies: &BTreeMap<Digest, String>,
-    ) -> Result<(), DatabaseError> {
-        records::keep(self, app, track, migrations, bodies).await
+        query: &str,
+        most: usize,
+    ) -> Result<Vec<Option<String>>, DatabaseError> {
+        query::query(self, query, most).await
     }
+}
 
-    async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
-        measure::measure(self, losses).await
-    }
-
+#[async_trait]
+impl Execution for Postgres {
     async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
-        execute::migrate(self, work, Limits::default()).await
+        execute::migrate(self, work, None).await.map(drop)
     }
 
-    async fn sessions(&mut self) -> Result<Vec<Session>, DatabaseError> {
-        sessions::list(self).await
-    }
-
-    async fn end_sessions(&mut self, sessions: &[Session]) -> Result<(), DatabaseError> {
-        sessions::end(self, sessions).await
-    }
-
-    async fn prepare_fence(&mut self, kind: &FenceKind) -> Result<Fence, DatabaseError> {
-        fence::prepare(self, kind).await
-    }
-
-    async fn raise_fence(
-        &mut self,
-        app: &str,
-        run: Option<RunId>,
-        fence: &Fence,
-    ) -> Result<Raised, DatabaseError> {
-        fence::raise(self, app, run, fence).await
-    }
-
-    async fn fences(&mut self, app: &str) -> Result<Vec<Raised>, DatabaseError> {
-        fence::list(self, app).await
-    }
-
-    async fn lower_fence(&mut self, fence: &Raised) -> Result<(), DatabaseError> {
-        fence::lower(self, fence).await
-    }
-
-    async fn is_pooled(&mut self) -> Result<bool, DatabaseError> {
-        sessions::are_pooled(self).await
-    }
-
-    async fn migrate_with_care(
+    async fn migrate_preserving(
         &mut self,
         work: &Work<'_>,
-        care: &Care<'_>,
+        preservation: &Preservation<'_>,
     ) -> Result<Done, StepError> {
-        careful::migrate(self, work, care).await
+        execute::migrate(self, work, Some(preservation)).await
     }
 
-    async fn reaches_out(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
-        // Inside this process there is nothing else.
-        Ok(statements::elsewhere(body).filter(|_| self.has_sessions()))
+    async fn reconcile(
+        &mut self,
+        work: &Work<'_>,
+        statement: usize,
+    ) -> Result<Reconciled, DatabaseError> {
+        reconcile::reconcile(self, work, statement).await
+    }
+}
+
+#[async_trait]
+impl Archive for Postgres {
+    async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
+        measure::measure(self, losses).await
     }
 
     async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
@@ -410,24 +288,7 @@ impl Database for Postgres {
         Ok(stored.into_iter().map(|it| it.entry).collect())
     }
 
-    async fn answers(
-        &mut self,
-        query: &str,
-        most: usize,
-    ) -> Result<Vec<Option<String>>, DatabaseError> {
-        // The line break ends a comment.
-        let sql = format!(
-            "BEGIN READ ONLY; SELECT (q.x)::text FROM ({}\n) AS q(x) LIMIT {most}; ROLLBACK",
-            bare(query)
-        );
-        let rows = self.ask(ANSWER, sql).await;
-        if rows.is_err() {
-            let _ = self.run("roll back", "ROLLBACK".to_owned()).await;
-        }
-        rows?.iter().map(|row| row.try_get(0).map_err(failed(ANSWER))).collect()
-    }
-
-    async fn archived(
+    async fn archive_page(
         &mut self,
         id: EntryId,
         offset: u64,
@@ -436,39 +297,11 @@ impl Database for Postgres {
         archive::page(self, id, offset, limit).await
     }
 
-    async fn forget(&mut self, id: EntryId) -> Result<(), DatabaseError> {
+    async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError> {
         archive::forget(self, id).await
     }
 
-    async fn put_back(&mut self, id: EntryId) -> Result<PutBack, DatabaseError> {
-        archive::back::put_back_one(self, id).await
-    }
-
-    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
-        records::unfinished(self, app).await
-    }
-
-    async fn settle(
-        &mut self,
-        work: &Work<'_>,
-        statement: usize,
-    ) -> Result<Settled, DatabaseError> {
-        settle::settle(self, work, statement).await
-    }
-
-    async fn orphans(
-        &mut self,
-        tables: &[String],
-        bodies: &[&str],
-    ) -> Result<Vec<Orphan>, DatabaseError> {
-        orphans::list(self, tables, bodies).await
-    }
-
-    async fn end_found_orphans(&mut self, orphans: &[Orphan]) -> Result<(), DatabaseError> {
-        orphans::end(self, orphans).await
-    }
-
-    async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
-        records::history(self, app).await
+    async fn restore(&mut self, id: EntryId) -> Result<Restoration, DatabaseError> {
+        archive::restore::restore_one(self, id).await
     }
 }

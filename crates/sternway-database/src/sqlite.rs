@@ -6,32 +6,31 @@
 mod connect;
 mod lock;
 mod track;
+mod schema;
 pub mod statements;
+mod query;
 mod execute;
+mod reconcile;
+mod archive;
+mod clients;
+mod fence;
 mod introspect;
 mod records;
-mod archive;
 mod interrupt;
 pub mod shadow;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
-use sternway_model::archive::{Entry, EntryId, Page, PutBack};
+use sqlx::{AssertSqlSafe, SqliteConnection};
+use sternway_model::archive::{Entry, EntryId, Page, Restoration};
 use sternway_model::body::{BodyFacts, Mode};
-use sternway_model::catalog::{Digest, Migration, TrackName};
 use sternway_model::effect::Loss;
-use sternway_model::journal::Record;
-use sternway_model::plan::Plan;
-use sternway_model::proof::Fingerprint;
-use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
+use sternway_model::state::Identity;
 
-use crate::answer::{ANSWER, bare};
 use crate::port::{
-    Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, Settled,
-    StepError, Unfinished, Work,
+    Archive, Connection, DatabaseError, Done, Execution, Interrupt, Preservation, Reconciled,
+    StepError, Work, failed,
 };
 
 pub(crate) use connect::check;
@@ -54,7 +53,7 @@ pub struct Sqlite {
 
 impl Sqlite {
     /// A name as SQL has it, in double quotes.
-    fn quote(name: &str) -> String {
+    pub(crate) fn quote(name: &str) -> String {
         format!("\"{}\"", name.replace('"', "\"\""))
     }
 
@@ -109,14 +108,8 @@ impl Sqlite {
     }
 }
 
-/// Says what failed.
-fn failed(doing: &str) -> impl FnOnce(sqlx::Error) -> DatabaseError {
-    let doing = doing.to_owned();
-    move |source| DatabaseError::Query { doing, source }
-}
-
 #[async_trait]
-impl Database for Sqlite {
+impl Connection for Sqlite {
     fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -133,198 +126,75 @@ impl Database for Sqlite {
         facts
     }
 
+    async fn external_effects(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
+        Ok(statements::elsewhere(body))
+    }
+
     fn interrupter(&self) -> Box<dyn Interrupt> {
         Box::new(self.interrupted.clone())
     }
 
-    async fn lock(&mut self, _tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
-        lock::lock(self, lock_timeout).await
-    }
-
-    async fn unlock(&mut self) -> Result<(), DatabaseError> {
-        self.lock = None;
-        Ok(())
-    }
-
-    async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError> {
-        connect::settle(self, false).await?;
-        track::read(self, table).await
-    }
-
-    async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
-        connect::settle(self, true).await?;
-        match track::make(self, table).await?.as_str() {
-            "" => Ok(()),
-            sql => self.run_whole("make the tracking table", sql.to_owned()).await,
-        }
-    }
-
-    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
-        connect::settle(self, true).await?;
-        let make = track::make(self, table).await?;
-        let sql = format!("{make}{}", track::write(table, position));
-        self.run_whole("write the tracking row", sql).await
-    }
-
-    /// Views stay, as with golang-migrate, and so do Sternway's records.
-    async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {
-        connect::settle(self, true).await?;
-        self.interrupted.clear();
-        let names: Vec<String> = self.tables(&[]).await?.into_iter().collect();
-        let drops = names.iter().map(|name| format!("DROP TABLE IF EXISTS {};", Self::table(name)));
-        let doing = "drop the tables";
-        // With foreign keys a table is emptied before it is dropped, row by row.
-        self.run(doing, "PRAGMA foreign_keys = off".to_owned()).await?;
-        let dropped = self.run_whole(doing, drops.collect()).await;
-        self.run(doing, self.settings()).await?;
-        dropped?;
-        self.tracked.clear();
-        if let Err(error) = self.run("give the free space back", "VACUUM".to_owned()).await {
-            tracing::warn!(?error, "the tables are dropped and the file keeps its size");
-        }
-        Ok(names)
-    }
-
-    async fn tables(&mut self, except: &[String]) -> Result<BTreeSet<String>, DatabaseError> {
-        connect::settle(self, false).await?;
-        let names = sqlx::query_scalar(
-            "SELECT name FROM pragma_table_list
-             WHERE schema = 'main' AND type IN ('table', 'virtual')
-               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
-        )
-        .fetch_all(&mut self.connection)
-        .await
-        .map_err(failed("list the tables"))?;
-        let is_left_out = |name: &String| {
-            let same = |other: &String| other.eq_ignore_ascii_case(name);
-            except.iter().any(same) || records::is_ours(name)
-        };
-        Ok(names.into_iter().filter(|name| !is_left_out(name)).collect())
-    }
-
-    /// SQLite has modules that are built in, and none to install.
-    async fn extensions(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
-        Ok(BTreeSet::new())
-    }
-
-    async fn fingerprint(&mut self, except: &[String]) -> Result<Fingerprint, DatabaseError> {
-        connect::settle(self, false).await?;
-        introspect::fingerprint(self, except).await
-    }
-
-    async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
-        connect::settle(self, false).await?;
-        records::read(self, app).await
-    }
-
-    async fn prepare_records(&mut self) -> Result<RecordsAccess, DatabaseError> {
-        connect::settle(self, true).await?;
-        records::prepare(self).await
-    }
-
-    async fn begin_run(&mut self, plan: &Plan) -> Result<RunId, DatabaseError> {
-        connect::settle(self, true).await?;
-        records::begin_run(self, plan).await
-    }
-
-    async fn record(&mut self, run: RunId, record: &Record) -> Result<(), DatabaseError> {
-        connect::settle(self, true).await?;
-        let sql = records::insert(run, record);
-        self.run("write the journal", sql).await
-    }
-
-    async fn keep(
-        &mut self,
-        app: &str,
-        track: &TrackName,
-        migrations: &[Migration],
-        bodies: &BTreeMap<Digest, String>,
-    ) -> Result<(), DatabaseError> {
-        connect::settle(self, true).await?;
-        records::keep_whole(self, app, track, migrations, bodies).await
-    }
-
-    async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
-        execute::migrate(self, work, None).await.map(drop)
-    }
-
-    async fn migrate_with_care(
-        &mut self,
-        work: &Work<'_>,
-        care: &Care<'_>,
-    ) -> Result<Done, StepError> {
-        execute::migrate(self, work, Some(care)).await
-    }
-
-    async fn reaches_out(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
-        Ok(statements::elsewhere(body))
-    }
-
-    async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
-        connect::settle(self, false).await?;
-        archive::measure(self, losses).await
-    }
-
-    async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
-        connect::settle(self, false).await?;
-        archive::list(self, app).await
-    }
-
-    async fn answers(
+    async fn query(
         &mut self,
         query: &str,
         most: usize,
     ) -> Result<Vec<Option<String>>, DatabaseError> {
-        connect::settle(self, false).await?;
-        // The first branch gives the column a name. The line break ends a comment.
-        let sql = format!(
-            "SELECT CAST(x AS TEXT) FROM (
-                SELECT NULL AS x WHERE 0 UNION ALL SELECT * FROM ({}\n)) LIMIT {most}",
-            bare(query)
-        );
-        self.run(ANSWER, "PRAGMA query_only = 1".to_owned()).await?;
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await;
-        let ended = self.run(ANSWER, "PRAGMA query_only = 0".to_owned()).await;
-        let rows = rows.map_err(failed(ANSWER))?;
-        ended?;
-        rows.iter().map(|row| row.try_get(0).map_err(failed(ANSWER))).collect()
+        query::query(self, query, most).await
+    }
+}
+
+#[async_trait]
+impl Execution for Sqlite {
+    async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
+        execute::migrate(self, work, None).await.map(drop)
     }
 
-    async fn archived(
+    async fn migrate_preserving(
+        &mut self,
+        work: &Work<'_>,
+        preservation: &Preservation<'_>,
+    ) -> Result<Done, StepError> {
+        execute::migrate(self, work, Some(preservation)).await
+    }
+
+    async fn reconcile(
+        &mut self,
+        work: &Work<'_>,
+        statement: usize,
+    ) -> Result<Reconciled, DatabaseError> {
+        Ok(reconcile::reconcile(work, statement))
+    }
+}
+
+#[async_trait]
+impl Archive for Sqlite {
+    async fn measure(&mut self, losses: &mut [Loss]) -> Result<(), DatabaseError> {
+        connect::use_file(self, false).await?;
+        archive::measure(self, losses).await
+    }
+
+    async fn archive(&mut self, app: &str) -> Result<Vec<Entry>, DatabaseError> {
+        connect::use_file(self, false).await?;
+        crate::archive::list(self, app).await
+    }
+
+    async fn archive_page(
         &mut self,
         id: EntryId,
         offset: u64,
         limit: u64,
     ) -> Result<Page, DatabaseError> {
-        connect::settle(self, false).await?;
-        archive::page(self, id, offset, limit).await
+        connect::use_file(self, false).await?;
+        archive::rows(self, id, offset, limit).await
     }
 
-    async fn forget(&mut self, id: EntryId) -> Result<(), DatabaseError> {
-        connect::settle(self, false).await?;
-        archive::forget(self, id).await
+    async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError> {
+        connect::use_file(self, false).await?;
+        crate::archive::forget(self, id).await
     }
 
-    async fn put_back(&mut self, id: EntryId) -> Result<PutBack, DatabaseError> {
-        connect::settle(self, false).await?;
-        archive::put_back_one(self, id).await
-    }
-
-    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
-        connect::settle(self, false).await?;
-        records::unfinished(self, app).await
-    }
-
-    async fn settle(
-        &mut self,
-        work: &Work<'_>,
-        statement: usize,
-    ) -> Result<Settled, DatabaseError> {
-        Ok(execute::settled(work, statement))
-    }
-
-    async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
-        connect::settle(self, false).await?;
-        records::history(self, app).await
+    async fn restore(&mut self, id: EntryId) -> Result<Restoration, DatabaseError> {
+        connect::use_file(self, false).await?;
+        archive::restore_one(self, id).await
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! Everything that is random comes from a seed, and the same seed gives the same rows.
 //!
+//! [`forward!`] makes a session out of another one, for a test that wants part of it to go otherwise.
+//!
 //! What goes wrong here is a mistake in a test, so it panics and says so.
 
 mod random;
@@ -21,6 +23,7 @@ mod account;
 mod kept;
 mod journey;
 mod misfits;
+mod forward;
 
 pub use account::{Account, Finding};
 pub use fill::{Fill, Filled, fill};

@@ -13,14 +13,17 @@ use sternway_model::journal::Record;
 use sternway_model::state::Position;
 use tokio::time::Instant;
 
-use super::archive::{self, Keeper, Trouble, Waiting};
-use super::settle::{Kind, leaves_transactions_alone, underway};
+use super::archive::{self, Keeper};
+use super::reconcile::{Kind, leaves_transactions_alone, underway};
 use super::statements::{Statement, may_set, statements};
 use super::{MySql, cell, failed, progress, records, track};
+use crate::archive::{Trouble, Waiting};
 use crate::failpoint::{self, Point};
 use crate::port::{
-    Care, Database, DatabaseError, Done, RunId, Settings, SqlError, StepError, Work,
+    Connection, DatabaseError, Done, Preservation, RunId, Settings, SqlError, StepError, Tracking,
+    Work,
 };
+use crate::tokens::place_of;
 
 /// The server's number for a lock that was not had in time.
 pub(super) const LOCKED: &str = "1205 ";
@@ -46,7 +49,7 @@ impl From<Trouble> for Failure {
 pub(super) async fn migrate(
     mysql: &mut MySql,
     work: &Work<'_>,
-    care: Option<&Care<'_>>,
+    care: Option<&Preservation<'_>>,
 ) -> Result<Done, StepError> {
     let file = work.file.to_owned();
     match run(mysql, work, care).await {
@@ -87,7 +90,7 @@ pub(super) fn cut<'a>(mysql: &MySql, body: &'a str) -> Vec<Statement<'a>> {
 async fn run(
     mysql: &mut MySql,
     work: &Work<'_>,
-    care: Option<&Care<'_>>,
+    care: Option<&Preservation<'_>>,
 ) -> Result<Done, (usize, Failure)> {
     mysql.interrupted.store(false, Ordering::SeqCst);
     let statements = cut(mysql, work.body);
@@ -118,8 +121,8 @@ async fn run(
         let settle = format!("COMMIT; UNLOCK TABLES; {reset}");
         mysql.run("settle the session", settle).await.map_err(other)?;
         let (effects, held) = keeper.finish(mysql).await.map_err(kept)?;
-        let put_back = archive::put_back(mysql, waiting).await.map_err(other)?;
-        done = Done { effects: Some(effects), kept: held, put_back };
+        let restored = archive::restore(mysql, waiting).await.map_err(other)?;
+        done = Done { effects: Some(effects), kept: held, restored };
     }
     let position = Position { version: work.to, dirty: false };
     let mut clean = track::write(mysql, work.table, position);
@@ -146,14 +149,14 @@ async fn mark(
     work: &Work<'_>,
     statements: &[Statement<'_>],
 ) -> Result<(), DatabaseError> {
-    track::prepare(mysql, work.table).await?;
+    mysql.prepare_track(work.table).await?;
     // A single statement is noted here and now; what comes later is noted by the helper.
     let known = statements.len() < 2 || progress::help(mysql).await;
     let position = Position { version: work.to, dirty: true };
     let mut sql = track::write(mysql, work.table, position);
     match (work.journal, statements.get(work.first.saturating_sub(1))) {
         (Some((run, step)), Some(first)) if !commits(first, statements) => {
-            let record = underway(mysql, work, step, work.first, Kind::of(first)).await?;
+            let record = underway(mysql, work, step, work.first, first).await?;
             sql.push_str(&records::insert(mysql, run, &record));
         }
         (Some(_), _) => {}
@@ -201,7 +204,7 @@ async fn each(
             }
             Some((run, step)) => {
                 if number > work.first {
-                    let record = underway(mysql, work, step, number, Kind::of(statement)).await;
+                    let record = underway(mysql, work, step, number, statement).await;
                     let record = record.map_err(|error| (number, Failure::Other(error)))?;
                     let sql = records::insert(mysql, run, &record);
                     let written = progress::write(mysql, sql).await;
@@ -300,32 +303,21 @@ fn timed_out(limit: Option<Duration>, statement: &Statement<'_>, body: &str) -> 
 }
 
 fn ended_early(message: &str, statement: &Statement<'_>, body: &str) -> SqlError {
-    SqlError {
-        message: message.to_owned(),
-        code: "1317 (70100)".to_owned(),
-        detail: None,
-        hint: None,
-        at: (!statement.rest).then(|| place(body, statement.offset)),
-    }
+    let at = (!statement.rest).then(|| place_of(body, statement.offset));
+    SqlError::new(message, "1317 (70100)", at)
 }
 
 fn sql_error(error: &MySqlDatabaseError, statement: &Statement<'_>, body: &str) -> SqlError {
-    let state = error.code().unwrap_or("HY000");
-    SqlError {
-        message: error.message().to_owned(),
-        code: format!("{} ({state})", error.number()),
-        detail: None,
-        hint: None,
-        at: (!statement.rest).then(|| position(error.message(), statement, body)),
-    }
+    let at = (!statement.rest).then(|| position(error.message(), statement, body));
+    SqlError::of_mysql(error, at)
 }
 
 /// Where the server sees the error, or else where the statement begins.
 fn position(message: &str, statement: &Statement<'_>, body: &str) -> (usize, usize) {
     let Some((before, line)) = message.rsplit_once(" at line ") else {
-        return place(body, statement.offset);
+        return place_of(body, statement.offset);
     };
-    let Ok(line) = line.trim().parse::<usize>() else { return place(body, statement.offset) };
+    let Ok(line) = line.trim().parse::<usize>() else { return place_of(body, statement.offset) };
     let starts = statement.text.split_inclusive('\n').scan(0, |offset, line| {
         let start = *offset;
         *offset += line.len();
@@ -335,15 +327,7 @@ fn position(message: &str, statement: &Statement<'_>, body: &str) -> (usize, usi
     let near = before.split_once("near '").and_then(|(_, near)| near.strip_suffix('\''));
     let near = near.filter(|near| !near.is_empty());
     let found = near.and_then(|near| Some(start + statement.text.get(start..)?.find(near)?));
-    place(body, statement.offset + found.unwrap_or(start))
-}
-
-/// The line and column of an offset.
-fn place(body: &str, offset: usize) -> (usize, usize) {
-    let before = body.get(..offset).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-    (line, column)
+    place_of(body, statement.offset + found.unwrap_or(start))
 }
 
 /// Asks how strings are written now: a body may have set it, and its settings are kept.

@@ -5,12 +5,13 @@
 //! knows of; and an account that is locked already is let alone, with a refusal: whoever locked it, an
 //! administrator or another database's Sternway, will unlock it when he is ready, or never.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use sternway_model::state::RecordsAccess;
 
-use super::{MySql, cell, number, optional, records, track};
-use crate::kept::damaged;
-use crate::port::{DatabaseError, Fence, FenceKind, Raised, RunId};
+use super::{MySql, cell, number, optional, track};
+use crate::port::{DatabaseError, Fence, FenceKind, Fences, Raised, RecordStore, RunId};
+use crate::records::damaged;
 
 /// The table, which is made with the first fence.
 pub(super) const TABLE: &str = "sternway_fence";
@@ -54,24 +55,108 @@ fn refused(doing: &'static str) -> impl FnOnce(DatabaseError) -> DatabaseError {
     }
 }
 
-/// Finds out which accounts a fence would lock.
-pub(super) async fn prepare(mysql: &mut MySql, kind: &FenceKind) -> Result<Fence, DatabaseError> {
-    let FenceKind::NoConnect { roles } = kind else {
-        return Err(DatabaseError::NoFence { kind: kind.to_string() });
-    };
-    let mut roles = roles.clone();
-    roles.sort();
-    roles.dedup();
-    let mut before = Vec::new();
-    for role in &roles {
-        if *role == mysql.identity.user {
-            let reason = format!("`{role}` is Sternway's own user, whom it would keep out as well");
+#[async_trait]
+impl Fences for MySql {
+    async fn prepare_fence(&mut self, kind: &FenceKind) -> Result<Fence, DatabaseError> {
+        let FenceKind::NoConnect { roles } = kind else {
+            return Err(DatabaseError::NoFence { kind: kind.to_string() });
+        };
+        let mut roles = roles.clone();
+        roles.sort();
+        roles.dedup();
+        let mut before = Vec::new();
+        for role in &roles {
+            if *role == self.identity.user {
+                let reason =
+                    format!("`{role}` is Sternway's own user, whom it would keep out as well");
+                return Err(cannot("raised", reason));
+            }
+            before.extend(accounts(self, role).await.map_err(refused("raised"))?);
+        }
+        let kind = FenceKind::NoConnect { roles };
+        Ok(Fence { kind, database: self.identity.database.clone(), before })
+    }
+
+    async fn raise_fence(
+        &mut self,
+        app: &str,
+        run: Option<RunId>,
+        fence: &Fence,
+    ) -> Result<Raised, DatabaseError> {
+        if let RecordsAccess::Unavailable(reason) = self.prepare_records().await? {
+            let reason = format!("it could not be found again after a crash, as {reason}");
             return Err(cannot("raised", reason));
         }
-        before.extend(accounts(mysql, role).await.map_err(refused("raised"))?);
+        let doing = "raise the fence";
+        let table = self.table(TABLE);
+        let make = format!(
+            "CREATE TABLE IF NOT EXISTS {table} ({COLUMNS})
+             ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin"
+        );
+        self.run(doing, make).await.map_err(refused("raised"))?;
+        let note = format!(
+            "INSERT INTO {table} (app, run, fence, raised_by, raised_at)
+             VALUES ({}, {}, {}, CURRENT_USER(), UTC_TIMESTAMP())",
+            MySql::literal(app),
+            run.map_or_else(|| "NULL".to_owned(), |run| run.to_string()),
+            MySql::literal(&serde_json::to_string(fence).unwrap_or_default()),
+        );
+        match self.commit(doing, "", &note).await {
+            Err(error) if number(&error) == Some(1062) => return Err(stands(self).await?),
+            noted => noted.map_err(refused("raised"))?,
+        }
+        let raised = self.fences(app).await?.into_iter().find(|it| it.fence == *fence);
+        let raised = raised.ok_or_else(|| cannot("raised", "somebody has taken it away"))?;
+        for (at, account) in fence.before.iter().enumerate() {
+            let locked = self.run(doing, Account::of(account)?.sql("LOCK")).await;
+            if locked.is_err() {
+                // Those before it are unlocked again.
+                unlock(self, &fence.before[..at]).await.map_err(refused("taken away"))?;
+                forget(self, raised.id).await?;
+                locked.map_err(refused("raised"))?;
+            }
+        }
+        Ok(raised)
     }
-    let kind = FenceKind::NoConnect { roles };
-    Ok(Fence { kind, database: mysql.identity.database.clone(), before })
+
+    async fn fences(&mut self, app: &str) -> Result<Vec<Raised>, DatabaseError> {
+        if !track::exists(self, TABLE).await? {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT id, run, fence, DATE_FORMAT(raised_at, '%Y-%m-%d %H:%i:%s') AS since FROM {} WHERE app = {}",
+            self.table(TABLE),
+            MySql::literal(app)
+        );
+        let mut fences = Vec::new();
+        for row in &self.fetch("read which fences stand", sql).await? {
+            let fence: Fence =
+                serde_json::from_str(&cell(row, "fence")).map_err(|error| damaged(&error))?;
+            // A copy of a database brings the row along, and not what it tells of.
+            if fence.database == self.identity.database {
+                fences.push(Raised {
+                    id: cell(row, "id").parse().unwrap_or(0),
+                    run: optional(row, "run").and_then(|run| run.parse().ok()),
+                    fence,
+                    since: cell(row, "since"),
+                });
+            }
+        }
+        Ok(fences)
+    }
+
+    async fn lower_fence(&mut self, raised: &Raised) -> Result<(), DatabaseError> {
+        let Raised { id, fence, .. } = raised;
+        if !track::exists(self, TABLE).await? {
+            return Ok(());
+        }
+        let row = format!("SELECT id FROM {} WHERE id = {id}", self.table(TABLE));
+        if self.fetch("take the fence away", row).await?.is_empty() {
+            return Ok(()); // Somebody has done it.
+        }
+        unlock(self, &fence.before).await.map_err(refused("taken away"))?;
+        forget(self, *id).await
+    }
 }
 
 /// The accounts of a user, none of which may be locked already.
@@ -105,49 +190,6 @@ async fn accounts(mysql: &mut MySql, user: &str) -> Result<Vec<String>, Database
     Ok(accounts)
 }
 
-/// Writes the fence down, and raises it.
-pub(super) async fn raise(
-    mysql: &mut MySql,
-    app: &str,
-    run: Option<RunId>,
-    fence: &Fence,
-) -> Result<Raised, DatabaseError> {
-    if let RecordsAccess::Unavailable(reason) = records::prepare(mysql).await? {
-        let reason = format!("it could not be found again after a crash, as {reason}");
-        return Err(cannot("raised", reason));
-    }
-    let doing = "raise the fence";
-    let table = mysql.table(TABLE);
-    let make = format!(
-        "CREATE TABLE IF NOT EXISTS {table} ({COLUMNS})
-         ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin"
-    );
-    mysql.run(doing, make).await.map_err(refused("raised"))?;
-    let note = format!(
-        "INSERT INTO {table} (app, run, fence, raised_by, raised_at)
-         VALUES ({}, {}, {}, CURRENT_USER(), UTC_TIMESTAMP())",
-        MySql::literal(app),
-        run.map_or_else(|| "NULL".to_owned(), |run| run.to_string()),
-        MySql::literal(&serde_json::to_string(fence).unwrap_or_default()),
-    );
-    match mysql.commit(doing, "", &note).await {
-        Err(error) if number(&error) == Some(1062) => return Err(stands(mysql).await?),
-        noted => noted.map_err(refused("raised"))?,
-    }
-    let raised = list(mysql, app).await?.into_iter().find(|it| it.fence == *fence);
-    let raised = raised.ok_or_else(|| cannot("raised", "somebody has taken it away"))?;
-    for (at, account) in fence.before.iter().enumerate() {
-        let locked = mysql.run(doing, Account::of(account)?.sql("LOCK")).await;
-        if locked.is_err() {
-            // Those before it are unlocked again.
-            unlock(mysql, &fence.before[..at]).await.map_err(refused("taken away"))?;
-            forget(mysql, raised.id).await?;
-            locked.map_err(refused("raised"))?;
-        }
-    }
-    Ok(raised)
-}
-
 /// Says which fence stands.
 async fn stands(mysql: &mut MySql) -> Result<DatabaseError, DatabaseError> {
     let sql = format!(
@@ -175,45 +217,4 @@ async fn unlock(mysql: &mut MySql, accounts: &[String]) -> Result<(), DatabaseEr
 async fn forget(mysql: &mut MySql, id: i64) -> Result<(), DatabaseError> {
     let sql = format!("DELETE FROM {} WHERE id = {id} LIMIT 1", mysql.table(TABLE));
     mysql.commit("take the fence away", "", &sql).await
-}
-
-/// The fences that stand for an application.
-pub(super) async fn list(mysql: &mut MySql, app: &str) -> Result<Vec<Raised>, DatabaseError> {
-    if !track::exists(mysql, TABLE).await? {
-        return Ok(Vec::new());
-    }
-    let sql = format!(
-        "SELECT id, run, fence, DATE_FORMAT(raised_at, '%Y-%m-%d %H:%i:%s') AS since FROM {} WHERE app = {}",
-        mysql.table(TABLE),
-        MySql::literal(app)
-    );
-    let mut fences = Vec::new();
-    for row in &mysql.fetch("read which fences stand", sql).await? {
-        let fence: Fence =
-            serde_json::from_str(&cell(row, "fence")).map_err(|error| damaged(&error))?;
-        // A copy of a database brings the row along, and not what it tells of.
-        if fence.database == mysql.identity.database {
-            fences.push(Raised {
-                id: cell(row, "id").parse().unwrap_or(0),
-                run: optional(row, "run").and_then(|run| run.parse().ok()),
-                fence,
-                since: cell(row, "since"),
-            });
-        }
-    }
-    Ok(fences)
-}
-
-/// Takes a fence away, and forgets it once everybody may come in again.
-pub(super) async fn lower(mysql: &mut MySql, raised: &Raised) -> Result<(), DatabaseError> {
-    let Raised { id, fence, .. } = raised;
-    if !track::exists(mysql, TABLE).await? {
-        return Ok(());
-    }
-    let row = format!("SELECT id FROM {} WHERE id = {id}", mysql.table(TABLE));
-    if mysql.fetch("take the fence away", row).await?.is_empty() {
-        return Ok(()); // Somebody has done it.
-    }
-    unlock(mysql, &fence.before).await.map_err(refused("taken away"))?;
-    forget(mysql, *id).await
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::mysql::MySqlRow;
-use sternway_model::proof::{Fingerprint, ObjectName};
+use sternway_model::proof::{Action, Definition, Facts, Fingerprint, ForeignKey, ObjectName};
 
 use super::{MySql, cell, number, optional};
 use crate::port::DatabaseError;
@@ -37,8 +37,14 @@ type Part = (String, String);
 /// An index: its columns, whether it is unique, and what else there is to it.
 type Index = (Vec<String>, bool, Vec<String>);
 
-/// A foreign key: its columns, theirs, and their table.
-type ForeignKey = (Vec<String>, Vec<String>, String);
+/// The columns of a foreign key, with the schema, the table and the columns that it refers to.
+#[derive(Default)]
+struct References {
+    own: Vec<String>,
+    schema: String,
+    table: String,
+    theirs: Vec<String>,
+}
 
 struct Reader<'a> {
     mysql: &'a mut MySql,
@@ -80,10 +86,22 @@ impl Reader<'_> {
     }
 
     fn add(&mut self, kind: &str, name: String, table: Option<String>, parts: &[String]) {
+        self.add_with(Facts::None, kind, name, table, parts);
+    }
+
+    fn add_with(
+        &mut self,
+        facts: Facts,
+        kind: &str,
+        name: String,
+        table: Option<String>,
+        parts: &[String],
+    ) {
         let parts: Vec<&str> =
             parts.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
-        let definition = parts.join(" ").replace(&self.schema, "");
-        self.found.objects.insert(ObjectName { kind: kind.to_owned(), name, table }, definition);
+        let text = parts.join(" ").replace(&self.schema, "");
+        let object = ObjectName { kind: kind.to_owned(), name, table };
+        self.found.objects.insert(object, Definition { text, facts });
     }
 
     async fn tables(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
@@ -184,39 +202,52 @@ impl Reader<'_> {
                 (false, _) => "",
             };
             let parts = [vec![how.to_owned(), columns], kind].concat();
-            self.add(if unique { "constraint" } else { "index" }, name, Some(table), &parts);
+            let (facts, kind) =
+                (Facts::Index { unique, valid: true }, if unique { "constraint" } else { "index" });
+            self.add_with(facts, kind, name, Some(table), &parts);
         }
         Ok(())
     }
 
     async fn foreign_keys(&mut self, tables: &BTreeSet<String>) -> Result<(), DatabaseError> {
-        let mut columns: BTreeMap<Part, ForeignKey> = BTreeMap::new();
+        let mut columns: BTreeMap<Part, References> = BTreeMap::new();
         let of_others = "AND REFERENCED_TABLE_NAME IS NOT NULL
                          ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION";
         for row in &self.rows("KEY_COLUMN_USAGE", of_others).await? {
             let key = (cell(row, "TABLE_NAME"), cell(row, "CONSTRAINT_NAME"));
-            let schema = MySql::quote(&cell(row, "REFERENCED_TABLE_SCHEMA"));
-            let other = MySql::quote(&cell(row, "REFERENCED_TABLE_NAME"));
-            let other = format!("{schema}.{other}");
-            let entry = columns.entry(key).or_insert((Vec::new(), Vec::new(), other));
-            entry.0.push(MySql::quote(&cell(row, "COLUMN_NAME")));
-            entry.1.push(MySql::quote(&cell(row, "REFERENCED_COLUMN_NAME")));
+            let entry = columns.entry(key).or_default();
+            entry.schema = cell(row, "REFERENCED_TABLE_SCHEMA");
+            entry.table = cell(row, "REFERENCED_TABLE_NAME");
+            entry.own.push(cell(row, "COLUMN_NAME"));
+            entry.theirs.push(cell(row, "REFERENCED_COLUMN_NAME"));
         }
         for row in &self.rows("REFERENTIAL_CONSTRAINTS", "").await? {
             let (table, name) = (cell(row, "TABLE_NAME"), cell(row, "CONSTRAINT_NAME"));
-            let Some((own, theirs, other)) = columns.remove(&(table.clone(), name.clone())) else {
-                continue;
-            };
+            let Some(key) = columns.remove(&(table.clone(), name.clone())) else { continue };
             if !tables.contains(&table) {
                 continue;
             }
+            let References { own, schema, table: other, theirs } = key;
+            let list = |names: &[String]| {
+                names.iter().map(|it| MySql::quote(it)).collect::<Vec<_>>().join(", ")
+            };
+            let (update, delete) = (cell(row, "UPDATE_RULE"), cell(row, "DELETE_RULE"));
+            let (there, at) = (MySql::quote(&schema), MySql::quote(&other));
             let parts = [
-                format!("foreign key ({})", own.join(", ")),
-                format!("references {other} ({})", theirs.join(", ")),
-                format!("on update {}", cell(row, "UPDATE_RULE").to_lowercase()),
-                format!("on delete {}", cell(row, "DELETE_RULE").to_lowercase()),
+                format!("foreign key ({})", list(&own)),
+                format!("references {there}.{at} ({})", list(&theirs)),
+                format!("on update {}", update.to_lowercase()),
+                format!("on delete {}", delete.to_lowercase()),
             ];
-            self.add("constraint", name, Some(table), &parts);
+            let here = schema == self.mysql.identity.database;
+            let facts = Facts::ForeignKey(ForeignKey {
+                columns: own,
+                parent: if here { other } else { format!("{schema}.{other}") },
+                parent_columns: theirs,
+                on_update: action(&update),
+                on_delete: action(&delete),
+            });
+            self.add_with(facts, "constraint", name, Some(table), &parts);
         }
         Ok(())
     }
@@ -345,6 +376,17 @@ impl Reader<'_> {
             self.add("event", cell(row, "EVENT_NAME"), None, &parts);
         }
         Ok(())
+    }
+}
+
+/// What a foreign key does, in the server's words.
+fn action(rule: &str) -> Action {
+    match rule {
+        "CASCADE" => Action::Cascade,
+        "SET NULL" => Action::SetNull,
+        "SET DEFAULT" => Action::SetDefault,
+        "RESTRICT" => Action::Restrict,
+        _ => Action::NoAction,
     }
 }
 

@@ -7,9 +7,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{MySql, cell};
+use async_trait::async_trait;
+
+use super::{MySql, cell, progress};
 use crate::go::lock_number;
-use crate::port::{DatabaseError, Holder, LockError};
+use crate::port::{DatabaseError, Holder, LockError, Locks};
 
 /// How long to wait between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -19,50 +21,55 @@ pub fn lock_name(database: &str, table: &str) -> String {
     lock_number(&format!("{database}:{table}")).to_string()
 }
 
-/// Takes all locks that the session does not hold yet, or none.
-pub(super) async fn lock(
-    mysql: &mut MySql,
-    tables: &[String],
-    lock_timeout: Duration,
-) -> Result<(), LockError> {
-    if mysql.target.no_lock {
-        return Ok(());
-    }
-    let written = mysql.target.options.get_database().unwrap_or_default();
-    let databases = [written, mysql.identity.database.as_str()];
-    let mut names: Vec<String> = tables
-        .iter()
-        .flat_map(|table| databases.map(|database| lock_name(database, table)))
-        .collect();
-    // In one order, so that two who want several do not hinder each other for ever.
-    names.sort_unstable();
-    names.dedup();
-    // The server counts: what is taken twice has to be given back twice.
-    names.retain(|name| !mysql.locks.contains(name));
-    let start = Instant::now();
-    loop {
-        let mut missed = None;
-        for name in &names {
-            if !ask(mysql, "take the locks", format!("GET_LOCK('{name}', 0)")).await? {
-                missed = Some(name.clone());
-                break;
+#[async_trait]
+impl Locks for MySql {
+    async fn lock(&mut self, tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
+        if self.target.no_lock {
+            return Ok(());
+        }
+        let written = self.target.options.get_database().unwrap_or_default();
+        let databases = [written, self.identity.database.as_str()];
+        let mut names: Vec<String> = tables
+            .iter()
+            .flat_map(|table| databases.map(|database| lock_name(database, table)))
+            .collect();
+        // In one order, so that two who want several do not hinder each other for ever.
+        names.sort_unstable();
+        names.dedup();
+        // The server counts: what is taken twice has to be given back twice.
+        names.retain(|name| !self.locks.contains(name));
+        let start = Instant::now();
+        loop {
+            let mut missed = None;
+            for name in &names {
+                if !ask(self, "take the locks", format!("GET_LOCK('{name}', 0)")).await? {
+                    missed = Some(name.clone());
+                    break;
+                }
+                self.locks.push(name.clone());
             }
-            mysql.locks.push(name.clone());
+            let Some(missed) = missed else { return Ok(()) };
+            let taken: Vec<String> =
+                names.iter().take_while(|it| **it != missed).cloned().collect();
+            release(self, &taken).await?;
+            if start.elapsed() >= lock_timeout {
+                return Err(LockError::Held(holders(self, &missed).await?));
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        let Some(missed) = missed else { return Ok(()) };
-        let taken: Vec<String> = names.iter().take_while(|it| **it != missed).cloned().collect();
-        release(mysql, &taken).await?;
-        if start.elapsed() >= lock_timeout {
-            return Err(LockError::Held(holders(mysql, &missed).await?));
-        }
-        tokio::time::sleep(PAUSE).await;
     }
-}
 
-/// Gives every lock back.
-pub(super) async fn unlock(mysql: &mut MySql) -> Result<(), DatabaseError> {
-    let locks = mysql.locks.clone();
-    release(mysql, &locks).await
+    /// Sessions do not say what they call themselves: none is known to be Sternway's.
+    async fn end_orphans(&mut self, _tables: &[String]) -> Result<Vec<Holder>, DatabaseError> {
+        Ok(Vec::new())
+    }
+
+    async fn unlock(&mut self) -> Result<(), DatabaseError> {
+        let cleared = progress::clear(self).await;
+        let locks = self.locks.clone();
+        release(self, &locks).await?;
+        cleared
+    }
 }
 
 async fn release(mysql: &mut MySql, names: &[String]) -> Result<(), DatabaseError> {

@@ -10,7 +10,7 @@ use sternway_model::state::{Position, TrackState};
 
 use super::connect::open_helper;
 use super::{MySql, cell, failed, number, optional, track};
-use crate::port::{DatabaseError, Underway, Work};
+use crate::port::{DatabaseError, Tracking, Underway, Work};
 
 /// What the names of these tables begin with.
 pub(super) const PREFIX: &str = "sternway_progress_";
@@ -131,7 +131,7 @@ pub(super) async fn read(
     mysql: &mut MySql,
     table: &str,
 ) -> Result<Option<Underway>, DatabaseError> {
-    let TrackState::At(Position { version, dirty: true }) = track::read(mysql, table).await? else {
+    let TrackState::At(Position { version, dirty: true }) = mysql.track(table).await? else {
         return Ok(None);
     };
     if !track::exists(mysql, &name(table)).await? {

@@ -9,17 +9,18 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use sqlx::mysql::MySqlRow;
 use sternway_model::catalog::{Digest, Half, Migration, MigrationSet, TrackName};
 use sternway_model::journal::{Progress, Record};
-use sternway_model::plan::Course;
+use sternway_model::plan::{Course, Plan};
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::{MySql, cell, number, optional, track};
-use crate::kept::{self, LastRun, damaged, release};
-use crate::port::{DatabaseError, RunId, RunSummary, Unfinished};
+use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
+use crate::records::{self as shared, LastRun, damaged, release};
 
-pub(super) use write::{begin_run, insert, keep};
+pub(super) use write::insert;
 
 /// The shape of the records. A later one is left alone.
 const FORMAT: i32 = 1;
@@ -50,29 +51,115 @@ const COLUMNS: [&str; 5] = [
     "format int NOT NULL PRIMARY KEY",
 ];
 
-/// Makes the tables, or says why it may not.
-pub(super) async fn prepare(mysql: &mut MySql) -> Result<RecordsAccess, DatabaseError> {
-    match access(mysql).await? {
-        Access::Ready => return Ok(RecordsAccess::Available),
-        Access::Refused(reason) => return Ok(RecordsAccess::Unavailable(reason)),
-        Access::Absent => {}
+#[async_trait]
+impl RecordStore for MySql {
+    async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
+        let mut records = Records::default();
+        match access(self).await? {
+            Access::Ready => {}
+            Access::Absent => return Ok(records),
+            Access::Refused(reason) => {
+                records.access = RecordsAccess::Unavailable(reason);
+                return Ok(records);
+            }
+        }
+        let doing = "read Sternway's records";
+        let of_app = format!("WHERE app = {}", MySql::literal(app));
+        let sql = format!("SELECT * FROM {} {of_app}", self.table("sternway_migration"));
+        for row in &self.fetch(doing, sql).await? {
+            let version = cell(row, "version");
+            let version = version
+                .parse()
+                .map_err(|_| DatabaseError::RecordsDamaged(format!("version {version}")))?;
+            let up = half(row, "up", &mut records.bodies)?;
+            let down = half(row, "down", &mut records.bodies)?;
+            let set: &mut MigrationSet =
+                records.migrations.entry(TrackName(cell(row, "track"))).or_default();
+            set.insert(Migration { version, up, down });
+        }
+        let sql = format!("SELECT * FROM {} {of_app}", self.table("sternway_release"));
+        for row in &self.fetch(doing, sql).await? {
+            let numbers: Numbers =
+                serde_json::from_str(&cell(row, "numbers")).map_err(|e| damaged(&e))?;
+            records.releases.insert(release(&cell(row, "release"))?, numbers);
+        }
+        let runs = runs(self, app).await?;
+        let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
+        records.arrived_at = last.map(|run| run.target);
+        Ok(records)
     }
-    let mut sql = String::new();
-    for (table, columns) in TABLES.iter().zip(COLUMNS) {
-        let table = mysql.table(table);
-        sql.push_str(&format!(
-            "CREATE TABLE IF NOT EXISTS {table} ({columns})
-             ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;\n"
-        ));
+
+    async fn prepare_records(&mut self) -> Result<RecordsAccess, DatabaseError> {
+        match access(self).await? {
+            Access::Ready => return Ok(RecordsAccess::Available),
+            Access::Refused(reason) => return Ok(RecordsAccess::Unavailable(reason)),
+            Access::Absent => {}
+        }
+        let mut sql = String::new();
+        for (table, columns) in TABLES.iter().zip(COLUMNS) {
+            let table = self.table(table);
+            sql.push_str(&format!(
+                "CREATE TABLE IF NOT EXISTS {table} ({columns})
+                 ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;\n"
+            ));
+        }
+        let about = self.table("sternway_about");
+        sql.push_str(&format!("INSERT IGNORE INTO {about} (format) VALUES ({FORMAT})"));
+        match self.run("make the records", sql).await {
+            Ok(()) => Ok(RecordsAccess::Available),
+            Err(error) => match refusal(&error) {
+                Some(reason) => Ok(RecordsAccess::Unavailable(reason)),
+                None => Err(error),
+            },
+        }
     }
-    let about = mysql.table("sternway_about");
-    sql.push_str(&format!("INSERT IGNORE INTO {about} (format) VALUES ({FORMAT})"));
-    match mysql.run("make the records", sql).await {
-        Ok(()) => Ok(RecordsAccess::Available),
-        Err(error) => match refusal(&error) {
-            Some(reason) => Ok(RecordsAccess::Unavailable(reason)),
-            None => Err(error),
-        },
+
+    async fn begin_run(&mut self, plan: &Plan) -> Result<RunId, DatabaseError> {
+        write::begin_run(self, plan).await
+    }
+
+    async fn record(&mut self, run: RunId, record: &Record) -> Result<(), DatabaseError> {
+        let sql = insert(self, run, record);
+        self.commit("write the journal", "", &sql).await
+    }
+
+    async fn keep(
+        &mut self,
+        app: &str,
+        track: &TrackName,
+        migrations: &[Migration],
+        bodies: &BTreeMap<Digest, String>,
+    ) -> Result<(), DatabaseError> {
+        write::keep(self, app, track, migrations, bodies).await
+    }
+
+    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
+        let Access::Ready = access(self).await? else { return Ok(None) };
+        let sql = format!(
+            "SELECT id, plan, sternway, run_by, DATE_FORMAT(started_at, '%Y-%m-%d %H:%i:%s') AS started
+             FROM {} WHERE app = {} ORDER BY id DESC LIMIT 1",
+            self.table("sternway_run"),
+            MySql::literal(app)
+        );
+        let rows = self.fetch("look for an unfinished run", sql).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let id = cell(row, "id").parse().unwrap_or(0);
+        let last = LastRun {
+            id,
+            plan: cell(row, "plan"),
+            sternway: cell(row, "sternway"),
+            user: cell(row, "run_by"),
+            started: cell(row, "started"),
+            records: journal(self, id).await?,
+        };
+        last.unfinished()
+    }
+
+    async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
+        match access(self).await? {
+            Access::Ready => runs(self, app).await,
+            Access::Absent | Access::Refused(_) => Ok(Vec::new()),
+        }
     }
 }
 
@@ -119,76 +206,13 @@ async fn ask(mysql: &mut MySql) -> Result<Access, DatabaseError> {
     Ok(if found == 0 { Access::Absent } else { Access::Ready })
 }
 
-/// Reads what is there; creates nothing.
-pub(super) async fn read(mysql: &mut MySql, app: &str) -> Result<Records, DatabaseError> {
-    let mut records = Records::default();
-    match access(mysql).await? {
-        Access::Ready => {}
-        Access::Absent => return Ok(records),
-        Access::Refused(reason) => {
-            records.access = RecordsAccess::Unavailable(reason);
-            return Ok(records);
-        }
-    }
-    let doing = "read Sternway's records";
-    let of_app = format!("WHERE app = {}", MySql::literal(app));
-    let sql = format!("SELECT * FROM {} {of_app}", mysql.table("sternway_migration"));
-    for row in &mysql.fetch(doing, sql).await? {
-        let version = cell(row, "version");
-        let version = version
-            .parse()
-            .map_err(|_| DatabaseError::RecordsDamaged(format!("version {version}")))?;
-        let up = half(row, "up", &mut records.bodies)?;
-        let down = half(row, "down", &mut records.bodies)?;
-        let set: &mut MigrationSet =
-            records.migrations.entry(TrackName(cell(row, "track"))).or_default();
-        set.insert(Migration { version, up, down });
-    }
-    let sql = format!("SELECT * FROM {} {of_app}", mysql.table("sternway_release"));
-    for row in &mysql.fetch(doing, sql).await? {
-        let numbers: Numbers =
-            serde_json::from_str(&cell(row, "numbers")).map_err(|e| damaged(&e))?;
-        records.releases.insert(release(&cell(row, "release"))?, numbers);
-    }
-    let runs = runs(mysql, app).await?;
-    let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
-    records.arrived_at = last.map(|run| run.target);
-    Ok(records)
-}
-
 fn half(
     row: &MySqlRow,
     direction: &str,
     bodies: &mut BTreeMap<Digest, Arc<str>>,
 ) -> Result<Option<Half>, DatabaseError> {
     let text = |what: &str| optional(row, &format!("{direction}_{what}"));
-    kept::half([text("file"), text("hash"), text("body")], bodies)
-}
-
-/// The last run of an application, if nobody has ended it.
-pub(super) async fn unfinished(
-    mysql: &mut MySql,
-    app: &str,
-) -> Result<Option<Unfinished>, DatabaseError> {
-    let Access::Ready = access(mysql).await? else { return Ok(None) };
-    let sql = format!(
-        "SELECT id, plan, sternway, run_by, DATE_FORMAT(started_at, '%Y-%m-%d %H:%i:%s') AS started
-         FROM {} WHERE app = {} ORDER BY id DESC LIMIT 1",
-        mysql.table("sternway_run"),
-        MySql::literal(app)
-    );
-    let rows = mysql.fetch("look for an unfinished run", sql).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let id = cell(row, "id").parse().unwrap_or(0);
-    let last = LastRun {
-        id,
-        plan: cell(row, "plan"),
-        sternway: cell(row, "sternway"),
-        user: cell(row, "run_by"),
-        started: cell(row, "started"),
-        records: journal(mysql, id).await?,
-    };
-    last.unfinished()
+    shared::half([text("file"), text("hash"), text("body")], bodies)
 }
 
 /// The journal of a run, as it is written.
@@ -197,17 +221,6 @@ pub(super) async fn journal(mysql: &mut MySql, run: RunId) -> Result<Vec<String>
     let sql = format!("SELECT record FROM {journal} WHERE run = {run} ORDER BY entry");
     let rows = mysql.fetch("read the journal", sql).await?;
     Ok(rows.iter().map(|row| cell(row, "record")).collect())
-}
-
-/// The runs of an application, the last one first.
-pub(super) async fn history(
-    mysql: &mut MySql,
-    app: &str,
-) -> Result<Vec<RunSummary>, DatabaseError> {
-    match access(mysql).await? {
-        Access::Ready => runs(mysql, app).await,
-        Access::Absent | Access::Refused(_) => Ok(Vec::new()),
-    }
 }
 
 /// The runs, where the records are known to be there.

@@ -3,11 +3,50 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::{AssertSqlSafe, MySqlConnection};
+use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 
 use super::connect::{connect_to, open, target};
 use super::{MySql, failed};
 use crate::port::{Connect, DatabaseError};
+
+/// Variables that say nothing about what bodies lead to, and are never the same.
+const PASSING: [&str; 13] = [
+    "error_count",
+    "gtid_",
+    "identity",
+    "in_transaction",
+    "insert_id",
+    "last_gtid",
+    "last_insert_id",
+    "proxy_user",
+    "pseudo_thread_id",
+    "rand_seed",
+    "timestamp",
+    "warning_count",
+    "wsrep_",
+];
+
+/// All that decides, beside the bodies, what they lead to in a database that [`create`] makes.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn server(url: &str) -> Result<String, Connect> {
+    let mut server = open(&target(url, None)?).await?;
+    let mut lines = Vec::new();
+    for sql in ["SELECT 'user', CURRENT_USER()", "SHOW VARIABLES"] {
+        let rows = sqlx::raw_sql(sql).fetch_all(&mut server).await;
+        let rows = rows.map_err(failed("ask what the server for rehearsals is"));
+        let place = || "the server".to_owned();
+        for row in rows.map_err(|source| Connect::Session { place: place(), source })? {
+            let text = |column: usize| row.try_get_unchecked::<String, _>(column);
+            let (name, value) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
+            if !PASSING.iter().any(|passing| name.starts_with(passing)) {
+                lines.push(format!("{name}={value}"));
+            }
+        }
+    }
+    Ok(lines.join("\n"))
+}
 
 /// Makes an empty database on the server that `url` leads to, and opens a session with it. Returns
 /// its name as well, for [`remove`].

@@ -7,6 +7,7 @@
 
 mod destroys;
 mod programs;
+mod subjects;
 mod words;
 
 use sternway_model::body::{BodyFacts, Mode};
@@ -15,9 +16,13 @@ use programs::{Program, begins_program, is_program};
 use words::words;
 
 pub(super) use destroys::{What, added_columns, alteration, insert_target, split_at_commas, takes};
+pub(super) use subjects::{Subjects, subjects};
 pub(super) use words::{Word, after_guard, name};
 
-use crate::reach;
+use crate::external;
+use crate::port::DatabaseError;
+use crate::query::only;
+use crate::tokens::Lines;
 
 /// Why no body runs in a transaction.
 const REASON: &str = "MySQL commits each change to the schema by itself";
@@ -87,6 +92,19 @@ pub(super) fn facts_with(body: &str, escapes: bool) -> BodyFacts {
     facts
 }
 
+/// The statement that a query of the user's own is, if it can stand in one of ours.
+pub(super) fn one_query(query: &str, escapes: bool) -> Result<&str, DatabaseError> {
+    let split = split(query, escapes);
+    let conditional = words(query, escapes).words.iter().any(Word::opens);
+    let obstacle = match split.unterminated {
+        Some((what, _)) => Some(format!("a {what} in it has no end")),
+        None => conditional.then(|| "it has a comment that only some servers run".to_owned()),
+    };
+    let statements: Vec<&[Word<'_>]> =
+        split.parts.iter().map(|part| part.words.as_slice()).collect();
+    only(query, &statements, obstacle)
+}
+
 /// The words of a statement, without the marks of comments that servers run.
 pub(super) fn words_of(text: &str, escapes: bool) -> Vec<Word<'_>> {
     let found = words(text, escapes).words.into_iter();
@@ -109,23 +127,23 @@ pub(super) fn elsewhere(body: &str, escapes: bool, others: &[String]) -> Option<
     let own = ["use", "shutdown", "kill", "set global", "set password", "set default role"];
     let shared = ["database", "schema", "user", "role", "server", "tablespace"];
     let verbs = ["create", "create or replace", "alter", "drop", "rename"];
-    let all = reach::phrases(&verbs, &shared, &own);
+    let all = external::phrases(&verbs, &shared, &own);
     let more = ["grant", "revoke", "install", "uninstall", "purge", "reset", "change", "flush"];
     for part in split(body, escapes).parts {
         let words = part.words.iter().filter(|it| !it.opens() && !it.closes());
         let words: Vec<&str> = words.map(|it| it.text).collect();
-        let begins = reach::begins(&words, &all).or_else(|| reach::begins(&words, &more));
+        let begins = external::begins(&words, &all).or_else(|| external::begins(&words, &more));
         // Other strings are data.
-        let runs = reach::begins(&words, &["set", "prepare", "execute", "begin", "create"]);
+        let runs = external::begins(&words, &["set", "prepare", "execute", "begin", "create"]);
         let code = words.iter().filter(|it| runs.is_some() && it.starts_with(['\'', '"']));
-        let says = begins.or_else(|| code.clone().find_map(|it| reach::phrase(it, &all)));
+        let says = begins.or_else(|| code.clone().find_map(|it| external::phrase(it, &all)));
         let file = ["outfile", "dumpfile"]
             .into_iter()
             .find(|it| words.iter().any(|word| word.eq_ignore_ascii_case(it)));
         if let Some(says) = says.or(file) {
-            return Some(reach::says(says));
+            return Some(external::says(says));
         }
-        if let Some(name) = reach::qualifier(&words.join(" "), others) {
+        if let Some(name) = external::qualifier(&words.join(" "), others) {
             return Some(format!("it names the database `{name}`"));
         }
     }
@@ -217,30 +235,6 @@ fn split(body: &str, escapes: bool) -> Split<'_> {
     split.uncertain = program.is_some_and(|mut program| !program.may_end_at_semicolon());
     split.push(&mut words);
     split
-}
-
-/// The lines of offsets that do not go back, found in one pass over the body.
-pub(super) struct Lines<'a> {
-    body: &'a [u8],
-    offset: usize,
-    line: usize,
-}
-
-impl<'a> Lines<'a> {
-    pub(super) fn of(body: &'a str) -> Lines<'a> {
-        Lines { body: body.as_bytes(), offset: 0, line: 1 }
-    }
-
-    /// The line of a byte offset, from 1.
-    pub(super) fn at(&mut self, offset: usize) -> usize {
-        if offset < self.offset {
-            *self = Lines { body: self.body, offset: 0, line: 1 };
-        }
-        let offset = offset.min(self.body.len());
-        self.line += self.body[self.offset..offset].iter().filter(|it| **it == b'\n').count();
-        self.offset = offset;
-        self.line
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The tracking table, as golang-migrate keeps it: one row, or none where nothing is applied.
 
+use async_trait::async_trait;
 use sternway_model::state::{Position, TrackState};
 
-use super::{MySql, cell};
-use crate::port::DatabaseError;
+use super::{MySql, cell, progress};
+use crate::port::{DatabaseError, Tracking, Underway};
 
 /// Whether the database has this table. golang-migrate asks with `SHOW TABLES LIKE`, to which the
 /// `_` of its default name is a wildcard.
@@ -16,45 +17,57 @@ pub(super) async fn exists(mysql: &mut MySql, table: &str) -> Result<bool, Datab
     Ok(!mysql.fetch(&format!("look for the table `{table}`"), sql).await?.is_empty())
 }
 
-/// Reads a tracking table; creates nothing.
-pub(super) async fn read(mysql: &mut MySql, table: &str) -> Result<TrackState, DatabaseError> {
-    if !exists(mysql, table).await? {
-        mysql.tracked.remove(table);
-        return Ok(TrackState::NoTable);
-    }
-    mysql.tracked.insert(table.to_owned());
-    let sql = format!("SELECT version, dirty FROM {} LIMIT 2", mysql.table(table));
-    let rows = mysql.fetch(&format!("read the tracking table `{table}`"), sql).await?;
-    let table = table.to_owned();
-    let row = match rows.as_slice() {
-        [] => return Ok(TrackState::At(Position::default())),
-        [row] => row,
-        _ => return Err(DatabaseError::SeveralRows { table }),
-    };
-    let dirty = cell(row, "dirty") != "0";
-    let version = match cell(row, "version").parse::<i64>().unwrap_or(i64::MIN) {
-        // golang-migrate's "nothing applied" after a failed down of the first migration.
-        -1 => None,
-        version => {
-            let number = u64::try_from(version);
-            Some(number.map_err(|_| DatabaseError::Version { table, version })?)
+#[async_trait]
+impl Tracking for MySql {
+    async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError> {
+        if !exists(self, table).await? {
+            self.tracked.remove(table);
+            return Ok(TrackState::NoTable);
         }
-    };
-    Ok(TrackState::At(Position { version, dirty }))
-}
+        self.tracked.insert(table.to_owned());
+        let sql = format!("SELECT version, dirty FROM {} LIMIT 2", self.table(table));
+        let rows = self.fetch(&format!("read the tracking table `{table}`"), sql).await?;
+        let table = table.to_owned();
+        let row = match rows.as_slice() {
+            [] => return Ok(TrackState::At(Position::default())),
+            [row] => row,
+            _ => return Err(DatabaseError::SeveralRows { table }),
+        };
+        let dirty = cell(row, "dirty") != "0";
+        let version = match cell(row, "version").parse::<i64>().unwrap_or(i64::MIN) {
+            // golang-migrate's "nothing applied" after a failed down of the first migration.
+            -1 => None,
+            version => {
+                let number = u64::try_from(version);
+                Some(number.map_err(|_| DatabaseError::Version { table, version })?)
+            }
+        };
+        Ok(TrackState::At(Position { version, dirty }))
+    }
 
-/// Makes a tracking table, if there is none.
-pub(super) async fn prepare(mysql: &mut MySql, table: &str) -> Result<(), DatabaseError> {
-    if mysql.tracked.contains(table) {
-        return Ok(());
+    async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
+        if self.tracked.contains(table) {
+            return Ok(());
+        }
+        if !exists(self, table).await? {
+            let columns = "version bigint not null primary key, dirty boolean not null";
+            let sql = format!("CREATE TABLE IF NOT EXISTS {} ({columns})", self.table(table));
+            self.run(&format!("make the tracking table `{table}`"), sql).await?;
+        }
+        self.tracked.insert(table.to_owned());
+        Ok(())
     }
-    if !exists(mysql, table).await? {
-        let columns = "version bigint not null primary key, dirty boolean not null";
-        let sql = format!("CREATE TABLE IF NOT EXISTS {} ({columns})", mysql.table(table));
-        mysql.run(&format!("make the tracking table `{table}`"), sql).await?;
+
+    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
+        self.prepare_track(table).await?;
+        let sql = write(self, table, position);
+        self.commit("write the tracking row", "", &sql).await?;
+        if position.dirty { Ok(()) } else { progress::forget(self, table).await }
     }
-    mysql.tracked.insert(table.to_owned());
-    Ok(())
+
+    async fn underway(&mut self, table: &str) -> Result<Option<Underway>, DatabaseError> {
+        progress::read(self, table).await
+    }
 }
 
 /// The statements that make the tracking table, which exists, say `position`.

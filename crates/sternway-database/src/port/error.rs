@@ -9,7 +9,7 @@ use sternway_model::plan::PlanFileError;
 use sternway_model::state::Position;
 use thiserror::Error;
 
-use super::sessions::Session;
+use super::Session;
 
 /// Why there is no session.
 #[derive(Debug, Error)]
@@ -100,6 +100,12 @@ pub enum DatabaseError {
         /// Who held it.
         blockers: Vec<Session>,
     },
+    /// A query of the user's own is not one statement that reads; no server was asked.
+    #[error("a query has to be one statement that reads: {reason}")]
+    NoQuery {
+        /// What it is instead.
+        reason: String,
+    },
     /// The search path leads to no schema.
     #[error("the connection has no current schema: its search path names none that exists")]
     NoSchema,
@@ -184,6 +190,12 @@ pub enum DatabaseError {
     },
 }
 
+/// Says what was being done when the driver failed.
+pub(crate) fn failed(doing: &str) -> impl FnOnce(sqlx::Error) -> DatabaseError {
+    let doing = doing.to_owned();
+    move |source| DatabaseError::Query { doing, source }
+}
+
 /// A session that holds a lock. Its query is not told: it may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
@@ -226,7 +238,8 @@ fn holders(holders: &[Holder]) -> String {
     }
 }
 
-/// The server's words about a statement.
+/// The server's words about a statement, without what rows hold: `…` stands for values. So it may be
+/// logged and recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlError {
     /// What is wrong.
@@ -239,6 +252,22 @@ pub struct SqlError {
     pub hint: Option<String>,
     /// The line and column in the body, from 1.
     pub at: Option<(usize, usize)>,
+    /// The same in all of the server's words, where they may repeat what rows hold.
+    pub(crate) full: Option<Box<SqlError>>,
+}
+
+impl SqlError {
+    /// An error that says nothing of rows.
+    pub fn new(message: &str, code: &str, at: Option<(usize, usize)>) -> SqlError {
+        let (message, code) = (message.to_owned(), code.to_owned());
+        SqlError { message, code, detail: None, hint: None, at, full: None }
+    }
+
+    /// All of the server's words, which may repeat what rows hold: for the person at the terminal
+    /// alone, and never to be recorded.
+    pub fn in_full(&self) -> &SqlError {
+        self.full.as_deref().unwrap_or(self)
+    }
 }
 
 impl fmt::Display for SqlError {
@@ -305,7 +334,7 @@ pub enum StepError {
     },
     /// A rehearsal would not have kept to its own database; it was not run there.
     #[error("`{file}` cannot be rehearsed: {what}, and that would be done in earnest")]
-    ReachesOut {
+    ExternalEffects {
         /// The file.
         file: String,
         /// What the body does elsewhere, such as `it names the database x`.

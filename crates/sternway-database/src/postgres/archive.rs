@@ -5,21 +5,22 @@
 //! body may drop the type.
 
 pub(super) mod keep;
-pub(super) mod aside;
-pub(super) mod back;
-mod fit;
-pub(super) mod again;
+pub(super) mod relocate;
+pub(super) mod restore;
+mod conflicts;
+pub(super) mod merge;
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
-use sternway_model::archive::{Entry, EntryId, Misfit, Page, PutBack, Restored};
+use sternway_model::archive::{Conflict, Entry, EntryId, Page, Restoration, Restored};
 use sternway_model::catalog::{Direction, TrackName};
 use sternway_model::effect::Lost;
 
 use super::effects::{FIRST_OID, json};
 use super::{Postgres, failed, literal};
-use crate::kept::damaged;
+use crate::archive::direction;
 use crate::port::DatabaseError;
+use crate::records::damaged;
 
 /// The index of the archive.
 pub(super) const TABLE: &str = "
@@ -32,12 +33,12 @@ CREATE TABLE IF NOT EXISTS sternway.archive (
 );
 ";
 
-/// The column of a kept table that says why a row does not fit.
-const MISFIT: &str = "sternway_misfit";
+/// The column of a kept table that says why a row cannot be restored.
+const CONFLICT: &str = "sternway_misfit";
 /// The column of kept rows that has what the body made of them, by column, as text.
 const AFTER: &str = "sternway_after";
 
-/// What putting an entry back needs to know.
+/// What restoring an entry needs to know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Detail {
     /// The table's schema and name.
@@ -71,7 +72,7 @@ pub(super) struct KeptColumn {
     pub generated: bool,
 }
 
-/// An entry with all that putting it back needs.
+/// An entry with all that restoring it needs.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
     pub entry: Entry,
@@ -90,9 +91,9 @@ impl Stored {
         format!("{}.{}", Postgres::quote(schema), Postgres::quote(table))
     }
 
-    /// What it is, for whoever reads what was put back.
-    pub fn put_back(&self, restored: Restored) -> PutBack {
-        PutBack { id: self.entry.id, lost: self.entry.lost.clone(), restored }
+    /// What it is, for whoever reads what was restored.
+    pub fn put_back(&self, restored: Restored) -> Restoration {
+        Restoration { id: self.entry.id, lost: self.entry.lost.clone(), restored }
     }
 }
 
@@ -111,7 +112,7 @@ pub(super) enum Which<'a> {
     Among(&'a [EntryId]),
     /// Those that a run has made of one half of a migration.
     OfRun { run: i64, track: &'a TrackName, version: u64, direction: Direction },
-    /// Those of one half of a migration that nobody has put back yet.
+    /// Those of one half of a migration that nobody has restored yet.
     Waiting { app: &'a str, track: &'a TrackName, version: u64, direction: Direction },
 }
 
@@ -186,34 +187,27 @@ pub(super) async fn stored(
         let lost: Lost = serde_json::from_str(&it.lost).map_err(|e| damaged(&e))?;
         let detail: Detail = serde_json::from_str(&it.detail).map_err(|e| damaged(&e))?;
         let misfits = it.misfits.as_deref().unwrap_or("[]");
-        let misfits: Vec<Misfit> = serde_json::from_str(misfits).map_err(|e| damaged(&e))?;
-        let direction = match it.direction.as_str() {
-            "up" => Direction::Up,
-            "down" => Direction::Down,
-            other => {
-                return Err(DatabaseError::RecordsDamaged(format!("direction `{other}`")));
-            }
-        };
+        let conflicts: Vec<Conflict> = serde_json::from_str(misfits).map_err(|e| damaged(&e))?;
         let entry = Entry {
             id: it.id,
             run: it.run,
             track: TrackName(it.track),
             version: it.version,
-            direction,
+            direction: direction(&it.direction)?,
             since: it.since,
             age: it.age,
             lost,
             columns: detail.columns.iter().map(|it| it.name.clone()).collect(),
             rows,
             bytes: it.bytes,
-            restored: it.back.map(|back| Restored { back, misfits }),
+            restored: it.back.map(|back| Restored { back, conflicts }),
         };
         found.push(Stored { entry, detail });
     }
     Ok(found)
 }
 
-/// How many rows a table has that was moved aside uncounted.
+/// How many rows a table has that was relocated uncounted.
 async fn counted(postgres: &mut Postgres, id: EntryId) -> Result<u64, DatabaseError> {
     let sql = format!("SELECT pg_catalog.to_json(pg_catalog.count(*))::text FROM {}", store(id));
     json(postgres, "count what is kept", sql).await

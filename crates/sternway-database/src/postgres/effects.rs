@@ -12,8 +12,8 @@ use sternway_model::effect::{Lock, Loss, Lost};
 
 pub(super) use self::objects::{differences, objects};
 use super::{Postgres, failed, literal};
-use crate::kept::damaged;
 use crate::port::DatabaseError;
+use crate::records::damaged;
 
 /// The server's number for an object.
 pub(super) type Oid = i64;
@@ -243,7 +243,7 @@ pub(super) async fn json<T: DeserializeOwned>(
 
 /// Rows that a body changed or deleted in a table that stays.
 #[derive(Debug, Clone)]
-pub(super) struct Touched {
+pub(super) struct WrittenTable {
     /// The table; of partitions, the whole that they are parts of.
     pub table: Oid,
     /// Whether nothing but the whole table tells which: its file is another one.
@@ -260,7 +260,7 @@ pub(super) struct Taken {
     pub tables: Vec<Oid>,
     /// By table, the numbers of the columns.
     pub columns: BTreeMap<Oid, Vec<i64>>,
-    pub rows: Vec<Touched>,
+    pub rows: Vec<WrittenTable>,
     pub sequences: Vec<Oid>,
     /// Whether it also put rows somewhere.
     pub writes: bool,
@@ -300,8 +300,8 @@ impl Taken {
         schema: &str,
     ) {
         let (before, after) = looks;
-        let touched = self.rows.iter().filter_map(|it| after.relations.get(&it.table));
-        if fills.is_empty() || touched.clone().any(|it| it.triggered) {
+        let written = self.rows.iter().filter_map(|it| after.relations.get(&it.table));
+        if fills.is_empty() || written.clone().any(|it| it.triggered) {
             return;
         }
         let is_new = |is: &Relation, column: &str| {
@@ -309,7 +309,7 @@ impl Taken {
             let column = is.columns.iter().find(|it| it.name == column);
             column.is_some_and(|it| !was.iter().any(|was| was.number == it.number))
         };
-        let filled: BTreeSet<Oid> = touched
+        let filled: BTreeSet<Oid> = written
             .filter(|it| {
                 let mut columns = added.iter().filter(|(table, _)| *table == it.name);
                 columns.all(|(_, column)| is_new(it, column))
@@ -321,7 +321,7 @@ impl Taken {
             .map(|it| it.oid)
             .collect();
         let only_filled =
-            |it: &Touched| filled.contains(&it.table) && it.deleted == 0 && !it.rewritten;
+            |it: &WrittenTable| filled.contains(&it.table) && it.deleted == 0 && !it.rewritten;
         self.rows.retain(|it| !only_filled(it));
     }
 
@@ -362,10 +362,10 @@ impl Taken {
                 (Some(_), _) => {}
             }
         }
-        for touched in &mut taken.rows {
-            let parts = after.relations.values().filter(|it| whole(after, it.oid) == touched.table);
+        for written in &mut taken.rows {
+            let parts = after.relations.values().filter(|it| whole(after, it.oid) == written.table);
             let was = |oid: &Oid| before.relations.get(oid).map_or(0, |it| it.inserted);
-            touched.inserted = parts.map(|it| it.inserted - was(&it.oid)).sum();
+            written.inserted = parts.map(|it| it.inserted - was(&it.oid)).sum();
         }
         let rewritten =
             |is: &Relation, was: Option<&Relation>| was.is_some_and(|it| it.node != is.node);
@@ -400,8 +400,8 @@ impl Taken {
                     part.deleted += deleted;
                 }
                 None => {
-                    let touched = Touched { table, rewritten, updated, deleted, inserted: 0 };
-                    self.rows.push(touched);
+                    let written = WrittenTable { table, rewritten, updated, deleted, inserted: 0 };
+                    self.rows.push(written);
                 }
             }
         }

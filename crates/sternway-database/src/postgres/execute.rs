@@ -5,6 +5,9 @@
 //! during the body never sends the second, so that the server takes the body back. Outside a
 //! transaction, the dirty mark is committed first, then the statements run one by one, then the mark
 //! is taken away; the journal says which statement is under way.
+//!
+//! Where a body is run with care, a [`Keeper`] runs it, or each of its statements, in the transaction
+//! that is begun and ended here.
 
 use std::time::Instant;
 
@@ -13,13 +16,13 @@ use sternway_model::body::Mode;
 use sternway_model::journal::Record;
 use sternway_model::state::Position;
 
-use super::careful::Trouble;
-use super::piecemeal::{self, Piecemeal};
+use super::blockers::Watcher;
+use super::keeper::Keeper;
 use super::send::{self, Failure, Piece};
 use super::statements::{Control, Statement, statements};
 use super::{Postgres, failed, limits, records, track};
 use crate::failpoint::{self, Point};
-use crate::port::{DatabaseError, Limits, Settings, StepError, Work};
+use crate::port::{Done, Limits, Preservation, Settings, SqlError, StepError, Work};
 
 /// The server's code for a write in a transaction that only reads.
 const READ_ONLY: &str = "25006";
@@ -54,89 +57,79 @@ pub(super) fn apart(postgres: &Postgres, sql: &str) -> String {
     format!("BEGIN READ WRITE; {} {sql} COMMIT;", be_ourselves(postgres))
 }
 
-/// Runs the body of `work`, within `limits`.
+/// Runs the body of `work`, with `care` for what it takes away.
 pub(super) async fn migrate(
     postgres: &mut Postgres,
     work: &Work<'_>,
-    limits: Limits,
-) -> Result<(), StepError> {
-    let file = work.file.to_owned();
-    let ready = match postgres.forget_prepared().await {
-        Ok(()) => track::look(postgres, work.table).await,
-        forgotten => forgotten,
-    };
-    if let Err(source) = ready {
-        return Err(StepError::Database { file, source });
-    }
-    let ended = match work.mode {
-        Mode::Transaction => {
-            let ended = in_transaction(postgres, work, limits).await;
-            ended.map_err(|failure| match failure {
-                Failure::Sql(source) => StepError::TakenBack { file, source },
-                Failure::Other(source) => StepError::Database { file, source },
-            })
-        }
-        Mode::Dirty { .. } => return outside(postgres, work, limits, None).await,
-    };
-    match ended {
-        Ok(()) => drop(postgres.tracked.insert(work.table.to_owned(), true)),
+    care: Option<&Preservation<'_>>,
+) -> Result<Done, StepError> {
+    let limits = care.map_or_else(Limits::default, |care| care.limits);
+    let watcher = Watcher::start(postgres, limits);
+    let start = Instant::now();
+    let ended = run(postgres, work, care, limits).await;
+    // The table may have been made for a mark, and taken back with it.
+    match &ended {
+        Ok(_) => drop(postgres.tracked.insert(work.table.to_owned(), true)),
         Err(_) => drop(postgres.tracked.remove(work.table)),
     }
-    ended
+    let ended = ended.map_err(|(statement, mut failure)| {
+        if let Failure::Sql(error) = &mut failure {
+            limits::explain(error, limits, start.elapsed());
+        }
+        failure.of(work.file, statement)
+    });
+    // What a transaction of the body's own has done is taken back with it.
+    let goes_on = ended.is_err() && statements(work.body).iter().all(|it| it.transaction.is_none());
+    watcher.explain(ended, goes_on).await
 }
 
-/// Runs the body of `work` outside a transaction, statement by statement, with care where that is asked
-/// for.
-pub(super) async fn outside(
+/// Runs the body; the error says in which statement it failed, after others that stay, or 0.
+async fn run(
     postgres: &mut Postgres,
     work: &Work<'_>,
+    care: Option<&Preservation<'_>>,
     limits: Limits,
-    care: Option<&mut Piecemeal<'_>>,
-) -> Result<(), StepError> {
-    let file = work.file.to_owned();
-    let ended = one_by_one(postgres, work, limits, care).await;
-    // After a failure too: the table was made for the dirty mark.
-    match &ended {
-        Ok(()) => drop(postgres.tracked.insert(work.table.to_owned(), true)),
-        Err(_) => drop(postgres.tracked.remove(work.table)),
+) -> Result<Done, (usize, Failure)> {
+    let whole = |error| (0, Failure::Other(error));
+    postgres.forget_prepared().await.map_err(whole)?;
+    track::look(postgres, work.table).await.map_err(whole)?;
+    let keeper = match care {
+        Some(care) => Keeper::prepare(postgres, work, care).await.map_err(|it| (0, it))?,
+        None => None,
+    };
+    match work.mode {
+        Mode::Transaction => {
+            in_transaction(postgres, work, limits, keeper).await.map_err(|failure| (0, failure))
+        }
+        Mode::Dirty { .. } => one_by_one(postgres, work, limits, keeper).await,
     }
-    let dirty =
-        |file, statement, source| StepError::Dirty { file, statement, source, blockers: None };
-    ended.map_err(|(statement, trouble)| match trouble {
-        Trouble::Sql(Failure::Sql(source)) => dirty(file, statement, source),
-        Trouble::Sql(Failure::Other(source)) => match send::locked(&source) {
-            // Some care for a statement waited too long: what came before it stays.
-            Some(source) if statement > 0 => dirty(file, statement, source),
-            _ => Trouble::Sql(Failure::Other(source)).of(file),
-        },
-        other => other.of(file),
-    })
 }
 
 async fn in_transaction(
     postgres: &mut Postgres,
     work: &Work<'_>,
     limits: Limits,
-) -> Result<(), Failure> {
-    let start = Instant::now();
-    let blank = work.body.trim().is_empty();
-    let ran = async {
+    keeper: Option<Keeper<'_>>,
+) -> Result<Done, Failure> {
+    let begin = format!("{BEGIN}{}", limits::set(limits));
+    let nothing = keeper.is_none() && work.body.trim().is_empty();
+    let ran: Result<Done, Failure> = async {
         failpoint::hit(Point::BodyBegins);
-        if !blank {
-            let before = format!("{BEGIN}{}", limits::set(limits));
-            let piece = Piece { before: &before, text: work.body, body: work.body, offset: 0 };
-            send::body(postgres, piece).await?;
-        }
+        let done = match keeper {
+            Some(keeper) => keeper.whole(postgres, &begin).await?,
+            None if nothing => Done::default(),
+            None => {
+                let piece = Piece { before: &begin, ..Piece::whole(work.body) };
+                send::body(postgres, piece).await?;
+                Done::default()
+            }
+        };
         failpoint::hit(Point::BodyDone);
-        finish(postgres, work, if blank { Ended::Nothing } else { Ended::Whole }, limits).await
-    };
-    let mut ran = ran.await;
-    if ran.is_ok() {
+        finish(postgres, work, if nothing { Ended::Nothing } else { Ended::Whole }, limits).await?;
         failpoint::hit(Point::Committed);
+        Ok(done)
     }
-    if let Err(Failure::Sql(error)) = &mut ran {
-        limits::explain(error, limits, start.elapsed());
-    }
+    .await;
     if ran.is_err() {
         // A connection that is gone has rolled back by itself.
         let rest = match work.settings {
@@ -172,7 +165,7 @@ pub(super) async fn finish(
         true => "SET CONSTRAINTS ALL IMMEDIATE;",
         false => "",
     };
-    let settle = match work.settings {
+    let clear = match work.settings {
         Settings::Reset => reset(postgres),
         Settings::Kept => be_ourselves(postgres),
     };
@@ -185,9 +178,9 @@ pub(super) async fn finish(
         true => "",
         false => "SET LOCAL synchronous_commit = off;",
     };
-    // What settles the session has taken the limits away; the tracking row can be locked as well.
+    // What clears the session has taken the limits away; the tracking row can be locked as well.
     let (limits, clean) = (limits::set(limits), clean(postgres, work));
-    let sql = format!("{begin}{constraints} {settle} {limits} {durable} {clean} {end}");
+    let sql = format!("{begin}{constraints} {clear} {limits} {durable} {clean} {end}");
     let (done, sent) = postgres.send(sql.clone()).await;
     let Err(error) = sent else { return Ok(()) };
     let of_the_body = (done == 0 && !constraints.is_empty())
@@ -198,7 +191,7 @@ pub(super) async fn finish(
             if error.code() == limits::LOCKED
                 || (of_the_body && matches!(error.severity(), PgSeverity::Error)) =>
         {
-            Err(Failure::Sql(send::sql_error(error, None)))
+            Err(Failure::Sql(SqlError::of_postgres(error, None)))
         }
         _ => Err(Failure::Other(failed("write the tracking row")(error))),
     }
@@ -208,15 +201,15 @@ async fn one_by_one(
     postgres: &mut Postgres,
     work: &Work<'_>,
     limits: Limits,
-    mut care: Option<&mut Piecemeal<'_>>,
-) -> Result<(), (usize, Trouble)> {
-    let other = |error: DatabaseError| (0, Trouble::from(error));
+    mut keeper: Option<Keeper<'_>>,
+) -> Result<Done, (usize, Failure)> {
+    let other = |error| (0, Failure::Other(error));
     let mark = Position { version: work.to, dirty: true };
     let mark = track::write(postgres, work.table, mark);
     let set = limits::set_outside(limits, work.body);
-    let marked = match care.as_deref() {
-        Some(care) if work.first == 1 => {
-            care.mark(postgres, &mark).await.map_err(other)?;
+    let marked = match &keeper {
+        Some(keeper) if work.first == 1 => {
+            keeper.mark(postgres, &mark).await.map_err(other)?;
             postgres.run("set the limits", set).await
         }
         _ => {
@@ -227,123 +220,127 @@ async fn one_by_one(
     marked.map_err(other)?;
     postgres.tracked.insert(work.table.to_owned(), true);
     failpoint::hit(Point::Marked);
-    let start = Instant::now();
-    let mut ran = each(postgres, work, limits, care.as_deref_mut()).await;
-    if let Err((_, Trouble::Sql(Failure::Sql(error)))) = &mut ran {
-        limits::explain(error, limits, start.elapsed());
-    }
+    let ran = each(postgres, work, limits, keeper.as_mut()).await;
     let rest = match work.settings {
         Settings::Reset => reset(postgres),
         Settings::Kept => limits::reset(limits).to_owned(),
     };
-    if let Err((statement, trouble)) = &ran {
-        let settled = postgres.run("settle the session", format!("ROLLBACK; {rest}")).await;
-        settled.map_err(other)?;
+    if let Err((statement, failure)) = ran {
+        let cleared = postgres.run("clear the session", format!("ROLLBACK; {rest}")).await;
+        cleared.map_err(other)?;
         // What was refused before it did anything has left nothing to be marked.
-        if *statement == 1 && !matches!(trouble, Trouble::Sql(_)) {
+        if statement == 1 && matches!(failure, Failure::Beyond(_) | Failure::CannotKeep(_)) {
             let was = Position { version: work.from, dirty: work.dirty };
             let clean = track::write(postgres, work.table, was);
             let clean = apart(postgres, &clean);
             postgres.run("take the mark away", clean).await.map_err(other)?;
         }
-        return ran;
+        return Err((statement, failure));
     }
     failpoint::hit(Point::BodyDone);
     let end = clean(postgres, work);
-    match care {
-        Some(care) => {
-            // All statements are done then, whatever becomes of what is put back.
-            let after = |error| (statements(work.body).len() + 1, Trouble::from(error));
-            care.close(postgres, &end, limits).await.map_err(after)?;
-            postgres.run("settle the session", rest).await.map_err(other)?;
-        }
-        None => {
-            let end = apart(postgres, &end);
-            postgres.run("write the tracking row", format!("{end} {rest}")).await.map_err(other)?;
-        }
-    }
+    let Some(mut keeper) = keeper else {
+        let end = apart(postgres, &end);
+        postgres.run("write the tracking row", format!("{end} {rest}")).await.map_err(other)?;
+        failpoint::hit(Point::Committed);
+        return Ok(Done::default());
+    };
+    // All statements are done then, whatever becomes of what is restored.
+    let after = |error| (statements(work.body).len() + 1, Failure::Other(error));
+    keeper.close(postgres, &end).await.map_err(after)?;
+    postgres.run("clear the session", rest).await.map_err(other)?;
     failpoint::hit(Point::Committed);
-    Ok(())
+    keeper.done(postgres).await.map_err(other)
 }
 
 /// Runs the statements of a body, and tells which one failed.
-///
-/// With a journal, each statement that can run in a transaction commits together with its record, so
-/// that only those that cannot are ever in doubt.
 async fn each(
     postgres: &mut Postgres,
     work: &Work<'_>,
     limits: Limits,
-    mut care: Option<&mut Piecemeal<'_>>,
-) -> Result<(), (usize, Trouble)> {
-    let mut own = Own::Closed;
-    let mut noted = None;
+    mut keeper: Option<&mut Keeper<'_>>,
+) -> Result<(), (usize, Failure)> {
+    let mut stands = Stands { own: Own::Closed, noted: None };
     for (index, statement) in statements(work.body).iter().enumerate() {
         let number = index + 1;
-        if number < work.first {
-            // It took effect in a session that is gone; what it set is gone with that.
-            if statement.sets {
-                let ran = plain(postgres, work, statement).await;
-                ran.map_err(|failure| (number, failure.into()))?;
+        let ran = async {
+            if number < work.first {
+                // It took effect in a session that is gone; what it set is gone with that.
+                return match statement.sets {
+                    true => send::body(postgres, Piece::of(statement, work.body)).await,
+                    false => Ok(()),
+                };
             }
-            continue;
-        }
-        own = own.with(statement);
-        let lifted = limits::lifted(limits, statement.text, work.body).filter(|_| statement.alone);
-        if let Some([before, _]) = &lifted {
-            let ran = postgres.run("lift the limit on waiting", before.clone()).await;
-            ran.map_err(|error| (number, error.into()))?;
-        }
-        let careful = care.is_some() && !statement.sets;
-        let together_with_care = careful && (!statement.alone || statement.calls);
-        let ran = match (work.journal, own) {
-            (journal, Own::Closed)
-                if together_with_care || (journal.is_some() && !statement.alone) =>
-            {
-                // That a later statement is under way says that those before it are done.
-                let before = noted
-                    .take()
-                    .zip(journal)
-                    .map(|(statement, (_, step))| Record::StatementDone { step, statement });
-                match note(postgres, work, before).await {
-                    Ok(()) => {
-                        let care = care.as_deref_mut().filter(|_| careful);
-                        together(postgres, work, statement, number, care).await
-                    }
-                    Err(failure) => Err(failure.into()),
-                }
+            let lifted = limits::lifted(limits, statement.text, work.body);
+            let lifted = lifted.filter(|_| statement.alone);
+            if let Some([before, _]) = &lifted {
+                postgres.run("lift the limit on waiting", before.clone()).await?;
             }
-            (Some(_), Own::Closed | Own::Begun) => {
-                noted = Some(number);
-                underway(postgres, work, statement, number).await.map_err(Trouble::from)
+            let keeper = keeper.as_deref_mut();
+            one(postgres, work, (number, statement), &mut stands, keeper).await?;
+            if let Some([_, after]) = lifted {
+                postgres.run("limit waiting again", after).await?;
             }
-            // Seen once the body's own transaction commits, and only if it does.
-            (Some((run, step)), Own::Ending { writes: true }) => {
-                noted = None;
-                let record = Record::StatementDone { step, statement: number };
-                let sql = format!("{} {}", be_ourselves(postgres), records::insert(run, &record));
-                match postgres.run("write the journal", sql).await {
-                    Ok(()) => plain(postgres, work, statement).await.map_err(Trouble::from),
-                    Err(error) => Err(error.into()),
-                }
-            }
-            (_, Own::Open { writes: true }) if together_with_care && !sets_locally(statement) => {
-                match care.as_deref_mut() {
-                    Some(care) => care.run(postgres, work, statement, number, true).await,
-                    None => Ok(()),
-                }
-            }
-            _ => plain(postgres, work, statement).await.map_err(Trouble::from),
+            failpoint::hit(Point::StatementDone);
+            Ok(())
         };
-        ran.map_err(|trouble| (number, trouble))?;
-        if let Some([_, after]) = lifted {
-            let ran = postgres.run("limit waiting again", after).await;
-            ran.map_err(|error| (number, error.into()))?;
-        }
-        failpoint::hit(Point::StatementDone);
-        own = own.after(statement);
+        ran.await.map_err(|failure: Failure| (number, failure))?;
     }
     Ok(())
+}
+
+/// Runs one statement.
+///
+/// With a journal, each statement that can run in a transaction commits together with its record, so
+/// that only those that cannot are ever in doubt.
+async fn one(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    (number, statement): (usize, &Statement<'_>),
+    stands: &mut Stands,
+    keeper: Option<&mut Keeper<'_>>,
+) -> Result<(), Failure> {
+    let piece = Piece::of(statement, work.body);
+    let Stands { own, noted } = stands;
+    *own = own.with(statement);
+    let keeper = keeper.filter(|_| !statement.sets && (!statement.alone || statement.calls));
+    match (work.journal, *own) {
+        (journal, Own::Closed) if keeper.is_some() || (journal.is_some() && !statement.alone) => {
+            // That a later statement is under way says that those before it are done.
+            let before = noted.take().zip(journal);
+            let before =
+                before.map(|(statement, (_, step))| Record::StatementDone { step, statement });
+            note(postgres, work, before).await?;
+            together(postgres, work, statement, number, keeper).await?;
+        }
+        (Some(_), Own::Closed | Own::Begun) => {
+            *noted = Some(number);
+            underway(postgres, work, piece, number).await?;
+        }
+        // Seen once the body's own transaction commits, and only if it does.
+        (Some((run, step)), Own::Ending { writes: true }) => {
+            *noted = None;
+            let record = Record::StatementDone { step, statement: number };
+            let sql = format!("{} {}", be_ourselves(postgres), records::insert(run, &record));
+            postgres.run("write the journal", sql).await?;
+            send::body(postgres, piece).await?;
+        }
+        (_, Own::Open { writes: true }) if !sets_locally(statement) => match keeper {
+            Some(keeper) => keeper.statement(postgres, statement, number, true).await?,
+            None => send::body(postgres, piece).await?,
+        },
+        _ => send::body(postgres, piece).await?,
+    }
+    *own = own.after(statement);
+    Ok(())
+}
+
+/// Where a body stands that runs statement by statement.
+struct Stands {
+    /// With a transaction of its own.
+    own: Own,
+    /// The statement that the journal has under way, and not yet as done.
+    noted: Option<usize>,
 }
 
 /// Whether a statement sets something for a transaction, as some can only where nothing ran in it yet.
@@ -366,13 +363,13 @@ async fn note(
 async fn underway(
     postgres: &mut Postgres,
     work: &Work<'_>,
-    statement: &Statement<'_>,
+    piece: Piece<'_>,
     number: usize,
 ) -> Result<(), Failure> {
     let record = |(_, step)| Record::Statement { step, statement: number, schema: None };
     note(postgres, work, work.journal.map(record)).await?;
     failpoint::hit(Point::StatementNoted);
-    plain(postgres, work, statement).await
+    send::body(postgres, piece).await
 }
 
 /// Where a body stands with a transaction of its own.
@@ -415,67 +412,50 @@ fn is_read_only(statement: &Statement<'_>) -> bool {
     statement.text.to_ascii_uppercase().contains("READ ONLY")
 }
 
-/// Runs a statement as it is.
-async fn plain(
-    postgres: &mut Postgres,
-    work: &Work<'_>,
-    statement: &Statement<'_>,
-) -> Result<(), Failure> {
-    let Statement { text, offset, .. } = *statement;
-    send::body(postgres, Piece { before: "", text, body: work.body, offset }).await
-}
-
 /// Runs a statement in a transaction with the record that it took effect.
 async fn together(
     postgres: &mut Postgres,
     work: &Work<'_>,
     statement: &Statement<'_>,
     number: usize,
-    mut care: Option<&mut Piecemeal<'_>>,
-) -> Result<(), Trouble> {
-    let Statement { text, offset, .. } = *statement;
+    mut keeper: Option<&mut Keeper<'_>>,
+) -> Result<(), Failure> {
+    let piece = Piece::of(statement, work.body);
     let done = |(run, step)| (run, Record::StatementDone { step, statement: number });
     let done = work.journal.map(done);
     let record = done.as_ref().map_or(String::new(), |(run, done)| records::insert(*run, done));
     let end = format!("SET CONSTRAINTS ALL IMMEDIATE; {} {record} COMMIT", be_ourselves(postgres));
-    let keeps = care.as_deref().is_some_and(Piecemeal::keeps);
-    let ran: Result<(), Trouble> = async {
-        match care.as_deref_mut() {
-            Some(care) => care.run(postgres, work, statement, number, false).await?,
-            None => {
-                let piece = Piece { before: BEGIN, text, body: work.body, offset };
-                send::body(postgres, piece).await?;
-            }
+    let ran: Result<(), Failure> = async {
+        match keeper.as_deref_mut() {
+            Some(keeper) => keeper.statement(postgres, statement, number, false).await?,
+            None => send::body(postgres, Piece { before: BEGIN, ..piece }).await?,
         }
         failpoint::hit(Point::BodyDone);
         let (done, ended) = postgres.send(end).await;
         ended.map_err(|error| match send::server_error(&error) {
             Some(error) if done == 0 || error.code() == READ_ONLY => {
-                Trouble::Sql(Failure::Sql(send::sql_error(error, None)))
+                Failure::Sql(SqlError::of_postgres(error, None))
             }
             _ => failed("write the journal")(error).into(),
         })
     }
     .await;
-    if ran.is_err() {
-        let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
-    }
-    match ran {
+    let Err(failure) = ran else { return Ok(()) };
+    let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
+    match failure {
         // It cannot run in a transaction after all, or in none that we can write in, which only the
         // server could tell.
-        Err(Trouble::Sql(Failure::Sql(error)))
+        Failure::Sql(error)
             if matches!(error.code.as_str(), "25001" | "2D000" | "0A000" | READ_ONLY) =>
         {
-            if keeps && let Some(what) = piecemeal::destroyed(statement) {
-                return Err(Trouble::CannotKeep(format!(
-                    "{what}, outside a transaction ({})",
-                    error.message
-                )));
+            if let Some(what) = keeper.and_then(|it| it.loses(statement)) {
+                let reason = format!("{what}, outside a transaction ({})", error.message);
+                return Err(Failure::CannotKeep(reason));
             }
-            underway(postgres, work, statement, number).await?;
-            Ok(note(postgres, work, done.map(|(_, record)| record)).await?)
+            underway(postgres, work, piece, number).await?;
+            note(postgres, work, done.map(|(_, record)| record)).await
         }
-        ran => ran,
+        failure => Err(failure),
     }
 }
 

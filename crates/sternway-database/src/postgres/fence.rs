@@ -4,15 +4,16 @@
 //! So there is never a fence that nobody knows of, and taking it away is the same after a crash. The
 //! table is made with the first fence; the other records do without it.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
+use sternway_model::state::RecordsAccess;
 
 use super::execute::be_ourselves;
 use super::parameters::Server;
-use super::{Postgres, failed, literal, records, track};
-use crate::kept::damaged;
-use crate::port::{DatabaseError, Fence, FenceKind, Raised, RunId};
-use sternway_model::state::RecordsAccess;
+use super::{NAME, Postgres, failed, literal, track};
+use crate::port::{DatabaseError, Fence, FenceKind, Fences, Raised, RecordStore, RunId};
+use crate::records::damaged;
 
 /// Something that a fence changes, as it was before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,30 +132,89 @@ fn refused(doing: &'static str) -> impl FnOnce(DatabaseError) -> DatabaseError {
     }
 }
 
-/// Finds out what a fence would change, and whether it would hold.
-pub(super) async fn prepare(
-    postgres: &mut Postgres,
-    kind: &FenceKind,
-) -> Result<Fence, DatabaseError> {
-    if postgres.parameters.server != Server::Postgres || !postgres.has_sessions() {
-        return Err(DatabaseError::NoFence { kind: kind.to_string() });
-    }
-    let mut kind = kind.clone();
-    let (FenceKind::NoConnect { roles } | FenceKind::ReadOnly { roles }) = &mut kind;
-    roles.sort();
-    roles.dedup();
-    let array: Vec<String> = roles.iter().map(|role| literal(role)).collect();
-    let array = format!("ARRAY[{}]::text[]", array.join(", "));
-    let before = match &kind {
-        FenceKind::NoConnect { .. } => {
-            may_grant(postgres, "raised").await?;
-            holds(postgres, &array).await?;
-            connect(postgres, &array).await?
+#[async_trait]
+impl Fences for Postgres {
+    async fn prepare_fence(&mut self, kind: &FenceKind) -> Result<Fence, DatabaseError> {
+        if self.parameters.server != Server::Postgres || !self.has_sessions() {
+            return Err(DatabaseError::NoFence { kind: kind.to_string() });
         }
-        FenceKind::ReadOnly { .. } => read_only(postgres, &array).await?,
-    };
-    let database = postgres.identity.database.clone();
-    Ok(Fence { kind, database, before: before.iter().map(Was::text).collect() })
+        let mut kind = kind.clone();
+        let (FenceKind::NoConnect { roles } | FenceKind::ReadOnly { roles }) = &mut kind;
+        roles.sort();
+        roles.dedup();
+        let array: Vec<String> = roles.iter().map(|role| literal(role)).collect();
+        let array = format!("ARRAY[{}]::text[]", array.join(", "));
+        let before = match &kind {
+            FenceKind::NoConnect { .. } => {
+                may_grant(self, "raised").await?;
+                holds(self, &array).await?;
+                connect(self, &array).await?
+            }
+            FenceKind::ReadOnly { .. } => read_only(self, &array).await?,
+        };
+        let database = self.identity.database.clone();
+        Ok(Fence { kind, database, before: before.iter().map(Was::text).collect() })
+    }
+
+    async fn raise_fence(
+        &mut self,
+        app: &str,
+        run: Option<RunId>,
+        fence: &Fence,
+    ) -> Result<Raised, DatabaseError> {
+        if let RecordsAccess::Unavailable(reason) = self.prepare_records().await? {
+            let reason = format!("it could not be found again after a crash, as {reason}");
+            return Err(cannot("raised", reason));
+        }
+        let raised = try_to_raise(self, app, run, fence).await;
+        if raised.is_err() {
+            let _ = self.run("roll back", "ROLLBACK".to_owned()).await;
+        }
+        raised.map_err(refused("raised"))
+    }
+
+    async fn fences(&mut self, app: &str) -> Result<Vec<Raised>, DatabaseError> {
+        if self.parameters.server != Server::Postgres {
+            return Ok(Vec::new());
+        }
+        let doing = "read which fences stand";
+        let sql = format!(
+            "SELECT id, run, fence, to_char(raised_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+             FROM sternway.fence WHERE app = {} AND schema = {} ORDER BY id",
+            literal(app),
+            literal(&self.identity.schema)
+        );
+        let rows = match self.ask(doing, sql).await {
+            // There was never one.
+            Err(error) if track::is_absent(&error) => return Ok(Vec::new()),
+            rows => rows?,
+        };
+        let mut fences = Vec::new();
+        for row in rows {
+            let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
+            let fence: Fence = serde_json::from_str(&text(2)?).map_err(|error| damaged(&error))?;
+            if fence.database == self.identity.database {
+                let id = row.try_get(0).map_err(failed(doing))?;
+                let run = row.try_get(1).map_err(failed(doing))?;
+                fences.push(Raised { id, run, fence, since: text(3)? });
+            }
+        }
+        Ok(fences)
+    }
+
+    async fn lower_fence(&mut self, raised: &Raised) -> Result<(), DatabaseError> {
+        let lowered = try_to_lower(self, raised).await;
+        match lowered {
+            Err(error) if track::is_absent(&error) => {
+                self.run("roll back", "ROLLBACK".to_owned()).await
+            }
+            Err(error) => {
+                let _ = self.run("roll back", "ROLLBACK".to_owned()).await;
+                Err(refused("taken away")(error))
+            }
+            Ok(()) => Ok(()),
+        }
+    }
 }
 
 /// Only the owner, a member of the owner and a superuser can give and take the right to connect.
@@ -256,24 +316,6 @@ async fn read_only(postgres: &mut Postgres, roles: &str) -> Result<Vec<Was>, Dat
     Ok(before)
 }
 
-/// Raises a fence and writes it down, both or neither.
-pub(super) async fn raise(
-    postgres: &mut Postgres,
-    app: &str,
-    run: Option<RunId>,
-    fence: &Fence,
-) -> Result<Raised, DatabaseError> {
-    if let RecordsAccess::Unavailable(reason) = records::prepare(postgres).await? {
-        let reason = format!("it could not be found again after a crash, as {reason}");
-        return Err(cannot("raised", reason));
-    }
-    let raised = try_to_raise(postgres, app, run, fence).await;
-    if raised.is_err() {
-        let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
-    }
-    raised.map_err(refused("raised"))
-}
-
 async fn try_to_raise(
     postgres: &mut Postgres,
     app: &str,
@@ -335,60 +377,18 @@ async fn try_to_raise(
     Ok(raised)
 }
 
-/// The fences that stand for an application in our schema.
-pub(super) async fn list(postgres: &mut Postgres, app: &str) -> Result<Vec<Raised>, DatabaseError> {
-    if postgres.parameters.server != Server::Postgres {
-        return Ok(Vec::new());
-    }
-    let doing = "read which fences stand";
-    let sql = format!(
-        "SELECT id, run, fence, to_char(raised_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
-         FROM sternway.fence WHERE app = {} AND schema = {} ORDER BY id",
-        literal(app),
-        literal(&postgres.identity.schema)
-    );
-    let rows = match postgres.ask(doing, sql).await {
-        // There was never one.
-        Err(error) if track::is_absent(&error) => return Ok(Vec::new()),
-        rows => rows?,
-    };
-    let mut fences = Vec::new();
-    for row in rows {
-        let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
-        let fence: Fence = serde_json::from_str(&text(2)?).map_err(|error| damaged(&error))?;
-        if fence.database == postgres.identity.database {
-            let id = row.try_get(0).map_err(failed(doing))?;
-            let run = row.try_get(1).map_err(failed(doing))?;
-            fences.push(Raised { id, run, fence, since: text(3)? });
-        }
-    }
-    Ok(fences)
-}
-
-/// Takes a fence away and forgets it, both or neither.
-pub(super) async fn lower(postgres: &mut Postgres, raised: &Raised) -> Result<(), DatabaseError> {
-    let lowered = try_to_lower(postgres, raised).await;
-    match lowered {
-        Err(error) if track::is_absent(&error) => {
-            postgres.run("roll back", "ROLLBACK".to_owned()).await
-        }
-        Err(error) => {
-            let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
-            Err(refused("taken away")(error))
-        }
-        Ok(()) => Ok(()),
-    }
-}
-
 async fn try_to_lower(postgres: &mut Postgres, raised: &Raised) -> Result<(), DatabaseError> {
     let doing = "take the fence away";
     let Raised { id, fence, .. } = raised;
     let begin = format!("BEGIN READ WRITE; {}", be_ourselves(postgres));
-    let sql = format!("{begin} DELETE FROM sternway.fence WHERE id = {id} RETURNING id");
-    if postgres.ask(doing, sql).await?.is_empty() {
+    let sql =
+        format!("{begin} DELETE FROM sternway.fence WHERE id = {id} RETURNING raised_at::text");
+    let rows = postgres.ask(doing, sql).await?;
+    let Some(row) = rows.first() else {
         // Somebody has done it.
         return postgres.run(doing, "COMMIT".to_owned()).await;
-    }
+    };
+    let raised_at: String = row.try_get(0).map_err(failed(doing))?;
     if matches!(fence.kind, FenceKind::NoConnect { .. }) {
         may_grant(postgres, "taken away").await?;
     }
@@ -424,5 +424,28 @@ async fn try_to_lower(postgres: &mut Postgres, raised: &Raised) -> Result<(), Da
     if !postgres.reset.contains(&ours) {
         postgres.reset.push_str(&ours);
     }
+    if let FenceKind::ReadOnly { roles } = &fence.kind {
+        end_those_behind(postgres, roles, &raised_at).await;
+    }
     Ok(())
+}
+
+/// Ends the sessions that began behind a read-only fence: they would only read until they end, whatever
+/// is set since, and a pool that keeps them would never write again. The fence is gone all the same.
+async fn end_those_behind(postgres: &mut Postgres, roles: &[String], raised_at: &str) {
+    let doing = "end the sessions that began behind the fence";
+    let roles: Vec<String> = roles.iter().map(|role| literal(role)).collect();
+    let sql = format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+         WHERE datname = current_database() AND usename::text = ANY (ARRAY[{}]::text[])
+           AND backend_start >= {}::timestamptz AND pid <> pg_catalog.pg_backend_pid()
+           AND application_name <> '{NAME}'",
+        roles.join(", "),
+        literal(raised_at)
+    );
+    if let Err(error) = postgres.ask(doing, sql).await {
+        tracing::error!(
+            "sessions that began behind the fence only read until they end, and could not be ended: {error}"
+        );
+    }
 }

@@ -14,12 +14,13 @@ mod row;
 
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use sqlx::Row;
 
 use super::parameters::Strategy;
 use super::{Postgres, failed};
 use crate::go::lock_number;
-use crate::port::{DatabaseError, Holder, LockError};
+use crate::port::{DatabaseError, Holder, LockError, Locks};
 
 /// How long to wait between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -73,29 +74,49 @@ pub(super) fn of(postgres: &Postgres, tables: &[String]) -> Vec<i64> {
     numbers(tables, &databases(postgres), |table, name| lock_id(schema, table, name))
 }
 
-/// Takes all locks that the session does not hold yet, or none.
-pub(super) async fn lock(
-    postgres: &mut Postgres,
-    tables: &[String],
-    lock_timeout: Duration,
-) -> Result<(), LockError> {
-    let databases = databases(postgres);
-    match postgres.parameters.strategy.clone() {
-        Strategy::Advisory => advisory(postgres, of(postgres, tables), lock_timeout).await,
-        Strategy::Table(table) => {
-            let ids = numbers(&[String::new()], &databases, |_, database| number(database));
-            row::lock(postgres, &table, ids, lock_timeout).await
+#[async_trait]
+impl Locks for Postgres {
+    async fn lock(&mut self, tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
+        let databases = databases(self);
+        match self.parameters.strategy.clone() {
+            Strategy::Advisory => advisory(self, of(self, tables), lock_timeout).await,
+            Strategy::Table(table) => {
+                let ids = numbers(&[String::new()], &databases, |_, database| number(database));
+                row::lock(self, &table, ids, lock_timeout).await
+            }
+            Strategy::Process => Ok(()),
         }
-        Strategy::Process => Ok(()),
     }
-}
 
-/// Gives every lock back.
-pub(super) async fn unlock(postgres: &mut Postgres) -> Result<(), DatabaseError> {
-    let locks = std::mem::take(&mut postgres.locks);
-    match postgres.parameters.strategy.clone() {
-        Strategy::Table(table) => row::release(postgres, &table, &locks).await,
-        Strategy::Advisory | Strategy::Process => release(postgres, &locks).await,
+    /// Ends the sessions of the session's own user that hold one of the locks and call themselves as we do.
+    async fn end_orphans(&mut self, tables: &[String]) -> Result<Vec<Holder>, DatabaseError> {
+        if self.parameters.strategy != Strategy::Advisory {
+            return Ok(Vec::new());
+        }
+        let ids = of(self, tables);
+        let mut ended = Vec::new();
+        for holder in holders(self, &ids).await? {
+            let doing = "end the session that holds the locks";
+            // Looked at and ended at once: its number may be another session's a moment later.
+            let sql = format!(
+                "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+                 WHERE pid = {} AND pid <> pg_catalog.pg_backend_pid()
+                   AND application_name = 'sternway' AND usename = session_user",
+                holder.pid
+            );
+            if !self.ask(doing, sql).await?.is_empty() {
+                ended.push(holder);
+            }
+        }
+        Ok(ended)
+    }
+
+    async fn unlock(&mut self) -> Result<(), DatabaseError> {
+        let locks = std::mem::take(&mut self.locks);
+        match self.parameters.strategy.clone() {
+            Strategy::Table(table) => row::release(self, &table, &locks).await,
+            Strategy::Advisory | Strategy::Process => release(self, &locks).await,
+        }
     }
 }
 
@@ -155,34 +176,6 @@ async fn release(postgres: &mut Postgres, ids: &[i64]) -> Result<(), DatabaseErr
     let ids = array(ids);
     let sql = format!("SELECT pg_catalog.pg_advisory_unlock(id) FROM unnest({ids}) AS id");
     postgres.run("give the locks back", sql).await
-}
-
-/// Ends the sessions of the session's own user that hold one of the locks and call themselves as we do.
-pub(super) async fn end_orphans(
-    postgres: &mut Postgres,
-    tables: &[String],
-) -> Result<Vec<Holder>, DatabaseError> {
-    if postgres.parameters.strategy != Strategy::Advisory {
-        return Ok(Vec::new());
-    }
-    let schema = postgres.tracking_schema();
-    let databases = databases(postgres);
-    let ids = numbers(tables, &databases, |table, name| lock_id(schema, table, name));
-    let mut ended = Vec::new();
-    for holder in holders(postgres, &ids).await? {
-        let doing = "end the session that holds the locks";
-        // Looked at and ended at once: its number may be another session's a moment later.
-        let sql = format!(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-             WHERE pid = {} AND pid <> pg_catalog.pg_backend_pid()
-               AND application_name = 'sternway' AND usename = session_user",
-            holder.pid
-        );
-        if !postgres.ask(doing, sql).await?.is_empty() {
-            ended.push(holder);
-        }
-    }
-    Ok(ended)
 }
 
 async fn holders(postgres: &mut Postgres, ids: &[i64]) -> Result<Vec<Holder>, DatabaseError> {

@@ -86,7 +86,7 @@ async fn ask(postgres: &mut Postgres, losses: &mut [Loss]) -> Result<(), Databas
     for row in rows {
         let read =
             |at: usize| row.try_get::<i64, _>(at).map_err(failed("count what would be lost"));
-        let number = usize::try_from(read(0)?).unwrap_or_default();
+        let Ok(number) = usize::try_from(read(0)?) else { continue };
         let (Some(loss), Some(Some(found))) = (losses.get_mut(number), found.get(number)) else {
             continue;
         };

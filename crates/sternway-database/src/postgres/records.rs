@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sternway_model::catalog::{Digest, Half, Migration, MigrationSet, TrackName};
@@ -16,9 +17,9 @@ use sternway_model::plan::{Course, Plan};
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::parameters::Server;
-use super::{Postgres, archive, failed, literal};
-use crate::kept::{self, LastRun, damaged, release};
-use crate::port::{DatabaseError, RunId, RunSummary, Unfinished};
+use super::{Postgres, archive, execute, failed, literal};
+use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
+use crate::records::{self as shared, LastRun, damaged, release};
 
 /// The shape of the records. A later one is left alone.
 const FORMAT: i32 = 1;
@@ -56,24 +57,159 @@ CREATE TABLE IF NOT EXISTS sternway.journal (
 );
 ";
 
-/// Makes the tables, or says why it may not.
-pub(super) async fn prepare(postgres: &mut Postgres) -> Result<RecordsAccess, DatabaseError> {
-    match access(postgres).await? {
-        Access::Ready => return Ok(RecordsAccess::Available),
-        Access::Refused(reason) => return Ok(RecordsAccess::Unavailable(reason)),
-        Access::Absent => {}
-    }
-    let made = postgres
-        .run("make the records", format!("BEGIN; {SCHEMA} {TABLES} {} COMMIT", archive::TABLE))
-        .await;
-    match made {
-        Ok(()) => Ok(RecordsAccess::Available),
-        Err(error) => {
-            postgres.run("roll back", "ROLLBACK".to_owned()).await?;
-            match refusal(&error) {
-                Some(reason) => Ok(RecordsAccess::Unavailable(reason)),
-                None => Err(error),
+#[async_trait]
+impl RecordStore for Postgres {
+    async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
+        let mut records = Records::default();
+        match access(self).await? {
+            Access::Ready => {}
+            Access::Absent => return Ok(records),
+            Access::Refused(reason) => {
+                records.access = RecordsAccess::Unavailable(reason);
+                return Ok(records);
             }
+        }
+        let doing = "read Sternway's records";
+        let (app, schema) = (literal(app), literal(&self.identity.schema));
+        let sql = format!(
+            "SELECT track, version, up_file, up_hash, up_body, down_file, down_hash, down_body
+             FROM sternway.migration WHERE app = {app} AND schema = {schema}"
+        );
+        let rows = self.ask(doing, sql).await?;
+        for row in &rows {
+            let track = TrackName(row.try_get(0).map_err(failed(doing))?);
+            let version: i64 = row.try_get(1).map_err(failed(doing))?;
+            let version = u64::try_from(version)
+                .map_err(|_| DatabaseError::RecordsDamaged(format!("version {version}")))?;
+            let up = half(row, 2, &mut records.bodies)?;
+            let down = half(row, 5, &mut records.bodies)?;
+            let set: &mut MigrationSet = records.migrations.entry(track).or_default();
+            set.insert(Migration { version, up, down });
+        }
+        let sql = format!(
+            "SELECT release, numbers FROM sternway.release WHERE app = {app} AND schema = {schema}"
+        );
+        let rows = self.ask(doing, sql).await?;
+        for row in &rows {
+            let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
+            let numbers: Numbers = serde_json::from_str(&text(1)?).map_err(|e| damaged(&e))?;
+            records.releases.insert(release(&text(0)?)?, numbers);
+        }
+        let runs = runs(self, &app).await?;
+        let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
+        records.arrived_at = last.map(|run| run.target);
+        Ok(records)
+    }
+
+    async fn prepare_records(&mut self) -> Result<RecordsAccess, DatabaseError> {
+        match access(self).await? {
+            Access::Ready => return Ok(RecordsAccess::Available),
+            Access::Refused(reason) => return Ok(RecordsAccess::Unavailable(reason)),
+            Access::Absent => {}
+        }
+        let made = self
+            .run("make the records", format!("BEGIN; {SCHEMA} {TABLES} {} COMMIT", archive::TABLE))
+            .await;
+        match made {
+            Ok(()) => Ok(RecordsAccess::Available),
+            Err(error) => {
+                self.run("roll back", "ROLLBACK".to_owned()).await?;
+                match refusal(&error) {
+                    Some(reason) => Ok(RecordsAccess::Unavailable(reason)),
+                    None => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn begin_run(&mut self, plan: &Plan) -> Result<RunId, DatabaseError> {
+        let doing = "note the run";
+        let (app, schema) = (literal(&plan.app), literal(&self.identity.schema));
+        let mut sql = "BEGIN;\n".to_owned();
+        for (track, migrations) in &plan.migrations {
+            sql.push_str(&keeping(&app, &schema, track, migrations, &plan.bodies));
+        }
+        for (release, numbers) in &plan.releases {
+            let release = literal(&release.to_string());
+            let numbers = literal(&serde_json::to_string(numbers).unwrap_or_default());
+            sql.push_str(&format!(
+                "INSERT INTO sternway.release (app, schema, release, numbers)
+                 VALUES ({app}, {schema}, {release}, {numbers})
+                 ON CONFLICT (app, schema, release) DO UPDATE SET numbers = excluded.numbers
+                 WHERE release.numbers <> excluded.numbers;\n"
+            ));
+        }
+        let steps: usize = plan.hops.iter().map(|hop| hop.steps.len()).sum();
+        let running = plan.running.as_ref().map(|release| literal(&release.to_string()));
+        sql.push_str(&format!(
+            "INSERT INTO sternway.run (app, schema, course, source, target, steps, plan, plan_hash, sternway)
+             VALUES ({app}, {schema}, {}, {}, {}, {}, {}, {}, {}) RETURNING id; COMMIT",
+            literal(&plan.course.to_string()),
+            running.as_deref().unwrap_or("NULL"),
+            literal(&plan.target.to_string()),
+            i32::try_from(steps).unwrap_or(i32::MAX),
+            literal(&plan.to_json()),
+            literal(&plan.digest().to_string()),
+            literal(env!("CARGO_PKG_VERSION")),
+        ));
+        match self.ask(doing, sql).await {
+            Ok(rows) => {
+                let row = rows.first().ok_or(sqlx::Error::RowNotFound).map_err(failed(doing))?;
+                row.try_get(0).map_err(failed(doing))
+            }
+            Err(error) => {
+                let _ = self.run("roll back", "ROLLBACK".to_owned()).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn record(&mut self, run: RunId, record: &Record) -> Result<(), DatabaseError> {
+        let sql = execute::apart(self, &insert(run, record));
+        self.run("write the journal", sql).await
+    }
+
+    async fn keep(
+        &mut self,
+        app: &str,
+        track: &TrackName,
+        migrations: &[Migration],
+        bodies: &BTreeMap<Digest, String>,
+    ) -> Result<(), DatabaseError> {
+        let (app, schema) = (literal(app), literal(&self.identity.schema));
+        let sql = keeping(&app, &schema, track, migrations, bodies);
+        self.run("keep the migrations", sql).await
+    }
+
+    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
+        let Access::Ready = access(self).await? else { return Ok(None) };
+        let doing = "look for an unfinished run";
+        let sql = format!(
+            "SELECT r.id, r.plan, r.sternway, r.run_by,
+                    to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+                    ARRAY(SELECT j.record FROM sternway.journal j WHERE j.run = r.id ORDER BY j.entry)
+             FROM sternway.run r WHERE r.app = {} AND r.schema = {} ORDER BY r.id DESC LIMIT 1",
+            literal(app),
+            literal(&self.identity.schema)
+        );
+        let rows = self.ask(doing, sql).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
+        let last = LastRun {
+            id: row.try_get(0).map_err(failed(doing))?,
+            plan: text(1)?,
+            sternway: text(2)?,
+            user: text(3)?,
+            started: text(4)?,
+            records: row.try_get(5).map_err(failed(doing))?,
+        };
+        last.unfinished()
+    }
+
+    async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
+        match access(self).await? {
+            Access::Ready => runs(self, &literal(app)).await,
+            Access::Absent | Access::Refused(_) => Ok(Vec::new()),
         }
     }
 }
@@ -148,49 +284,6 @@ async fn ask(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
     })
 }
 
-/// Reads what is there; creates nothing.
-pub(super) async fn read(postgres: &mut Postgres, app: &str) -> Result<Records, DatabaseError> {
-    let mut records = Records::default();
-    match access(postgres).await? {
-        Access::Ready => {}
-        Access::Absent => return Ok(records),
-        Access::Refused(reason) => {
-            records.access = RecordsAccess::Unavailable(reason);
-            return Ok(records);
-        }
-    }
-    let doing = "read Sternway's records";
-    let (app, schema) = (literal(app), literal(&postgres.identity.schema));
-    let sql = format!(
-        "SELECT track, version, up_file, up_hash, up_body, down_file, down_hash, down_body
-         FROM sternway.migration WHERE app = {app} AND schema = {schema}"
-    );
-    let rows = postgres.ask(doing, sql).await?;
-    for row in &rows {
-        let track = TrackName(row.try_get(0).map_err(failed(doing))?);
-        let version: i64 = row.try_get(1).map_err(failed(doing))?;
-        let version = u64::try_from(version)
-            .map_err(|_| DatabaseError::RecordsDamaged(format!("version {version}")))?;
-        let up = half(row, 2, &mut records.bodies)?;
-        let down = half(row, 5, &mut records.bodies)?;
-        let set: &mut MigrationSet = records.migrations.entry(track).or_default();
-        set.insert(Migration { version, up, down });
-    }
-    let sql = format!(
-        "SELECT release, numbers FROM sternway.release WHERE app = {app} AND schema = {schema}"
-    );
-    let rows = postgres.ask(doing, sql).await?;
-    for row in &rows {
-        let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
-        let numbers: Numbers = serde_json::from_str(&text(1)?).map_err(|e| damaged(&e))?;
-        records.releases.insert(release(&text(0)?)?, numbers);
-    }
-    let runs = runs(postgres, &app).await?;
-    let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
-    records.arrived_at = last.map(|run| run.target);
-    Ok(records)
-}
-
 fn half(
     row: &PgRow,
     column: usize,
@@ -200,66 +293,7 @@ fn half(
         let text = row.try_get::<Option<String>, _>(column + ahead);
         text.map_err(failed("read Sternway's records"))
     };
-    kept::half([text(0)?, text(1)?, text(2)?], bodies)
-}
-
-/// Keeps what the plan knows, and notes the run, in one message.
-pub(super) async fn begin_run(
-    postgres: &mut Postgres,
-    plan: &Plan,
-) -> Result<RunId, DatabaseError> {
-    let doing = "note the run";
-    let (app, schema) = (literal(&plan.app), literal(&postgres.identity.schema));
-    let mut sql = "BEGIN;\n".to_owned();
-    for (track, migrations) in &plan.migrations {
-        sql.push_str(&keeping(&app, &schema, track, migrations, &plan.bodies));
-    }
-    for (release, numbers) in &plan.releases {
-        let release = literal(&release.to_string());
-        let numbers = literal(&serde_json::to_string(numbers).unwrap_or_default());
-        sql.push_str(&format!(
-            "INSERT INTO sternway.release (app, schema, release, numbers)
-             VALUES ({app}, {schema}, {release}, {numbers})
-             ON CONFLICT (app, schema, release) DO UPDATE SET numbers = excluded.numbers
-             WHERE release.numbers <> excluded.numbers;\n"
-        ));
-    }
-    let steps: usize = plan.hops.iter().map(|hop| hop.steps.len()).sum();
-    let running = plan.running.as_ref().map(|release| literal(&release.to_string()));
-    sql.push_str(&format!(
-        "INSERT INTO sternway.run (app, schema, course, source, target, steps, plan, plan_hash, sternway)
-         VALUES ({app}, {schema}, {}, {}, {}, {}, {}, {}, {}) RETURNING id; COMMIT",
-        literal(&plan.course.to_string()),
-        running.as_deref().unwrap_or("NULL"),
-        literal(&plan.target.to_string()),
-        i32::try_from(steps).unwrap_or(i32::MAX),
-        literal(&plan.to_json()),
-        literal(&plan.digest().to_string()),
-        literal(env!("CARGO_PKG_VERSION")),
-    ));
-    match postgres.ask(doing, sql).await {
-        Ok(rows) => {
-            let row = rows.first().ok_or(sqlx::Error::RowNotFound).map_err(failed(doing))?;
-            row.try_get(0).map_err(failed(doing))
-        }
-        Err(error) => {
-            let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
-            Err(error)
-        }
-    }
-}
-
-/// Keeps migrations of a track, with the bodies that are given.
-pub(super) async fn keep(
-    postgres: &mut Postgres,
-    app: &str,
-    track: &TrackName,
-    migrations: &[Migration],
-    bodies: &BTreeMap<Digest, String>,
-) -> Result<(), DatabaseError> {
-    let (app, schema) = (literal(app), literal(&postgres.identity.schema));
-    let sql = keeping(&app, &schema, track, migrations, bodies);
-    postgres.run("keep the migrations", sql).await
+    shared::half([text(0)?, text(1)?, text(2)?], bodies)
 }
 
 /// The one statement that keeps migrations of a track. What it finds as it should be stays as it is.
@@ -302,46 +336,6 @@ fn keeping(
 pub(super) fn insert(run: RunId, record: &Record) -> String {
     let record = literal(&serde_json::to_string(record).unwrap_or_default());
     format!("INSERT INTO sternway.journal (run, record) VALUES ({run}, {record});\n")
-}
-
-/// The last run of an application, if nobody has ended it.
-pub(super) async fn unfinished(
-    postgres: &mut Postgres,
-    app: &str,
-) -> Result<Option<Unfinished>, DatabaseError> {
-    let Access::Ready = access(postgres).await? else { return Ok(None) };
-    let doing = "look for an unfinished run";
-    let sql = format!(
-        "SELECT r.id, r.plan, r.sternway, r.run_by,
-                to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
-                ARRAY(SELECT j.record FROM sternway.journal j WHERE j.run = r.id ORDER BY j.entry)
-         FROM sternway.run r WHERE r.app = {} AND r.schema = {} ORDER BY r.id DESC LIMIT 1",
-        literal(app),
-        literal(&postgres.identity.schema)
-    );
-    let rows = postgres.ask(doing, sql).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
-    let last = LastRun {
-        id: row.try_get(0).map_err(failed(doing))?,
-        plan: text(1)?,
-        sternway: text(2)?,
-        user: text(3)?,
-        started: text(4)?,
-        records: row.try_get(5).map_err(failed(doing))?,
-    };
-    last.unfinished()
-}
-
-/// The runs of an application, the last one first.
-pub(super) async fn history(
-    postgres: &mut Postgres,
-    app: &str,
-) -> Result<Vec<RunSummary>, DatabaseError> {
-    match access(postgres).await? {
-        Access::Ready => runs(postgres, &literal(app)).await,
-        Access::Absent | Access::Refused(_) => Ok(Vec::new()),
-    }
 }
 
 /// The runs, where the records are known to be there. `app` is a literal.

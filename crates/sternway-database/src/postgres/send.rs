@@ -5,29 +5,52 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+use sternway_model::effect::Lost;
 
-use super::statements::statements;
+use super::statements::{Statement, statements};
 use super::{Postgres, failed, limits};
-use crate::port::{DatabaseError, Interrupt, SqlError};
+use crate::port::{DatabaseError, Interrupt, SqlError, StepError};
 
-/// What went wrong: the body, or anything else.
+/// Why a body did not run to its end.
 pub(super) enum Failure {
+    /// The server refused a statement of it.
     Sql(SqlError),
+    /// Anything else failed.
     Other(DatabaseError),
+    /// It destroys what the plan does not say.
+    Beyond(Vec<Lost>),
+    /// It destroys what cannot be kept.
+    CannotKeep(String),
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Failure {
+        Failure::Other(error)
+    }
 }
 
 impl Failure {
-    /// The server's words, or ours.
-    pub fn words(&self) -> String {
+    /// As the error of a body that failed in `statement`, after others that stay; 0 where nothing of the
+    /// body stays.
+    pub fn of(self, file: &str, statement: usize) -> StepError {
+        let file = file.to_owned();
         match self {
-            Failure::Sql(error) => error.message.clone(),
-            Failure::Other(DatabaseError::Query { source, .. }) => source.to_string(),
-            Failure::Other(error) => error.to_string(),
+            Failure::Sql(source) if statement > 0 => {
+                StepError::Dirty { file, statement, source, blockers: None }
+            }
+            Failure::Sql(source) => StepError::TakenBack { file, source },
+            Failure::Other(source) => match locked(&source) {
+                Some(source) => Failure::Sql(source).of(&file, statement),
+                None => StepError::Database { file, source },
+            },
+            Failure::Beyond(more) => StepError::Beyond { file, more },
+            Failure::CannotKeep(reason) => StepError::CannotKeep { file, reason },
         }
     }
 }
 
 /// What is sent as one message.
+#[derive(Clone, Copy)]
 pub(super) struct Piece<'a> {
     /// Statements of ours before it, in ASCII.
     pub before: &'a str,
@@ -37,6 +60,19 @@ pub(super) struct Piece<'a> {
     pub body: &'a str,
     /// Where `text` begins in it, in bytes.
     pub offset: usize,
+}
+
+impl<'a> Piece<'a> {
+    /// A whole body.
+    pub fn whole(body: &'a str) -> Piece<'a> {
+        Piece { before: "", text: body, body, offset: 0 }
+    }
+
+    /// A statement of a body.
+    pub fn of(statement: &Statement<'a>, body: &'a str) -> Piece<'a> {
+        let Statement { text, offset, .. } = *statement;
+        Piece { before: "", text, body, offset }
+    }
 }
 
 impl Postgres {
@@ -77,6 +113,9 @@ impl Postgres {
 /// Sends a piece of a body as one message.
 pub(super) async fn body(postgres: &mut Postgres, piece: Piece<'_>) -> Result<(), Failure> {
     let Piece { before, text, body, offset } = piece;
+    if text.trim().is_empty() && before.is_empty() {
+        return Ok(());
+    }
     let (done, ended, limit) = postgres.send_within(format!("{before}{text}")).await;
     let Err(error) = ended else { return Ok(()) };
     let Some(error) = server_error(&error) else {
@@ -94,7 +133,7 @@ pub(super) async fn body(postgres: &mut Postgres, piece: Piece<'_>) -> Result<()
         let start = statements(text).get(failed)?.offset;
         position_in(body, offset + start, 1)
     });
-    let mut error = sql_error(error, at);
+    let mut error = SqlError::of_postgres(error, at);
     if let (Some(limit), "57014") = (limit, error.code.as_str()) {
         let limit = limit.as_millis();
         error.detail = Some(format!("it took longer than the {limit} ms of x-statement-timeout"));
@@ -107,21 +146,11 @@ pub(super) fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()
 }
 
-pub(super) fn sql_error(error: &PgDatabaseError, at: Option<(usize, usize)>) -> SqlError {
-    SqlError {
-        message: error.message().to_owned(),
-        code: error.code().to_owned(),
-        detail: error.detail().map(str::to_owned),
-        hint: error.hint().map(str::to_owned),
-        at,
-    }
-}
-
 /// The server's words, where a statement of our own did not get a lock in time.
-pub(super) fn locked(error: &DatabaseError) -> Option<SqlError> {
+fn locked(error: &DatabaseError) -> Option<SqlError> {
     let DatabaseError::Query { source, .. } = error else { return None };
     let error = server_error(source).filter(|it| it.code() == limits::LOCKED)?;
-    Some(sql_error(error, None))
+    Some(SqlError::of_postgres(error, None))
 }
 
 /// The line and column of the server's position, which counts characters from 1.

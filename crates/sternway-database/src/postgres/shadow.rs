@@ -3,9 +3,41 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Postgres;
+use sqlx::Row;
+
 use super::connect::{connect, connect_to, read};
-use crate::port::{Connect, Database, DatabaseError};
+use super::{Postgres, failed};
+use crate::port::{Connect, Connection, DatabaseError};
+
+/// What decides what bodies lead to in a database that [`create`] makes.
+const SERVER: &str = "
+SELECT pg_catalog.concat_ws(E'\\n', version(), current_user, session_user,
+    (SELECT pg_catalog.concat_ws(' ', encoding, datcollate, datctype)
+     FROM pg_catalog.pg_database WHERE datname = 'template0'),
+    (SELECT pg_catalog.string_agg(s.name || '=' || s.setting, E'\\n' ORDER BY s.name)
+     FROM pg_catalog.pg_settings s),
+    (SELECT pg_catalog.string_agg(e.name || ' ' || e.default_version, E'\\n' ORDER BY e.name)
+     FROM pg_catalog.pg_available_extensions e),
+    (SELECT pg_catalog.string_agg(r::text, E'\\n' ORDER BY r.rolname) FROM
+     (SELECT rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolbypassrls, rolconfig
+      FROM pg_catalog.pg_roles) r),
+    (SELECT pg_catalog.string_agg(t.spcname, ' ' ORDER BY t.spcname)
+     FROM pg_catalog.pg_tablespace t))";
+
+/// All that decides, beside the bodies, what they lead to in a database that [`create`] makes.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn server(url: &str) -> Result<String, Connect> {
+    let mut server = connect_to(read(url)?, None, None).await?;
+    let doing = "ask what the server for rehearsals is";
+    let answer = match server.ask_one(doing, SERVER.to_owned()).await {
+        Ok(row) => row.try_get(0).map_err(failed(doing)),
+        Err(error) => Err(error),
+    };
+    let place = server.identity().server.clone();
+    answer.map_err(|source| Connect::Session { place, source })
+}
 
 /// Makes an empty database on the server that `url` leads to, and opens a session with it, with
 /// `schema` for the current one. Returns its name as well, for [`remove`].

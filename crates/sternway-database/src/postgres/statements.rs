@@ -17,7 +17,12 @@ use sternway_model::body::{BodyFacts, Mode};
 
 use words::{Word, split};
 
-use crate::reach;
+use crate::external;
+use crate::port::DatabaseError;
+use crate::query::only;
+use crate::tokens::{self, Split, after_guard, name};
+
+pub use crate::tokens::Control;
 
 /// One statement of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,15 +40,6 @@ pub struct Statement<'a> {
     pub calls: bool,
     /// Whether it sets what the session goes by, such as the search path.
     pub sets: bool,
-}
-
-/// What a statement does to the transaction it stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    /// It begins one.
-    Begin,
-    /// It ends one.
-    End,
 }
 
 /// The statements of a body, in order; comments between them belong to none.
@@ -69,7 +65,7 @@ pub fn facts(body: &str) -> BodyFacts {
     let mut facts = BodyFacts { obstacle: split.obstacle, ..BodyFacts::default() };
     let mut reason = None;
     let mut open = false;
-    let added = destroys::added_columns(&split.statements);
+    let added = tokens::added_columns(&split.statements);
     for words in &split.statements {
         match control(words) {
             Some(Control::Begin) => open = true,
@@ -99,13 +95,19 @@ pub fn facts(body: &str) -> BodyFacts {
     facts
 }
 
+/// The statement that a query of the user's own is, if it can stand in one of ours.
+pub(super) fn one_query(query: &str) -> Result<&str, DatabaseError> {
+    let Split { statements, obstacle } = split(query);
+    only(query, &statements, obstacle)
+}
+
 /// What a body would do outside of its database, in the server's other ones, to all of it, or to its
 /// files.
 pub(super) fn elsewhere(body: &str) -> Option<String> {
     let shared = ["database", "role", "user", "group", "tablespace", "server", "subscription"];
     let own =
         ["alter system", "drop owned", "reassign owned", "import foreign", "comment on database"];
-    let all = reach::phrases(&["create", "alter", "drop"], &shared, &own);
+    let all = external::phrases(&["create", "alter", "drop"], &shared, &own);
     let anywhere = [
         "dblink",
         "dblink_exec",
@@ -121,13 +123,13 @@ pub(super) fn elsewhere(body: &str) -> Option<String> {
         // Other strings are data.
         let runs = statement.first().is_some_and(|it| it.is("DO") || it.is("CREATE"));
         let code = statement.iter().filter(|_| runs).filter_map(Word::code);
-        let says = reach::begins(&words, &all)
-            .or_else(|| code.clone().find_map(|it| reach::phrase(it, &all)))
-            .or_else(|| reach::phrase(&words.join(" "), &anywhere));
+        let says = external::begins(&words, &all)
+            .or_else(|| code.clone().find_map(|it| external::phrase(it, &all)))
+            .or_else(|| external::phrase(&words.join(" "), &anywhere));
         let to_file = statement.first().is_some_and(|it| it.is("COPY"))
             && statement.windows(2).any(|it| it[0].is("TO") && it[1].code().is_some());
         if let Some(says) = says.or(to_file.then_some("copy to")) {
-            return Some(reach::says(says));
+            return Some(external::says(says));
         }
     }
     None
@@ -135,7 +137,7 @@ pub(super) fn elsewhere(body: &str) -> Option<String> {
 
 /// The columns, with their unqualified tables, that a body adds.
 pub(super) fn added_columns(body: &str) -> BTreeSet<(String, String)> {
-    destroys::added_columns(&split(body).statements)
+    tokens::added_columns(&split(body).statements)
 }
 
 /// Whether a statement sets something for the rest of the session.
@@ -219,16 +221,16 @@ fn creates_table(words: &[Word<'_>]) -> Option<String> {
     if !words.first()?.is("CREATE") || words[..table].iter().any(temporary) {
         return None;
     }
-    let mut name = words::name(words::after_guard(&words[table + 1..]));
+    let mut parts = name(after_guard(&words[table + 1..]));
     // What goes to another schema is none of the current one's tables.
-    let elsewhere = matches!(name.as_slice(), [schema, _] if schema != "public");
-    name.pop().filter(|_| !elsewhere)
+    let elsewhere = matches!(parts.as_slice(), [schema, _] if schema != "public");
+    parts.pop().filter(|_| !elsewhere)
 }
 
 fn creates_extension(words: &[Word<'_>]) -> Option<String> {
     let [create, extension, rest @ ..] = words else { return None };
     let creates = create.is("CREATE") && extension.is("EXTENSION");
-    creates.then(|| words::name(words::after_guard(rest)).pop()).flatten()
+    creates.then(|| name(after_guard(rest)).pop()).flatten()
 }
 
 fn is_copy_from_stdin(words: &[Word<'_>]) -> bool {

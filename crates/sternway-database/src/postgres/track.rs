@@ -1,44 +1,80 @@
 //! The tracking table, as golang-migrate keeps it: one row, or none where nothing is applied.
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sternway_model::state::{Position, TrackState};
 
-use super::{Postgres, failed, literal};
-use crate::port::DatabaseError;
+use super::{Postgres, execute, failed, literal, schema};
+use crate::port::{DatabaseError, Tracking, Underway};
 
-/// Reads a tracking table; creates nothing.
-pub(super) async fn read(
-    postgres: &mut Postgres,
-    table: &str,
-) -> Result<TrackState, DatabaseError> {
-    let doing = format!("read the tracking table `{table}`");
-    // Asked at once, not after a look whether it is there: that is one trip to the server fewer.
-    let sql = format!("SELECT version::bigint, dirty FROM {} LIMIT 2", postgres.tracking(table));
-    let rows = match postgres.ask(&doing, sql).await {
-        Err(error) if is_absent(&error) => {
-            postgres.tracked.insert(table.to_owned(), false);
-            return Ok(TrackState::NoTable);
+#[async_trait]
+impl Tracking for Postgres {
+    async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError> {
+        let doing = format!("read the tracking table `{table}`");
+        // Asked at once, not after a look whether it is there: that is one trip to the server fewer.
+        let sql = format!("SELECT version::bigint, dirty FROM {} LIMIT 2", self.tracking(table));
+        let rows = match self.ask(&doing, sql).await {
+            Err(error) if is_absent(&error) => {
+                self.tracked.insert(table.to_owned(), false);
+                return Ok(TrackState::NoTable);
+            }
+            rows => rows?,
+        };
+        self.tracked.insert(table.to_owned(), true);
+        let table = table.to_owned();
+        let row = match rows.as_slice() {
+            [] => return Ok(TrackState::At(Position::default())),
+            [row] => row,
+            _ => return Err(DatabaseError::SeveralRows { table }),
+        };
+        let version: i64 = row.try_get(0).map_err(failed(&doing))?;
+        let dirty = row.try_get(1).map_err(failed(&doing))?;
+        let version = match version {
+            // golang-migrate's "nothing applied" after a failed down of the first migration.
+            -1 => None,
+            version => {
+                let number = u64::try_from(version);
+                Some(number.map_err(|_| DatabaseError::Version { table, version })?)
+            }
+        };
+        Ok(TrackState::At(Position { version, dirty }))
+    }
+
+    async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
+        schema::prepare(self, table).await?;
+        if self.tracked.get(table) == Some(&true) || exists(self, table).await? {
+            self.tracked.insert(table.to_owned(), true);
+            return Ok(());
         }
-        rows => rows?,
-    };
-    postgres.tracked.insert(table.to_owned(), true);
-    let table = table.to_owned();
-    let row = match rows.as_slice() {
-        [] => return Ok(TrackState::At(Position::default())),
-        [row] => row,
-        _ => return Err(DatabaseError::SeveralRows { table }),
-    };
-    let version: i64 = row.try_get(0).map_err(failed(&doing))?;
-    let dirty = row.try_get(1).map_err(failed(&doing))?;
-    let version = match version {
-        // golang-migrate's "nothing applied" after a failed down of the first migration.
-        -1 => None,
-        version => {
-            let number = u64::try_from(version);
-            Some(number.map_err(|_| DatabaseError::Version { table, version })?)
+        let doing = format!("make the tracking table `{table}`");
+        let made = self.run(&doing, create(self, table)).await;
+        if let Err(error) = made {
+            // Two that make it at the same time run into each other in the system catalogs.
+            if !exists(self, table).await? {
+                return Err(error);
+            }
         }
-    };
-    Ok(TrackState::At(Position { version, dirty }))
+        self.tracked.insert(table.to_owned(), true);
+        Ok(())
+    }
+
+    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
+        schema::prepare(self, table).await?;
+        look(self, table).await?;
+        let sql = execute::apart(self, &write(self, table, position));
+        let written = self.run("write the tracking row", sql).await;
+        self.tracked.insert(table.to_owned(), true);
+        if written.is_err() {
+            self.tracked.remove(table);
+            let _ = self.run("roll back", "ROLLBACK".to_owned()).await;
+        }
+        written
+    }
+
+    /// The journal knows: what it does not have took no effect.
+    async fn underway(&mut self, _table: &str) -> Result<Option<Underway>, DatabaseError> {
+        Ok(None)
+    }
 }
 
 /// Whether the server knows no such table, or no such schema.
@@ -68,24 +104,6 @@ async fn exists(postgres: &mut Postgres, table: &str) -> Result<bool, DatabaseEr
         literal(table)
     );
     postgres.ask_one(&doing, sql).await?.try_get(0).map_err(failed(&doing))
-}
-
-/// Makes a tracking table, if there is none.
-pub(super) async fn prepare(postgres: &mut Postgres, table: &str) -> Result<(), DatabaseError> {
-    if postgres.tracked.get(table) == Some(&true) || exists(postgres, table).await? {
-        postgres.tracked.insert(table.to_owned(), true);
-        return Ok(());
-    }
-    let doing = format!("make the tracking table `{table}`");
-    let made = postgres.run(&doing, create(postgres, table)).await;
-    if let Err(error) = made {
-        // Two that make it at the same time run into each other in the system catalogs.
-        if !exists(postgres, table).await? {
-            return Err(error);
-        }
-    }
-    postgres.tracked.insert(table.to_owned(), true);
-    Ok(())
 }
 
 fn create(postgres: &Postgres, table: &str) -> String {

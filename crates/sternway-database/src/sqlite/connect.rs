@@ -86,7 +86,7 @@ async fn open(
 }
 
 /// Goes over to the file, once it is there or something is `written`.
-pub(super) async fn settle(sqlite: &mut Sqlite, written: bool) -> Result<(), DatabaseError> {
+pub(super) async fn use_file(sqlite: &mut Sqlite, written: bool) -> Result<(), DatabaseError> {
     let there = || sqlite.options.path().is_some_and(|path| path.exists());
     if sqlite.absent && (written || there()) {
         let opened = open(&sqlite.options, false, &sqlite.interrupted).await;

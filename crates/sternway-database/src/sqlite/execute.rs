@@ -15,11 +15,13 @@ use sternway_model::body::Mode;
 use sternway_model::journal::Record;
 use sternway_model::state::Position;
 
-use super::archive::{self, Trouble, Waiting};
+use super::archive;
 use super::statements::{Control, Statement, facts, place_of, statements, without_foreign_keys};
 use super::{Sqlite, connect, failed, records, track};
+use crate::archive::{Trouble, Waiting};
 use crate::failpoint::{self, Point};
-use crate::port::{Care, DatabaseError, Done, RunId, Settings, Settled, SqlError, StepError, Work};
+use crate::port::{DatabaseError, Done, Preservation, RunId, Settings, SqlError, StepError, Work};
+use crate::tokens;
 
 /// What went wrong: the body, or anything else.
 enum Failure {
@@ -60,16 +62,15 @@ fn taken_back(file: String, failure: Failure) -> StepError {
 pub(super) async fn migrate(
     sqlite: &mut Sqlite,
     work: &Work<'_>,
-    care: Option<&Care<'_>>,
+    care: Option<&Preservation<'_>>,
 ) -> Result<Done, StepError> {
     let file = work.file.to_owned();
-    if let Err(source) = connect::settle(sqlite, true).await {
+    if let Err(source) = connect::use_file(sqlite, true).await {
         return Err(StepError::Database { file, source });
     }
     if work.body.contains('\0') {
-        let message = "the file has a NUL byte, at which SQLite stops reading".to_owned();
-        let code = "SQLITE_MISUSE".to_owned();
-        let source = SqlError { message, code, detail: None, hint: None, at: None };
+        let message = "the file has a NUL byte, at which SQLite stops reading";
+        let source = SqlError::new(message, "SQLITE_MISUSE", None);
         return Err(StepError::TakenBack { file, source });
     }
     sqlite.interrupted.clear();
@@ -99,7 +100,7 @@ pub(super) async fn migrate(
 async fn in_transaction(
     sqlite: &mut Sqlite,
     work: &Work<'_>,
-    care: Option<&Care<'_>>,
+    care: Option<&Preservation<'_>>,
 ) -> Result<Done, Failure> {
     let without_keys = without_foreign_keys(work.body);
     if without_keys {
@@ -137,20 +138,24 @@ async fn in_transaction(
 }
 
 /// Runs a body between a look at what is there and a look at what is left.
-async fn with_care(sqlite: &mut Sqlite, work: &Work<'_>, care: &Care<'_>) -> Result<Done, Failure> {
+async fn with_care(
+    sqlite: &mut Sqlite,
+    work: &Work<'_>,
+    care: &Preservation<'_>,
+) -> Result<Done, Failure> {
     let waiting = if care.keep { archive::waiting(sqlite, care).await? } else { Waiting::NONE };
     let before = archive::before(sqlite, work).await?;
     run_body(sqlite, work.body).await?;
     sqlite.run("write the archive", writable(work.body).to_owned()).await?;
     let (effects, kept) = archive::after(sqlite, work, care, before).await?;
-    let put_back = archive::put_back(sqlite, waiting).await?;
-    Ok(Done { effects: Some(effects), kept, put_back })
+    let restored = archive::restore(sqlite, waiting).await?;
+    Ok(Done { effects: Some(effects), kept, restored })
 }
 
 async fn one_by_one(
     sqlite: &mut Sqlite,
     work: &Work<'_>,
-    care: Option<&Care<'_>>,
+    care: Option<&Preservation<'_>>,
 ) -> Result<Done, (usize, Failure)> {
     let other = |error| (0, Failure::Other(error));
     let waiting = match care.filter(|care| care.keep) {
@@ -182,9 +187,9 @@ async fn one_by_one(
     sqlite.run("write the tracking row", sql).await.map_err(other)?;
     let ended = async {
         sqlite.run("write the tracking row", "BEGIN IMMEDIATE".to_owned()).await?;
-        let put_back = archive::put_back(sqlite, waiting).await?;
+        let restored = archive::restore(sqlite, waiting).await?;
         sqlite.run("write the tracking row", format!("{} COMMIT", clean(work))).await?;
-        Ok(Done { put_back, ..Done::default() })
+        Ok(Done { restored, ..Done::default() })
     };
     let ended: Result<Done, DatabaseError> = ended.await;
     match &ended {
@@ -346,22 +351,6 @@ fn of_the_body(error: DatabaseError) -> Failure {
     }
 }
 
-/// What is known of a statement that was under way outside a transaction.
-pub(super) fn settled(work: &Work<'_>, number: usize) -> Settled {
-    let statements = statements(work.body);
-    let statement = number.checked_sub(1).and_then(|index| statements.get(index));
-    match statement {
-        // The body's own transaction writes the journal before it commits: it did not.
-        Some(statement) if statement.transaction.is_some() => Settled::NotDone,
-        Some(statement) if statement.sets || is_vacuum(statement) => Settled::NotDone,
-        _ => Settled::Unknown,
-    }
-}
-
-fn is_vacuum(statement: &Statement<'_>) -> bool {
-    statement.text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("vacuum"))
-}
-
 /// The statements that end a step: the tracking row, and the journal's entry beside it.
 fn clean(work: &Work<'_>) -> String {
     let position = Position { version: work.to, dirty: false };
@@ -398,7 +387,7 @@ fn failure(error: sqlx::Error, body: &str, statement: Option<&Statement<'_>>) ->
         sqlx::Error::Database(error) => {
             let place = statement
                 .map(|statement| place_of(error.message(), statement).unwrap_or(statement.offset));
-            Failure::Sql(sql_error(error.as_ref(), place.and_then(|at| position_in(body, at))))
+            Failure::Sql(sql_error(error.as_ref(), place.map(|at| tokens::place_of(body, at))))
         }
         error => Failure::Other(failed("run the body")(error)),
     }
@@ -422,14 +411,5 @@ fn sql_error(error: &dyn sqlx::error::DatabaseError, at: Option<(usize, usize)>)
         26 => "SQLITE_NOTADB",
         _ => "SQLITE_ERROR",
     };
-    let message = error.message().to_owned();
-    SqlError { message, code: code.to_owned(), detail: None, hint: None, at }
-}
-
-/// The line and column, from 1, of a place in bytes.
-fn position_in(body: &str, offset: usize) -> Option<(usize, usize)> {
-    let before = body.get(..offset)?;
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-    Some((line, column))
+    SqlError::new(error.message(), code, at)
 }

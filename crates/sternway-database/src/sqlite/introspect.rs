@@ -8,7 +8,7 @@
 mod definition;
 
 use sqlx::Row;
-use sternway_model::proof::{Fingerprint, ObjectName};
+use sternway_model::proof::{Definition, Facts, Fingerprint, ObjectName};
 
 use super::statements::plain;
 use super::statements::words::{Word, after_guard, name, split};
@@ -40,6 +40,14 @@ pub(super) async fn fingerprint(
         }
         describe(&mut fingerprint, &kind, &name, &table, &sql);
     }
+    // A reference is written in any case.
+    let tables = fingerprint.objects.keys().filter(|it| it.kind == "table");
+    let tables: Vec<String> = tables.map(|it| it.name.clone()).collect();
+    for definition in fingerprint.objects.values_mut() {
+        let Facts::ForeignKey(key) = &mut definition.facts else { continue };
+        let parent = tables.iter().find(|it| it.eq_ignore_ascii_case(&key.parent));
+        key.parent = parent.unwrap_or(&key.parent).clone();
+    }
     Ok(fingerprint)
 }
 
@@ -60,22 +68,23 @@ fn describe(fingerprint: &mut Fingerprint, kind: &str, name: &str, table: &str, 
                 fingerprint.column_order.insert(object.clone(), order);
             }
             for (name, definition) in made.columns {
-                fingerprint.objects.insert(part("column", name), definition);
+                fingerprint.objects.insert(part("column", name), definition.into());
             }
             for (name, definition) in made.constraints {
                 fingerprint.objects.insert(part("constraint", name), definition);
             }
-            made.options
+            made.options.into()
         }
         "index" => {
-            let unique =
-                if words.get(1).is_some_and(|it| it.is("UNIQUE")) { "unique " } else { "" };
-            format!("{unique}{}", plain(body(words, "INDEX")))
+            let unique = words.get(1).is_some_and(|it| it.is("UNIQUE"));
+            let prefix = if unique { "unique " } else { "" };
+            let text = format!("{prefix}{}", plain(body(words, "INDEX")));
+            Definition { text, facts: Facts::Index { unique, valid: true } }
         }
-        "view" => plain(body(words, "VIEW")),
+        "view" => plain(body(words, "VIEW")).into(),
         _ => {
             object.table = Some(table.to_owned());
-            plain(body(words, "TRIGGER"))
+            plain(body(words, "TRIGGER")).into()
         }
     };
     fingerprint.objects.insert(object, definition);

@@ -12,8 +12,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
+
 use super::{Sqlite, failed};
-use crate::port::{Holder, LockError};
+use crate::port::{DatabaseError, Holder, LockError, Locks};
 
 /// How long to wait between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -33,24 +35,37 @@ impl Drop for Held {
     }
 }
 
-/// Takes the lock, if the session does not have it and the database is a file.
-pub(super) async fn lock(sqlite: &mut Sqlite, lock_timeout: Duration) -> Result<(), LockError> {
-    let Some(database) = sqlite.options.path() else { return Ok(()) };
-    if sqlite.lock.is_some() {
-        return Ok(());
-    }
-    let path = beside(&database);
-    let start = Instant::now();
-    loop {
-        let taken = try_once(&path).map_err(sqlx::Error::Io).map_err(failed("make a lock file"))?;
-        if let Some(held) = taken {
-            sqlite.lock = Some(held);
+#[async_trait]
+impl Locks for Sqlite {
+    async fn lock(&mut self, _tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
+        let Some(database) = self.options.path() else { return Ok(()) };
+        if self.lock.is_some() {
             return Ok(());
         }
-        if start.elapsed() >= lock_timeout {
-            return Err(LockError::Held(holder(&path).into_iter().collect()));
+        let path = beside(&database);
+        let start = Instant::now();
+        loop {
+            let taken =
+                try_once(&path).map_err(sqlx::Error::Io).map_err(failed("make a lock file"))?;
+            if let Some(held) = taken {
+                self.lock = Some(held);
+                return Ok(());
+            }
+            if start.elapsed() >= lock_timeout {
+                return Err(LockError::Held(holder(&path).into_iter().collect()));
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        tokio::time::sleep(PAUSE).await;
+    }
+
+    /// The system gives back the lock of a process that is gone: nothing is ever left behind.
+    async fn end_orphans(&mut self, _tables: &[String]) -> Result<Vec<Holder>, DatabaseError> {
+        Ok(Vec::new())
+    }
+
+    async fn unlock(&mut self) -> Result<(), DatabaseError> {
+        self.lock = None;
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use sternway_model::catalog::{Digest, Half, Migration, MigrationSet, Release, TrackName};
@@ -16,9 +17,9 @@ use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::{Course, Plan};
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
-use super::{Sqlite, archive, failed};
-use crate::kept::{self, LastRun, damaged, release};
-use crate::port::{DatabaseError, RunId, RunSummary, Unfinished};
+use super::{Sqlite, archive, connect, failed};
+use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
+use crate::records::{self as shared, LastRun, damaged, release};
 
 /// The shape of the records. A later one is left alone.
 const FORMAT: i32 = 1;
@@ -62,17 +63,126 @@ pub(super) fn is_ours(table: &str) -> bool {
     NAMES.iter().any(|name| name.eq_ignore_ascii_case(table)) || archive::is_ours(table)
 }
 
-/// Makes the tables, or says why it may not.
-pub(super) async fn prepare(sqlite: &mut Sqlite) -> Result<RecordsAccess, DatabaseError> {
-    if is_there(sqlite).await? == NAMES.len() {
-        return Ok(writable(sqlite));
+#[async_trait]
+impl RecordStore for Sqlite {
+    async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
+        connect::use_file(self, false).await?;
+        let mut records = Records { access: writable(self), ..Records::default() };
+        if is_there(self).await? < NAMES.len() {
+            return Ok(records);
+        }
+        let doing = "read Sternway's records";
+        let schema = self.identity.schema.clone();
+        let rows = sqlx::query(
+            "SELECT track, version, up_file, up_hash, up_body, down_file, down_hash, down_body
+             FROM main.sternway_migration WHERE app = ? AND schema = ?",
+        )
+        .bind(app)
+        .bind(&schema)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(failed(doing))?;
+        for row in &rows {
+            let track = TrackName(row.try_get(0).map_err(failed(doing))?);
+            let version: i64 = row.try_get(1).map_err(failed(doing))?;
+            let version = u64::try_from(version)
+                .map_err(|_| DatabaseError::RecordsDamaged(format!("version {version}")))?;
+            let up = half(row, 2, &mut records.bodies)?;
+            let down = half(row, 5, &mut records.bodies)?;
+            let set: &mut MigrationSet = records.migrations.entry(track).or_default();
+            set.insert(Migration { version, up, down });
+        }
+        let rows = sqlx::query(
+            "SELECT release, numbers FROM main.sternway_release WHERE app = ? AND schema = ?",
+        )
+        .bind(app)
+        .bind(&schema)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(failed(doing))?;
+        for row in &rows {
+            let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
+            let numbers: Numbers = serde_json::from_str(&text(1)?).map_err(|e| damaged(&e))?;
+            records.releases.insert(release(&text(0)?)?, numbers);
+        }
+        let runs = runs(self, app).await?;
+        let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
+        records.arrived_at = last.map(|run| run.target);
+        Ok(records)
     }
-    match sqlite.run_whole("make the records", TABLES.to_owned()).await {
-        Ok(()) => Ok(RecordsAccess::Available),
-        Err(error) => match refusal(&error) {
-            Some(reason) => Ok(RecordsAccess::Unavailable(reason)),
-            None => Err(error),
-        },
+
+    async fn prepare_records(&mut self) -> Result<RecordsAccess, DatabaseError> {
+        connect::use_file(self, true).await?;
+        if is_there(self).await? == NAMES.len() {
+            return Ok(writable(self));
+        }
+        match self.run_whole("make the records", TABLES.to_owned()).await {
+            Ok(()) => Ok(RecordsAccess::Available),
+            Err(error) => match refusal(&error) {
+                Some(reason) => Ok(RecordsAccess::Unavailable(reason)),
+                None => Err(error),
+            },
+        }
+    }
+
+    async fn begin_run(&mut self, plan: &Plan) -> Result<RunId, DatabaseError> {
+        connect::use_file(self, true).await?;
+        begin(self).await?;
+        let begun = keep_and_note(self, plan).await;
+        end(self, begun).await
+    }
+
+    async fn record(&mut self, run: RunId, record: &Record) -> Result<(), DatabaseError> {
+        connect::use_file(self, true).await?;
+        let sql = insert(run, record);
+        self.run("write the journal", sql).await
+    }
+
+    async fn keep(
+        &mut self,
+        app: &str,
+        track: &TrackName,
+        migrations: &[Migration],
+        bodies: &BTreeMap<Digest, String>,
+    ) -> Result<(), DatabaseError> {
+        connect::use_file(self, true).await?;
+        begin(self).await?;
+        let kept = keep(self, app, track, migrations, bodies).await;
+        end(self, kept).await
+    }
+
+    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
+        connect::use_file(self, false).await?;
+        if is_there(self).await? < NAMES.len() {
+            return Ok(None);
+        }
+        let doing = "look for an unfinished run";
+        let row = sqlx::query(
+            "SELECT id, plan, sternway, run_by, substr(started_at, 1, 19)
+             FROM main.sternway_run WHERE app = ? AND schema = ? ORDER BY id DESC LIMIT 1",
+        )
+        .bind(app)
+        .bind(&self.identity.schema)
+        .fetch_optional(&mut self.connection)
+        .await
+        .map_err(failed(doing))?;
+        let Some(row) = row else { return Ok(None) };
+        let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
+        let id: RunId = row.try_get(0).map_err(failed(doing))?;
+        let records = sqlx::query_scalar(
+            "SELECT record FROM main.sternway_journal WHERE run = ? ORDER BY entry",
+        )
+        .bind(id)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(failed(doing))?;
+        let (plan, sternway, user, started) = (text(1)?, text(2)?, text(3)?, text(4)?);
+        LastRun { id, plan, sternway, user, started, records }.unfinished()
+    }
+
+    async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
+        connect::use_file(self, false).await?;
+        if is_there(self).await? < NAMES.len() { Ok(Vec::new()) } else { runs(self, app).await }
     }
 }
 
@@ -119,52 +229,6 @@ async fn is_there(sqlite: &mut Sqlite) -> Result<usize, DatabaseError> {
     Ok(found.iter().filter(|name| NAMES.contains(&name.as_str())).count())
 }
 
-/// Reads what is there; creates nothing.
-pub(super) async fn read(sqlite: &mut Sqlite, app: &str) -> Result<Records, DatabaseError> {
-    let mut records = Records { access: writable(sqlite), ..Records::default() };
-    if is_there(sqlite).await? < NAMES.len() {
-        return Ok(records);
-    }
-    let doing = "read Sternway's records";
-    let schema = sqlite.identity.schema.clone();
-    let rows = sqlx::query(
-        "SELECT track, version, up_file, up_hash, up_body, down_file, down_hash, down_body
-         FROM main.sternway_migration WHERE app = ? AND schema = ?",
-    )
-    .bind(app)
-    .bind(&schema)
-    .fetch_all(&mut sqlite.connection)
-    .await
-    .map_err(failed(doing))?;
-    for row in &rows {
-        let track = TrackName(row.try_get(0).map_err(failed(doing))?);
-        let version: i64 = row.try_get(1).map_err(failed(doing))?;
-        let version = u64::try_from(version)
-            .map_err(|_| DatabaseError::RecordsDamaged(format!("version {version}")))?;
-        let up = half(row, 2, &mut records.bodies)?;
-        let down = half(row, 5, &mut records.bodies)?;
-        let set: &mut MigrationSet = records.migrations.entry(track).or_default();
-        set.insert(Migration { version, up, down });
-    }
-    let rows = sqlx::query(
-        "SELECT release, numbers FROM main.sternway_release WHERE app = ? AND schema = ?",
-    )
-    .bind(app)
-    .bind(&schema)
-    .fetch_all(&mut sqlite.connection)
-    .await
-    .map_err(failed(doing))?;
-    for row in &rows {
-        let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
-        let numbers: Numbers = serde_json::from_str(&text(1)?).map_err(|e| damaged(&e))?;
-        records.releases.insert(release(&text(0)?)?, numbers);
-    }
-    let runs = runs(sqlite, app).await?;
-    let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
-    records.arrived_at = last.map(|run| run.target);
-    Ok(records)
-}
-
 fn half(
     row: &SqliteRow,
     column: usize,
@@ -174,27 +238,7 @@ fn half(
         let text = row.try_get::<Option<String>, _>(column + ahead);
         text.map_err(failed("read Sternway's records"))
     };
-    kept::half([text(0)?, text(1)?, text(2)?], bodies)
-}
-
-/// Keeps what the plan knows, and notes the run.
-pub(super) async fn begin_run(sqlite: &mut Sqlite, plan: &Plan) -> Result<RunId, DatabaseError> {
-    begin(sqlite).await?;
-    let begun = keep_and_note(sqlite, plan).await;
-    end(sqlite, begun).await
-}
-
-/// Keeps migrations of a track, with the bodies that are given, all or none.
-pub(super) async fn keep_whole(
-    sqlite: &mut Sqlite,
-    app: &str,
-    track: &TrackName,
-    migrations: &[Migration],
-    bodies: &BTreeMap<Digest, String>,
-) -> Result<(), DatabaseError> {
-    begin(sqlite).await?;
-    let kept = keep(sqlite, app, track, migrations, bodies).await;
-    end(sqlite, kept).await
+    shared::half([text(0)?, text(1)?, text(2)?], bodies)
 }
 
 async fn begin(sqlite: &mut Sqlite) -> Result<(), DatabaseError> {
@@ -302,45 +346,6 @@ pub(super) fn insert(run: RunId, record: &Record) -> String {
     // JSON has no NUL byte: it writes it as \u0000.
     let record = serde_json::to_string(record).unwrap_or_default().replace('\'', "''");
     format!("INSERT INTO main.sternway_journal (run, record) VALUES ({run}, '{record}')")
-}
-
-/// The last run of an application, if nobody has ended it.
-pub(super) async fn unfinished(
-    sqlite: &mut Sqlite,
-    app: &str,
-) -> Result<Option<Unfinished>, DatabaseError> {
-    if is_there(sqlite).await? < NAMES.len() {
-        return Ok(None);
-    }
-    let doing = "look for an unfinished run";
-    let row = sqlx::query(
-        "SELECT id, plan, sternway, run_by, substr(started_at, 1, 19)
-         FROM main.sternway_run WHERE app = ? AND schema = ? ORDER BY id DESC LIMIT 1",
-    )
-    .bind(app)
-    .bind(&sqlite.identity.schema)
-    .fetch_optional(&mut sqlite.connection)
-    .await
-    .map_err(failed(doing))?;
-    let Some(row) = row else { return Ok(None) };
-    let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
-    let id: RunId = row.try_get(0).map_err(failed(doing))?;
-    let records =
-        sqlx::query_scalar("SELECT record FROM main.sternway_journal WHERE run = ? ORDER BY entry")
-            .bind(id)
-            .fetch_all(&mut sqlite.connection)
-            .await
-            .map_err(failed(doing))?;
-    let (plan, sternway, user, started) = (text(1)?, text(2)?, text(3)?, text(4)?);
-    LastRun { id, plan, sternway, user, started, records }.unfinished()
-}
-
-/// The runs of an application, the last one first.
-pub(super) async fn history(
-    sqlite: &mut Sqlite,
-    app: &str,
-) -> Result<Vec<RunSummary>, DatabaseError> {
-    if is_there(sqlite).await? < NAMES.len() { Ok(Vec::new()) } else { runs(sqlite, app).await }
 }
 
 /// The runs, where the records are known to be there.

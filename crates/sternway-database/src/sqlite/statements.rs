@@ -12,7 +12,12 @@ use sternway_model::body::{BodyFacts, Mode};
 
 use words::{Kind, Word, split};
 
-use crate::reach;
+use crate::external;
+use crate::port::DatabaseError;
+use crate::query::only;
+use crate::tokens::{Lines, Split, added_columns};
+
+pub use crate::tokens::Control;
 
 /// One statement of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,15 +32,6 @@ pub struct Statement<'a> {
     pub alone: bool,
     /// Whether it is only about the session: a setting, or a file that is attached.
     pub sets: bool,
-}
-
-/// What a statement does to the transaction it stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    /// It begins one.
-    Begin,
-    /// It ends one.
-    End,
 }
 
 /// The statements of a body, in order; comments between them belong to none.
@@ -60,7 +56,8 @@ pub fn facts(body: &str) -> BodyFacts {
     let mut facts = BodyFacts { obstacle: split.obstacle, ..BodyFacts::default() };
     let mut reason = None;
     let mut open = false;
-    let added = destroys::added_columns(&split.statements);
+    let added = added_columns(&split.statements);
+    let mut lines = Lines::of(body);
     for words in &split.statements {
         match control(words) {
             Some(Control::Begin) => open = true,
@@ -72,7 +69,7 @@ pub fn facts(body: &str) -> BodyFacts {
             None => {}
         }
         reason = reason.or_else(|| outside_transaction(words));
-        facts.destroys.extend(destroys::destroys(words, &added));
+        facts.destroys.extend(destroys::destroys(&mut lines, words, &added));
         facts.creates_tables.extend(creates_table(words));
     }
     if open {
@@ -84,6 +81,12 @@ pub fn facts(body: &str) -> BodyFacts {
     facts
 }
 
+/// The statement that a query of the user's own is, if it can stand in one of ours.
+pub(super) fn one_query(query: &str) -> Result<&str, DatabaseError> {
+    let Split { statements, obstacle } = split(query);
+    only(query, &statements, obstacle)
+}
+
 /// What a body would do outside of its database.
 pub(super) fn elsewhere(body: &str) -> Option<String> {
     let is = |words: &&Vec<Word<'_>>| {
@@ -93,7 +96,7 @@ pub(super) fn elsewhere(body: &str) -> Option<String> {
     };
     let split = split(body);
     let found = split.statements.iter().find(is)?;
-    Some(reach::says(&found.first()?.key))
+    Some(external::says(&found.first()?.key))
 }
 
 /// Whether a body begins by switching the foreign keys off.

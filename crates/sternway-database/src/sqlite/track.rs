@@ -1,11 +1,12 @@
 //! The tracking table, as golang-migrate keeps it: one row, or none where nothing is applied.
 
+use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 use sternway_model::state::{Position, TrackState};
 
-use super::{Sqlite, failed};
-use crate::port::DatabaseError;
+use super::{Sqlite, connect, failed};
+use crate::port::{DatabaseError, Tracking, Underway};
 
 async fn exists(sqlite: &mut Sqlite, table: &str) -> Result<bool, DatabaseError> {
     let found: i64 = sqlx::query_scalar(
@@ -34,17 +35,40 @@ async fn written(sqlite: &mut Sqlite, name: &str) -> String {
     Sqlite::quote(name)
 }
 
-/// Reads a tracking table; creates nothing.
-pub(super) async fn read(sqlite: &mut Sqlite, table: &str) -> Result<TrackState, DatabaseError> {
-    if !exists(sqlite, table).await? {
-        sqlite.tracked.remove(table);
-        return Ok(TrackState::NoTable);
+#[async_trait]
+impl Tracking for Sqlite {
+    async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError> {
+        connect::use_file(self, false).await?;
+        if !exists(self, table).await? {
+            self.tracked.remove(table);
+            return Ok(TrackState::NoTable);
+        }
+        self.tracked.insert(table.to_owned());
+        let doing = format!("read the tracking table `{table}`");
+        let query = sqlx::query(AssertSqlSafe(select(table)));
+        let rows = query.fetch_all(&mut self.connection).await.map_err(failed(&doing))?;
+        position(table, &rows).map(TrackState::At)
     }
-    sqlite.tracked.insert(table.to_owned());
-    let doing = format!("read the tracking table `{table}`");
-    let query = sqlx::query(AssertSqlSafe(select(table)));
-    let rows = query.fetch_all(&mut sqlite.connection).await.map_err(failed(&doing))?;
-    position(table, &rows).map(TrackState::At)
+
+    async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
+        connect::use_file(self, true).await?;
+        match make(self, table).await?.as_str() {
+            "" => Ok(()),
+            sql => self.run_whole("make the tracking table", sql.to_owned()).await,
+        }
+    }
+
+    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
+        connect::use_file(self, true).await?;
+        let make = make(self, table).await?;
+        let sql = format!("{make}{}", write(table, position));
+        self.run_whole("write the tracking row", sql).await
+    }
+
+    /// The journal knows: what it does not have took no effect.
+    async fn underway(&mut self, _table: &str) -> Result<Option<Underway>, DatabaseError> {
+        Ok(None)
+    }
 }
 
 /// The statement whose rows [`position`] reads.

@@ -3,27 +3,34 @@
 
 use std::collections::BTreeMap;
 
-use sternway_model::archive::Kept;
-use sternway_model::catalog::TrackName;
+use sternway_model::archive::Preserved;
 use sternway_model::effect::{Effects, Loss, Lost};
 use sternway_model::proof::Fingerprint;
 
-use super::shape::{Column, Shape, count, look};
-use super::touch::{Take, Touched, touched};
-use super::{
-    LENIENT, NAME, PREFIX, STAND_IN, STRICT, Trouble, data, image, make, matches, of_step, stored,
+use super::shape::{self, look};
+use super::written::{Take, Written, written};
+use super::{LENIENT, STAND_IN, STRICT, data, make};
+use crate::archive::Result;
+use crate::archive::compare::{
+    Pair, by_contents, by_row, drop_unchanged, renamed, rows_lost, split_columns,
 };
-use crate::kept::{Layout, Stored, effects};
+use crate::archive::shape::{Column, Shape};
+use crate::archive::sql::rows_of;
+use crate::archive::{
+    INDEX, KEPT, Layout, NewEntry, PREFIX, Stored, Trouble, insertion, last_id, measure, of_step,
+    one, stored,
+};
+use crate::effects::effects;
 use crate::mysql::statements::Statement;
 use crate::mysql::{MySql, cell, introspect, number, track};
-use crate::port::{Care, DatabaseError, Work};
+use crate::port::{DatabaseError, Preservation, Work};
 
 /// What is kept while a body runs.
 pub struct Keeper<'a> {
-    care: &'a Care<'a>,
+    care: &'a Preservation<'a>,
     fingerprint: Fingerprint,
     except: Vec<String>,
-    touched: Touched,
+    written: Written,
     /// What the words say is lost, with counts, for whoever keeps nothing.
     losses: Vec<Loss>,
     run: Option<i64>,
@@ -37,7 +44,7 @@ pub struct Keeper<'a> {
 pub async fn prepare<'a>(
     mysql: &mut MySql,
     work: &Work<'_>,
-    care: &'a Care<'a>,
+    care: &'a Preservation<'a>,
     statements: &[Statement<'_>],
 ) -> Result<Keeper<'a>, Trouble> {
     settle(mysql, care).await?;
@@ -47,11 +54,11 @@ pub async fn prepare<'a>(
     let mut except: Vec<String> = mysql.tracked.iter().cloned().collect();
     except.push(work.table.to_owned());
     let fingerprint = introspect::fingerprint(mysql, &except).await?;
-    let touched = touched(mysql, statements).await?;
+    let written = written(mysql, statements).await?;
     let fresh =
         |lost: &Lost| Loss { lost: lost.clone(), rows: None, bytes: None, estimated: false };
-    let mut losses: Vec<Loss> = touched.lost.iter().map(fresh).collect();
-    super::measure(mysql, &mut losses).await?;
+    let mut losses: Vec<Loss> = written.lost.iter().map(fresh).collect();
+    measure(mysql, &mut losses).await?;
     let foreseen = Effects { losses: losses.clone(), ..Effects::default() };
     let more = care.planned.map(|planned| foreseen.beyond(planned)).unwrap_or_default();
     // Where a body goes on in its middle, its plan was looked at before it began: what it has made since
@@ -61,9 +68,9 @@ pub async fn prepare<'a>(
     }
     let run = work.journal.map(|(run, _)| run);
     let (anew, aside) = (work.first <= 1, Vec::new());
-    let mut keeper = Keeper { care, fingerprint, except, touched, losses, run, anew, aside };
+    let mut keeper = Keeper { care, fingerprint, except, written, losses, run, anew, aside };
     if care.keep {
-        if let Some(reason) = &keeper.touched.refused {
+        if let Some(reason) = &keeper.written.refused {
             return Err(Trouble::CannotKeep(reason.clone()));
         }
         keeper.copy_all(mysql).await?;
@@ -72,16 +79,16 @@ pub async fn prepare<'a>(
 }
 
 /// Makes an end of what other steps have left half kept: their bodies will not go on.
-async fn settle(mysql: &mut MySql, care: &Care<'_>) -> Result<(), Trouble> {
-    let others = format!("state <> 'kept' AND NOT ({})", of_step(care, care.direction));
+async fn settle(mysql: &mut MySql, care: &Preservation<'_>) -> Result<(), Trouble> {
+    let others = format!("state <> '{KEPT}' AND NOT ({})", of_step(mysql, care, care.direction));
     let left = stored(mysql, &others).await?;
     if left.is_empty() {
         return Ok(());
     }
     mysql.run("settle the archive", STRICT.to_owned()).await?;
     let settled = async {
-        for (state, entry) in left {
-            end(mysql, &state, &entry, &Touched::default(), false).await?;
+        for entry in left {
+            end(mysql, &entry, &Written::default(), false).await?;
         }
         Ok::<_, Trouble>(())
     };
@@ -91,14 +98,14 @@ async fn settle(mysql: &mut MySql, care: &Care<'_>) -> Result<(), Trouble> {
 }
 
 /// Cuts those tables loose that an earlier try of the step moved aside, and whose place was dropped.
-async fn cut_dropped(mysql: &mut MySql, care: &Care<'_>) -> Result<(), Trouble> {
-    let own = format!("state = 'moving' AND {}", of_step(care, care.direction));
-    for (_, entry) in stored(mysql, &own).await? {
+async fn cut_dropped(mysql: &mut MySql, care: &Preservation<'_>) -> Result<(), Trouble> {
+    let own = format!("state = 'moving' AND {}", of_step(mysql, care, care.direction));
+    for entry in stored(mysql, &own).await? {
         let kept = track::exists(mysql, &format!("{PREFIX}{}", entry.data)).await?;
         let place = look(mysql, &entry.layout.table).await?;
-        let stands_in = format!("{STAND_IN}{}", entry.id);
+        let stands_in = format!("{STAND_IN}{}", entry.entry.id);
         if kept && place.is_none_or(|place| place.comment != stands_in) {
-            cut_loose(mysql, entry.id).await?;
+            cut_loose(mysql, entry.entry.id).await?;
         }
     }
     Ok(())
@@ -107,8 +114,8 @@ async fn cut_dropped(mysql: &mut MySql, care: &Care<'_>) -> Result<(), Trouble> 
 impl Keeper<'_> {
     async fn copy_all(&mut self, mysql: &mut MySql) -> Result<(), Trouble> {
         let mut shapes = Vec::new();
-        let moved = self.touched.moved.values().flatten();
-        let copied = self.touched.copied.iter().map(|(table, how)| (table, *how));
+        let moved = self.written.moved.values().flatten();
+        let copied = self.written.copied.iter().map(|(table, how)| (table, *how));
         for (table, how) in moved.map(|table| (table, Take::Drop)).chain(copied) {
             if self.except.contains(table) {
                 continue;
@@ -119,11 +126,11 @@ impl Keeper<'_> {
                     "the table `{table}` is kept by {}, which has no transactions",
                     shape.engine
                 )
-            } else if shape.kind != "BASE TABLE" {
+            } else if !shape.plain {
                 format!("`{table}` is no plain table")
             } else if shape.unique.is_empty() && matches!(how, Take::Columns | Take::Change) {
                 format!("rows of `{table}` have no key by which they could be found again")
-            } else if !self.touched.moved.values().flatten().any(|moved| moved == table)
+            } else if !self.written.moved.values().flatten().any(|moved| moved == table)
                 && !has_room(mysql, &shape).await?
             {
                 format!("`{table}` has more columns than can be kept beside their former values")
@@ -139,7 +146,7 @@ impl Keeper<'_> {
         make(mysql).await?;
         mysql.run("keep", STRICT.to_owned()).await?;
         let copied = async {
-            let moved: Vec<&String> = self.touched.moved.values().flatten().collect();
+            let moved: Vec<&String> = self.written.moved.values().flatten().collect();
             if self.anew {
                 self.forget_stale(mysql).await?;
             }
@@ -160,9 +167,9 @@ impl Keeper<'_> {
     /// them: others may have written since.
     async fn forget_stale(&self, mysql: &mut MySql) -> Result<(), Trouble> {
         let Some(run) = self.run else { return Ok(()) };
-        let own = of_step(self.care, self.care.direction);
+        let own = of_step(mysql, self.care, self.care.direction);
         let stale = format!("state = 'pending' AND run = {run} AND {own}");
-        for (_, entry) in stored(mysql, &stale).await? {
+        for entry in stored(mysql, &stale).await? {
             throw_away(mysql, &entry).await?;
         }
         Ok(())
@@ -170,12 +177,13 @@ impl Keeper<'_> {
 
     /// What an earlier try of the same step has kept already, by table.
     async fn known(&self, mysql: &mut MySql) -> Result<BTreeMap<String, i64>, Trouble> {
-        let own = format!("state <> 'kept' AND {}", of_step(self.care, self.care.direction));
+        let own =
+            format!("state <> '{KEPT}' AND {}", of_step(mysql, self.care, self.care.direction));
         let mut known = BTreeMap::new();
-        for (state, entry) in stored(mysql, &own).await? {
+        for entry in stored(mysql, &own).await? {
             let is_there = track::exists(mysql, &format!("{PREFIX}{}", entry.data)).await?;
-            if state == "pending" || (state == "moving" && is_there) {
-                known.insert(entry.layout.table.clone(), entry.id);
+            if entry.state == "pending" || (entry.state == "moving" && is_there) {
+                known.insert(entry.layout.table.clone(), entry.entry.id);
             } else {
                 throw_away(mysql, &entry).await?;
             }
@@ -186,17 +194,17 @@ impl Keeper<'_> {
     /// Notes an entry whose rows are about to be kept.
     async fn note(&self, mysql: &mut MySql, state: &str, layout: &Layout) -> Result<i64, Trouble> {
         let lost = Lost::Table { table: layout.table.clone() };
-        let id = insert(mysql, self.care, self.run, state, &lost, layout, 0).await?;
-        Ok(id)
+        let entry = NewEntry { lost, data: 0, layout: layout.clone(), rows: 0 };
+        Ok(insert(mysql, self.care, self.run, state, &entry).await?)
     }
 
     async fn copy(&self, mysql: &mut MySql, shape: &Shape) -> Result<(), Trouble> {
         let mut layout = layout(shape);
-        layout.carried = self.touched.inserts;
+        layout.carried = self.written.inserts;
         let id = self.note(mysql, "copying", &layout).await?;
-        place(mysql, id, &shape.plain()).await?;
+        place(mysql, id, &shape.written()).await?;
         fill(mysql, id, shape, &mysql.table(&shape.name)).await?;
-        let index = mysql.table(NAME);
+        let index = mysql.table(INDEX);
         let sql = format!("UPDATE {index} SET state = 'pending' WHERE id = {id} LIMIT 1");
         mysql.run("keep", format!("{sql}; COMMIT")).await?;
         Ok(())
@@ -204,7 +212,7 @@ impl Keeper<'_> {
 
     /// Moves the tables aside that the statement drops.
     pub async fn before(&mut self, mysql: &mut MySql, statement: usize) -> Result<(), Trouble> {
-        let Some(tables) = self.touched.moved.get(&statement).filter(|_| self.care.keep) else {
+        let Some(tables) = self.written.moved.get(&statement).filter(|_| self.care.keep) else {
             return Ok(());
         };
         let known = self.known(mysql).await?;
@@ -217,7 +225,7 @@ impl Keeper<'_> {
                 continue;
             }
             let mut layout = layout(&shape);
-            layout.carried = self.touched.inserts;
+            layout.carried = self.written.inserts;
             layout.moved = true;
             let id = self.note(mysql, "moving", &layout).await?;
             let stand_in = mysql.table(&format!("{STAND_IN}{id}"));
@@ -244,7 +252,7 @@ impl Keeper<'_> {
     }
 
     /// Finds out what the body took away, keeps that, and throws the rest of the copies away.
-    pub async fn finish(self, mysql: &mut MySql) -> Result<(Effects, Vec<Kept>), Trouble> {
+    pub async fn finish(self, mysql: &mut MySql) -> Result<(Effects, Vec<Preserved>), Trouble> {
         let now = introspect::fingerprint(mysql, &self.except).await?;
         let mut effects = effects(&self.fingerprint, &now);
         if !self.care.keep {
@@ -252,28 +260,22 @@ impl Keeper<'_> {
             return Ok((effects, Vec::new()));
         }
         let mut kept = Vec::new();
-        let own = format!("state <> 'kept' AND {}", of_step(self.care, self.care.direction));
+        let own =
+            format!("state <> '{KEPT}' AND {}", of_step(mysql, self.care, self.care.direction));
         let left = stored(mysql, &own).await?;
         if left.is_empty() {
             return Ok((effects, kept));
         }
         mysql.run("keep", STRICT.to_owned()).await?;
         let ended = async {
-            for (state, entry) in left {
-                kept.extend(end(mysql, &state, &entry, &self.touched, true).await?);
+            for entry in left {
+                kept.extend(end(mysql, &entry, &self.written, true).await?);
             }
             for it in &kept {
-                let rows = match &it.lost {
-                    Lost::Column { column, .. } => {
-                        let entry = super::one(mysql, it.id).await?;
-                        let at = entry.layout.at(column).unwrap_or(0);
-                        let kept = data(mysql, entry.data);
-                        count(mysql, &format!("SELECT COUNT(c{at}) AS n FROM {kept}")).await?
-                    }
-                    _ => it.rows,
-                };
+                let Stored { data, layout, .. } = one(mysql, it.id).await?;
+                let rows = Some(rows_lost(mysql, &it.lost, data, &layout, it.rows).await?);
                 let lost = it.lost.clone();
-                effects.losses.push(Loss { lost, rows: Some(rows), bytes: None, estimated: false });
+                effects.losses.push(Loss { lost, rows, bytes: None, estimated: false });
             }
             Ok::<_, Trouble>(())
         };
@@ -283,62 +285,40 @@ impl Keeper<'_> {
     }
 }
 
-/// Adds an entry to the index.
+/// Adds an entry to the index, whose step is the first that its half has begun and not ended.
 async fn insert(
     mysql: &mut MySql,
-    care: &Care<'_>,
+    care: &Preservation<'_>,
     run: Option<i64>,
     state: &str,
-    lost: &Lost,
-    layout: &Layout,
-    data: i64,
-) -> Result<i64, DatabaseError> {
-    let index = mysql.table(NAME);
-    let condition = of_step(care, care.direction);
-    let TrackName(track) = care.track;
-    let json = |text: Result<String, serde_json::Error>| MySql::literal(&text.unwrap_or_default());
+    entry: &NewEntry,
+) -> Result<i64> {
+    let (index, condition) = (mysql.table(INDEX), of_step(mysql, care, care.direction));
     let sql = format!(
-        "INSERT INTO {index} (app, track, version, direction, run, step, since, state, lost, data, layout, row_count)
-         VALUES ({}, {}, {}, '{}', {}, 0, UTC_TIMESTAMP(), '{state}', {}, {data}, {}, 0);
-         SET @sternway_id = LAST_INSERT_ID();
+        "{} SET @sternway_id = LAST_INSERT_ID();
          UPDATE {index} SET data = IF(data = 0, id, data), step = COALESCE(
-             (SELECT s FROM (SELECT MIN(o.id) AS s FROM {index} o WHERE o.state <> 'kept' AND {condition}) x), id)
+             (SELECT s FROM (SELECT MIN(o.id) AS s FROM {index} o WHERE o.state <> '{KEPT}' AND {condition}) x), id)
          WHERE id = @sternway_id LIMIT 1; COMMIT",
-        MySql::literal(care.app),
-        MySql::literal(track),
-        care.version,
-        crate::kept::direction(care.direction),
-        run.map_or("NULL".to_owned(), |run| run.to_string()),
-        json(serde_json::to_string(lost)),
-        json(serde_json::to_string(layout)),
+        insertion(mysql, care, run, state, entry, "0")
     );
     mysql.run("write the archive", sql).await?;
-    let rows = mysql.fetch("write the archive", "SELECT @sternway_id AS id".to_owned()).await?;
-    Ok(rows.first().map_or(0, |row| cell(row, "id").parse().unwrap_or(0)))
+    last_id(mysql).await
 }
 
 /// The layout of all that a table holds.
 fn layout(shape: &Shape) -> Layout {
-    let plain = shape.plain();
     Layout {
-        table: shape.name.clone(),
-        columns: plain.iter().map(|column| column.name.clone()).collect(),
-        types: plain.iter().map(|column| column.kind.clone()).collect(),
         key: shape.unique.first().cloned().unwrap_or_default(),
-        sequence: shape.next.filter(|next| *next > 1),
-        ..Layout::default()
+        sequence: shape.sequence.filter(|next| *next > 1),
+        ..Layout::of(shape)
     }
 }
 
 /// Makes a table for kept rows: `n` is the number of a row, `u` whether it was deleted or changed, `w`
 /// what was found in its place, and `m` why it cannot be put back.
-pub(super) async fn place(
-    mysql: &mut MySql,
-    id: i64,
-    columns: &[&Column],
-) -> Result<(), DatabaseError> {
+pub(super) async fn place(mysql: &mut MySql, id: i64, columns: &[&Column]) -> Result<()> {
     let columns: String =
-        columns.iter().enumerate().map(|(at, it)| format!(", c{at} {}", it.kept())).collect();
+        columns.iter().enumerate().map(|(at, it)| format!(", c{at} {}", shape::kept(it))).collect();
     let kept = data(mysql, id);
     let sql = format!(
         "DROP TABLE IF EXISTS {kept};
@@ -349,8 +329,8 @@ pub(super) async fn place(
 }
 
 /// Whether a table for kept rows also holds what a body makes of them. That is found out before it.
-async fn has_room(mysql: &mut MySql, shape: &Shape) -> Result<bool, DatabaseError> {
-    let plain = shape.plain();
+async fn has_room(mysql: &mut MySql, shape: &Shape) -> Result<bool> {
+    let plain = shape.written();
     if plain.len() < 60 || shape.unique.is_empty() {
         return Ok(true);
     }
@@ -359,7 +339,7 @@ async fn has_room(mysql: &mut MySql, shape: &Shape) -> Result<bool, DatabaseErro
     let more: Vec<String> = plain
         .iter()
         .enumerate()
-        .map(|(at, column)| format!("ADD COLUMN a{at} {}", column.kept()))
+        .map(|(at, column)| format!("ADD COLUMN a{at} {}", shape::kept(column)))
         .collect();
     let kept = data(mysql, 0);
     let sql = format!("ALTER TABLE {kept} {}", more.join(", "));
@@ -373,13 +353,8 @@ async fn has_room(mysql: &mut MySql, shape: &Shape) -> Result<bool, DatabaseErro
 }
 
 /// Fills it from a table, in a transaction that is left open.
-pub(super) async fn fill(
-    mysql: &mut MySql,
-    id: i64,
-    shape: &Shape,
-    from: &str,
-) -> Result<(), DatabaseError> {
-    let plain = shape.plain();
+pub(super) async fn fill(mysql: &mut MySql, id: i64, shape: &Shape, from: &str) -> Result<()> {
+    let plain = shape.written();
     let into: Vec<String> = (0..plain.len()).map(|at| format!("c{at}")).collect();
     let values: Vec<String> = plain.iter().map(|it| MySql::quote(&it.name)).collect();
     let order: Vec<String> =
@@ -425,7 +400,7 @@ async fn cut_loose(mysql: &mut MySql, id: i64) -> Result<(), Trouble> {
             ));
         }
     }
-    let index = mysql.table(NAME);
+    let index = mysql.table(INDEX);
     sql.push_str(&format!("UPDATE {index} SET state = 'pending' WHERE id = {id} LIMIT 1; COMMIT"));
     Ok(mysql.run("settle a table that was moved aside", sql).await?)
 }
@@ -445,18 +420,18 @@ async fn move_back(mysql: &mut MySql, id: i64, table: &str) -> Result<(), Troubl
         // It was dropped after all.
         _ => return cut_loose(mysql, id).await,
     };
-    let index = mysql.table(NAME);
+    let index = mysql.table(INDEX);
     let sql = format!("{sql} DELETE FROM {index} WHERE id = {id} LIMIT 1; COMMIT");
     Ok(mysql.run("move a table back", sql).await?)
 }
 
 /// Throws away what was not kept to the end, and its entry.
 async fn throw_away(mysql: &mut MySql, entry: &Stored) -> Result<(), Trouble> {
-    let stand_in = mysql.table(&format!("{STAND_IN}{}", entry.id));
-    let (index, kept) = (mysql.table(NAME), data(mysql, entry.data));
+    let stand_in = mysql.table(&format!("{STAND_IN}{}", entry.entry.id));
+    let (index, kept) = (mysql.table(INDEX), data(mysql, entry.data));
     let sql = format!(
         "DELETE FROM {index} WHERE id = {} LIMIT 1; COMMIT; DROP TABLE IF EXISTS {kept}; DROP TABLE IF EXISTS {stand_in}",
-        entry.id
+        entry.entry.id
     );
     Ok(mysql.run("throw a copy away", sql).await?)
 }
@@ -465,224 +440,166 @@ async fn throw_away(mysql: &mut MySql, entry: &Stored) -> Result<(), Trouble> {
 /// body has run to its end.
 async fn end(
     mysql: &mut MySql,
-    state: &str,
     entry: &Stored,
-    touched: &Touched,
+    written: &Written,
     ended: bool,
-) -> Result<Vec<Kept>, Trouble> {
+) -> Result<Vec<Preserved>, Trouble> {
     let name = format!("{PREFIX}{}", entry.data);
-    if state == "copying" || !track::exists(mysql, &name).await? {
+    if entry.state == "copying" || !track::exists(mysql, &name).await? {
         throw_away(mysql, entry).await?;
         return Ok(Vec::new());
     }
     if entry.layout.moved {
-        if state == "moving" && !ended {
-            move_back(mysql, entry.id, &entry.layout.table).await?;
+        if entry.state == "moving" && !ended {
+            move_back(mysql, entry.entry.id, &entry.layout.table).await?;
         }
         if !track::exists(mysql, &name).await? {
             return Ok(Vec::new());
         }
-        let rows =
-            count(mysql, &format!("SELECT COUNT(*) AS n FROM {}", data(mysql, entry.data))).await?;
-        if rows == 0 && entry.layout.sequence.is_none() {
-            throw_away(mysql, entry).await?;
-            return Ok(Vec::new());
-        }
-        mysql.run("write the archive", "START TRANSACTION READ WRITE".to_owned()).await?;
-        return keep(mysql, entry, &[(entry.lost.clone(), entry.data, entry.layout.clone(), rows)])
-            .await;
+        return keep_whole(mysql, entry, entry.layout.clone()).await;
     }
-    take_stock(mysql, entry, touched).await
+    take_stock(mysql, entry, written).await
 }
 
 /// Writes the entries that one entry turned out to be, all or none, in the transaction that is open.
 async fn keep(
     mysql: &mut MySql,
     entry: &Stored,
-    made: &[(Lost, i64, Layout, u64)],
-) -> Result<Vec<Kept>, Trouble> {
-    let index = mysql.table(NAME);
+    made: &[NewEntry],
+) -> Result<Vec<Preserved>, Trouble> {
+    let index = mysql.table(INDEX);
+    let id = entry.entry.id;
     let mut kept = Vec::new();
-    for (lost, data, layout, rows) in made {
+    for NewEntry { lost, data, layout, rows } in made {
         let json =
             |text: Result<String, serde_json::Error>| MySql::literal(&text.unwrap_or_default());
         let (lost_json, layout) =
             (json(serde_json::to_string(lost)), json(serde_json::to_string(layout)));
         let sql = format!(
             "INSERT INTO {index} (app, track, version, direction, run, step, since, state, lost, data, layout, row_count)
-             SELECT app, track, version, direction, run, step, since, 'kept', {lost_json}, {data}, {layout}, {rows}
-             FROM {index} WHERE id = {}",
-            entry.id
+             SELECT app, track, version, direction, run, step, since, '{KEPT}', {lost_json}, {data}, {layout}, {rows}
+             FROM {index} WHERE id = {id}"
         );
         mysql.run("write the archive", sql).await?;
-        let sql = "SELECT LAST_INSERT_ID() AS id".to_owned();
-        let row = mysql.fetch("write the archive", sql).await?;
-        let id = row.first().map_or(0, |row| cell(row, "id").parse().unwrap_or(0));
-        kept.push(Kept { id, lost: lost.clone(), rows: *rows, estimated: false });
+        let id = last_id(mysql).await?;
+        kept.push(Preserved { id, lost: lost.clone(), rows: *rows, estimated: false });
     }
-    let sql = format!("DELETE FROM {index} WHERE id = {} LIMIT 1; COMMIT", entry.id);
+    let sql = format!("DELETE FROM {index} WHERE id = {id} LIMIT 1; COMMIT");
     mysql.run("write the archive", sql).await?;
     Ok(kept)
+}
+
+/// Keeps a whole table, unless it had no rows and had given none a number.
+async fn keep_whole(
+    mysql: &mut MySql,
+    entry: &Stored,
+    layout: Layout,
+) -> Result<Vec<Preserved>, Trouble> {
+    let kept = data(mysql, entry.data);
+    let rows = rows_of(mysql, &kept).await?;
+    if rows == 0 && layout.sequence.is_none() {
+        throw_away(mysql, entry).await?;
+        return Ok(Vec::new());
+    }
+    mysql.run("write the archive", "START TRANSACTION READ WRITE".to_owned()).await?;
+    let lost = Lost::Table { table: layout.table.clone() };
+    keep(mysql, entry, &[NewEntry { lost, data: entry.data, layout, rows }]).await
 }
 
 /// Compares a copy with what is there.
 async fn take_stock(
     mysql: &mut MySql,
     entry: &Stored,
-    touched: &Touched,
-) -> Result<Vec<Kept>, Trouble> {
+    written: &Written,
+) -> Result<Vec<Preserved>, Trouble> {
     let mut layout = entry.layout.clone();
     let table = layout.table.clone();
     let kept = data(mysql, entry.data);
-    let all = count(mysql, &format!("SELECT COUNT(*) AS n FROM {kept}")).await?;
-    let name = touched.renamed.get(&table).cloned().unwrap_or_else(|| table.clone());
+    let name = written.renamed.get(&table).cloned().unwrap_or_else(|| table.clone());
     let Some(now) = look(mysql, &name).await? else {
-        if all == 0 && layout.sequence.is_none() {
-            throw_away(mysql, entry).await?;
-            return Ok(Vec::new());
-        }
-        mysql.run("write the archive", "START TRANSACTION READ WRITE".to_owned()).await?;
-        return keep(mysql, entry, &[(Lost::Table { table }, entry.data, layout, all)]).await;
+        return keep_whole(mysql, entry, layout).await;
     };
-    let names = touched.columns.get(&table);
-    let renamed = |column: &String| {
-        let own = names.and_then(|it| it.iter().find(|(own, _)| own.eq_ignore_ascii_case(column)));
-        let name = own.map_or(column, |(_, name)| name);
-        now.column(name).filter(|it| !it.generated).map(|it| it.name.clone())
-    };
-    layout.renamed = layout.columns.iter().map(renamed).collect();
+    let names = written.columns.get(&table);
+    layout.renamed = renamed(&layout.columns, &now, |column| {
+        let known = names?.iter().find(|(own, _)| own.eq_ignore_ascii_case(column));
+        known.map(|(_, name)| name.clone())
+    });
     layout.after = Some(now.name.clone());
     let key_now: Option<Vec<String>> =
-        layout.keys().iter().map(|at| layout.renamed[*at].clone()).collect();
+        layout.keys().iter().map(|at| layout.renamed(*at).map(str::to_owned)).collect();
     let key = if key_now.is_some_and(|it| now.is_unique(&it)) { layout.keys() } else { Vec::new() };
-    let held = look(mysql, &format!("{PREFIX}{}", entry.data)).await?;
-    let held =
-        held.ok_or_else(|| DatabaseError::RecordsDamaged(format!("{PREFIX}{}", entry.data)))?;
-    let place_of = |at: usize| held.column(&format!("c{at}")).cloned();
-    let stay: Vec<(usize, Column, Column)> = (0..layout.columns.len())
-        .filter_map(|at| {
-            Some((at, place_of(at)?, now.column(layout.renamed[at].as_ref()?)?.clone()))
-        })
-        .collect();
-    let lost: Vec<usize> =
-        (0..layout.columns.len()).filter(|at| layout.renamed[*at].is_none()).collect();
-    let here = mysql.table(&now.name);
+    let held_name = format!("{PREFIX}{}", entry.data);
+    let gone = || DatabaseError::RecordsDamaged(held_name.clone());
+    let mut held = look(mysql, &held_name).await?.ok_or_else(gone)?;
+    let lost = layout.gone();
     let mut columns = None;
     if !lost.is_empty() && !key.is_empty() {
-        let held: Vec<Column> = key.iter().chain(&lost).filter_map(|at| place_of(*at)).collect();
+        let split = key.iter().chain(&lost).filter_map(|at| held.column(&format!("c{at}")));
         // Its number is that of no entry of the index, present or to come.
-        let id = -entry.id;
-        place(mysql, id, &held.iter().collect::<Vec<_>>()).await?;
+        let id = -entry.entry.id;
+        place(mysql, id, &split.collect::<Vec<_>>()).await?;
         columns = Some(id);
     }
     if !key.is_empty() {
-        let more: Vec<String> = stay
-            .iter()
-            .filter(|(at, ..)| held.column(&format!("a{at}")).is_none())
-            .map(|(at, _, now)| format!("ADD COLUMN a{at} {}", now.kept()))
+        let added: Vec<String> = (0..layout.columns.len())
+            .filter(|at| held.column(&format!("a{at}")).is_none())
+            .filter_map(|at| {
+                let now = now.column(layout.renamed(at)?)?;
+                Some(format!("ADD COLUMN a{at} {}", shape::kept(now)))
+            })
             .collect();
-        if !more.is_empty() {
-            let sql = format!("ALTER TABLE {kept} {}", more.join(", "));
+        if !added.is_empty() {
+            let sql = format!("ALTER TABLE {kept} {}", added.join(", "));
             mysql.run("make a place for what is there", sql).await?;
+            held = look(mysql, &held_name).await?.ok_or_else(gone)?;
         }
     }
-    let sets = touched.sets.get(&table);
+    let sets = written.sets.get(&table);
     let is_set = |name: &String| {
         let same = |set: &String| set == "*" || set.eq_ignore_ascii_case(name);
         sets.is_some_and(|sets| sets.iter().any(same))
     };
     // Rows may be there that were kept, by another key.
     let moves = layout.key.iter().any(is_set);
-    let moves = moves || layout.keys().iter().any(|at| layout.renamed[*at].is_none());
+    let moves = moves || layout.keys().iter().any(|at| layout.renamed(*at).is_none());
+    let here = mysql.table(&now.name);
     mysql.run("compare what is there", "START TRANSACTION READ WRITE".to_owned()).await?;
+    let pair =
+        Pair { data: entry.data, held: &held, layout: &layout.clone(), now: &now, key: &key };
     if key.is_empty() && !(lost.is_empty() && layout.key.is_empty()) {
         // What told the rows apart is gone with the body: all of them are kept, as they were.
         layout.carried = true;
         layout.after = None;
-        let there = format!("SELECT COUNT(*) AS n FROM (SELECT 1 FROM {here} LIMIT 1) x");
-        layout.uncertain = moves && count(mysql, &there).await? > 0;
+        layout.uncertain =
+            moves && rows_of(mysql, &format!("(SELECT 1 FROM {here} LIMIT 1) AS x")).await? > 0;
         mysql.run("keep all rows", format!("UPDATE {kept} SET u = 'd'")).await?;
     } else if key.is_empty() {
-        let old = image(stay.iter().map(|(at, held, _)| held.bytes(&format!("c{at}"))));
-        let new = image(stay.iter().map(|(_, _, now)| now.bytes(&MySql::quote(&now.name))));
-        let sql = format!(
-            "UPDATE {kept} SET u = 'd';
-             UPDATE {kept} k JOIN (
-                 SELECT o.n AS n FROM (SELECT n, {old} AS image, ROW_NUMBER() OVER (PARTITION BY {old} ORDER BY n) AS i
-                                       FROM {kept}) o
-                 JOIN (SELECT {new} AS image, COUNT(*) AS many FROM {here} GROUP BY 1) t
-                   ON t.image = o.image AND o.i <= t.many) x ON x.n = k.n SET k.u = NULL"
-        );
-        mysql.run("compare what is there", sql).await?;
+        by_contents(mysql, &pair).await?;
     } else {
-        let row = matches(&key, &layout.renamed);
-        let set: String = stay
-            .iter()
-            .map(|(at, _, now)| format!(", k.a{at} = t.{}", MySql::quote(&now.name)))
-            .collect();
-        let same: Vec<String> = stay
-            .iter()
-            .map(|(at, held, now)| {
-                held.is_same(&format!("k.c{at}"), now, &format!("t.{}", MySql::quote(&now.name)))
-            })
-            .collect();
-        let sql = format!(
-            "UPDATE {kept} k LEFT JOIN {here} t ON {row} SET k.u = 'd' WHERE t.{} IS NULL;
-             UPDATE {kept} k JOIN {here} t ON {row} SET k.u = 'c'{set} WHERE NOT ({})",
-            MySql::quote(layout.renamed[key[0]].as_deref().unwrap_or_default()),
-            same.join(" AND ")
-        );
-        mysql.run("compare what is there", sql).await?;
+        let row = pair.row::<MySql>();
+        by_row(mysql, &pair, &row).await?;
         if moves {
-            let new = format!(
-                "SELECT COUNT(*) AS n FROM {here} t WHERE NOT EXISTS (SELECT 1 FROM {kept} k WHERE {row})"
-            );
-            let gone = format!("SELECT COUNT(*) AS n FROM {kept} WHERE u = 'd'");
-            layout.uncertain = count(mysql, &new).await? > 0 && count(mysql, &gone).await? > 0;
+            let new =
+                format!("{here} AS t WHERE NOT EXISTS (SELECT 1 FROM {kept} AS k WHERE {row})");
+            layout.uncertain = rows_of(mysql, &new).await? > 0
+                && rows_of(mysql, &format!("{kept} WHERE u = 'd'")).await? > 0;
         }
     }
     let mut made = Vec::new();
     if let Some(id) = columns {
-        let all: Vec<usize> = key.iter().chain(&lost).copied().collect();
-        let of = |from: &[String]| all.iter().map(|at| from[*at].clone()).collect();
-        let part = Layout {
-            columns: of(&layout.columns),
-            types: of(&layout.types),
-            renamed: all.iter().map(|at| layout.renamed[*at].clone()).collect(),
-            sequence: None,
-            ..layout.clone()
-        };
-        let list =
-            |at: &[usize]| at.iter().map(|at| format!("c{at}")).collect::<Vec<_>>().join(", ");
-        let sql = format!(
-            "INSERT INTO {} ({}) SELECT {} FROM {kept} WHERE u IS NULL OR u = 'c' ORDER BY n",
-            data(mysql, id),
-            list(&(0..all.len()).collect::<Vec<_>>()),
-            list(&all)
-        );
-        mysql.run("keep the columns", sql).await?;
-        let rows = count(mysql, &format!("SELECT COUNT(*) AS n FROM {}", data(mysql, id))).await?;
-        for at in lost.iter().filter(|_| rows > 0) {
-            let (table, column) = (table.clone(), layout.columns[*at].clone());
-            made.push((Lost::Column { table, column }, id, part.clone(), rows));
-        }
+        let pair = Pair { layout: &layout, ..pair };
+        made = split_columns(mysql, &pair, id, &key, "", |at| format!("c{at}")).await?;
     }
-    mysql
-        .run("throw away what is still there", format!("DELETE FROM {kept} WHERE u IS NULL"))
-        .await?;
-    let rows = count(mysql, &format!("SELECT COUNT(*) AS n FROM {kept}")).await?;
+    let rows = drop_unchanged(mysql, entry.data).await?;
     if rows > 0 {
-        made.push((Lost::Rows { table }, entry.data, layout, rows));
+        made.push(NewEntry { lost: Lost::Rows { table }, data: entry.data, layout, rows });
     }
     let done = keep(mysql, entry, &made).await?;
-    let mut empty = Vec::new();
-    if rows == 0 {
-        empty.push(entry.data);
-    }
-    empty.extend(columns.filter(|id| !made.iter().any(|(_, data, ..)| data == id)));
-    for id in empty {
-        let sql = format!("DROP TABLE IF EXISTS {}", data(mysql, id));
-        mysql.run("throw a copy away", sql).await?;
+    for id in columns.into_iter().chain([entry.data]) {
+        if !made.iter().any(|it| it.data == id) {
+            let sql = format!("DROP TABLE IF EXISTS {}", data(mysql, id));
+            mysql.run("throw a copy away", sql).await?;
+        }
     }
     Ok(done)
 }

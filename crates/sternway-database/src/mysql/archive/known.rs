@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::statements::{Word, after_guard, name, words_of};
 use super::super::{MySql, cell, optional};
-use crate::port::DatabaseError;
+use crate::archive::Result;
 
 /// What a statement may do that its words do not tell, as a reason not to run it.
 pub fn unknown(words: &[Word<'_>], takes_nothing: bool) -> Option<String> {
@@ -128,7 +128,7 @@ pub struct Programs {
 
 impl Programs {
     /// The functions and views that are there, and those that a body makes.
-    pub async fn of(mysql: &mut MySql, body: &[Vec<Word<'_>>]) -> Result<Programs, DatabaseError> {
+    pub async fn of(mysql: &mut MySql, body: &[Vec<Word<'_>>]) -> Result<Programs> {
         let mut functions: BTreeMap<String, Option<String>> = BTreeMap::new();
         let mut views = functions.clone();
         let sql = "SELECT ROUTINE_NAME AS name, ROUTINE_DEFINITION AS body FROM information_schema.ROUTINES

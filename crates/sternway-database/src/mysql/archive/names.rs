@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::statements::{Word, after_guard, alteration, name, split_at_commas};
 use super::super::{MySql, cell, is_ours};
 use super::known::{made, made_name};
-use super::shape::count;
-use crate::port::DatabaseError;
+use crate::archive::Result;
+use crate::archive::sql::count;
 
 /// The names of a database's tables.
 #[derive(Debug, Default)]
@@ -36,8 +36,8 @@ pub enum Found {
 
 impl Names {
     /// What there is, and the views that a body makes.
-    pub async fn of(mysql: &mut MySql, body: &[Vec<Word<'_>>]) -> Result<Names, DatabaseError> {
-        let folded = count(mysql, "SELECT @@lower_case_table_names AS n").await? > 0;
+    pub async fn of(mysql: &mut MySql, body: &[Vec<Word<'_>>]) -> Result<Names> {
+        let folded = count(mysql, "SELECT @@lower_case_table_names".to_owned()).await? > 0;
         let there = mysql.tables_of("TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')").await?;
         let views = mysql.tables_of("TABLE_TYPE LIKE '%VIEW%'").await?;
         let sequences = mysql.tables_of("TABLE_TYPE = 'SEQUENCE'").await?;

@@ -1,113 +1,53 @@
-//! What a table looks like to whoever keeps its rows or puts them back.
+//! What a table looks like, from the server's catalog, and how values of its columns are compared.
 
 use std::collections::BTreeMap;
 
 use super::super::{MySql, cell, optional};
-use crate::port::DatabaseError;
+use crate::archive::Result;
+use crate::archive::number;
+use crate::archive::shape::{Column, ForeignKey, Shape};
 
-/// A table.
-#[derive(Debug, Clone)]
-pub struct Shape {
-    pub name: String,
-    pub engine: String,
-    /// `BASE TABLE`, unless it is something else.
-    pub kind: String,
-    pub columns: Vec<Column>,
-    /// The columns that tell its rows apart, the primary key first; each set does so alone.
-    pub unique: Vec<Vec<String>>,
-    pub foreign_keys: Vec<ForeignKey>,
-    /// The events on which triggers fire.
-    pub triggers: Vec<String>,
-    /// The next number of its AUTO_INCREMENT.
-    pub next: Option<u64>,
-    pub comment: String,
+/// Whether the values of a column are texts, which compare by a collation.
+fn is_text(column: &Column) -> bool {
+    column.collation.is_some() || column.base == "json"
 }
 
-/// A column.
-#[derive(Debug, Clone)]
-pub struct Column {
-    pub name: String,
-    /// Its type in full, and without its length.
-    pub kind: String,
-    pub base: String,
-    charset: Option<String>,
-    collation: Option<String>,
-    /// Whether its values are computed.
-    pub generated: bool,
-    /// Whether a change of its row changes it too, unless it is given a value.
-    pub touched: bool,
-}
-
-/// A foreign key.
-#[derive(Debug, Clone)]
-pub struct ForeignKey {
-    pub name: String,
-    pub parent: String,
-    /// Its columns, and those that they refer to.
-    pub columns: Vec<(String, String)>,
-}
-
-impl Column {
-    /// Whether its values are texts, which compare by a collation.
-    fn is_text(&self) -> bool {
-        self.charset.is_some() || self.base == "json"
-    }
-
-    /// The type by which its values are kept: those of any length leave room for many columns.
-    pub fn kept(&self) -> String {
-        let bytes = ["binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"];
-        let kind = match self.base.as_str() {
-            "char" | "varchar" | "tinytext" | "text" | "mediumtext" => "longtext",
-            base if bytes.contains(&base) => "longblob",
-            _ => self.kind.as_str(),
-        };
-        match (&self.charset, &self.collation) {
-            (Some(charset), Some(collation)) => {
-                format!("{kind} CHARACTER SET {charset} COLLATE {collation} NULL")
-            }
-            _ => format!("{kind} NULL"),
+/// The type by which the values of a column are kept: those of any length leave room for many columns.
+pub fn kept(column: &Column) -> String {
+    let bytes = ["binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"];
+    let kind = match column.base.as_str() {
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" => "longtext",
+        base if bytes.contains(&base) => "longblob",
+        _ => column.kind.as_str(),
+    };
+    match &column.collation {
+        Some((charset, collation)) => {
+            format!("{kind} CHARACTER SET {charset} COLLATE {collation} NULL")
         }
-    }
-
-    /// The condition under which the value `own` of it is the value `other` of another column, bit by bit.
-    pub fn is_same(&self, own: &str, theirs: &Column, other: &str) -> String {
-        if !self.is_text() && !theirs.is_text() && self.base == theirs.base {
-            return format!("({own} <=> {other})");
-        }
-        format!("({} <=> {})", self.bytes(own), theirs.bytes(other))
-    }
-
-    /// A value of it as bytes.
-    pub fn bytes(&self, value: &str) -> String {
-        match self.base.as_str() {
-            "float" | "double" => format!("CAST({value} + 0e0 AS BINARY)"),
-            "bit" => format!("CAST({value} + 0 AS BINARY)"),
-            _ if self.is_text() => format!("CAST(CONVERT({value} USING utf8mb4) AS BINARY)"),
-            _ => format!("CAST({value} AS BINARY)"),
-        }
+        None => format!("{kind} NULL"),
     }
 }
 
-impl Shape {
-    /// The column of this name.
-    pub fn column(&self, name: &str) -> Option<&Column> {
-        self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+/// The condition under which the value `own` of a column is the value `other` of another one, bit by bit.
+pub fn is_same(column: &Column, own: &str, theirs: &Column, other: &str) -> String {
+    if !is_text(column) && !is_text(theirs) && column.base == theirs.base {
+        return format!("({own} <=> {other})");
     }
+    format!("({} <=> {})", bytes(column, own), bytes(theirs, other))
+}
 
-    /// Whether these columns tell its rows apart.
-    pub fn is_unique(&self, columns: &[String]) -> bool {
-        let has = |name: &String| columns.iter().any(|other| other.eq_ignore_ascii_case(name));
-        self.unique.iter().any(|unique| unique.iter().all(has))
-    }
-
-    /// The columns that hold values of their own.
-    pub fn plain(&self) -> Vec<&Column> {
-        self.columns.iter().filter(|column| !column.generated).collect()
+/// A value of a column as bytes.
+pub fn bytes(column: &Column, value: &str) -> String {
+    match column.base.as_str() {
+        "float" | "double" => format!("CAST({value} + 0e0 AS BINARY)"),
+        "bit" => format!("CAST({value} + 0 AS BINARY)"),
+        _ if is_text(column) => format!("CAST(CONVERT({value} USING utf8mb4) AS BINARY)"),
+        _ => format!("CAST({value} AS BINARY)"),
     }
 }
 
 /// Looks at a table, unless it is not there or is a view.
-pub async fn look(mysql: &mut MySql, table: &str) -> Result<Option<Shape>, DatabaseError> {
+pub async fn look(mysql: &mut MySql, table: &str) -> Result<Option<Shape>> {
     let doing = "look at a table";
     let schema = MySql::literal(&mysql.identity.database);
     let of = |column: &str, kind: &str| {
@@ -122,33 +62,32 @@ pub async fn look(mysql: &mut MySql, table: &str) -> Result<Option<Shape>, Datab
     let mut shape = Shape {
         name: cell(row, "TABLE_NAME"),
         engine: cell(row, "ENGINE"),
-        kind: cell(row, "TABLE_TYPE"),
-        columns: Vec::new(),
-        unique: Vec::new(),
-        foreign_keys: Vec::new(),
-        triggers: Vec::new(),
-        next: optional(row, "AUTO_INCREMENT").and_then(|next| next.parse().ok()),
+        plain: cell(row, "TABLE_TYPE") == "BASE TABLE",
+        sequence: optional(row, "AUTO_INCREMENT").as_deref().map(number).transpose()?,
         comment: cell(row, "TABLE_COMMENT"),
+        ..Shape::default()
     };
     let sql = format!(
         "SELECT * FROM information_schema.COLUMNS WHERE {} ORDER BY ORDINAL_POSITION",
         of("TABLE_NAME", "TABLE")
     );
-    let mut nullable = Vec::new();
+    // What may be null or is computed tells no rows apart.
+    let mut tells_nothing = Vec::new();
     for row in &mysql.fetch(doing, sql).await? {
         let extra = cell(row, "EXTRA").to_uppercase();
         let computed = ["VIRTUAL GENERATED", "STORED GENERATED", "PERSISTENT"];
+        let generated = computed.iter().any(|it| extra.contains(it));
         let name = cell(row, "COLUMN_NAME");
-        if cell(row, "IS_NULLABLE") != "NO" {
-            nullable.push(name.clone());
+        if generated || cell(row, "IS_NULLABLE") != "NO" {
+            tells_nothing.push(name.clone());
         }
+        let charset = optional(row, "CHARACTER_SET_NAME");
         shape.columns.push(Column {
             name,
             kind: cell(row, "COLUMN_TYPE"),
             base: cell(row, "DATA_TYPE").to_lowercase(),
-            charset: optional(row, "CHARACTER_SET_NAME"),
-            collation: optional(row, "COLLATION_NAME"),
-            generated: computed.iter().any(|it| extra.contains(it)),
+            collation: charset.zip(optional(row, "COLLATION_NAME")),
+            generated,
             touched: extra.contains("ON UPDATE"),
         });
     }
@@ -165,8 +104,8 @@ pub async fn look(mysql: &mut MySql, table: &str) -> Result<Option<Shape>, Datab
             last = index;
         }
         let column = cell(row, "COLUMN_NAME");
-        // What may be null, or is compared in part or computed, tells no rows apart.
-        let tells = optional(row, "SUB_PART").is_none() && !nullable.contains(&column);
+        // Nor does what is compared in part.
+        let tells = optional(row, "SUB_PART").is_none() && !tells_nothing.contains(&column);
         let column = if tells { column } else { String::new() };
         shape.unique.last_mut().into_iter().for_each(|it| it.push(column.clone()));
     }
@@ -191,10 +130,4 @@ pub async fn look(mysql: &mut MySql, table: &str) -> Result<Option<Shape>, Datab
     );
     shape.triggers = mysql.fetch(doing, sql).await?.iter().map(|row| cell(row, "event")).collect();
     Ok(Some(shape))
-}
-
-/// The number that a query gives as `n`.
-pub async fn count(mysql: &mut MySql, sql: &str) -> Result<u64, DatabaseError> {
-    let rows = mysql.fetch("count rows", sql.to_owned()).await?;
-    Ok(rows.first().map_or(0, |row| cell(row, "n").parse().unwrap_or(0)))
 }

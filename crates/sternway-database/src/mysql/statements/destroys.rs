@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use sternway_model::body::Destruction;
+use sternway_model::body::{Destroyed, Destruction};
 
-use super::Lines;
-use super::words::{Word, after_guard, name};
+use super::words::{Plain, Word, after_guard, name};
+use crate::tokens::{Lines, fills, names, set_columns};
+
+pub(in crate::mysql) use crate::tokens::{added_columns, alteration, split_at_commas};
 
 /// Something that a statement takes away. Names are in their parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,21 +30,24 @@ pub(in crate::mysql) enum What {
 
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            What::Table(table) => write!(f, "table {}", table.join(".")),
-            What::Other(kind, name) => write!(f, "{kind} {}", name.join(".")),
-            What::Column(table, column) => write!(f, "column {}.{column}", table.join(".")),
-            What::Type(table, column) => {
-                write!(f, "the former type of column {}.{column}", table.join("."))
-            }
-            What::Partition(table, partition) => {
-                write!(f, "rows of partition {partition} of {}", table.join("."))
-            }
-            What::History(table) => write!(f, "former rows of {}", table.join(".")),
-            What::AllRows(table) => write!(f, "all rows of {}", table.join(".")),
-            What::Rows(table) => write!(f, "rows of {}", table.join(".")),
-            What::Values(table, _) => write!(f, "former values in {}", table.join(".")),
-            What::Code(code) => write!(f, "{code} takes away"),
+        Destroyed::from(self.clone()).fmt(f)
+    }
+}
+
+impl From<What> for Destroyed {
+    fn from(what: What) -> Destroyed {
+        let table = |parts: Vec<String>| parts.join(".");
+        match what {
+            What::Table(it) => Destroyed::Table { table: table(it) },
+            What::Other(kind, name) => Destroyed::Object { kind, name: name.join(".") },
+            What::Column(it, column) => Destroyed::Column { table: table(it), column },
+            What::Type(it, column) => Destroyed::Type { table: table(it), column },
+            What::Partition(it, partition) => Destroyed::Partition { table: table(it), partition },
+            What::History(it) => Destroyed::History { table: table(it) },
+            What::AllRows(it) => Destroyed::AllRows { table: table(it) },
+            What::Rows(it) => Destroyed::Rows { table: table(it) },
+            What::Values(it, _) => Destroyed::Values { table: table(it) },
+            What::Code(code) => Destroyed::Unclear { code: code.to_owned() },
         }
     }
 }
@@ -54,7 +59,7 @@ pub(super) fn destroys(
     added: &BTreeSet<(String, String)>,
 ) -> Vec<Destruction> {
     let found = takes(words, added).into_iter();
-    found.map(|(at, what)| Destruction { line: lines.at(at), what: what.to_string() }).collect()
+    found.map(|(at, what)| Destruction { line: lines.at(at), what: what.into() }).collect()
 }
 
 /// What one statement takes away, with where it says so. Code that is called may take away more than
@@ -126,19 +131,6 @@ pub(in crate::mysql) fn insert_target(words: &[Word<'_>]) -> Vec<String> {
     };
     let at = at + usize::from(words.get(at).is_some_and(|word| word.is("TABLE")));
     name(&words[at.min(words.len())..])
-}
-
-/// The table, and the actions on it.
-pub(in crate::mysql) fn alteration<'a, 'b>(words: &'b [Word<'a>]) -> (Vec<String>, &'b [Word<'a>]) {
-    let rest = after_guard(words);
-    let parts = name(rest);
-    let mut actions = &rest[(parts.len() * 2).saturating_sub(1).min(rest.len())..];
-    match actions {
-        [wait, _, more @ ..] if wait.is("WAIT") => actions = more,
-        [wait, more @ ..] if wait.is("NOWAIT") => actions = more,
-        _ => {}
-    }
-    (parts, actions)
 }
 
 /// What actions on a table begin with that take nothing away.
@@ -217,12 +209,8 @@ fn changes(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<(usize
     let line = words[index].offset;
     let rest = after_guard(&words[index + 1..]);
     if words[index].is("UPDATE") {
-        let parts = name(rest);
-        let fresh = |column: &String| {
-            added.contains(&(parts.last().cloned().unwrap_or_default(), column.clone()))
-        };
-        let set = set_columns(rest);
-        if !set.is_empty() && set.iter().all(fresh) {
+        let (parts, set) = (name(rest), set_columns(rest));
+        if fills::<Plain>(&parts, &set, added) {
             return Vec::new();
         }
         return vec![(line, What::Values(parts, set))];
@@ -238,74 +226,15 @@ fn changes(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<(usize
     tables.map(|table| (line, What::Rows(table))).collect()
 }
 
-/// The columns, with their unqualified tables, that a body adds: filling them destroys nothing.
-pub(in crate::mysql) fn added_columns(statements: &[&[Word<'_>]]) -> BTreeSet<(String, String)> {
-    let mut added = BTreeSet::new();
-    for words in statements {
-        let [alter, table, rest @ ..] = *words else { continue };
-        if !alter.is("ALTER") || !table.is("TABLE") {
-            continue;
-        }
-        let (mut table, actions) = alteration(rest);
-        let Some(table) = table.pop() else { continue };
-        for action in split_at_commas(actions) {
-            let [add, rest @ ..] = action else { continue };
-            let rest = match rest {
-                [column, rest @ ..] if column.is("COLUMN") => rest,
-                rest => rest,
-            };
-            if let (true, Some(column)) = (add.is("ADD"), name(after_guard(rest)).pop()) {
-                added.insert((table.clone(), column));
-            }
-        }
-    }
-    added
-}
-
-/// The columns that an `UPDATE` sets; empty where that is not plain to see.
-fn set_columns(words: &[Word<'_>]) -> Vec<String> {
-    let Some(set) = words.iter().position(|word| word.is("SET")) else { return Vec::new() };
-    let mut columns = Vec::new();
-    for part in split_at_commas(&words[set + 1..]) {
-        match part {
-            [column, equals, ..] if equals.is("=") => columns.extend(column.name()),
-            _ => return Vec::new(),
-        }
-        if part.iter().any(|word| word.is("WHERE")) {
-            break;
-        }
-    }
-    columns
-}
-
-/// The names in a list such as `a, b.c, d CASCADE`.
-fn names<'a>(words: &'a [Word<'_>]) -> impl Iterator<Item = Vec<String>> + 'a {
-    split_at_commas(words).map(name).filter(|name| !name.is_empty())
-}
-
-/// Cuts at the commas that stand in no parenthesis.
-pub(in crate::mysql) fn split_at_commas<'a, 'b>(
-    words: &'b [Word<'a>],
-) -> impl Iterator<Item = &'b [Word<'a>]> {
-    let mut depth = 0_usize;
-    words.split(move |word| {
-        if word.is("(") {
-            depth += 1;
-        } else if word.is(")") {
-            depth = depth.saturating_sub(1);
-        }
-        depth == 0 && word.is(",")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::facts;
 
     fn check(body: &str, expected: &[(usize, &str)]) {
         let found = facts(body).destroys;
-        let found: Vec<(usize, &str)> =
-            found.iter().map(|it| (it.line, it.what.as_str())).collect();
+        let found: Vec<(usize, String)> =
+            found.iter().map(|it| (it.line, it.what.to_string())).collect();
+        let found: Vec<(usize, &str)> = found.iter().map(|(at, it)| (*at, it.as_str())).collect();
         assert_eq!(found, expected, "{body}");
     }
 

@@ -1,14 +1,28 @@
 //! A body as words, as MySQL's own lexer sees them.
 
-/// A token that means something: a word, a name, a literal or a sign.
-#[derive(Debug, Clone)]
-pub(in crate::mysql) struct Word<'a> {
-    /// As it is written.
-    pub text: &'a str,
-    /// Where it begins in the body, in bytes.
-    pub offset: usize,
-    /// In upper case, where it is an unquoted word; empty otherwise.
-    pub key: String,
+use crate::tokens::{self, Spelling};
+
+pub(in crate::mysql) use crate::tokens::{after_guard, name};
+
+/// A word tells by its text what it is.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::mysql) struct Plain;
+
+pub(in crate::mysql) type Word<'a> = tokens::Word<'a, Plain>;
+
+impl Spelling for Plain {
+    const GUARDS: &'static [&'static str] =
+        &["LOW_PRIORITY", "QUICK", "IGNORE", "IF", "NOT", "EXISTS"];
+
+    /// A word after a full stop has no key and is a name all the same.
+    fn name(self, text: &str) -> Option<String> {
+        let first = text.chars().next()?;
+        if matches!(first, '`' | '"') {
+            let inner = text.strip_prefix(first)?.strip_suffix(first)?;
+            return Some(inner.replace(&format!("{first}{first}"), &first.to_string()));
+        }
+        is_word(u8::try_from(first).unwrap_or(b'a')).then(|| text.to_owned())
+    }
 }
 
 impl Word<'_> {
@@ -20,21 +34,6 @@ impl Word<'_> {
     /// Whether it ends such a comment.
     pub fn closes(&self) -> bool {
         self.text == "*/"
-    }
-
-    /// Whether it is this unquoted word, given in upper case, or this sign.
-    pub fn is(&self, text: &str) -> bool {
-        self.key == text || (self.key.is_empty() && self.text == text)
-    }
-
-    /// The name it spells. A word after a full stop has no key and is a name all the same.
-    pub fn name(&self) -> Option<String> {
-        let first = self.text.chars().next()?;
-        if matches!(first, '`' | '"') {
-            let inner = self.text.strip_prefix(first)?.strip_suffix(first)?;
-            return Some(inner.replace(&format!("{first}{first}"), &first.to_string()));
-        }
-        is_word(u8::try_from(first).unwrap_or(b'a')).then(|| self.text.to_owned())
     }
 }
 
@@ -127,7 +126,7 @@ pub(super) fn words(body: &str, escapes: bool) -> Words<'_> {
         }
         let text = body.get(start..index).unwrap_or_default();
         let key = if key { text.to_ascii_uppercase() } else { String::new() };
-        found.words.push(Word { text, offset: start, key });
+        found.words.push(Word { text, offset: start, key, kind: Plain });
     }
     if let Some(start) = conditional {
         found.unterminated = Some(("comment", start));
@@ -156,28 +155,4 @@ fn end_of_quoted(bytes: &[u8], start: usize, escapes: bool) -> Option<usize> {
         }
     }
     None
-}
-
-/// What follows `IF EXISTS` or `IF NOT EXISTS`, and the words that only say how to go about it.
-pub(in crate::mysql) fn after_guard<'a, 'b>(words: &'b [Word<'a>]) -> &'b [Word<'a>] {
-    let mut rest = words;
-    for guard in ["LOW_PRIORITY", "QUICK", "IGNORE", "IF", "NOT", "EXISTS"] {
-        if rest.first().is_some_and(|word| word.is(guard)) {
-            rest = &rest[1..];
-        }
-    }
-    rest
-}
-
-/// The parts of the possibly qualified name that `words` begin with.
-pub(in crate::mysql) fn name(words: &[Word<'_>]) -> Vec<String> {
-    let mut parts = Vec::new();
-    for pair in words.chunks(2) {
-        let Some(part) = pair[0].name() else { break };
-        parts.push(part);
-        if !pair.get(1).is_some_and(|word| word.is(".")) {
-            break;
-        }
-    }
-    parts
 }

@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use sqlx::Row;
-use sternway_model::archive::{EntryId, Kept};
+use sternway_model::archive::{EntryId, Preserved};
 use sternway_model::effect::Lost;
 
-use super::aside::{self, Moves};
-use super::{AFTER, Detail, KeptColumn, MISFIT, forgetting, store};
-use crate::port::{Care, DatabaseError};
-use crate::postgres::effects::{Column, Oid, Relation, Snapshot, Taken, Touched, json};
+use super::relocate::{self, Relocation};
+use super::{AFTER, CONFLICT, Detail, KeptColumn, forgetting, store};
+use crate::port::{DatabaseError, Preservation};
+use crate::postgres::effects::{Column, Oid, Relation, Snapshot, Taken, WrittenTable, json};
 use crate::postgres::{Postgres, failed, literal};
 
 const DOING: &str = "keep what the body destroys";
 
-/// Tables that are moved aside are counted up to this size, in bytes: it takes some milliseconds.
+/// Tables that are relocated are counted up to this size, in bytes: it takes some milliseconds.
 const COUNTED: u64 = 4 << 20;
 
 /// The columns that say where a row was that a body may have changed, until it has run.
@@ -33,15 +33,15 @@ pub(in crate::postgres) struct Keeping {
     /// Whether that is an estimate.
     pub estimated: bool,
     /// The rows that a body changed or deleted, which are compared once it has run.
-    pub touched: Option<Touched>,
+    pub written: Option<WrittenTable>,
     pub relation: Option<Relation>,
 }
 
 /// How whole tables are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::postgres) enum Way {
-    /// Moved aside, where that can be done.
-    Aside,
+pub(in crate::postgres) enum Means {
+    /// Relocated, where that can be done.
+    Relocation,
     /// Copied.
     Copy,
 }
@@ -120,36 +120,37 @@ impl Source {
 /// Keeps all that `taken` says. The tables are locked.
 pub(in crate::postgres) async fn keep(
     postgres: &mut Postgres,
-    care: &Care<'_>,
+    care: &Preservation<'_>,
     run: Option<i64>,
     looks: Looks<'_>,
     taken: &Taken,
     transaction: i64,
-    way: Way,
+    means: Means,
 ) -> Result<Vec<Keeping>, DatabaseError> {
     let mut kept = Vec::new();
     let relation = |oid: &Oid| looks.table(oid);
-    let mut keeper = Keeper { postgres, care, run };
+    let mut copier = Copier { postgres, care, run };
     // The positions of sequences first: a table that is moved takes its own along.
     for sequence in taken.sequences.iter().filter_map(relation) {
-        kept.push(keeper.sequence(&sequence).await?);
+        kept.push(copier.sequence(&sequence).await?);
     }
     for table in taken.rows.iter() {
         let Some(relation) = relation(&table.table) else { continue };
-        kept.push(keeper.rows(&relation, table, transaction).await?);
+        kept.push(copier.rows(&relation, table, transaction).await?);
     }
     for (oid, numbers) in &taken.columns {
         let Some(relation) = relation(oid) else { continue };
-        kept.push(keeper.columns(&relation, numbers).await?);
+        kept.push(copier.columns(&relation, numbers).await?);
     }
     let tables: Vec<Source> = taken.tables.iter().filter_map(relation).collect();
     let names: Vec<String> = tables.iter().map(|it| it.is.full.clone()).collect();
-    let mut moves = Moves::default();
+    let mut moves = Relocation::default();
     for table in &tables {
-        let movable = way == Way::Aside && aside::is_movable(&table.is) && table.is_known();
+        let movable =
+            means == Means::Relocation && relocate::is_movable(&table.is) && table.is_known();
         let movable = movable && !taken.read.contains(&table.is.oid);
-        let aside = movable.then_some((&mut moves, &names[..]));
-        kept.push(keeper.table(table, taken.carries(table.is.oid), aside).await?);
+        let relocation = movable.then_some((&mut moves, &names[..]));
+        kept.push(copier.table(table, taken.carries(table.is.oid), relocation).await?);
     }
     moves.run(postgres).await?;
     Ok(kept)
@@ -194,16 +195,16 @@ pub(super) fn kept_column(column: &Column) -> KeptColumn {
     }
 }
 
-struct Keeper<'a, 'c> {
+struct Copier<'a, 'c> {
     postgres: &'a mut Postgres,
-    care: &'a Care<'c>,
+    care: &'a Preservation<'c>,
     run: Option<i64>,
 }
 
-impl Keeper<'_, '_> {
+impl Copier<'_, '_> {
     /// Notes an entry in the index.
     async fn note(&mut self, lost: Lost, detail: Detail) -> Result<Keeping, DatabaseError> {
-        let Care { app, track, version, direction, .. } = self.care;
+        let Preservation { app, track, version, direction, .. } = self.care;
         let run = self.run.map_or("NULL".to_owned(), |it| it.to_string());
         let sql = format!(
             "INSERT INTO sternway.archive (app, schema, run, track, version, direction, lost, detail, rows)
@@ -217,7 +218,7 @@ impl Keeper<'_, '_> {
             literal(&serde_json::to_string(&detail).unwrap_or_default()),
         );
         let id = self.postgres.ask_one(DOING, sql).await?.try_get(0).map_err(failed(DOING))?;
-        Ok(Keeping { id, lost, detail, rows: 0, estimated: false, touched: None, relation: None })
+        Ok(Keeping { id, lost, detail, rows: 0, estimated: false, written: None, relation: None })
     }
 
     fn detail(&self, relation: &Relation, columns: Vec<KeptColumn>, key: Vec<String>) -> Detail {
@@ -244,12 +245,12 @@ impl Keeper<'_, '_> {
         self.postgres.run(DOING, identity).await
     }
 
-    /// Moves a table aside, where that is wanted and can be done, and copies it otherwise.
+    /// Relocates a table, where that is wanted and can be done, and copies it otherwise.
     async fn table(
         &mut self,
         source: &Source,
         carries: bool,
-        aside: Option<(&mut Moves, &[String])>,
+        relocation: Option<(&mut Relocation, &[String])>,
     ) -> Result<Keeping, DatabaseError> {
         let Source { is: relation, known } = source;
         let (columns, list) = source.columns(|_| true);
@@ -257,7 +258,7 @@ impl Keeper<'_, '_> {
         let detail = Detail { carries, ..self.detail(known, columns, key) };
         let lost = Lost::Table { table: known.shown.clone() };
         let mut kept = self.note(lost, detail).await?;
-        if let Some((moves, others)) = aside
+        if let Some((moves, others)) = relocation
             && moves.add(self.postgres, relation, &format!("kept_{}", kept.id), others).await?
         {
             let (rows, estimated) = self.rows_of(relation).await?;
@@ -313,23 +314,23 @@ impl Keeper<'_, '_> {
     async fn rows(
         &mut self,
         source: &Source,
-        touched: &Touched,
+        written: &WrittenTable,
         transaction: i64,
     ) -> Result<Keeping, DatabaseError> {
         let Source { is: relation, known } = source;
         let (columns, mut list) = source.columns(|_| true);
         list.push(format!("NULL::jsonb AS {AFTER}"));
-        if !touched.rewritten {
+        if !written.rewritten {
             list.extend([format!("tableoid AS {PART}"), format!("ctid AS {PLACE}")]);
         }
         let key = key(self.postgres, known, &[]).await?;
         let detail = self.detail(known, columns, key);
         let lost = Lost::Rows { table: known.shown.clone() };
         let mut kept = self.note(lost, detail).await?;
-        let filter = if touched.rewritten { String::new() } else { ended_by(transaction) };
+        let filter = if written.rewritten { String::new() } else { ended_by(transaction) };
         let select = format!("SELECT {} FROM {} {filter}", list.join(", "), relation.rows());
         self.copy(&mut kept, &select).await?;
-        kept.touched = Some(touched.clone());
+        kept.written = Some(written.clone());
         kept.relation = Some(known.clone());
         Ok(kept)
     }
@@ -376,25 +377,25 @@ fn ended_by(transaction: i64) -> String {
 
 /// Drops what the body did not take after all, and notes what it made of what it changed. Returns
 /// what is kept.
-pub(in crate::postgres) async fn settle(
+pub(in crate::postgres) async fn conclude(
     postgres: &mut Postgres,
     keepings: Vec<Keeping>,
     after: &Snapshot,
-) -> Result<Vec<Kept>, DatabaseError> {
+) -> Result<Vec<Preserved>, DatabaseError> {
     let mut kept = Vec::new();
     for mut keeping in keepings {
-        if let (Some(touched), Some(was)) = (keeping.touched.clone(), keeping.relation.clone())
+        if let (Some(written), Some(was)) = (keeping.written.clone(), keeping.relation.clone())
             && let Some(is) = after.relations.get(&was.oid)
         {
-            compare(postgres, &mut keeping, &touched, &was, is).await?;
+            compare(postgres, &mut keeping, &written, &was, is).await?;
             if keeping.rows == 0 {
                 postgres.run(DOING, forgetting(keeping.id)).await?;
                 continue;
             }
         }
-        let Keeping { id, lost, rows, estimated, detail, touched, .. } = keeping;
-        let places = match touched {
-            Some(touched) if !touched.rewritten => {
+        let Keeping { id, lost, rows, estimated, detail, written, .. } = keeping;
+        let places = match written {
+            Some(written) if !written.rewritten => {
                 format!(", DROP COLUMN {PART}, DROP COLUMN {PLACE}")
             }
             _ => String::new(),
@@ -402,13 +403,13 @@ pub(in crate::postgres) async fn settle(
         let exact = if estimated { "NULL".to_owned() } else { rows.to_string() };
         let sql = format!(
             "UPDATE sternway.archive SET rows = {exact}, detail = {}, lost = {} WHERE id = {id};
-             ALTER TABLE {} ADD COLUMN {MISFIT} text{places}",
+             ALTER TABLE {} ADD COLUMN {CONFLICT} text{places}",
             literal(&serde_json::to_string(&detail).unwrap_or_default()),
             literal(&serde_json::to_string(&lost).unwrap_or_default()),
             store(id)
         );
         postgres.run(DOING, sql).await?;
-        kept.push(Kept { id, lost, rows, estimated });
+        kept.push(Preserved { id, lost, rows, estimated });
     }
     Ok(kept)
 }
@@ -417,7 +418,7 @@ pub(in crate::postgres) async fn settle(
 async fn compare(
     postgres: &mut Postgres,
     keeping: &mut Keeping,
-    touched: &Touched,
+    written: &WrittenTable,
     was: &Relation,
     is: &Relation,
 ) -> Result<(), DatabaseError> {
@@ -449,8 +450,8 @@ async fn compare(
         let retyped: Vec<&Column> = retyped.map(|(was, _)| *was).collect();
         let sql =
             format!("SELECT pg_catalog.to_json(pg_catalog.count(*))::text FROM {}", is.rows());
-        let left: u64 = if touched.rewritten { json(postgres, DOING, sql).await? } else { 0 };
-        if !retyped.is_empty() && left == keeping.rows && touched.updated + touched.deleted == 0 {
+        let left: u64 = if written.rewritten { json(postgres, DOING, sql).await? } else { 0 };
+        if !retyped.is_empty() && left == keeping.rows && written.updated + written.deleted == 0 {
             // No row went; the values of these columns did, and what stayed tells whose they are.
             keeping.detail.lost = retyped.iter().map(|it| it.name.clone()).collect();
             let column = retyped.iter().map(|it| it.shown.as_str()).collect::<Vec<_>>().join(", ");
@@ -476,7 +477,7 @@ async fn compare(
         );
         // Rows that look like a deleted one may have been there besides it. What is still in its place
         // was locked at most.
-        let pruned = match touched.rewritten {
+        let pruned = match written.rewritten {
             true => postgres.count(DOING, sql).await?,
             false => {
                 let rows = is.rows();
@@ -488,7 +489,7 @@ async fn compare(
             }
         };
         keeping.rows = keeping.rows.saturating_sub(pruned);
-        keeping.detail.uncertain = touched.updated > 0 || left > 0;
+        keeping.detail.uncertain = written.updated > 0 || left > 0;
         return Ok(());
     }
     let key: Vec<String> = stays
@@ -521,16 +522,16 @@ async fn compare(
     // More are gone than were deleted, or more are new than were inserted: some have another key now.
     // A row that goes from one partition to another is deleted and inserted.
     let number = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
-    keeping.detail.uncertain = match touched.rewritten {
+    keeping.detail.uncertain = match written.rewritten {
         false => {
-            number(gone) > touched.deleted
-                || was.kind == 'p' && number(gone) > touched.deleted - touched.inserted
+            number(gone) > written.deleted
+                || was.kind == 'p' && number(gone) > written.deleted - written.inserted
         }
         true if gone > 0 => {
             let sql =
                 format!("SELECT pg_catalog.to_json(pg_catalog.count(*))::text FROM {}", is.rows());
             let rows: u64 = json(postgres, DOING, sql).await?;
-            number(rows) - number(found) > touched.inserted
+            number(rows) - number(found) > written.inserted
         }
         true => false,
     };

@@ -3,7 +3,8 @@
 //! PostgreSQL's own functions that only compute are known by name; any other call in a statement
 //! that reads or writes rows is named.
 
-use super::words::{Word, line_of};
+use super::words::Word;
+use crate::tokens::line_of;
 
 /// The calls of one statement, such as `the call of f (line 3)`.
 pub(super) fn unforeseen(body: &str, words: &[Word<'_>]) -> Vec<String> {

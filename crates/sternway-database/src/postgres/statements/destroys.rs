@@ -2,9 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use sternway_model::body::Destruction;
+use sternway_model::body::{Destroyed, Destruction};
 
-use super::words::{Word, after_guard, line_of, name};
+use squawk_lexer::TokenKind;
+
+use super::words::Word;
+use crate::tokens::{
+    after_guard, alteration, fills as sets_new, line_of, name, set_columns, split_at_commas,
+};
 
 /// What one statement takes away. Code that is called may take away more than its words say, and
 /// is named as such.
@@ -14,7 +19,8 @@ pub(super) fn destroys(
     added: &BTreeSet<(String, String)>,
 ) -> Vec<Destruction> {
     let Some(first) = words.first() else { return Vec::new() };
-    let at = |word: &Word<'_>, what: String| Destruction { line: line_of(body, word.offset), what };
+    let at =
+        |word: &Word<'_>, what: Destroyed| Destruction { line: line_of(body, word.offset), what };
     let second = words.get(1).map_or("", |word| word.key.as_str());
     match (first.key.as_str(), second) {
         ("ALTER", "TABLE" | "FOREIGN") => alter_table(body, words),
@@ -25,18 +31,23 @@ pub(super) fn destroys(
             if !words.get(drop + 1).is_some_and(|word| word.is("ATTRIBUTE")) {
                 return Vec::new();
             }
-            let owner = name(after_guard(&words[2..])).join(".");
-            let part = name(after_guard(&words[drop + 2..])).join(".");
-            vec![at(&words[drop], format!("attribute {owner}.{part} of a {}", kind.text))]
+            let what = Destroyed::Attribute {
+                name: name(after_guard(&words[2..])).join("."),
+                attribute: name(after_guard(&words[drop + 2..])).join("."),
+                kind: kind.text.to_owned(),
+            };
+            vec![at(&words[drop], what)]
         }
-        ("DROP", "OWNED") => vec![at(first, "everything the role owns".to_owned())],
+        ("DROP", "OWNED") => vec![at(first, Destroyed::Owned)],
         ("DROP", kind) => dropped(body, words, kind),
         ("TRUNCATE", _) => {
             let rest = after_guard(&words[usize::from(second == "TABLE") + 1..]);
-            names(rest).map(|table| at(first, format!("all rows of {table}"))).collect()
+            names(rest).map(|table| at(first, Destroyed::AllRows { table })).collect()
         }
         ("DELETE" | "UPDATE" | "MERGE" | "WITH", _) => changed(body, words, added),
-        ("CALL" | "DO", _) => vec![at(first, "whatever the code it runs takes away".to_owned())],
+        ("CALL" | "DO", _) => {
+            vec![at(first, Destroyed::Unclear { code: "whatever the code it runs".to_owned() })]
+        }
         _ => Vec::new(),
     }
 }
@@ -53,15 +64,17 @@ fn dropped(body: &str, words: &[Word<'_>], kind: &str) -> Vec<Destruction> {
         _ => return Vec::new(),
     };
     let names = names(after_guard(rest));
-    names.map(|it| Destruction { line, what: format!("{kind} {it}") }).collect()
+    let what = |name| match kind.as_str() {
+        "table" => Destroyed::Table { table: name },
+        _ => Destroyed::Object { kind: kind.clone(), name },
+    };
+    names.map(|name| Destruction { line, what: what(name) }).collect()
 }
 
 fn alter_table(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
     let start = words.iter().position(|word| word.is("TABLE")).map_or(2, |at| at + 1);
-    let rest = after_guard(&words[start.min(words.len())..]);
-    let parts = name(rest);
+    let (parts, actions) = alteration(&words[start.min(words.len())..]);
     let table = parts.join(".");
-    let actions = &rest[(parts.len() * 2).saturating_sub(1).min(rest.len())..];
     let mut destroyed = Vec::new();
     for action in split_at_commas(actions) {
         let Some(first) = action.first() else { continue };
@@ -70,7 +83,8 @@ fn alter_table(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
         let named = &action[(1 + column_word).min(action.len())..];
         let what = match first.key.as_str() {
             "DROP" if second != "CONSTRAINT" => {
-                format!("column {table}.{}", name(after_guard(named)).join("."))
+                let column = name(after_guard(named)).join(".");
+                Destroyed::Column { table: table.clone(), column }
             }
             "ALTER" if second != "CONSTRAINT" => {
                 let Some(column) = named.first().and_then(Word::name) else { continue };
@@ -80,7 +94,7 @@ fn alter_table(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
                 if !verb.get(set + data).is_some_and(|word| word.is("TYPE")) {
                     continue;
                 }
-                format!("the former type of column {table}.{column}")
+                Destroyed::Type { table: table.clone(), column }
             }
             _ => continue,
         };
@@ -92,9 +106,9 @@ fn alter_table(body: &str, words: &[Word<'_>]) -> Vec<Destruction> {
 /// Row changes, also those in a `WITH`: the verb, then the table.
 fn changed(body: &str, words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<Destruction> {
     let written = written(words, added).into_iter().filter(|it| !it.fresh);
-    let change = |Written { word, verb, table, .. }: Written<'_, '_>| Destruction {
+    let change = |Written { word, takes, table, .. }: Written<'_, '_>| Destruction {
         line: line_of(body, word.offset),
-        what: format!("{verb} {table}"),
+        what: takes(table),
     };
     written.map(change).collect()
 }
@@ -103,7 +117,7 @@ fn changed(body: &str, words: &[Word<'_>], added: &BTreeSet<(String, String)>) -
 struct Written<'a, 'b> {
     word: &'b Word<'a>,
     /// What it takes away.
-    verb: &'static str,
+    takes: fn(String) -> Destroyed,
     table: String,
     /// Whether it sets nothing but columns that the body has added: then it takes nothing away.
     fresh: bool,
@@ -118,22 +132,22 @@ fn written<'a, 'b>(
     for (index, word) in words.iter().enumerate() {
         let next = |ahead: usize| words.get(index + ahead);
         let begins = index == 0 || words[index - 1].is("(") || words[index - 1].is(")");
-        let (verb, rest) = match word.key.as_str() {
-            "DELETE" if begins && next(1).is_some_and(|it| it.is("FROM")) => ("rows of", 2),
+        let (takes, rest): (fn(String) -> Destroyed, _) = match word.key.as_str() {
+            "DELETE" if begins && next(1).is_some_and(|it| it.is("FROM")) => {
+                (|table| Destroyed::Rows { table }, 2)
+            }
             "UPDATE" if begins && next(1).is_some_and(|it| !it.is("SET")) => {
-                ("former values in", 1)
+                (|table| Destroyed::Values { table }, 1)
             }
             "MERGE" if begins && next(1).is_some_and(|it| it.is("INTO")) => {
-                ("rows or former values of", 2)
+                (|table| Destroyed::RowsOrValues { table }, 2)
             }
             _ => continue,
         };
         let rest = after_guard(&words[(index + rest).min(words.len())..]);
         let parts = name(rest);
-        let fresh = |column| added.contains(&(parts.last().cloned().unwrap_or_default(), column));
-        let set = set_columns(rest);
-        let fresh = word.is("UPDATE") && !set.is_empty() && set.into_iter().all(fresh);
-        written.push(Written { word, verb, table: parts.join("."), fresh });
+        let fresh = word.is("UPDATE") && sets_new::<TokenKind>(&parts, &set_columns(rest), added);
+        written.push(Written { word, takes, table: parts.join("."), fresh });
     }
     written
 }
@@ -188,70 +202,13 @@ fn retypes(word: &Word<'_>, next: &Word<'_>) -> bool {
     ends(word) && next.is("TYPE")
 }
 
-/// The columns, with their unqualified tables, that a body adds: filling them destroys nothing.
-pub(super) fn added_columns(statements: &[Vec<Word<'_>>]) -> BTreeSet<(String, String)> {
-    let mut added = BTreeSet::new();
-    for words in statements {
-        let [alter, table, rest @ ..] = words.as_slice() else { continue };
-        if !alter.is("ALTER") || !table.is("TABLE") {
-            continue;
-        }
-        let rest = after_guard(rest);
-        let parts = name(rest);
-        let actions = &rest[(parts.len() * 2).saturating_sub(1).min(rest.len())..];
-        let Some(table) = parts.last() else { continue };
-        for action in split_at_commas(actions) {
-            let [add, rest @ ..] = action else { continue };
-            let rest = match rest {
-                [column, rest @ ..] if column.is("COLUMN") => rest,
-                rest => rest,
-            };
-            if let (true, Some(column)) = (add.is("ADD"), name(after_guard(rest)).pop()) {
-                added.insert((table.clone(), column));
-            }
-        }
-    }
-    added
-}
-
-/// The columns that an `UPDATE` sets; empty where that is not plain to see.
-fn set_columns(words: &[Word<'_>]) -> Vec<String> {
-    let Some(set) = position(words, "SET") else { return Vec::new() };
-    let mut columns = Vec::new();
-    for part in split_at_commas(&words[set + 1..]) {
-        match part {
-            [column, equals, ..] if equals.is("=") => columns.extend(column.name()),
-            _ => return Vec::new(),
-        }
-        if part.iter().any(|word| word.is("FROM") || word.is("WHERE")) {
-            break;
-        }
-    }
-    columns
+/// The names in a list such as `a, b.c, d CASCADE`, with their schemas.
+fn names<'a>(words: &'a [Word<'_>]) -> impl Iterator<Item = String> + 'a {
+    crate::tokens::names(words).map(|it| it.join("."))
 }
 
 fn position(words: &[Word<'_>], text: &str) -> Option<usize> {
     words.iter().position(|word| word.is(text))
-}
-
-/// The names in a list such as `a, b.c, d CASCADE`.
-fn names<'a>(words: &'a [Word<'_>]) -> impl Iterator<Item = String> + 'a {
-    split_at_commas(words).map(|words| name(words).join(".")).filter(|name| !name.is_empty())
-}
-
-/// Cuts at the commas that stand in no parenthesis.
-pub(super) fn split_at_commas<'a, 'b>(
-    words: &'b [Word<'a>],
-) -> impl Iterator<Item = &'b [Word<'a>]> {
-    let mut depth = 0_usize;
-    words.split(move |word| {
-        if word.is("(") {
-            depth += 1;
-        } else if word.is(")") {
-            depth = depth.saturating_sub(1);
-        }
-        depth == 0 && word.is(",")
-    })
 }
 
 #[cfg(test)]
@@ -260,8 +217,9 @@ mod tests {
 
     fn check(body: &str, expected: &[(usize, &str)]) {
         let found = facts(body).destroys;
-        let found: Vec<(usize, &str)> =
-            found.iter().map(|it| (it.line, it.what.as_str())).collect();
+        let found: Vec<(usize, String)> =
+            found.iter().map(|it| (it.line, it.what.to_string())).collect();
+        let found: Vec<(usize, &str)> = found.iter().map(|(at, it)| (*at, it.as_str())).collect();
         assert_eq!(found, expected, "{body}");
     }
 

@@ -5,8 +5,8 @@
 
 use sternway_model::rules::{Deed, What};
 
-use super::destroys::split_at_commas;
-use super::words::{Word, after_guard, line_of, name, split};
+use super::words::{Word, split};
+use crate::tokens::{after_guard, line_of, name, split_at_commas};
 
 /// What a body does, in its order.
 pub fn deeds(body: &str) -> Vec<Deed> {

@@ -1,6 +1,7 @@
 //! Where the system catalogs show whether a statement took effect that runs in no transaction.
 
-use super::words::{Word, after_guard, name, split};
+use super::words::{Word, split};
+use crate::tokens::{after_guard, name};
 
 /// A possibly qualified name, in its parts.
 pub(in crate::postgres) type Name = Vec<String>;
@@ -12,8 +13,8 @@ pub(in crate::postgres) enum Trace {
     IndexBuilt { index: String, table: Name },
     /// An index that is gone.
     IndexDropped { index: Name },
-    /// Nothing but what may be left of it half done: indexes with names of the server's own.
-    IndexRebuilt,
+    /// Nothing but what may be left of it half done: indexes with names of the server's own, of this.
+    Rebuilt { of: Rebuilt },
     /// A label of an enumeration.
     ValueAdded { of: Name, label: String },
     /// A partition that is none any more.
@@ -24,6 +25,18 @@ pub(in crate::postgres) enum Trace {
     Harmless,
     /// Nothing that could be told.
     Nothing,
+}
+
+/// What indexes are rebuilt concurrently.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::postgres) enum Rebuilt {
+    Index(Name),
+    /// Those of a table.
+    Table(Name),
+    /// Those of the tables of a schema.
+    Schema(String),
+    /// Those of the whole database.
+    Database,
 }
 
 /// What the first statement of `text` leaves.
@@ -50,7 +63,20 @@ fn read(words: &[Word<'_>]) -> Option<Trace> {
             }
         }
         ("DROP", "INDEX") => Trace::IndexDropped { index: name(after_guard(after("INDEX")?)) },
-        ("REINDEX", _) => Trace::IndexRebuilt,
+        // In one transaction, or in one a table, it leaves nothing half done.
+        ("REINDEX", _) if !words.iter().any(|it| it.is("CONCURRENTLY")) => Trace::Harmless,
+        ("REINDEX", _) => {
+            let kinds = ["INDEX", "TABLE", "SCHEMA", "DATABASE"];
+            let kind = kinds.into_iter().find(|kind| words.iter().any(|it| it.is(kind)))?;
+            let name = name(after_guard(after(kind)?));
+            let of = match kind {
+                "INDEX" => Rebuilt::Index(name),
+                "TABLE" => Rebuilt::Table(name),
+                "SCHEMA" => Rebuilt::Schema(name.last()?.clone()),
+                _ => Rebuilt::Database,
+            };
+            Trace::Rebuilt { of }
+        }
         ("VACUUM" | "ANALYZE" | "CLUSTER", _) | ("ALTER", "SYSTEM") => Trace::Harmless,
         ("ALTER", "TYPE") => {
             let label = after_guard(after("VALUE")?).first()?.code()?.replace("''", "'");
@@ -100,7 +126,15 @@ mod tests {
                 "drop index concurrently if exists s.i",
                 Trace::IndexDropped { index: parts(&["s", "i"]) },
             ),
-            ("reindex (verbose) table concurrently t", Trace::IndexRebuilt),
+            (
+                "reindex (verbose) table concurrently t",
+                Trace::Rebuilt { of: Rebuilt::Table(parts(&["t"])) },
+            ),
+            (
+                "reindex (concurrently) index s.i",
+                Trace::Rebuilt { of: Rebuilt::Index(parts(&["s", "i"])) },
+            ),
+            ("reindex schema s", Trace::Harmless),
             ("vacuum (analyze) t", Trace::Harmless),
             (
                 "alter type s.mood add value if not exists 'it''s' before 'calm'",

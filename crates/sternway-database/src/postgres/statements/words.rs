@@ -2,42 +2,28 @@
 
 use squawk_lexer::{LiteralKind, TokenKind, tokenize};
 
-/// A token that means something: a word, a name, a literal or a sign.
-#[derive(Debug, Clone)]
-pub(super) struct Word<'a> {
-    /// As it is written.
-    pub text: &'a str,
-    /// Where it begins in the body, in bytes.
-    pub offset: usize,
-    /// In upper case, where it is an unquoted word; empty otherwise.
-    pub key: String,
-    kind: TokenKind,
-}
+use crate::tokens::{self, Spelling, Split, line_of};
 
-impl Word<'_> {
-    /// Whether it is this unquoted word, given in upper case, or this sign.
-    pub fn is(&self, text: &str) -> bool {
-        self.key == text || (self.key.is_empty() && self.text == text)
-    }
+pub(super) type Word<'a> = tokens::Word<'a, TokenKind>;
 
-    /// Where it ends in the body, in bytes.
-    pub fn end(&self) -> usize {
-        self.offset + self.text.len()
-    }
+impl Spelling for TokenKind {
+    const GUARDS: &'static [&'static str] = &["CONCURRENTLY", "IF", "NOT", "EXISTS", "ONLY"];
 
-    /// The name it spells, as the server folds it.
-    pub fn name(&self) -> Option<String> {
-        match self.kind {
-            TokenKind::Ident => Some(self.text.to_lowercase()),
+    /// As the server folds it.
+    fn name(self, text: &str) -> Option<String> {
+        match self {
+            TokenKind::Ident => Some(text.to_lowercase()),
             TokenKind::QuotedIdent { .. } => {
-                let inner = self.text.trim_start_matches(['U', 'u', '&']);
+                let inner = text.trim_start_matches(['U', 'u', '&']);
                 let inner = inner.strip_prefix('"')?.strip_suffix('"')?;
                 Some(inner.replace("\"\"", "\""))
             }
             _ => None,
         }
     }
+}
 
+impl Word<'_> {
     /// The code in a dollar-quoted or single-quoted string.
     pub fn code(&self) -> Option<&str> {
         match self.kind {
@@ -53,18 +39,9 @@ impl Word<'_> {
     }
 }
 
-/// A body cut into statements.
-#[derive(Debug, Default)]
-pub(super) struct Split<'a> {
-    /// The words of each statement that has any.
-    pub statements: Vec<Vec<Word<'a>>>,
-    /// Why the text cannot be cut with certainty, if so.
-    pub obstacle: Option<String>,
-}
-
 /// Cuts a body at the semicolons that end a statement: those in no parenthesis and in no
 /// `BEGIN ATOMIC` body.
-pub(super) fn split(body: &str) -> Split<'_> {
+pub(super) fn split(body: &str) -> Split<'_, TokenKind> {
     let mut split = Split::default();
     let mut words: Vec<Word<'_>> = Vec::new();
     let (mut offset, mut parentheses, mut blocks) = (0, 0_usize, 0_usize);
@@ -129,33 +106,4 @@ fn unterminated(kind: TokenKind) -> Option<&'static str> {
         } => Some("string"),
         _ => None,
     }
-}
-
-/// The line of a byte offset, from 1.
-pub(super) fn line_of(body: &str, offset: usize) -> usize {
-    body.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
-}
-
-/// What follows `IF EXISTS` or `IF NOT EXISTS`, `ONLY`, or none of them.
-pub(super) fn after_guard<'a, 'b>(words: &'b [Word<'a>]) -> &'b [Word<'a>] {
-    let mut rest = words;
-    for guard in ["CONCURRENTLY", "IF", "NOT", "EXISTS", "ONLY"] {
-        if rest.first().is_some_and(|word| word.is(guard)) {
-            rest = &rest[1..];
-        }
-    }
-    rest
-}
-
-/// The parts of the possibly qualified name that `words` begin with.
-pub(super) fn name(words: &[Word<'_>]) -> Vec<String> {
-    let mut parts = Vec::new();
-    for pair in words.chunks(2) {
-        let Some(part) = pair[0].name() else { break };
-        parts.push(part);
-        if !pair.get(1).is_some_and(|word| word.is(".")) {
-            break;
-        }
-    }
-    parts
 }

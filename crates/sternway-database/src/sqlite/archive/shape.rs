@@ -1,71 +1,23 @@
-//! What a table looks like to whoever keeps its rows or puts them back.
+//! What a table looks like, from the tables and pragmas that tell it.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::super::{Sqlite, failed};
-use crate::port::DatabaseError;
+use crate::archive::Result;
+use crate::archive::shape::{Column, ForeignKey, Shape};
 
-/// A table.
-#[derive(Debug, Clone)]
-pub struct Shape {
-    pub name: String,
-    pub columns: Vec<Column>,
-    /// The columns that tell its rows apart, the primary key first; each set does so alone.
-    pub unique: Vec<Vec<String>>,
-    pub foreign_keys: Vec<ForeignKey>,
-    /// What the number of a row can be asked for by, where rows have one.
-    pub rowid: Option<&'static str>,
-    /// The statement that made it.
-    pub sql: String,
-}
-
-/// A column.
-#[derive(Debug, Clone)]
-pub struct Column {
-    pub name: String,
-    pub kind: String,
-    /// Whether its values are computed, so that none can be written.
-    pub generated: bool,
-}
-
-/// A foreign key.
-#[derive(Debug, Clone)]
-pub struct ForeignKey {
-    pub parent: String,
-    /// Its columns, and those that they refer to.
-    pub columns: Vec<(String, String)>,
-}
-
-impl Shape {
-    /// The column of this name.
-    pub fn column(&self, name: &str) -> Option<&Column> {
-        self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
-    }
-
-    /// Whether these columns tell its rows apart.
-    pub fn is_unique(&self, columns: &[String]) -> bool {
-        let has = |name: &String| columns.iter().any(|other| other.eq_ignore_ascii_case(name));
-        self.unique.iter().any(|unique| unique.iter().all(has))
-    }
-
-    /// Whether its rows have numbers that are no column of it.
-    pub fn is_numbered(&self) -> bool {
-        let integer = |name: &String| {
-            self.column(name).is_some_and(|it| it.kind.eq_ignore_ascii_case("integer"))
-        };
-        self.rowid.is_some()
-            && !self.unique.iter().any(|set| set.len() == 1 && set.iter().all(integer))
-    }
-
-    /// The table as SQL has it.
-    pub fn table(&self) -> String {
-        Sqlite::table(&self.name)
-    }
+/// Whether the rows of a table have numbers that are no column of it.
+pub fn is_numbered(shape: &Shape) -> bool {
+    let integer = |name: &String| {
+        shape.column(name).is_some_and(|it| it.kind.eq_ignore_ascii_case("integer"))
+    };
+    shape.rowid.is_some()
+        && !shape.unique.iter().any(|set| set.len() == 1 && set.iter().all(integer))
 }
 
 /// Looks at a table of the file, unless it is not there or holds its rows elsewhere.
-pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>, DatabaseError> {
+pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>> {
     let literal = Sqlite::literal(table);
     let found = rows(
         sqlite,
@@ -89,7 +41,8 @@ pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>, Dat
         if place > 0 {
             primary.push((place, name.clone()));
         }
-        columns.push(Column { name, kind: text(row, 1)?, generated: hidden >= 2 });
+        let (kind, generated) = (text(row, 1)?, hidden >= 2);
+        columns.push(Column { name, kind, generated, ..Column::default() });
     }
     primary.sort();
     let mut unique = vec![primary.into_iter().map(|(_, name)| name).collect::<Vec<_>>()];
@@ -113,10 +66,32 @@ pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>, Dat
     let rowid = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !named(name));
     let rowid = rowid.filter(|_| !without_rowid);
     let foreign_keys = foreign_keys(sqlite, &literal).await?;
-    Ok(Some(Shape { name, columns, unique, foreign_keys, rowid, sql }))
+    let sequence = match sql.to_ascii_uppercase().contains("AUTOINCREMENT") {
+        true => {
+            let sql = format!(
+                "SELECT coalesce(max(seq), 0) FROM main.sqlite_sequence WHERE name = {literal}"
+            );
+            let found = rows(sqlite, &sql).await?;
+            found.first().map(|row| number(row, 0)).transpose()?.map(i64::unsigned_abs)
+        }
+        false => None,
+    };
+    let plain = true;
+    let shape = Shape {
+        name,
+        columns,
+        unique,
+        foreign_keys,
+        rowid,
+        sequence,
+        plain,
+        sql,
+        ..Shape::default()
+    };
+    Ok(Some(shape))
 }
 
-async fn foreign_keys(sqlite: &mut Sqlite, table: &str) -> Result<Vec<ForeignKey>, DatabaseError> {
+async fn foreign_keys(sqlite: &mut Sqlite, table: &str) -> Result<Vec<ForeignKey>> {
     let sql = format!(
         "SELECT f.id, f.\"table\", f.\"from\",
                 coalesce(f.\"to\", (SELECT name FROM pragma_table_xinfo(f.\"table\", 'main') WHERE pk = f.seq + 1))
@@ -126,8 +101,8 @@ async fn foreign_keys(sqlite: &mut Sqlite, table: &str) -> Result<Vec<ForeignKey
     for row in &rows(sqlite, &sql).await? {
         let id = number(row, 0)?;
         if found.last().is_none_or(|(last, _)| *last != id) {
-            let (parent, columns) = (text(row, 1)?, Vec::new());
-            found.push((id, ForeignKey { parent, columns }));
+            let parent = text(row, 1)?;
+            found.push((id, ForeignKey { parent, ..ForeignKey::default() }));
         }
         let pair = (text(row, 2)?, optional(row, 3)?.unwrap_or_default());
         found.last_mut().into_iter().for_each(|(_, key)| key.columns.push(pair.clone()));
@@ -136,27 +111,19 @@ async fn foreign_keys(sqlite: &mut Sqlite, table: &str) -> Result<Vec<ForeignKey
 }
 
 /// The rows of a query of our own.
-pub async fn rows(sqlite: &mut Sqlite, sql: &str) -> Result<Vec<SqliteRow>, DatabaseError> {
+pub async fn rows(sqlite: &mut Sqlite, sql: &str) -> Result<Vec<SqliteRow>> {
     let query = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()));
     query.fetch_all(&mut sqlite.connection).await.map_err(failed("look at the tables"))
 }
 
-/// The number that a query gives; 0 where it gives none.
-pub async fn count(sqlite: &mut Sqlite, sql: &str) -> Result<u64, DatabaseError> {
-    let rows = rows(sqlite, sql).await?;
-    let found = rows.first().map(|row| row.try_get::<Option<i64>, _>(0)).transpose();
-    let found = found.map_err(failed("count rows"))?.flatten().unwrap_or(0);
-    Ok(u64::try_from(found).unwrap_or(0))
-}
-
-pub fn text(row: &SqliteRow, column: usize) -> Result<String, DatabaseError> {
+pub fn text(row: &SqliteRow, column: usize) -> Result<String> {
     row.try_get(column).map_err(failed("look at the tables"))
 }
 
-pub fn optional(row: &SqliteRow, column: usize) -> Result<Option<String>, DatabaseError> {
+pub fn optional(row: &SqliteRow, column: usize) -> Result<Option<String>> {
     row.try_get(column).map_err(failed("look at the tables"))
 }
 
-pub fn number(row: &SqliteRow, column: usize) -> Result<i64, DatabaseError> {
+pub fn number(row: &SqliteRow, column: usize) -> Result<i64> {
     row.try_get(column).map_err(failed("look at the tables"))
 }

@@ -2,6 +2,8 @@
 //!
 //! SQLite has accepted the text, so that what is not understood here is kept as it is written.
 
+use sternway_model::proof::{Action, Definition, Facts, ForeignKey};
+
 use crate::sqlite::statements::plain;
 use crate::sqlite::statements::words::{Kind, Word};
 
@@ -11,7 +13,7 @@ pub(super) struct Table {
     /// Each column and what it is, in order.
     pub columns: Vec<(String, String)>,
     /// The constraints, each by what it is about, and the rest of it.
-    pub constraints: Vec<(String, String)>,
+    pub constraints: Vec<(String, Definition)>,
     /// What stands after the parenthesis; for a virtual table, its module.
     pub options: String,
 }
@@ -89,14 +91,16 @@ fn column(table: &mut Table, words: &[Word<'_>]) {
                     rest = after;
                 }
                 let definition = joined(&[format!("({of})"), conflict(rest), named.clone()]);
-                table.constraints.push(("primary key".to_owned(), definition));
+                table.constraints.push(("primary key".to_owned(), definition.into()));
             }
             "UNIQUE" => {
                 let definition = joined(&[conflict(&clause[1..]), named.clone()]);
-                table.constraints.push((format!("unique ({key})"), definition));
+                table.constraints.push((format!("unique ({key})"), definition.into()));
             }
             "CHECK" => check(table, clause, &named),
-            "REFERENCES" => foreign_key(table, &format!("({key})"), clause, &named),
+            "REFERENCES" => {
+                foreign_key(table, (&format!("({key})"), vec![key.clone()]), clause, &named);
+            }
             "GENERATED" if second.is_some_and(|it| it.is("ALWAYS")) => {
                 is.push(format!("generated {}", stored(clause, tail(2))));
             }
@@ -118,8 +122,8 @@ fn below(table: &mut Table, words: &[Word<'_>]) {
         let clause = &rest[..clause(rest)];
         rest = &rest[clause.len()..];
         let skip = if first.is("UNIQUE") { 1 } else { 2.min(clause.len()) };
-        let (columns, after) = group(&clause[skip..]);
-        let columns = format!("({})", plain(columns).replace(" asc", ""));
+        let (inner, after) = group(&clause[skip..]);
+        let columns = format!("({})", plain(inner).replace(" asc", ""));
         match first.key.as_str() {
             "CONSTRAINT" => {
                 named = format!("named {}", plain(&clause[1..]));
@@ -127,15 +131,15 @@ fn below(table: &mut Table, words: &[Word<'_>]) {
             }
             "PRIMARY" => {
                 let definition = joined(&[columns, conflict(after), named.clone()]);
-                table.constraints.push(("primary key".to_owned(), definition));
+                table.constraints.push(("primary key".to_owned(), definition.into()));
             }
             "UNIQUE" => {
                 let definition = joined(&[conflict(after), named.clone()]);
-                table.constraints.push((format!("unique {columns}"), definition));
+                table.constraints.push((format!("unique {columns}"), definition.into()));
             }
             "CHECK" => check(table, clause, &named),
-            "FOREIGN" => foreign_key(table, &columns, after, &named),
-            _ => table.constraints.push((plain(clause), String::new())),
+            "FOREIGN" => foreign_key(table, (&columns, names(inner)), after, &named),
+            _ => table.constraints.push((plain(clause), Definition::default())),
         }
         named.clear();
     }
@@ -144,11 +148,16 @@ fn below(table: &mut Table, words: &[Word<'_>]) {
 fn check(table: &mut Table, clause: &[Word<'_>], named: &str) {
     let (expression, after) = group(&clause[1..]);
     let definition = joined(&[conflict(after), named.to_owned()]);
-    table.constraints.push((format!("check ({})", plain(expression)), definition));
+    table.constraints.push((format!("check ({})", plain(expression)), definition.into()));
 }
 
 /// `REFERENCES t (a) ON DELETE …`, with its parts in one order.
-fn foreign_key(table: &mut Table, columns: &str, clause: &[Word<'_>], named: &str) {
+fn foreign_key(
+    table: &mut Table,
+    (columns, own): (&str, Vec<String>),
+    clause: &[Word<'_>],
+    named: &str,
+) {
     let Some(other) = clause.get(1).and_then(Word::name) else { return };
     let other = other.to_ascii_lowercase();
     let rest = clause.get(2..).unwrap_or_default();
@@ -156,6 +165,7 @@ fn foreign_key(table: &mut Table, columns: &str, clause: &[Word<'_>], named: &st
         [open, ..] if open.is("(") => group(rest),
         rest => (&rest[..0], rest),
     };
+    let (mut on_update, mut on_delete) = (Action::NoAction, Action::NoAction);
     let mut parts = Vec::new();
     let begins = |index: usize, word: &Word<'_>| match word.key.as_str() {
         "ON" | "MATCH" | "NOT" => true,
@@ -166,7 +176,13 @@ fn foreign_key(table: &mut Table, columns: &str, clause: &[Word<'_>], named: &st
         (0..rest.len()).filter(|index| begins(*index, &rest[*index])).collect();
     starts.push(rest.len());
     for pair in starts.windows(2) {
-        let part = plain(&rest[pair[0]..pair[1]]);
+        let words = &rest[pair[0]..pair[1]];
+        match words {
+            [on, when, what @ ..] if on.is("ON") && when.is("UPDATE") => on_update = action(what),
+            [on, when, what @ ..] if on.is("ON") && when.is("DELETE") => on_delete = action(what),
+            _ => {}
+        }
+        let part = plain(words);
         // What is so anyway.
         let silent = part.ends_with(" no action")
             || part.starts_with("not deferrable")
@@ -178,11 +194,34 @@ fn foreign_key(table: &mut Table, columns: &str, clause: &[Word<'_>], named: &st
     }
     parts.sort_unstable();
     parts.push(named.to_owned());
+    let theirs = names(referred);
     let referred = plain(referred);
     if !referred.is_empty() {
         parts.insert(0, format!("({referred})"));
     }
-    table.constraints.push((format!("foreign key {columns} references {other}"), joined(&parts)));
+    let about = format!("foreign key {columns} references {other}");
+    let key =
+        ForeignKey { columns: own, parent: other, parent_columns: theirs, on_update, on_delete };
+    table
+        .constraints
+        .push((about, Definition { text: joined(&parts), facts: Facts::ForeignKey(key) }));
+}
+
+/// The names in a list such as `a, b`, in lower case.
+fn names(words: &[Word<'_>]) -> Vec<String> {
+    parts(words).filter_map(|it| Some(it.first()?.name()?.to_ascii_lowercase())).collect()
+}
+
+/// What a foreign key does.
+fn action(words: &[Word<'_>]) -> Action {
+    let word = |at: usize, text: &str| words.get(at).is_some_and(|word| word.is(text));
+    match () {
+        () if word(0, "CASCADE") => Action::Cascade,
+        () if word(0, "RESTRICT") => Action::Restrict,
+        () if word(0, "SET") && word(1, "NULL") => Action::SetNull,
+        () if word(0, "SET") => Action::SetDefault,
+        () => Action::NoAction,
+    }
 }
 
 /// How many words the clause has that `words` begin with.

@@ -2,40 +2,51 @@
 
 use std::collections::BTreeSet;
 
-use sternway_model::body::Destruction;
+use sternway_model::body::{Destroyed, Destruction};
 
-use super::words::{Word, after_guard, name};
+use super::words::{Kind, Word, after_guard, name};
+use crate::tokens::{Lines, fills, name_and_rest, set_columns};
 
 /// What one statement takes away.
-pub(super) fn destroys(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<Destruction> {
-    let Some(first) = words.first() else { return Vec::new() };
-    let at = |what: String| vec![Destruction { line: first.line, what }];
+pub(super) fn destroys(
+    lines: &mut Lines<'_>,
+    words: &[Word<'_>],
+    added: &BTreeSet<(String, String)>,
+) -> Vec<Destruction> {
+    let found = takes(words, added);
+    found.map(|(at, what)| Destruction { line: lines.at(at), what }).into_iter().collect()
+}
+
+/// What it takes away, and where it says so.
+fn takes(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Option<(usize, Destroyed)> {
+    let first = words.first()?;
+    let at = |what: Destroyed| Some((first.offset, what));
     let second = words.get(1).map_or("", |word| word.key.as_str());
     let rest = words.get(2..).unwrap_or_default();
     match (first.key.as_str(), second) {
-        ("DROP", "TABLE") => at(format!("table {}", name(after_guard(rest)).join("."))),
+        ("DROP", "TABLE") => at(Destroyed::Table { table: name(after_guard(rest)).join(".") }),
         ("ALTER", "TABLE") => {
             let (table, action) = name_and_rest(rest);
             match action {
                 [drop, column, named @ ..] if drop.is("DROP") => {
                     let column = if column.is("COLUMN") { named.first() } else { Some(column) };
                     let column = column.and_then(Word::name).unwrap_or_default();
-                    at(format!("column {}.{column}", table.join(".")))
+                    at(Destroyed::Column { table: table.join("."), column })
                 }
-                _ => Vec::new(),
+                _ => None,
             }
         }
         ("DELETE" | "UPDATE" | "WITH" | "REPLACE" | "INSERT", _) => changes(words, added),
         ("PRAGMA", "WRITABLE_SCHEMA") if words.len() > 2 => {
-            at("whatever is written to the schema table".to_owned())
+            at(Destroyed::Unclear { code: "whatever is written to the schema table".to_owned() })
         }
-        _ => Vec::new(),
+        _ => None,
     }
 }
 
 /// Row changes, also those after a `WITH`: the verb, then the table. What a trigger will do when it
 /// fires is not looked at.
-fn changes(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<Destruction> {
+fn changes(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Option<(usize, Destroyed)> {
     let mut depth = 0_usize;
     let mut verb = None;
     for (index, word) in words.iter().enumerate() {
@@ -50,7 +61,7 @@ fn changes(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<Destru
             break;
         }
     }
-    let Some(index) = verb else { return Vec::new() };
+    let index = verb?;
     let first = &words[index];
     let rest = &words[index + 1..];
     // UPDATE OR IGNORE t, INSERT OR REPLACE INTO t, REPLACE INTO t, DELETE FROM t.
@@ -63,78 +74,18 @@ fn changes(words: &[Word<'_>], added: &BTreeSet<(String, String)>) -> Vec<Destru
         rest => rest,
     };
     let (table, after) = name_and_rest(rest);
-    let what = match (first.key.as_str(), or) {
-        ("DELETE", _) => "rows of",
+    let what: fn(String) -> Destroyed = match (first.key.as_str(), or) {
+        ("DELETE", _) => |table| Destroyed::Rows { table },
         ("UPDATE", _) => {
-            let owner = table.last().map(|it| it.to_ascii_lowercase()).unwrap_or_default();
-            let fresh = |column: String| added.contains(&(owner.clone(), column));
-            let set = set_columns(after);
-            if !set.is_empty() && set.into_iter().all(fresh) {
-                return Vec::new();
+            if fills::<Kind>(&table, &set_columns(after), added) {
+                return None;
             }
-            "former values in"
+            |table| Destroyed::Values { table }
         }
-        ("REPLACE", _) | ("INSERT", "REPLACE") => "rows or former values of",
-        _ => return Vec::new(),
+        ("REPLACE", _) | ("INSERT", "REPLACE") => |table| Destroyed::RowsOrValues { table },
+        _ => return None,
     };
-    vec![Destruction { line: first.line, what: format!("{what} {}", table.join(".")) }]
-}
-
-/// The columns, with their unqualified tables and in lower case, that a body adds: filling them
-/// destroys nothing.
-pub(super) fn added_columns(statements: &[Vec<Word<'_>>]) -> BTreeSet<(String, String)> {
-    let mut added = BTreeSet::new();
-    for words in statements {
-        let [alter, kind, rest @ ..] = words.as_slice() else { continue };
-        if !alter.is("ALTER") || !kind.is("TABLE") {
-            continue;
-        }
-        let (parts, action) = name_and_rest(rest);
-        let column = match action {
-            [add, column, named, ..] if add.is("ADD") && column.is("COLUMN") => named.name(),
-            [add, column, ..] if add.is("ADD") => column.name(),
-            _ => None,
-        };
-        if let (Some(table), Some(column)) = (parts.last(), column) {
-            added.insert((table.to_ascii_lowercase(), column.to_ascii_lowercase()));
-        }
-    }
-    added
-}
-
-/// The columns that an `UPDATE` sets, in lower case; empty where that is not plain to see.
-fn set_columns(words: &[Word<'_>]) -> Vec<String> {
-    let Some(set) = words.iter().position(|word| word.is("SET")) else { return Vec::new() };
-    let mut columns = Vec::new();
-    let mut depth = 0_usize;
-    let parts = words[set + 1..].split(|word| {
-        if word.is("(") {
-            depth += 1;
-        } else if word.is(")") {
-            depth = depth.saturating_sub(1);
-        }
-        depth == 0 && word.is(",")
-    });
-    for part in parts {
-        match part {
-            [column, equals, ..] if equals.is("=") => {
-                columns.extend(column.name().map(|name| name.to_ascii_lowercase()));
-            }
-            _ => return Vec::new(),
-        }
-        if part.iter().any(|word| word.is("FROM") || word.is("WHERE")) {
-            break;
-        }
-    }
-    columns
-}
-
-/// The possibly qualified name that `words` begin with, and what follows it.
-fn name_and_rest<'a, 'b>(words: &'b [Word<'a>]) -> (Vec<String>, &'b [Word<'a>]) {
-    let words = after_guard(words);
-    let parts = name(words);
-    let length = (parts.len() * 2).saturating_sub(1).min(words.len());
-    (parts, &words[length..])
+    Some((first.offset, what(table.join("."))))
 }
 
 #[cfg(test)]
@@ -143,8 +94,9 @@ mod tests {
 
     fn check(body: &str, expected: &[(usize, &str)]) {
         let found = facts(body).destroys;
-        let found: Vec<(usize, &str)> =
-            found.iter().map(|it| (it.line, it.what.as_str())).collect();
+        let found: Vec<(usize, String)> =
+            found.iter().map(|it| (it.line, it.what.to_string())).collect();
+        let found: Vec<(usize, &str)> = found.iter().map(|(at, it)| (*at, it.as_str())).collect();
         assert_eq!(found, expected, "{body}");
     }
 

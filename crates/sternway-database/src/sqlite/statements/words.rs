@@ -1,5 +1,9 @@
 //! A body as words, cut into statements as SQLite cuts it.
 
+use crate::tokens::{self, Spelling, Split, line_of};
+
+pub(in crate::sqlite) use crate::tokens::{after_guard, name};
+
 /// What a word is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sqlite) enum Kind {
@@ -13,57 +17,31 @@ pub(in crate::sqlite) enum Kind {
     Other,
 }
 
-/// A token that means something: a word, a name, a literal or a sign.
-#[derive(Debug, Clone)]
-pub(in crate::sqlite) struct Word<'a> {
-    /// As it is written.
-    pub text: &'a str,
-    /// Where it begins in the body, in bytes.
-    pub offset: usize,
-    /// The line it begins in, from 1.
-    pub line: usize,
-    /// In upper case, where it is an unquoted word; empty otherwise.
-    pub key: String,
-    pub kind: Kind,
-}
+pub(in crate::sqlite) type Word<'a> = tokens::Word<'a, Kind>;
 
-impl Word<'_> {
-    /// Whether it is this unquoted word, given in upper case, or this sign.
-    pub fn is(&self, text: &str) -> bool {
-        self.key == text || (self.key.is_empty() && self.text == text)
-    }
+impl Spelling for Kind {
+    const GUARDS: &'static [&'static str] = &["IF", "NOT", "EXISTS"];
 
-    /// Where it ends in the body, in bytes.
-    pub fn end(&self) -> usize {
-        self.offset + self.text.len()
-    }
-
-    /// The name it spells; SQLite takes a string for a name too, where only a name can stand.
-    pub fn name(&self) -> Option<String> {
-        let inner = || self.text.get(1..self.text.len().checked_sub(1)?);
-        match self.kind {
-            Kind::Plain => Some(self.text.to_owned()),
+    /// SQLite takes a string for a name too, where only a name can stand.
+    fn name(self, text: &str) -> Option<String> {
+        match self {
+            Kind::Plain => Some(text.to_owned()),
             Kind::Quoted | Kind::Text => {
-                let quote = self.text.chars().next()?;
-                let doubled = format!("{quote}{quote}");
-                Some(inner()?.replace(&doubled, &quote.to_string()))
+                let quote = text.chars().next()?;
+                let inner = text.get(1..text.len().checked_sub(1)?)?;
+                Some(inner.replace(&format!("{quote}{quote}"), &quote.to_string()))
             }
             Kind::Other => None,
         }
     }
-}
 
-/// A body cut into statements.
-#[derive(Debug, Default)]
-pub(in crate::sqlite) struct Split<'a> {
-    /// The words of each statement that has any.
-    pub statements: Vec<Vec<Word<'a>>>,
-    /// Why the text cannot be cut with certainty, if so.
-    pub obstacle: Option<String>,
+    fn fold(name: String) -> String {
+        name.to_ascii_lowercase()
+    }
 }
 
 /// Cuts a body at the semicolons that end a statement: those that are in no trigger.
-pub(in crate::sqlite) fn split(body: &str) -> Split<'_> {
+pub(in crate::sqlite) fn split(body: &str) -> Split<'_, Kind> {
     let mut split = Split::default();
     let mut words: Vec<Word<'_>> = Vec::new();
     let mut trigger = Trigger::default();
@@ -91,10 +69,10 @@ pub(in crate::sqlite) fn split(body: &str) -> Split<'_> {
             continue;
         }
         trigger.meet(if key.is_empty() { text } else { &key }, words.len());
-        words.push(Word { text, offset, line, key, kind });
+        words.push(Word { text, offset, key, kind });
     }
     if trigger.is_open() && split.obstacle.is_none() {
-        let line = words.first().map_or(1, |word| word.line);
+        let line = words.first().map_or(1, |word| line_of(body, word.offset));
         split.obstacle = Some(format!("the trigger that begins in line {line} has no end"));
     }
     if !words.is_empty() {
@@ -211,28 +189,4 @@ fn broken(text: &str, kind: Option<Kind>) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-/// What follows `IF EXISTS` or `IF NOT EXISTS`, or neither of them.
-pub(in crate::sqlite) fn after_guard<'a, 'b>(words: &'b [Word<'a>]) -> &'b [Word<'a>] {
-    let mut rest = words;
-    for guard in ["IF", "NOT", "EXISTS"] {
-        if rest.first().is_some_and(|word| word.is(guard)) {
-            rest = &rest[1..];
-        }
-    }
-    rest
-}
-
-/// The parts of the possibly qualified name that `words` begin with.
-pub(in crate::sqlite) fn name(words: &[Word<'_>]) -> Vec<String> {
-    let mut parts = Vec::new();
-    for pair in words.chunks(2) {
-        let Some(part) = pair[0].name() else { break };
-        parts.push(part);
-        if !pair.get(1).is_some_and(|word| word.is(".")) {
-            break;
-        }
-    }
-    parts
 }

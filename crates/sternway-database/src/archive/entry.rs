@@ -1,0 +1,93 @@
+//! An entry as the index has it, whatever the dialect.
+
+use std::collections::BTreeMap;
+
+use sternway_model::archive::{Conflict, Entry};
+use sternway_model::catalog::Direction;
+use sternway_model::effect::Lost;
+
+use super::Result;
+use super::layout::Layout;
+use crate::port::DatabaseError;
+
+/// An entry with all that restoring it needs.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// What everybody may see of it; how many bytes it takes is measured when somebody asks.
+    pub entry: Entry,
+    /// The number of the table that holds its rows. The columns of one table share it.
+    pub data: i64,
+    /// The first of the entries that were made together.
+    pub step: i64,
+    /// Whether its step has ended, and else how far its preservation has come.
+    pub state: String,
+    /// Its layout.
+    pub layout: Layout,
+}
+
+/// The state of an entry whose step has ended.
+pub const KEPT: &str = "kept";
+
+/// An entry that is about to be written.
+#[derive(Debug, Clone)]
+pub struct NewEntry {
+    /// What was lost.
+    pub lost: Lost,
+    /// The number of the table that holds its rows.
+    pub data: i64,
+    /// How they are laid out.
+    pub layout: Layout,
+    /// How many there are.
+    pub rows: u64,
+}
+
+/// Why a body with what it takes away was not run.
+#[derive(Debug)]
+pub enum Trouble {
+    /// A question failed.
+    Database(DatabaseError),
+    /// This cannot be kept.
+    CannotKeep(String),
+    /// The plan does not say so.
+    Beyond(Vec<Lost>),
+}
+
+impl From<DatabaseError> for Trouble {
+    fn from(error: DatabaseError) -> Trouble {
+        Trouble::Database(error)
+    }
+}
+
+/// A direction as it is stored.
+pub fn written(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+    }
+}
+
+/// The direction that was stored as `text`.
+///
+/// # Errors
+/// When it is none.
+pub fn direction(text: &str) -> Result<Direction> {
+    match text {
+        "up" => Ok(Direction::Up),
+        "down" => Ok(Direction::Down),
+        other => Err(DatabaseError::RecordsDamaged(format!("direction `{other}`"))),
+    }
+}
+
+/// The direction of the other half of a migration.
+pub fn opposite(of: Direction) -> Direction {
+    match of {
+        Direction::Up => Direction::Down,
+        Direction::Down => Direction::Up,
+    }
+}
+
+/// Rows counted by why they stay.
+pub fn conflicts(mut counts: BTreeMap<String, u64>) -> Vec<Conflict> {
+    counts.retain(|_, rows| *rows > 0);
+    counts.into_iter().map(|(reason, rows)| Conflict { reason, rows }).collect()
+}

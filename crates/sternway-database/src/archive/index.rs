@@ -1,0 +1,166 @@
+//! The index of the archive: what it lists, and the rows that an entry has.
+
+use sternway_model::archive::{Entry, EntryId, Page};
+use sternway_model::catalog::{Direction, TrackName};
+
+use super::Result;
+use super::entry::{KEPT, NewEntry, Stored, direction, written};
+use super::sql::{Cells, SqlStore, count, data};
+use super::{INDEX, Layout, PREFIX, number};
+use crate::port::{DatabaseError, Preservation};
+use crate::records::damaged;
+
+/// Whether there is an archive.
+pub async fn is_there<S: SqlStore>(store: &mut S) -> Result<bool> {
+    store.is_table(INDEX).await
+}
+
+/// The condition for the entries of one half of a migration.
+pub fn of_step<S: SqlStore>(store: &S, care: &Preservation<'_>, of: Direction) -> String {
+    format!(
+        "{} AND track = {} AND version = {} AND direction = '{}'",
+        store.of_app(care.app),
+        S::literal(&care.track.0),
+        care.version,
+        written(of)
+    )
+}
+
+/// The entries for which a condition holds, the oldest first.
+pub async fn stored<S: SqlStore>(store: &mut S, condition: &str) -> Result<Vec<Stored>> {
+    if !is_there(store).await? {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT id, data, step, {}, lost, layout, row_count, restored, run, track, version, direction, {}, {}
+         FROM {} WHERE {condition} ORDER BY id",
+        S::STATE,
+        S::SINCE,
+        S::AGE,
+        store.qualified(INDEX)
+    );
+    store.cells("read the archive", sql).await?.into_iter().map(read).collect()
+}
+
+fn read(row: Cells) -> Result<Stored> {
+    let mut cells = row.into_iter();
+    let mut next = || cells.next().flatten();
+    let mut text = || next().unwrap_or_default();
+    let (id, data, step, state) = (number(&text())?, number(&text())?, number(&text())?, text());
+    let lost = serde_json::from_str(&text()).map_err(|e| damaged(&e))?;
+    let layout: Layout = serde_json::from_str(&text()).map_err(|e| damaged(&e))?;
+    layout.check(id, &lost)?;
+    let rows = number(&text())?;
+    let restored = next().as_deref().map(serde_json::from_str).transpose();
+    let run = next().as_deref().map(number).transpose()?;
+    let mut text = || next().unwrap_or_default();
+    let entry = Entry {
+        id,
+        run,
+        track: TrackName(text()),
+        version: number(&text())?,
+        direction: direction(&text())?,
+        since: text(),
+        age: number::<f64>(&text())?.max(0.0),
+        columns: layout.shown(&lost).iter().map(|at| layout.columns[*at].clone()).collect(),
+        lost,
+        rows,
+        bytes: 0,
+        restored: restored.map_err(|e| damaged(&e))?,
+    };
+    Ok(Stored { entry, data, step, state, layout })
+}
+
+/// What the archive has of an application, the oldest first.
+pub async fn list<S: SqlStore>(store: &mut S, app: &str) -> Result<Vec<Entry>> {
+    let condition = store.of_app(app);
+    let mut entries = Vec::new();
+    for Stored { mut entry, data, .. } in stored(store, &condition).await? {
+        entry.bytes = store.size(&format!("{PREFIX}{data}")).await?;
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// One entry, whose step has ended.
+///
+/// # Errors
+/// When there is none, or its step has not ended.
+pub async fn one<S: SqlStore>(store: &mut S, id: EntryId) -> Result<Stored> {
+    let found = stored(store, &format!("id = {id}")).await?;
+    let found = found.into_iter().next().ok_or(DatabaseError::NoEntry(id))?;
+    if found.state == KEPT {
+        return Ok(found);
+    }
+    let reason = "the step that keeps it has not ended".to_owned();
+    Err(DatabaseError::Entry { id, doing: "used", reason })
+}
+
+/// A page of an entry without its rows; and the entry with the columns of its layout that it shows, for the
+/// dialect to read the rows, unless the table that had them is gone.
+pub async fn page<S: SqlStore>(
+    store: &mut S,
+    id: EntryId,
+) -> Result<(Page, Option<(Stored, Vec<usize>)>)> {
+    let stored = one(store, id).await?;
+    let (layout, shown) = (&stored.layout, stored.layout.shown(&stored.entry.lost));
+    let part = layout.part(&shown);
+    let page = Page {
+        columns: part.columns,
+        types: part.types,
+        key: layout.key.clone(),
+        ..Page::default()
+    };
+    let is_there = store.is_table(&format!("{PREFIX}{}", stored.data)).await?;
+    Ok((page, is_there.then_some((stored, shown))))
+}
+
+/// Drops an entry; its rows go with the last one that has them.
+pub async fn forget<S: SqlStore>(store: &mut S, id: EntryId) -> Result<()> {
+    let stored = one(store, id).await?;
+    let index = store.qualified(INDEX);
+    let others =
+        format!("SELECT COUNT(*) FROM {index} WHERE data = {} AND id <> {id}", stored.data);
+    let drop = match count(store, others).await? {
+        0 => format!("DROP TABLE IF EXISTS {};", data(store, stored.data)),
+        _ => String::new(),
+    };
+    let sql = format!("DELETE FROM {index} WHERE id = {id}; {drop}");
+    store.run_whole("drop an entry of the archive", sql).await
+}
+
+/// The statement that adds an entry to the index. `step` is the first entry that is made together with it.
+pub fn insertion<S: SqlStore>(
+    store: &S,
+    care: &Preservation<'_>,
+    run: Option<i64>,
+    state: &str,
+    entry: &NewEntry,
+    step: &str,
+) -> String {
+    let NewEntry { lost, data, layout, rows } = entry;
+    let json = |text: Result<String, serde_json::Error>| S::literal(&text.unwrap_or_default());
+    let mut cells = vec![
+        ("app", S::literal(care.app)),
+        ("track", S::literal(&care.track.0)),
+        ("version", care.version.to_string()),
+        ("direction", S::literal(written(care.direction))),
+        ("run", run.map_or("NULL".to_owned(), |run| run.to_string())),
+        ("step", step.to_owned()),
+        ("lost", json(serde_json::to_string(lost))),
+        ("data", data.to_string()),
+        ("layout", json(serde_json::to_string(layout))),
+        ("row_count", rows.to_string()),
+    ];
+    cells.extend(store.own_columns(state));
+    let (names, values): (Vec<&str>, Vec<String>) = cells.into_iter().unzip();
+    let (index, names) = (store.qualified(INDEX), names.join(", "));
+    format!("INSERT INTO {index} ({names}) VALUES ({});", values.join(", "))
+}
+
+/// The number that the last entry got.
+pub async fn last_id<S: SqlStore>(store: &mut S) -> Result<EntryId> {
+    let found = store.cells("write the archive", format!("SELECT {}", S::LAST_ID)).await?;
+    let id = found.into_iter().flatten().flatten().next();
+    number(&id.unwrap_or_default())
+}

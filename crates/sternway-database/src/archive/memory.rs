@@ -1,0 +1,487 @@
+//! Restoring against a store in memory: the algorithm by itself, with the statements that it sends
+//! counted.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use sternway_model::archive::{Conflict, Entry, EntryId, Restored};
+use sternway_model::catalog::{Direction, TrackName};
+use sternway_model::effect::Lost;
+
+use super::entry::{KEPT, Stored};
+use super::restore::{Outcome, advance, look_at, restore};
+use super::shape::{Column, ForeignKey, Shape};
+use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore};
+use super::{Layout, PREFIX, Result, reason};
+
+type Values = Vec<Option<i64>>;
+
+/// A row that was preserved.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    /// Whether the body gave it other values, and did not delete it.
+    changed: bool,
+    found: Option<Found>,
+    conflict: Option<String>,
+    /// Its values, and those that the body gave it.
+    values: Values,
+    after: Values,
+}
+
+/// Tables of numbers, by name, and the rows that were preserved of them, by number.
+#[derive(Debug, Clone, Default)]
+struct Data {
+    tables: BTreeMap<String, Vec<Values>>,
+    kept: BTreeMap<i64, BTreeMap<i64, Kept>>,
+}
+
+/// What a row has to be like beside the others; else why it is not.
+type Rule = fn(&Values, &[Values]) -> Result<(), &'static str>;
+
+/// A database in memory.
+#[derive(Debug, Default)]
+struct Memory {
+    shapes: BTreeMap<String, Shape>,
+    data: Data,
+    marks: Vec<(String, Data)>,
+    /// What a row has to be like.
+    rule: Option<Rule>,
+    notes: BTreeMap<EntryId, Restored>,
+    sequences: BTreeMap<String, u64>,
+    /// How many statements were sent that write rows.
+    written: usize,
+    /// The longest list of numbers in a statement.
+    longest: usize,
+}
+
+impl Memory {
+    /// A table whose first column is its key.
+    fn table(&mut self, name: &str, columns: &[&str], rows: Vec<Values>) {
+        let column = |name: &&str| Column { name: (*name).to_owned(), ..Column::default() };
+        let columns: Vec<Column> = columns.iter().map(column).collect();
+        let unique = vec![vec![columns[0].name.clone()]];
+        let shape = Shape { name: name.to_owned(), columns, unique, ..Shape::default() };
+        self.shapes.insert(name.to_owned(), shape);
+        self.data.tables.insert(name.to_owned(), rows);
+    }
+
+    /// An entry of rows that were preserved of a table.
+    fn entry(&mut self, id: i64, lost: Lost, columns: &[&str], rows: Vec<Kept>) -> Stored {
+        let (Lost::Table { table } | Lost::Rows { table } | Lost::Column { table, .. }) = &lost
+        else {
+            panic!("a sequence has no rows");
+        };
+        let names: Vec<String> = columns.iter().map(|it| (*it).to_owned()).collect();
+        let stayed = |name: &String| match &lost {
+            Lost::Column { column, .. } => (column != name).then(|| name.clone()),
+            _ => Some(name.clone()),
+        };
+        let layout = Layout {
+            table: table.clone(),
+            types: vec!["int".to_owned(); names.len()],
+            key: vec![names[0].clone()],
+            after: matches!(lost, Lost::Rows { .. }).then(|| table.clone()),
+            renamed: match lost {
+                Lost::Table { .. } => Vec::new(),
+                _ => names.iter().map(stayed).collect(),
+            },
+            columns: names,
+            sequence: Some(100),
+            ..Layout::default()
+        };
+        let held = (0..layout.columns.len()).flat_map(|at| [format!("c{at}"), format!("a{at}")]);
+        let held = held.map(|name| Column { name, ..Column::default() }).collect();
+        let name = format!("{PREFIX}{id}");
+        self.shapes.insert(name.clone(), Shape { name, columns: held, ..Shape::default() });
+        let numbers = 1..;
+        self.data.kept.insert(id, numbers.zip(rows).collect());
+        let entry = Entry {
+            id,
+            run: None,
+            track: TrackName("core".to_owned()),
+            version: 2,
+            direction: Direction::Down,
+            since: String::new(),
+            age: 0.0,
+            lost,
+            columns: layout.columns.clone(),
+            rows: 0,
+            bytes: 0,
+            restored: None,
+        };
+        Stored { entry, data: id, step: id, state: KEPT.to_owned(), layout }
+    }
+
+    fn rows(&self, table: &str) -> &[Values] {
+        &self.data.tables[table]
+    }
+
+    fn shape(&mut self, table: &str) -> &mut Shape {
+        self.shapes.get_mut(table).expect("a table")
+    }
+
+    /// What a row has in the columns of a place, as the table has them.
+    fn live(&self, place: &Place, kept: &Kept) -> Option<&Values> {
+        let rows = self.data.tables.get(&place.shape.name)?;
+        let at = |at: &usize| position(&place.shape, &place.layout.columns[*at]);
+        let is = |row: &&Values| place.key.iter().all(|key| row[at(key)] == kept.values[*key]);
+        rows.iter().find(is)
+    }
+
+    fn is_same(&self, place: &Place, kept: &Kept, row: &Values) -> bool {
+        let same = |at: &usize| {
+            row[position(&place.shape, &place.layout.columns[*at])] == kept.values[*at]
+        };
+        place.columns.iter().all(same)
+    }
+
+    /// The rows of an entry without a conflict.
+    fn open(&self, data: i64) -> impl Iterator<Item = (i64, &Kept)> {
+        let open = self.data.kept[&data].iter().filter(|(_, kept)| kept.conflict.is_none());
+        open.map(|(row, kept)| (*row, kept))
+    }
+
+    fn kept(&mut self, data: i64) -> &mut BTreeMap<i64, Kept> {
+        self.data.kept.get_mut(&data).expect("rows")
+    }
+}
+
+fn position(shape: &Shape, column: &str) -> usize {
+    shape.columns.iter().position(|it| it.name == column).expect("a column")
+}
+
+#[async_trait]
+impl RowStore for Memory {
+    fn defers_foreign_keys(&self) -> bool {
+        true
+    }
+
+    async fn table(&mut self, name: &str) -> Result<Option<Shape>> {
+        Ok(self.shapes.get(name).cloned())
+    }
+
+    async fn begin_anew(&mut self, data: i64) -> Result<()> {
+        for kept in self.kept(data).values_mut() {
+            (kept.found, kept.conflict) = (None, None);
+        }
+        Ok(())
+    }
+
+    async fn look_in_place(&mut self, place: &Place) -> Result<()> {
+        for (n, row) in self.data.kept[&place.data].clone() {
+            let found = self.live(place, &row).map(|live| match row.changed {
+                true if *live == row.after => Found::Same,
+                true => Found::Other,
+                false => Found::Taken,
+            });
+            self.kept(place.data).get_mut(&n).expect("a row").found = found;
+        }
+        Ok(())
+    }
+
+    async fn find(&mut self, _: &Place, _: Contents<'_>) -> Result<()> {
+        unreachable!("every table has a key")
+    }
+
+    async fn matching(&mut self, place: &Place, after: i64) -> Result<Vec<Match>> {
+        let has = |name: &String| place.shape.column(name).is_some();
+        let columns = &place.layout.columns;
+        let read = |(row, kept): (i64, &Kept)| {
+            let live = self.live(place, kept);
+            let unplaced = columns.iter().zip(&kept.values).any(|(it, v)| !has(it) && v.is_some());
+            let is_same = live.is_some_and(|live| self.is_same(place, kept, live));
+            let (changed, found, is_there) = (kept.changed, kept.found, live.is_some());
+            Match { row, changed, found, unplaced, is_there, is_same }
+        };
+        Ok(self.open(place.data).filter(|(row, _)| *row > after).take(BATCH).map(read).collect())
+    }
+
+    async fn refuse(&mut self, data: i64, rows: Option<&[i64]>, reason: &str) -> Result<()> {
+        self.longest = self.longest.max(rows.map_or(0, <[i64]>::len));
+        for (row, kept) in self.kept(data) {
+            if rows.is_none_or(|rows| rows.contains(row)) {
+                kept.conflict.get_or_insert_with(|| reason.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_for_deleted(&mut self, data: i64, rows: &[i64]) -> Result<()> {
+        for row in rows {
+            let kept = self.kept(data).get_mut(row).expect("a row");
+            (kept.changed, kept.found) = (false, None);
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        place: &Place,
+        act: &Act,
+        rows: &[i64],
+    ) -> Result<std::result::Result<(), &'static str>> {
+        self.written += 1;
+        self.longest = self.longest.max(rows.len());
+        let before = self.data.tables.clone();
+        for n in rows {
+            let kept = self.data.kept[&place.data][n].clone();
+            assert_eq!(kept.conflict, None);
+            let live = self.live(place, &kept).cloned();
+            let mut row = live.clone().unwrap_or(vec![None; place.shape.columns.len()]);
+            let columns = match act {
+                Act::Set { columns, .. } => columns,
+                Act::Replace | Act::Insert => &place.columns,
+            };
+            for at in columns {
+                let some = matches!(act, Act::Set { only_changed: true, .. });
+                if !some || kept.after[*at] != kept.values[*at] {
+                    row[position(&place.shape, &place.layout.columns[*at])] = kept.values[*at];
+                }
+            }
+            assert_eq!(live.is_none(), *act == Act::Insert);
+            let table = self.data.tables.get_mut(&place.shape.name).expect("a table");
+            table.retain(|it| Some(it) != live.as_ref());
+            if let Some(Err(broken)) = self.rule.map(|rule| rule(&row, table)) {
+                self.data.tables = before;
+                return Ok(Err(broken));
+            }
+            table.push(row);
+        }
+        Ok(Ok(()))
+    }
+
+    async fn check_foreign_keys(&mut self, _: bool) -> Result<()> {
+        Ok(())
+    }
+
+    async fn orphans(
+        &mut self,
+        place: &Place,
+        key: &ForeignKey,
+        own: bool,
+        after: i64,
+    ) -> Result<Vec<i64>> {
+        assert!(own);
+        let parent = &self.shapes[&key.parent];
+        let leads = |kept: &Kept| {
+            key.columns.iter().all(|(from, to)| {
+                let value = kept.values[place.layout.at(from).expect("a column")];
+                let to = position(parent, to);
+                value.is_none() || self.rows(&parent.name).iter().any(|row| row[to] == value)
+            })
+        };
+        let open = self.open(place.data).filter(|(row, kept)| *row > after && !leads(kept));
+        Ok(open.map(|(row, _)| row).take(BATCH).collect())
+    }
+
+    async fn mark(&mut self, name: &str) -> Result<()> {
+        self.marks.push((name.to_owned(), self.data.clone()));
+        Ok(())
+    }
+
+    async fn unmark(&mut self, name: &str, stay: bool) -> Result<()> {
+        let (marked, data) = self.marks.pop().expect("a mark");
+        assert_eq!(marked, name);
+        if !stay {
+            self.data = data;
+        }
+        Ok(())
+    }
+
+    async fn advance(&mut self, shape: &Shape, sequence: u64) -> Result<()> {
+        self.sequences.insert(shape.name.clone(), sequence);
+        Ok(())
+    }
+
+    async fn empty(&mut self, data: i64) -> Result<(u64, BTreeMap<String, u64>)> {
+        let rows = self.kept(data);
+        let before = rows.len();
+        rows.retain(|_, kept| kept.conflict.is_some());
+        let mut left = BTreeMap::new();
+        for why in rows.values().filter_map(|kept| kept.conflict.clone()) {
+            *left.entry(why).or_default() += 1;
+        }
+        Ok(((before - rows.len()) as u64, left))
+    }
+
+    async fn note(&mut self, id: EntryId, restored: &Restored) -> Result<()> {
+        self.notes.insert(id, restored.clone());
+        Ok(())
+    }
+}
+
+fn gone(values: &[i64]) -> Kept {
+    let values = values.iter().copied().map(Some).collect();
+    Kept { values, ..Kept::default() }
+}
+
+fn changed(values: &[i64], after: &[i64]) -> Kept {
+    let after = after.iter().copied().map(Some).collect();
+    Kept { changed: true, after, ..gone(values) }
+}
+
+fn row(values: &[i64]) -> Values {
+    values.iter().copied().map(Some).collect()
+}
+
+fn of_table(table: &str) -> Lost {
+    Lost::Table { table: table.to_owned() }
+}
+
+fn of_rows(table: &str) -> Lost {
+    Lost::Rows { table: table.to_owned() }
+}
+
+fn conflicts(of: &[(&str, u64)]) -> Vec<Conflict> {
+    of.iter().map(|(reason, rows)| Conflict { reason: (*reason).to_owned(), rows: *rows }).collect()
+}
+
+/// Restores entries, between which and the look at them `meanwhile` happens.
+async fn there_and_back(
+    store: &mut Memory,
+    entries: Vec<Stored>,
+    meanwhile: impl FnOnce(&mut Memory),
+) -> Outcome {
+    let waiting = look_at(store, entries).await.expect("a look");
+    meanwhile(store);
+    advance(store, &waiting).await.expect("numbers");
+    let outcome = restore(store, waiting).await.expect("an outcome");
+    assert!(store.marks.is_empty());
+    outcome
+}
+
+#[tokio::test]
+async fn a_row_that_breaks_a_rule_is_found_by_halves() {
+    let mut store = Memory::default();
+    let rows: Vec<Kept> = (1..=4_096).map(|n| gone(&[n, n % 1_000])).collect();
+    store.table("t", &["id", "a"], Vec::new());
+    store.rule = Some(|row, _| if row[0] == Some(1_234) { Err(reason::CHECK) } else { Ok(()) });
+    let entry = store.entry(1, of_table("t"), &["id", "a"], rows);
+    let outcome = there_and_back(&mut store, vec![entry], |_| {}).await;
+    let expected = Restored { back: 4_095, conflicts: conflicts(&[(reason::CHECK, 1)]) };
+    assert_eq!(outcome.restored[0].restored, expected);
+    assert_eq!(store.notes[&1], expected);
+    assert_eq!((store.rows("t").len(), outcome.emptied, outcome.in_vain), (4_095, vec![], false));
+    assert!(store.written < 40, "{} statements for one row of 4,096", store.written);
+    assert_eq!(store.sequences["t"], 100);
+}
+
+#[tokio::test]
+async fn rows_that_have_to_stay_are_named_in_batches() {
+    let mut store = Memory::default();
+    let rows: Vec<Kept> = (1..=2_500).map(|n| gone(&[n, n + 10])).collect();
+    store.table("p", &["id"], vec![row(&[11])]);
+    store.table("t", &["id", "p"], Vec::new());
+    let columns = vec![("p".to_owned(), "id".to_owned())];
+    let key = ForeignKey { parent: "p".to_owned(), columns, ..ForeignKey::default() };
+    store.shape("t").foreign_keys.push(key);
+    let entry = store.entry(1, of_table("t"), &["id", "p"], rows);
+    let outcome = there_and_back(&mut store, vec![entry], |_| {}).await;
+    let expected = Restored { back: 1, conflicts: conflicts(&[(reason::ORPHAN, 2_499)]) };
+    assert_eq!(outcome.restored[0].restored, expected);
+    assert_eq!((store.rows("t"), store.longest), (&[row(&[1, 11])][..], BATCH));
+}
+
+#[tokio::test]
+async fn tables_that_refer_to_one_another_are_restored_together() {
+    let mut store = Memory::default();
+    for (table, parent) in [("a", "b"), ("b", "a")] {
+        store.table(table, &["id", "ref"], Vec::new());
+        let columns = vec![("ref".to_owned(), "id".to_owned())];
+        let key = ForeignKey { parent: parent.to_owned(), columns, ..ForeignKey::default() };
+        store.shape(table).foreign_keys.push(key);
+    }
+    let a = store.entry(1, of_table("a"), &["id", "ref"], vec![gone(&[1, 1]), gone(&[2, 2])]);
+    // Nobody is there for the second one of `b`, and then nobody for the second one of `a`.
+    let b = store.entry(2, of_table("b"), &["id", "ref"], vec![gone(&[1, 1]), gone(&[2, 7])]);
+    let entries = vec![a, Stored { step: 1, ..b }];
+    let outcome = there_and_back(&mut store, entries, |_| {}).await;
+    for entry in outcome.restored {
+        let expected = Restored { back: 1, conflicts: conflicts(&[(reason::ORPHAN, 1)]) };
+        assert_eq!(entry.restored, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_waits_for_another_one_to_move_away_is_tried_again() {
+    let mut store = Memory::default();
+    // The body turned two unique values into others; each is free once the other row has its own.
+    store.table("t", &["id", "u"], vec![row(&[1, 20]), row(&[2, 30])]);
+    let unique = |row: &Values, others: &[Values]| {
+        let taken = others.iter().any(|other| other[1] == row[1]);
+        if taken { Err(reason::UNIQUE) } else { Ok(()) }
+    };
+    store.rule = Some(unique);
+    let rows = vec![changed(&[1, 30], &[1, 20]), changed(&[2, 40], &[2, 30])];
+    let entry = store.entry(1, of_rows("t"), &["id", "u"], rows);
+    let outcome = there_and_back(&mut store, vec![entry], |_| {}).await;
+    assert_eq!(outcome.restored[0].restored, Restored { back: 2, conflicts: Vec::new() });
+    assert_eq!(outcome.emptied, [1]);
+    assert!(store.rows("t").contains(&row(&[1, 30])) && store.rows("t").contains(&row(&[2, 40])));
+}
+
+#[tokio::test]
+async fn what_somebody_wrote_meanwhile_stays() {
+    let mut store = Memory::default();
+    let now = [row(&[1, 0]), row(&[2, 7]), row(&[4, 4]), row(&[6, 0])];
+    store.table("t", &["id", "a"], now.to_vec());
+    let rows = vec![
+        changed(&[1, 1], &[1, 0]),
+        changed(&[2, 2], &[2, 0]),
+        changed(&[3, 3], &[3, 0]),
+        gone(&[4, 4]),
+        gone(&[5, 5]),
+        changed(&[6, 6], &[6, 0]),
+    ];
+    let entry = store.entry(1, of_rows("t"), &["id", "a"], rows);
+    // The other half takes away a row that nobody had touched: it is as good as deleted.
+    let outcome = there_and_back(&mut store, vec![entry], |store| {
+        store.data.tables.get_mut("t").expect("t").retain(|it| it[0] != Some(6));
+    });
+    let stay = [(reason::TAKEN, 1), (reason::CHANGED, 1), (reason::DELETED, 1)];
+    let outcome = outcome.await;
+    assert_eq!(outcome.restored[0].restored, Restored { back: 3, conflicts: conflicts(&stay) });
+    let mut rows = store.rows("t").to_vec();
+    rows.sort();
+    assert_eq!(rows, [[1, 1], [2, 7], [4, 4], [5, 5], [6, 6]].map(|it| row(&it)));
+}
+
+#[tokio::test]
+async fn the_newest_entry_comes_first_and_an_older_one_changes_nothing() {
+    let mut store = Memory::default();
+    store.table("t", &["id", "a"], vec![row(&[1, 0])]);
+    let lost = Lost::Column { table: "t".to_owned(), column: "a".to_owned() };
+    let older = store.entry(1, lost.clone(), &["id", "a"], vec![gone(&[1, 1])]);
+    let newer = store.entry(2, lost, &["id", "a"], vec![gone(&[1, 2])]);
+    let outcome = there_and_back(&mut store, vec![older, newer], |_| {}).await;
+    let ids: Vec<_> = outcome.restored.iter().map(|it| (it.id, it.restored.back)).collect();
+    assert_eq!((ids, store.rows("t")), (vec![(2, 1), (1, 0)], &[row(&[1, 2])][..]));
+    assert_eq!(store.notes[&1].conflicts, conflicts(&[(reason::NEWER, 1)]));
+}
+
+#[tokio::test]
+async fn where_nothing_fits_of_what_nobody_has_tried_it_is_in_vain() {
+    let mut store = Memory::default();
+    let entry = store.entry(1, of_table("t"), &["id"], vec![gone(&[1])]);
+    let outcome = there_and_back(&mut store, vec![entry], |_| {}).await;
+    assert!(outcome.in_vain);
+    assert_eq!(outcome.restored[0].restored.conflicts, conflicts(&[(reason::NO_TABLE, 1)]));
+    // A table without rows may still have numbers to go on with.
+    let entry = store.entry(1, of_table("t"), &["id"], Vec::new());
+    assert!(there_and_back(&mut store, vec![entry.clone()], |_| {}).await.in_vain);
+    store.table("t", &["id"], Vec::new());
+    assert!(!there_and_back(&mut store, vec![entry], |_| {}).await.in_vain);
+}
+
+#[tokio::test]
+async fn triggers_that_would_fire_keep_rows_from_going_back() {
+    let mut store = Memory::default();
+    store.table("t", &["id", "a"], vec![row(&[1, 0])]);
+    store.shape("t").triggers = vec!["INSERT".to_owned(), "UPDATE".to_owned()];
+    let rows = vec![changed(&[1, 1], &[1, 0]), gone(&[2, 2])];
+    let entry = store.entry(1, of_rows("t"), &["id", "a"], rows);
+    let outcome = there_and_back(&mut store, vec![entry], |_| {}).await;
+    let stay = conflicts(&[(reason::TRIGGERS, 2)]);
+    assert_eq!(outcome.restored[0].restored, Restored { back: 0, conflicts: stay });
+    assert_eq!(store.rows("t"), [row(&[1, 0])]);
+}

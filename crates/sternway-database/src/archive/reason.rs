@@ -1,0 +1,35 @@
+//! Why rows stay in the archive when their entry is restored. Both the archive's tables and its
+//! entries have these sentences, so they stay as they are.
+
+/// The table is not there.
+pub const NO_TABLE: &str = "the table is not there";
+/// A column that the row has a value for is not there.
+pub const NO_COLUMN: &str = "a column that it has a value for is not there";
+/// What told the rows apart does so no longer.
+pub const NO_KEY: &str = "the table has its key no longer";
+/// The row that a value belongs to is gone.
+pub const DELETED: &str = "the row was deleted meanwhile";
+/// Somebody wrote to the row after the body.
+pub const CHANGED: &str = "the row was changed meanwhile";
+/// Somebody took its place.
+pub const TAKEN: &str = "a row with its key is there";
+/// A later rollback preserved the same rows.
+pub const NEWER: &str = "a later rollback kept newer values";
+/// Nobody can tell which of several rows it was.
+pub const ALIKE: &str = "several rows look alike";
+/// The row may be there with another key.
+pub const LOST_TRACK: &str = "the row was changed and cannot be told from others";
+/// Triggers cannot be kept from firing.
+pub const TRIGGERS: &str = "the table has triggers, which would fire";
+/// A foreign key of the row leads nowhere.
+pub const ORPHAN: &str = "a row that it refers to is not there";
+/// Another row has a value that may be there once.
+pub const UNIQUE: &str = "another row has a value that may be there only once";
+/// The row has no value where there has to be one.
+pub const NULL: &str = "it has no value where the table now wants one";
+/// A check of the table fails.
+pub const CHECK: &str = "a check of the table refuses it";
+/// A value is none of its column.
+pub const TYPE: &str = "a value does not fit its column";
+/// The sequence is not there.
+pub const NO_SEQUENCE: &str = "the sequence is not there";

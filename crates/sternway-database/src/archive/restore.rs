@@ -1,0 +1,443 @@
+//! Restoring: all rows that still fit go back, in batches where that works, and by halves where it does
+//! not, so that each row that stays has its reason. What becomes of a row is decided in one function,
+//! [`verdict`].
+//!
+//! Foreign keys are looked at when everything is in place, so that neither the order of tables nor
+//! cycles among them matter: what turns out to lead nowhere is taken out, and the rest is restored
+//! anew, until all of it holds. All of it happens in a transaction, which is the caller's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sternway_model::archive::{Restoration, Restored};
+use sternway_model::effect::Lost;
+
+use super::entry::{Stored, conflicts};
+use super::shape::Shape;
+use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore};
+use super::{Layout, PREFIX, Result, reason};
+
+/// What waits to be restored, with what was found in its place: batches, the newest first, of groups
+/// of entries that share their rows.
+#[derive(Debug)]
+pub struct Waiting(Vec<Vec<Group>>);
+
+impl Waiting {
+    /// Nothing.
+    pub const NONE: Waiting = Waiting(Vec::new());
+
+    /// Whether that is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The tables that rows go back to.
+    pub fn tables(&self) -> BTreeSet<&str> {
+        self.0.iter().flatten().map(|group| group.layout.table.as_str()).collect()
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What became of each entry.
+    pub restored: Vec<Restoration>,
+    /// The tables of the archive, by number, of which no row is left.
+    pub emptied: Vec<i64>,
+    /// Whether nothing fits of entries that nobody has tried to restore before: then nothing was tried,
+    /// and they go on waiting for the other half.
+    pub in_vain: bool,
+}
+
+/// Entries that share their rows.
+#[derive(Debug)]
+struct Group {
+    entries: Vec<Stored>,
+    data: i64,
+    layout: Layout,
+    kind: Kind,
+    /// Whether a later batch has rows of its table too: then what is there is newer.
+    older: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Table,
+    Rows,
+    Columns,
+}
+
+/// Looks at entries, and at what is in their place now: before the body of the other half.
+pub async fn look_at<S: RowStore>(store: &mut S, entries: Vec<Stored>) -> Result<Waiting> {
+    let mut batches: BTreeMap<i64, BTreeMap<i64, Group>> = BTreeMap::new();
+    for stored in entries {
+        let kind = match stored.entry.lost {
+            Lost::Column { .. } => Kind::Columns,
+            Lost::Rows { .. } => Kind::Rows,
+            Lost::Table { .. } | Lost::Sequence { .. } => Kind::Table,
+        };
+        let (data, layout, entries) = (stored.data, stored.layout.clone(), Vec::new());
+        let group = Group { entries, data, layout, kind, older: false };
+        let batch = batches.entry(stored.step).or_default();
+        batch.entry(data).or_insert(group).entries.push(stored);
+    }
+    let mut found: Vec<Vec<Group>> = Vec::new();
+    for (_, batch) in batches.into_iter().rev() {
+        let mut groups: Vec<Group> = batch.into_values().collect();
+        for group in &mut groups {
+            let newer = found.iter().flatten().any(|it| it.layout.table == group.layout.table);
+            group.older = newer;
+            group.layout.carried |= newer;
+            look_in_place(store, group).await?;
+        }
+        // Values go back to rows that are there, and what is referred to has to be there first. What
+        // looks for a row by its contents has to see the table without the others.
+        let last = !store.defers_foreign_keys();
+        groups.sort_by_key(|group| (group.kind == Kind::Columns) == last);
+        found.push(groups);
+    }
+    Ok(Waiting(found))
+}
+
+async fn look_in_place<S: RowStore>(store: &mut S, group: &Group) -> Result<()> {
+    let Some(held) = group.held(store).await? else { return Ok(()) };
+    store.begin_anew(group.data).await?;
+    let (layout, key) = (group.layout.clone(), group.layout.keys());
+    let after = layout.after.as_deref().filter(|_| group.kind == Kind::Rows && !key.is_empty());
+    let Some(after) = after else { return Ok(()) };
+    let Some(shape) = store.table(after).await? else { return Ok(()) };
+    let names: Option<Vec<String>> =
+        key.iter().map(|at| layout.renamed(*at).map(str::to_owned)).collect();
+    if !names.is_some_and(|names| shape.is_unique(&names)) {
+        return Ok(());
+    }
+    let place = Place { data: group.data, layout, held, shape, columns: Vec::new(), key };
+    store.look_in_place(&place).await
+}
+
+/// Lets the tables of what waits go on with their numbers where they were.
+pub async fn advance<S: RowStore>(store: &mut S, waiting: &Waiting) -> Result<()> {
+    for group in waiting.0.iter().flatten().filter(|group| group.kind != Kind::Columns) {
+        let Some(sequence) = group.layout.sequence else { continue };
+        if let Some(shape) = store.table(&group.layout.table).await? {
+            store.advance(&shape, sequence).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Restores what waits, in the transaction that is open.
+pub async fn restore<S: RowStore>(store: &mut S, waiting: Waiting) -> Result<Outcome> {
+    let mut outcome = Outcome { in_vain: true, ..Outcome::default() };
+    for groups in waiting.0 {
+        let mut batch = Vec::new();
+        for group in groups {
+            let held = group.held(store).await?;
+            let shape = store.table(&group.layout.table).await?;
+            let (is_held, is_there) = (held.is_some(), shape.is_some());
+            let place = held.zip(shape).map(|(held, shape)| group.place(held, shape));
+            batch.push(Aim { group, is_held, is_there, place });
+        }
+        fit(store, &batch).await?;
+        for aim in batch {
+            account(store, aim, &mut outcome).await?;
+        }
+    }
+    Ok(outcome)
+}
+
+/// A group, and where it goes.
+struct Aim {
+    group: Group,
+    /// Whether the table that holds its rows is there.
+    is_held: bool,
+    /// Whether the table that they go back to is.
+    is_there: bool,
+    /// Both, if both are.
+    place: Option<Place>,
+}
+
+impl Group {
+    /// The table that holds its rows.
+    async fn held<S: RowStore>(&self, store: &mut S) -> Result<Option<Shape>> {
+        store.table(&format!("{PREFIX}{}", self.data)).await
+    }
+
+    fn place(&self, held: Shape, shape: Shape) -> Place {
+        let layout = self.layout.clone();
+        let has = |(_, name): &(usize, &String)| shape.column(name).is_some_and(|it| !it.generated);
+        let columns = layout.columns.iter().enumerate().filter(has).map(|(at, _)| at).collect();
+        let key = if shape.is_unique(&layout.key) { layout.keys() } else { Vec::new() };
+        Place { data: self.data, layout, held, shape, columns, key }
+    }
+}
+
+/// Restores a batch until every foreign key of it holds.
+async fn fit<S: RowStore>(store: &mut S, batch: &[Aim]) -> Result<()> {
+    let mut orphans: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+    loop {
+        store.mark("sternway_fit").await?;
+        for aim in batch.iter().filter(|aim| aim.is_held) {
+            let data = aim.group.data;
+            if let Some(known) = orphans.get(&data) {
+                refuse(store, data, known.iter().copied(), reason::ORPHAN).await?;
+            }
+            match &aim.place {
+                Some(place) => apply(store, &aim.group, place).await?,
+                None => store.refuse(data, None, reason::NO_TABLE).await?,
+            }
+        }
+        let mut holds = true;
+        for place in batch.iter().filter_map(|aim| aim.place.as_ref()) {
+            let found = lead_nowhere(store, place).await?;
+            holds &= found.is_empty();
+            orphans.entry(place.data).or_default().extend(found);
+        }
+        store.unmark("sternway_fit", holds).await?;
+        if holds {
+            return Ok(());
+        }
+    }
+}
+
+async fn refuse<S: RowStore>(
+    store: &mut S,
+    data: i64,
+    rows: impl IntoIterator<Item = i64>,
+    why: &str,
+) -> Result<()> {
+    let rows: Vec<i64> = rows.into_iter().collect();
+    for some in rows.chunks(BATCH) {
+        store.refuse(data, Some(some), why).await?;
+    }
+    Ok(())
+}
+
+/// What becomes of a row.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is there already.
+    Back,
+    /// It goes back so.
+    Act(Act),
+    /// It stays, for this reason.
+    Stay(&'static str),
+}
+
+/// Decides what becomes of a row of a group.
+fn verdict(group: &Group, place: &Place, row: &Match) -> Verdict {
+    if row.unplaced {
+        return Verdict::Stay(reason::NO_COLUMN);
+    }
+    match group.kind {
+        Kind::Columns => value(group, place, row),
+        // Those that the other half has brought back are there as they were. Of the rest nobody can
+        // tell which rows they are now.
+        Kind::Rows if group.layout.uncertain => match row.found {
+            _ if row.is_same => Verdict::Back,
+            Some(Found::There) => Verdict::Back,
+            _ => Verdict::Stay(reason::LOST_TRACK),
+        },
+        Kind::Rows if row.changed => changed(group, place, row),
+        Kind::Rows | Kind::Table => deleted(group, place, row),
+    }
+}
+
+/// A row that stayed when columns of it went.
+fn value(group: &Group, place: &Place, row: &Match) -> Verdict {
+    let (columns, _) = place.gone_and_left();
+    let by_key = !group.layout.key.is_empty();
+    Verdict::Stay(match row.found {
+        _ if columns.is_empty() => reason::NO_COLUMN,
+        _ if by_key && place.key.is_empty() => reason::NO_KEY,
+        _ if by_key && !row.is_there => reason::DELETED,
+        _ if group.older => reason::NEWER,
+        _ if place.fires("UPDATE") => reason::TRIGGERS,
+        Some(Found::Alike) => reason::ALIKE,
+        Some(Found::Gone) => reason::DELETED,
+        None if !by_key => reason::NO_KEY,
+        _ => return Verdict::Act(Act::Set { columns, only_changed: false }),
+    })
+}
+
+/// A row that the body changed: it gets the values back that the body changed, where nobody has written
+/// to it since.
+fn changed(group: &Group, place: &Place, row: &Match) -> Verdict {
+    let columns = place.with_both();
+    let by_key = !group.layout.key.is_empty();
+    Verdict::Stay(match row.found {
+        _ if columns.is_empty() => reason::NO_COLUMN,
+        _ if by_key && place.key.is_empty() => reason::NO_KEY,
+        _ if group.older => reason::NEWER,
+        _ if place.fires("UPDATE") => reason::TRIGGERS,
+        Some(Found::Alike) => reason::ALIKE,
+        Some(Found::Gone) => reason::DELETED,
+        None if by_key => reason::DELETED,
+        None => reason::NO_KEY,
+        Some(Found::Other | Found::Taken) => reason::CHANGED,
+        // What the other half took away although nobody had touched it is as good as deleted.
+        Some(Found::Same) if !row.is_there => return deleted(group, place, row),
+        Some(Found::Same | Found::There) => {
+            return Verdict::Act(Act::Set { columns, only_changed: true });
+        }
+    })
+}
+
+/// A row that is gone.
+fn deleted(group: &Group, place: &Place, row: &Match) -> Verdict {
+    // What is there may be the row itself, carried over, and newer.
+    let is_newer = group.layout.carried || place.fires("UPDATE");
+    Verdict::Stay(match row.found {
+        _ if place.columns.is_empty() => reason::NO_COLUMN,
+        _ if place.fires("INSERT") => reason::TRIGGERS,
+        Some(Found::There) => return Verdict::Back,
+        Some(Found::Taken) if !place.key.is_empty() => reason::TAKEN,
+        _ if !row.is_there => return Verdict::Act(Act::Insert),
+        _ if !is_newer => return Verdict::Act(Act::Replace),
+        _ if row.is_same => return Verdict::Back,
+        _ => reason::TAKEN,
+    })
+}
+
+/// Restores a group as far as its table lets it. Everything is decided before anything is written.
+async fn apply<S: RowStore>(store: &mut S, group: &Group, place: &Place) -> Result<()> {
+    let (both, (values, stay)) = (place.with_both(), place.gone_and_left());
+    // A row that is to be written has to have a key or a number.
+    let by_number = group.layout.key.is_empty() && place.shape.rowid.is_some();
+    let find = match group.kind {
+        Kind::Columns if by_number => {
+            Some(Contents::Pair { changed: false, stay: &stay, values: &values })
+        }
+        Kind::Rows if !group.layout.uncertain && by_number => {
+            Some(Contents::Pair { changed: true, stay: &both, values: &both })
+        }
+        Kind::Table => Some(Contents::Whole),
+        Kind::Rows if group.layout.uncertain => Some(Contents::Whole),
+        Kind::Columns | Kind::Rows => None,
+    };
+    if let Some(contents) = find.filter(|_| place.key.is_empty()) {
+        store.find(place, contents).await?;
+    }
+    let mut acts: BTreeMap<Act, Vec<i64>> = BTreeMap::new();
+    let mut after = 0;
+    loop {
+        let rows = store.matching(place, after).await?;
+        let Some(last) = rows.last() else { break };
+        after = last.row;
+        let (mut stays, mut deleted) = (BTreeMap::new(), Vec::new());
+        for row in rows {
+            match verdict(group, place, &row) {
+                Verdict::Back => {}
+                Verdict::Stay(why) => stays.entry(why).or_insert_with(Vec::new).push(row.row),
+                Verdict::Act(act) => {
+                    if row.changed && act == Act::Insert {
+                        deleted.push(row.row);
+                    }
+                    acts.entry(act).or_default().push(row.row);
+                }
+            }
+        }
+        for (why, rows) in stays {
+            store.refuse(place.data, Some(&rows), why).await?;
+        }
+        if !deleted.is_empty() {
+            store.take_for_deleted(place.data, &deleted).await?;
+        }
+    }
+    write(store, place, acts).await
+}
+
+/// Writes rows, and those that break a rule again as long as there is progress: one may wait for another
+/// to move away.
+async fn write<S: RowStore>(
+    store: &mut S,
+    place: &Place,
+    mut acts: BTreeMap<Act, Vec<i64>>,
+) -> Result<()> {
+    let count = |of: &BTreeMap<Act, Vec<i64>>| of.values().map(Vec::len).sum::<usize>();
+    loop {
+        let mut left: BTreeMap<Act, Vec<i64>> = BTreeMap::new();
+        let mut broken: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        for (act, rows) in &acts {
+            // Who refers to whom is looked at when all are in place. Only who refers to a row that stays
+            // may have a say in its change.
+            store.check_foreign_keys(matches!(act, Act::Set { .. })).await?;
+            for (row, why) in write_some(store, place, act, rows).await? {
+                left.entry(act.clone()).or_default().push(row);
+                broken.entry(why).or_default().push(row);
+            }
+        }
+        store.check_foreign_keys(true).await?;
+        if count(&left) == count(&acts) {
+            for (why, rows) in broken {
+                refuse(store, place.data, rows, why).await?;
+            }
+            return Ok(());
+        }
+        acts = left;
+    }
+}
+
+/// Writes rows in batches, by halves where a rule forbids one. Returns the rows that break a rule.
+async fn write_some<S: RowStore>(
+    store: &mut S,
+    place: &Place,
+    act: &Act,
+    rows: &[i64],
+) -> Result<Vec<(i64, &'static str)>> {
+    let mut broken = Vec::new();
+    let mut open: Vec<&[i64]> = rows.chunks(BATCH).rev().collect();
+    while let Some(some) = open.pop() {
+        match (store.write(place, act, some).await?, some) {
+            (Ok(()), _) => {}
+            (Err(why), [row]) => broken.push((*row, why)),
+            (Err(_), some) => {
+                let (first, second) = some.split_at(some.len() / 2);
+                open.extend([second, first]);
+            }
+        }
+    }
+    Ok(broken)
+}
+
+/// The rows that are restored and refer to what is not there.
+async fn lead_nowhere<S: RowStore>(store: &mut S, place: &Place) -> Result<BTreeSet<i64>> {
+    let mut found = BTreeSet::new();
+    for key in &place.shape.foreign_keys {
+        let is_written = |(column, _): &(String, String)| {
+            place.layout.at(column).is_some_and(|at| place.columns.contains(&at))
+        };
+        let own = key.columns.iter().all(is_written);
+        if !own && (place.key.is_empty() || !key.columns.iter().any(is_written)) {
+            continue;
+        }
+        let mut after = 0;
+        loop {
+            let some = store.orphans(place, key, own, after).await?;
+            let Some(last) = some.last() else { break };
+            after = *last;
+            found.extend(some);
+        }
+    }
+    Ok(found)
+}
+
+/// Counts what is restored and what stays, and throws away what is restored.
+async fn account<S: RowStore>(store: &mut S, aim: Aim, outcome: &mut Outcome) -> Result<()> {
+    let (back, left) = match aim.is_held {
+        true => store.empty(aim.group.data).await?,
+        false => (0, BTreeMap::new()),
+    };
+    let conflicts = conflicts(left);
+    if aim.is_held && conflicts.is_empty() {
+        outcome.emptied.push(aim.group.data);
+    }
+    let untried = aim.group.entries.iter().all(|it| it.entry.restored.is_none());
+    outcome.in_vain &= untried && (!aim.is_there || (back == 0 && !conflicts.is_empty()));
+    for Stored { entry, .. } in aim.group.entries {
+        let before = entry.restored.map_or(0, |restored| restored.back);
+        let restored = Restored { back: before + back, conflicts: conflicts.clone() };
+        store.note(entry.id, &restored).await?;
+        outcome.restored.push(Restoration { id: entry.id, lost: entry.lost, restored });
+    }
+    Ok(())
+}

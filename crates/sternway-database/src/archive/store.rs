@@ -1,0 +1,172 @@
+//! What restoring asks of a database. The algorithm is in `restore.rs`, against this trait alone.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use sternway_model::archive::{EntryId, Restored};
+
+use super::shape::{ForeignKey, Shape};
+use super::{Layout, Result};
+
+/// How many rows one statement names at most: a table may have millions.
+pub const BATCH: usize = 1_000;
+
+/// A table that rows go back to, beside the one that holds them.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The number of the table that holds the rows.
+    pub data: i64,
+    /// How they are laid out there.
+    pub layout: Layout,
+    /// That table.
+    pub held: Shape,
+    /// The table that they go back to.
+    pub shape: Shape,
+    /// The columns of the layout that it has.
+    pub columns: Vec<usize>,
+    /// Those that tell its rows apart, if they do.
+    pub key: Vec<usize>,
+}
+
+/// A row of the archive that has no conflict yet, beside the table that it goes back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    /// Its number.
+    pub row: i64,
+    /// Whether the body gave it other values, and did not delete it.
+    pub changed: bool,
+    /// What was found in its place before the other half ran, or by its contents.
+    pub found: Option<Found>,
+    /// Whether it has a value for a column that is not there.
+    pub unplaced: bool,
+    /// Whether a row with its key is there.
+    pub is_there: bool,
+    /// Whether that has its values.
+    pub is_same: bool,
+}
+
+/// What was found of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The body deleted it, and before the other half ran another one had its key.
+    Taken,
+    /// The body changed it, and it still had the values from then.
+    Same,
+    /// The body changed it, and it had others.
+    Other,
+    /// A row with its contents is there.
+    There,
+    /// Some look alike that would get different values.
+    Alike,
+    /// None with its contents is there any more.
+    Gone,
+}
+
+/// What is looked for by contents.
+#[derive(Debug, Clone, Copy)]
+pub enum Contents<'a> {
+    /// Rows that are there, as many as there are of the kind.
+    Whole,
+    /// Rows that are there as they look in the columns `stay`, to give them `values`: of those that the
+    /// body changed, or of all others.
+    Pair { changed: bool, stay: &'a [usize], values: &'a [usize] },
+}
+
+/// How rows go back. Each is one statement, which leaves nothing where it fails.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Act {
+    /// The row that is there gets the former values of these columns; a column that the body left alone
+    /// stays where `only_changed` says so.
+    Set { columns: Vec<usize>, only_changed: bool },
+    /// The row that is there gets all former values.
+    Replace,
+    /// The row is inserted.
+    Insert,
+}
+
+impl Place {
+    /// The columns of which a body left values, which are in the archive beside the former ones.
+    pub fn with_both(&self) -> Vec<usize> {
+        let held = |at: &usize| self.held.column(&format!("a{at}")).is_some();
+        let stayed = |at: &usize| self.layout.renamed(*at).is_some() && held(at);
+        self.columns.iter().copied().filter(stayed).collect()
+    }
+
+    /// The columns that a body took, and those that it left.
+    pub fn gone_and_left(&self) -> (Vec<usize>, Vec<usize>) {
+        let gone = self.layout.gone();
+        self.columns.iter().partition(|at| gone.contains(at))
+    }
+
+    /// Whether triggers would fire on an event that nobody can keep from firing.
+    pub fn fires(&self, event: &str) -> bool {
+        self.shape.triggers.iter().any(|it| it == event)
+    }
+}
+
+/// What restoring asks of a database that has no catalog of changed rows. A row that does not fit gets a
+/// conflict, which is the reason; all other rows of an entry count as restored in the end.
+#[async_trait]
+pub trait RowStore: Send {
+    /// Whether foreign keys are looked at when all rows are in place, and not by each statement.
+    fn defers_foreign_keys(&self) -> bool;
+
+    /// A table as it is now, unless it is not there.
+    async fn table(&mut self, name: &str) -> Result<Option<Shape>>;
+
+    /// Forgets what earlier tries have found out about the rows.
+    async fn begin_anew(&mut self, data: i64) -> Result<()>;
+
+    /// Notes what is in the place of each row before the other half runs, by what the columns are called
+    /// then.
+    async fn look_in_place(&mut self, place: &Place) -> Result<()>;
+
+    /// Notes which rows are found by their contents.
+    async fn find(&mut self, place: &Place, contents: Contents<'_>) -> Result<()>;
+
+    /// The rows without a conflict after the number `after`, [`BATCH`] at most, in order.
+    async fn matching(&mut self, place: &Place, after: i64) -> Result<Vec<Match>>;
+
+    /// Gives these rows a conflict; without numbers, all that have none.
+    async fn refuse(&mut self, data: i64, rows: Option<&[i64]>, reason: &str) -> Result<()>;
+
+    /// Takes rows that the body changed for rows that it deleted.
+    async fn take_for_deleted(&mut self, data: i64, rows: &[i64]) -> Result<()>;
+
+    /// Looks at foreign keys in each statement from now on, or no longer.
+    async fn check_foreign_keys(&mut self, on: bool) -> Result<()>;
+
+    /// Writes these rows, [`BATCH`] at most, or none of them: then it returns the rule of the table that
+    /// one of them breaks.
+    async fn write(
+        &mut self,
+        place: &Place,
+        act: &Act,
+        rows: &[i64],
+    ) -> Result<std::result::Result<(), &'static str>>;
+
+    /// The rows without a conflict, after the number `after` and [`BATCH`] at most, from which a foreign
+    /// key leads nowhere. `own`: all of its columns are in the archive. What they refer to stays locked.
+    async fn orphans(
+        &mut self,
+        place: &Place,
+        key: &ForeignKey,
+        own: bool,
+        after: i64,
+    ) -> Result<Vec<i64>>;
+
+    /// Sets a mark in the transaction that can be gone back to.
+    async fn mark(&mut self, name: &str) -> Result<()>;
+
+    /// Takes the mark away, and first all that was written after it unless that is to `stay`.
+    async fn unmark(&mut self, name: &str, stay: bool) -> Result<()>;
+
+    /// Lets the table give no number again that it had given.
+    async fn advance(&mut self, shape: &Shape, sequence: u64) -> Result<()>;
+
+    /// Throws away the rows without a conflict. Returns how many these were, and how many stay by why.
+    async fn empty(&mut self, data: i64) -> Result<(u64, BTreeMap<String, u64>)>;
+
+    /// Notes in the index what became of an entry.
+    async fn note(&mut self, id: EntryId, restored: &Restored) -> Result<()>;
+}
