@@ -7,7 +7,7 @@
 use sternway_model::catalog::TrackName;
 use sternway_model::proof::{Expected, Fingerprint, compare};
 
-use crate::rehearse::{Material, Positions, RehearsalError, Shadow, ShadowDatabase};
+use crate::shadow::{Material, Positions, RehearsalError, Shadow, ShadowDatabase};
 
 /// Finds the positions of `track` whose clean install has the schema `found`, the other tracks
 /// standing at `others`. `None` stands for "nothing applied".
@@ -31,17 +31,15 @@ async fn fits(
     others: &Positions,
     found: &Fingerprint,
 ) -> Result<Vec<Option<u64>>, RehearsalError> {
-    let mut shadow = ShadowDatabase::open(shadow, material).await?;
+    let mut shadow = ShadowDatabase::open(shadow, material).await;
     let mut others = others.clone();
     others.remove(track);
-    shadow.install(&others).await?;
+    shadow.install(&others)?;
     let table = material.tracks.iter().find(|(name, _)| name == track);
     let table = table.map_or("", |(_, table)| table.as_str());
     let mut steps = vec![(None, shadow.fingerprint().await?)];
     for migration in material.migrations.get(track).into_iter().flatten() {
-        let step = material.up(track, table, migration)?;
-        let ran = shadow.run(&step).await;
-        ran.map_err(|it| RehearsalError::Install(Box::new(it)))?;
+        shadow.install_step(&material.up(track, table, migration)?);
         steps.push((Some(migration.version), shadow.fingerprint().await?));
     }
     let known = steps.iter().flat_map(|(_, it)| it.objects.keys().cloned()).collect();

@@ -1,32 +1,56 @@
-//! What is wrong with a dirty or inconsistent database, whoever left it so, and the safe ways out.
+//! What is wrong with a dirty or inconsistent database, whoever left it so, and how to repair it safely.
 //!
 //! The schema is what tells: a body in doubt is run on a shadow, part by part, and the database is
 //! held against what each part leads to. Only what a track's own migrations change is looked at, so
 //! that foreign objects, other tracks and drift elsewhere play no role. Parts that change data alone
 //! leave no sign; where they matter, that is said, and nothing is chosen.
+//!
+//! [`wait_for_orphans`] sees to it that nothing changes any more, [`examine_all`] finds out, [`Choice`]
+//! picks one repair, [`carry_out`] runs it.
 
 mod trial;
-mod ways;
+mod repairs;
+mod orphans;
+mod choice;
+mod statements;
+mod carry_out;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use sternway_database::{
-    Care, Database, DatabaseError, Done, Limits, LockError, Settings, StepError, Work,
-};
-use sternway_model::catalog::{Direction, TrackName};
-use sternway_model::proof::{Fingerprint, ObjectName, compare};
-use sternway_model::state::Position;
+use sternway_database::{Database, Dialect};
+use sternway_model::catalog::{Direction, Enabled, TrackName};
+use sternway_model::plan::Facts;
+use sternway_model::proof::{Definition, Fingerprint, ObjectName, compare};
+use sternway_model::state::{Position, TrackState};
 use thiserror::Error;
 
-use crate::rehearse::{Material, Positions, RehearsalError, Shadow, expected_here};
+pub use self::carry_out::{DoctorError, Examined, carry_out};
+pub use self::choice::{Choice, ChoiceError};
+pub use self::orphans::{Waited, wait_for_orphans};
+pub use self::statements::{row_statement, statements};
+use crate::material::InstallMaterial;
+use crate::shadow::{Material, Positions, RehearsalError, Shadow, expected_here};
+use crate::unanswered::Unanswered;
+use crate::verify::fingerprint;
 
 /// What the tracking rows say.
 pub type Rows = BTreeMap<TrackName, Position>;
 
+/// The rows of the tracks that take part.
+pub fn rows(facts: &Facts<'_>) -> Rows {
+    let tracks = facts.catalog.tracks.iter().filter(|it| it.enabled != Enabled::Never);
+    let rows = tracks.map(|track| {
+        let state = facts.state.tracks.get(&track.name).copied().unwrap_or(TrackState::NoTable);
+        (track, state.position())
+    });
+    let on =
+        rows.filter(|(track, row)| track.enabled == Enabled::Always || *row != Position::default());
+    on.map(|(track, row)| (track.name.clone(), row)).collect()
+}
+
 /// A body whose end nobody saw.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Doubt {
+pub struct InDoubt {
     /// The number of its migration.
     pub version: u64,
     /// Which half it is.
@@ -60,11 +84,11 @@ pub enum Stays {
     NoWayBack,
 }
 
-/// A way out.
+/// What makes the row of a track say what its schema is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Exit {
-    /// Which.
-    pub way: Way,
+pub struct Repair {
+    /// How it does so.
+    pub kind: RepairKind,
     /// The file that it is about; empty where only the row moves.
     pub file: String,
     /// The migration.
@@ -80,9 +104,9 @@ pub struct Exit {
     pub unkept: Vec<String>,
 }
 
-/// The kinds of ways out.
+/// The kinds of repairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum RepairKind {
     /// Run what is left of the body.
     Finish,
     /// Take back what took effect.
@@ -106,9 +130,9 @@ pub struct Diagnosis {
     /// migrations lead from a position that fits to it, and leave the schema as it is.
     pub by_downs: bool,
     /// The bodies that a dirty mark may mean.
-    pub doubts: Vec<Doubt>,
-    /// The ways out.
-    pub exits: Vec<Exit>,
+    pub in_doubt: Vec<InDoubt>,
+    /// What may be done about it.
+    pub repairs: Vec<Repair>,
 }
 
 impl Diagnosis {
@@ -125,7 +149,7 @@ impl Diagnosis {
 
 /// What a person knows and the schema does not tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Reported {
     /// The file of the body that was under way.
     pub file: Option<String>,
     /// How many parts of it took effect.
@@ -141,29 +165,81 @@ pub async fn examine(
     material: &Material<'_>,
     rows: &Rows,
     found: &Fingerprint,
-    told: &Told,
+    reported: &Reported,
 ) -> Result<Vec<Diagnosis>, RehearsalError> {
     let mut diagnoses = Vec::new();
     for (track, table) in material.tracks {
         let row = rows.get(track).copied().unwrap_or_default();
         let positions = rows.iter().map(|(track, row)| (track.clone(), row.version));
         let case = trial::Case { shadow, material, track, table, others: positions.collect() };
-        diagnoses.push(shadow.tidied(one(&case, row, found, told).await).await?);
+        diagnoses.push(shadow.tidied(one(&case, row, found, reported).await).await?);
     }
     Ok(diagnoses)
+}
+
+/// Why a database could not be examined.
+#[derive(Debug, Error)]
+pub enum ExamineError {
+    /// It did not answer.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// No clean install could be made.
+    #[error(transparent)]
+    Rehearsal(#[from] RehearsalError),
+}
+
+/// A database that was examined.
+#[derive(Debug)]
+pub struct Examination {
+    /// The application.
+    pub app: String,
+    /// What the database speaks.
+    pub dialect: Dialect,
+    /// The schema that the application lives in.
+    pub schema: String,
+    /// Every tracking table of the application.
+    pub tables: Vec<String>,
+    /// The schema that was found.
+    pub found: Fingerprint,
+    /// What was found out of each track that takes part.
+    pub diagnoses: Vec<Diagnosis>,
+}
+
+/// Finds out what each track of a database has that takes part, and how to make its row say so.
+///
+/// # Errors
+/// When the schema cannot be read, or the clean installs cannot be made.
+pub async fn examine_all(
+    facts: &Facts<'_>,
+    shadow: &Shadow,
+    database: &mut dyn Database,
+    reported: &Reported,
+) -> Result<Examination, ExamineError> {
+    let rows = rows(facts);
+    let install = InstallMaterial::newest(facts, &rows);
+    let found = fingerprint(database, &install.tables).await?;
+    let diagnoses = examine(shadow, &install.material(), &rows, &found, reported).await?;
+    Ok(Examination {
+        app: facts.catalog.app.clone(),
+        dialect: shadow.dialect(),
+        schema: facts.state.identity.schema.clone(),
+        tables: install.tables,
+        found,
+        diagnoses,
+    })
 }
 
 async fn one(
     case: &trial::Case<'_>,
     row: Position,
     found: &Fingerprint,
-    told: &Told,
+    reported: &Reported,
 ) -> Result<Diagnosis, RehearsalError> {
     let installs = case.installs().await?;
     let mut trials = Vec::new();
     if row.dirty {
-        for doubt in case.suspects(row.version) {
-            trials.push(case.try_out(doubt).await?);
+        for in_doubt in case.suspects(row.version) {
+            trials.push(case.try_out(in_doubt).await?);
         }
     }
     let tried = trials.iter().flat_map(|trial| trial.after.iter().flatten());
@@ -175,27 +251,27 @@ async fn one(
         row,
         fits: fitting.map(|(version, _)| *version).collect(),
         by_downs: false,
-        doubts: Vec::new(),
-        exits: Vec::new(),
+        in_doubt: Vec::new(),
+        repairs: Vec::new(),
     };
     if row.dirty {
         for mut trial in trials {
             trial.judge(&signs);
-            if told.file.as_ref().is_none_or(|file| *file == trial.doubt.file) {
-                let exits = ways::out_of(case, &mut trial, told).await?;
-                // Two bodies may come to the same, such as 7 up done and 8 down done.
-                let new = exits.into_iter().filter(|exit| {
-                    !diagnosis.exits.iter().any(|it| (it.to, &it.sql) == (exit.to, &exit.sql))
-                });
-                let new: Vec<Exit> = new.collect();
-                diagnosis.exits.extend(new);
+            if reported.file.as_ref().is_none_or(|file| *file == trial.in_doubt.file) {
+                for repair in repairs::of(case, &mut trial, reported).await? {
+                    // Two bodies may come to the same, such as 7 up done and 8 down done.
+                    let same = |it: &Repair| (it.to, &it.sql) == (repair.to, &repair.sql);
+                    if !diagnosis.repairs.iter().any(same) {
+                        diagnosis.repairs.push(repair);
+                    }
+                }
             }
-            diagnosis.doubts.push(trial.doubt);
+            diagnosis.in_doubt.push(trial.in_doubt);
         }
     } else if diagnosis.is_out_of_step() {
         diagnosis.by_downs = case.downs_leave(row.version, &diagnosis.fits, found).await;
         if !diagnosis.by_downs {
-            diagnosis.exits = diagnosis.fits.iter().map(|to| ways::set_row(*to)).collect();
+            diagnosis.repairs = diagnosis.fits.iter().map(|to| repairs::set_row(*to)).collect();
         }
     }
     Ok(diagnosis)
@@ -218,13 +294,13 @@ pub async fn out_of_step(
     if compare(&expected, found).holds() {
         return Ok(Vec::new());
     }
-    let diagnoses = examine(shadow, material, rows, found, &Told::default()).await?;
+    let diagnoses = examine(shadow, material, rows, found, &Reported::default()).await?;
     Ok(diagnoses.into_iter().filter(|it| it.is_out_of_step()).collect())
 }
 
 /// What tells the states of one track apart: the objects that not all of them have alike.
 struct Signs {
-    found: BTreeMap<ObjectName, Option<String>>,
+    found: BTreeMap<ObjectName, Option<Definition>>,
     /// Indexes that are there and invalid, and are not in any state.
     invalid: BTreeSet<ObjectName>,
 }
@@ -255,98 +331,4 @@ impl Signs {
     fn fit(&self, state: &Fingerprint) -> bool {
         self.found.iter().all(|(name, found)| state.objects.get(name) == found.as_ref())
     }
-}
-
-/// Why a way out was not gone to its end.
-#[derive(Debug, Error)]
-pub enum DoctorError {
-    /// Somebody else is at work.
-    #[error("the locks were not obtained")]
-    Lock(#[source] LockError),
-    /// The database is not what was examined.
-    #[error("the database has changed since it was examined")]
-    Moved,
-    /// What was to be run failed.
-    #[error("the statements failed")]
-    Step(#[source] StepError),
-    /// A question or a write of our own failed.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-}
-
-/// What was examined, and must still be so when a way out is gone.
-#[derive(Debug, Clone, Copy)]
-pub struct Examined<'a> {
-    /// The application, whose archive keeps what is destroyed.
-    pub app: &'a str,
-    /// Every tracking table: all are locked.
-    pub tables: &'a [String],
-    /// The schema.
-    pub found: &'a Fingerprint,
-    /// Whether what cannot be kept ([`Exit::unkept`]) may go.
-    pub discard: bool,
-}
-
-/// Goes a way out, under the locks, and looks again under them.
-///
-/// # Errors
-/// When the locks are not obtained, the database has moved, or a statement fails.
-pub async fn go(
-    exit: &Exit,
-    diagnosis: &Diagnosis,
-    examined: Examined<'_>,
-    database: &mut dyn Database,
-    lock_timeout: Duration,
-) -> Result<Done, DoctorError> {
-    database.lock(examined.tables, lock_timeout).await.map_err(DoctorError::Lock)?;
-    let went = locked(exit, diagnosis, examined, database).await;
-    let unlocked = database.unlock().await;
-    let done = went?;
-    unlocked?;
-    Ok(done)
-}
-
-async fn locked(
-    exit: &Exit,
-    diagnosis: &Diagnosis,
-    examined: Examined<'_>,
-    database: &mut dyn Database,
-) -> Result<Done, DoctorError> {
-    let row = database.track(&diagnosis.table).await?.position();
-    let now = database.fingerprint(examined.tables).await?;
-    if row != diagnosis.row || now.objects != examined.found.objects {
-        return Err(DoctorError::Moved);
-    }
-    if exit.sql.is_empty() {
-        let position = Position { version: exit.to, dirty: false };
-        database.set_track(&diagnosis.table, position).await?;
-        return Ok(Done::default());
-    }
-    let mode = database.facts(&exit.sql).mode;
-    let work = Work {
-        table: &diagnosis.table,
-        from: row.version,
-        dirty: row.dirty,
-        to: exit.to,
-        file: &exit.file,
-        body: &exit.sql,
-        mode: &mode,
-        journal: None,
-        settings: Settings::Reset,
-        durable: true,
-        first: 1,
-        undoing: false,
-    };
-    let care = Care {
-        app: examined.app,
-        track: &diagnosis.track,
-        version: exit.version,
-        direction: exit.direction,
-        // Beside what cannot be kept nothing is.
-        keep: exit.unkept.is_empty() || !examined.discard,
-        planned: None,
-        each_lock: false,
-        limits: Limits::default(),
-    };
-    database.migrate_with_care(&work, &care).await.map_err(DoctorError::Step)
 }

@@ -1,14 +1,15 @@
 //! The fence around a run: while the schema changes, the application cannot write behind its back.
 //!
-//! A run that has its locks and has not yet changed anything calls [`raise`]; whatever becomes of it,
-//! [`lower`] follows, under the same locks: at its end, after a failure, and when a run that died is
-//! resumed or taken back. `lower` goes by the records, so it needs nothing of the process that raised
-//! the fence, and does nothing where none stands.
+//! It goes up and comes down as steps of the plan, under the same locks as the migrations. Taking it
+//! away goes by the records, so that it needs nothing of the process that raised it.
 
 use std::time::{Duration, Instant};
 
-use sternway_database::{Database, DatabaseError, FenceKind, Raised, RunId, Session};
+use sternway_database::{Database, DatabaseError, FenceKind, LockError, Raised, RunId, Session};
+use sternway_model::fence::{FenceMode, FenceRequest};
 use thiserror::Error;
+
+use crate::event::{Event, Observer};
 
 /// How long to wait between two looks at the sessions.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -16,29 +17,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long sessions that were told to end may take.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Which kind of fence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// New sessions only read, unless they ask for more.
-    ReadOnly,
-    /// There are no new sessions.
-    NoConnect,
-}
-
-/// What is done about the other clients of the database.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
-    /// How new sessions are kept from writing, if they are.
-    pub kind: Option<Kind>,
-    /// The roles that the fence is for; those of the other sessions where none is named.
-    pub roles: Vec<String>,
-    /// Whether the sessions that are there are ended.
-    pub end: bool,
-    /// How long to wait for them to leave.
-    pub wait: Duration,
-}
-
-/// Why a run does not begin.
+/// Why other clients are not kept out.
 #[derive(Debug, Error)]
 pub enum FenceError {
     /// Other clients are still there.
@@ -53,34 +32,10 @@ fn joined(sessions: &[Session]) -> String {
     sessions.iter().map(Session::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// What is told meanwhile.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A fence that an earlier run left behind was taken away.
-    Found(&'a Raised),
-    /// The fence stands.
-    Raised(&'a Raised),
-    /// These sessions are waited for.
-    Waiting(&'a [Session]),
-    /// These sessions are told to end.
-    Ending(&'a [Session]),
-}
-
-/// What is told, and whether to stop waiting.
-pub trait Watch: Send {
-    /// Something happened.
-    fn tell(&mut self, _event: &Event<'_>) {}
-    /// Whether to give up.
-    fn stop(&mut self) -> bool {
-        false
-    }
-}
-
-/// Keeps other clients out as `options` say, and sees to it that nobody is left who could write.
+/// Keeps other clients out as `request` says, and sees to it that nobody is left who could write.
 /// To be called under the locks of the run, before its first change.
 ///
-/// What an earlier run of the application left standing is taken away first. Without a fence and
-/// without a wait nothing is done at all.
+/// What an earlier run of the application left standing is taken away first.
 ///
 /// # Errors
 /// When the fence cannot be raised, or somebody is still there at the end of the wait; then no fence
@@ -89,27 +44,27 @@ pub async fn raise(
     database: &mut dyn Database,
     app: &str,
     run: Option<RunId>,
-    options: &Options,
-    watch: &mut dyn Watch,
+    request: &FenceRequest,
+    observer: &mut dyn Observer,
 ) -> Result<Option<Raised>, FenceError> {
-    for left in lower(database, app).await? {
-        watch.tell(&Event::Found(&left));
-    }
-    let raised = match options.kind {
-        Some(kind) => stand(database, app, run, kind, options).await?,
+    take_away_left(database, app, observer).await?;
+    let raised = match request.mode {
+        Some(mode) => stand(database, app, run, mode, request).await?,
         None => None,
     };
-    if let Some(raised) = &raised {
-        watch.tell(&Event::Raised(raised));
+    match &raised {
+        Some(raised) => observer.tell(&Event::FenceRaised(raised)),
+        None if request.mode.is_some() => observer.tell(&Event::NobodyToFence),
+        None => {}
     }
-    let cleared = clear(database, raised.as_ref(), options, watch).await;
+    let cleared = clear(database, raised.as_ref(), request, observer).await;
     if let (Err(_), Some(raised)) = (&cleared, &raised) {
         database.lower_fence(raised).await?;
     }
     cleared.map(|()| raised)
 }
 
-/// Takes away every fence that stands for the application `app`, whoever raised it, and tells which
+/// Takes away every fence that stands for the application `app`, whoever raised it, and returns which
 /// there were. To be called under the locks of a run: another one's fence is not to be touched.
 ///
 /// # Errors
@@ -122,16 +77,55 @@ pub async fn lower(database: &mut dyn Database, app: &str) -> Result<Vec<Raised>
     Ok(fences)
 }
 
+/// As [`lower`], of fences that a process left which was cut short.
+///
+/// # Errors
+/// When one cannot be taken away.
+pub async fn take_away_left(
+    database: &mut dyn Database,
+    app: &str,
+    observer: &mut dyn Observer,
+) -> Result<(), DatabaseError> {
+    for left in lower(database, app).await? {
+        observer.tell(&Event::FenceFound(&left));
+    }
+    Ok(())
+}
+
+/// As [`take_away_left`], for whoever holds no locks: where somebody is at work, a fence may be his, and
+/// stays.
+///
+/// # Errors
+/// When one cannot be taken away.
+pub async fn take_away_forgotten(
+    database: &mut dyn Database,
+    app: &str,
+    tables: &[String],
+    observer: &mut dyn Observer,
+) -> Result<(), DatabaseError> {
+    if database.fences(app).await?.is_empty() {
+        return Ok(());
+    }
+    match database.lock(tables, Duration::ZERO).await {
+        Ok(()) => {}
+        Err(LockError::Held(_)) => return Ok(()),
+        Err(LockError::Database(cause)) => return Err(cause),
+    }
+    let taken = take_away_left(database, app, observer).await;
+    database.unlock().await?;
+    taken
+}
+
 async fn stand(
     database: &mut dyn Database,
     app: &str,
     run: Option<RunId>,
-    kind: Kind,
-    options: &Options,
+    mode: FenceMode,
+    request: &FenceRequest,
 ) -> Result<Option<Raised>, DatabaseError> {
-    let mut roles = options.roles.clone();
-    if roles.is_empty() {
-        roles = database.sessions().await?.into_iter().map(|it| it.user).collect();
+    let mut roles = request.roles.clone();
+    if request.others {
+        roles.extend(database.sessions().await?.into_iter().map(|it| it.user));
         roles.retain(|role| !role.is_empty());
         roles.sort();
         roles.dedup();
@@ -139,9 +133,9 @@ async fn stand(
     if roles.is_empty() {
         return Ok(None); // Nobody is there whom it could be for.
     }
-    let kind = match kind {
-        Kind::ReadOnly => FenceKind::ReadOnly { roles },
-        Kind::NoConnect => FenceKind::NoConnect { roles },
+    let kind = match mode {
+        FenceMode::ReadOnly => FenceKind::ReadOnly { roles },
+        FenceMode::NoConnect => FenceKind::NoConnect { roles },
     };
     let fence = database.prepare_fence(&kind).await?;
     database.raise_fence(app, run, &fence).await.map(Some)
@@ -151,10 +145,10 @@ async fn stand(
 async fn clear(
     database: &mut dyn Database,
     raised: Option<&Raised>,
-    options: &Options,
-    watch: &mut dyn Watch,
+    request: &FenceRequest,
+    observer: &mut dyn Observer,
 ) -> Result<(), FenceError> {
-    if raised.is_none() && !options.end && options.wait.is_zero() {
+    if raised.is_none() && !request.end && request.wait == 0 {
         return Ok(());
     }
     let kind = raised.map(|raised| &raised.fence.kind);
@@ -168,15 +162,15 @@ async fn clear(
     // one they do not write; those who come back after an end without a fence are let be.
     let keeps_out = matches!(kind, Some(FenceKind::NoConnect { .. }));
     let at_first: Vec<i64> = there.iter().map(|it| it.pid).collect();
-    let mut time_left = options.wait;
-    if options.end {
-        watch.tell(&Event::Ending(&there));
+    let mut time_left = Duration::from_secs(request.wait);
+    if request.end {
+        observer.tell(&Event::Ending(&there));
         database.end_sessions(&there).await?;
         time_left = time_left.max(GRACE);
     } else {
-        watch.tell(&Event::Waiting(&there));
+        observer.tell(&Event::Waiting(&there));
     }
-    let waits_for_all = keeps_out || (kind.is_none() && !options.end);
+    let waits_for_all = keeps_out || (kind.is_none() && !request.end);
     let start = Instant::now();
     loop {
         there = database.sessions().await?;
@@ -184,7 +178,7 @@ async fn clear(
         if there.is_empty() {
             return Ok(());
         }
-        if start.elapsed() >= time_left || watch.stop() {
+        if start.elapsed() >= time_left || observer.stop() {
             return Err(FenceError::StillThere(there));
         }
         tokio::time::sleep(PAUSE).await;

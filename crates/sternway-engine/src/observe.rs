@@ -1,6 +1,6 @@
 //! Looking at a database, and changing nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sternway_database::{Database, DatabaseError};
 use sternway_model::catalog::{Enabled, Track};
@@ -27,6 +27,7 @@ pub async fn observe(
         extensions: Some(database.extensions().await?),
         records: database.records(app).await?,
         fingerprint: Some(database.fingerprint(&tables).await?.digest()),
+        clients: BTreeSet::new(),
     })
 }
 

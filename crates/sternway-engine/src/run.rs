@@ -1,37 +1,48 @@
 //! Executing a plan, and nothing but the plan.
 //!
-//! The locks are held from before the first look at the versions until after the last write, so that
-//! golang-migrate, the application's own runner and a second Sternway stay out. What the plan was
-//! computed from is looked at again under the locks: if it has changed, nothing is done.
+//! The locks are held from before the first look at the versions until after the last write to the
+//! schema, so that golang-migrate, the application's own runner and a second Sternway stay out. What
+//! the plan was computed from is looked at again under the locks: if it has changed, nothing is done.
+//! They are given back only while the application starts, whose own runner may want them.
 //!
-//! Each kind of step has a file. What a run that was cut short leaves is settled by `doubt`, and then
-//! finished by [`resume`] or taken back by [`abort`].
+//! Each kind of step has a file, and [`step`] says what is done with each kind. What a run that was cut
+//! short leaves is found out by [`recover`], and then finished by [`resume`] or taken back by [`abort`].
 
 mod error;
-mod watch;
+mod step;
+mod app;
+mod check;
+mod stop;
+mod fence;
 mod migrate;
 mod prove;
-mod app;
-mod doubt;
+mod unfence;
+mod swap;
+mod start;
+mod recover;
 mod resume;
 mod abort;
 
 use std::time::Duration;
 
 use sternway_database::failpoint::{self, Point};
-use sternway_database::{Database, DatabaseError, Limits, LockError, RunId, StepError};
+use sternway_database::{Database, DatabaseError, Limits, LockError, RunId, StepError, recorded};
 use sternway_model::app::App;
+use sternway_model::body::Mode;
+use sternway_model::check::Finding;
+use sternway_model::fence::FenceRequest;
 use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::plan::{Hop, Plan, Step};
-use sternway_model::proof::Expected;
+use sternway_model::proof::{Comparison, Expected};
 use sternway_model::state::{RecordsAccess, State};
 
-use crate::rehearse::{Landmarks, Shadow};
+use crate::event::{Event, Observer};
+use crate::shadow::{Checkpoints, Shadow};
 
 pub use abort::abort;
 pub use error::RunError;
 pub use resume::resume;
-pub use watch::{Outcome, Quiet, Watch};
+use step::Kind as _;
 
 /// What is to be executed, and how.
 pub struct Run<'a> {
@@ -40,7 +51,7 @@ pub struct Run<'a> {
     /// What each hop should lead to; without it nothing is proved.
     pub expected: Option<&'a [Expected]>,
     /// What the schema should be where the run was left. Only for a run that is resumed or taken back.
-    pub landmarks: Option<&'a Landmarks>,
+    pub checkpoints: Option<&'a Checkpoints>,
     /// Where to find out how half a body is undone. Only for a run that is taken back.
     pub shadow: Option<&'a Shadow>,
     /// How long to wait for the migrators' locks.
@@ -51,8 +62,27 @@ pub struct Run<'a> {
     pub limits: Limits,
     /// How often a step is tried again whose statement waited too long for a lock.
     pub retries: u32,
+    /// What is done about the sessions of others where the plan's fence goes up again: for a run that
+    /// is resumed or taken back, whose plan may not say it.
+    pub clear: Clear,
     /// The application, where the plan stops, swaps and starts it.
     pub app: Option<&'a mut (dyn App + 'static)>,
+}
+
+/// What is done about the sessions that are there when a fence goes up, beyond what its plan says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Clear {
+    /// End them.
+    pub end: bool,
+    /// Wait so many seconds for them.
+    pub wait: Option<u64>,
+}
+
+impl Clear {
+    fn applied_to(self, request: &FenceRequest) -> FenceRequest {
+        let wait = self.wait.unwrap_or(request.wait);
+        FenceRequest { end: request.end || self.end, wait, ..request.clone() }
+    }
 }
 
 impl<'a> Run<'a> {
@@ -61,12 +91,13 @@ impl<'a> Run<'a> {
         Run {
             plan,
             expected: None,
-            landmarks: None,
+            checkpoints: None,
             shadow: None,
             lock_timeout: Duration::from_secs(15),
             end_orphans: false,
             limits: Limits::default(),
             retries: 5,
+            clear: Clear::default(),
             app: None,
         }
     }
@@ -75,14 +106,21 @@ impl<'a> Run<'a> {
     async fn under_locks<T>(
         self,
         database: &mut dyn Database,
-        watch: &mut dyn Watch,
-        what: impl AsyncFnOnce(&mut Hand<'_, 'a>) -> Result<T, RunError>,
+        observer: &mut dyn Observer,
+        what: impl AsyncFnOnce(&mut Executor<'_, 'a>) -> Result<T, RunError>,
     ) -> Result<T, RunError> {
         failpoint::hit(Point::Locking);
         self.lock(database).await?;
         failpoint::hit(Point::Locked);
-        let mut hand = Hand { run: self, id: None, database, watch };
-        let ended = what(&mut hand).await;
+        let app = &self.plan.app;
+        let mut executor = Executor { run: self, id: None, fence: None, database, observer };
+        let ended = what(&mut executor).await;
+        if ended.is_err() {
+            // What went wrong is told first, and a server that is gone is told of there.
+            for raised in database.fences(app).await.unwrap_or_default() {
+                observer.tell(&Event::FenceStands(&raised));
+            }
+        }
         failpoint::hit(Point::Unlocking);
         let unlocked = database.unlock().await;
         failpoint::hit(Point::Unlocked);
@@ -104,27 +142,60 @@ impl<'a> Run<'a> {
     }
 }
 
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It arrived.
+    Arrived {
+        /// The comparison of each hop's proof, where one was made.
+        proofs: Vec<Option<Comparison>>,
+        /// What the checks found that were asked at the end.
+        findings: Vec<Finding>,
+    },
+    /// It was asked to stop, and did between two steps.
+    Interrupted {
+        /// How many steps were done, or are still to be undone.
+        done: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// Everything is as it was before the run.
+    TakenBack {
+        /// The schema, compared with the one from before; nothing where neither is known.
+        comparison: Option<Comparison>,
+    },
+}
+
 /// A run at work, under the locks.
-struct Hand<'h, 'a> {
+struct Executor<'h, 'a> {
     run: Run<'a>,
     /// Its number, where records are kept.
     id: Option<RunId>,
+    /// The fence that this process has raised.
+    fence: Option<i64>,
     database: &'h mut dyn Database,
-    watch: &'h mut dyn Watch,
+    observer: &'h mut dyn Observer,
+}
+
+/// What the steps of a run have found out.
+#[derive(Default)]
+struct Found {
+    proofs: Vec<Option<Comparison>>,
+    findings: Vec<Finding>,
 }
 
 /// Executes a plan.
 ///
 /// # Errors
 /// When the locks are not obtained, the database has moved, a step fails or a proof does not hold.
-/// What was done before stays done, and the journal says how far it is; where the application could
-/// not be put in place, everything is taken back.
+/// What was done before stays done, and the journal says how far it is; where nothing was migrated yet,
+/// or the application could not be put in place, everything is taken back.
 pub async fn run(
     run: Run<'_>,
     database: &mut dyn Database,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Outcome, RunError> {
-    run.under_locks(database, watch, async |hand| hand.begin().await).await
+    run.under_locks(database, observer, async |executor| executor.begin().await).await
 }
 
 /// The steps of a plan, each with the number of its hop and the hop.
@@ -133,7 +204,7 @@ fn steps(plan: &Plan) -> Vec<(usize, &Hop, &Step)> {
     hops.flat_map(|(index, hop)| hop.steps.iter().map(move |step| (index, hop, step))).collect()
 }
 
-impl<'a> Hand<'_, 'a> {
+impl<'a> Executor<'_, 'a> {
     fn plan(&self) -> &'a Plan {
         self.run.plan
     }
@@ -154,20 +225,40 @@ impl<'a> Hand<'_, 'a> {
         {
             return Err(RunError::NoArchive(reason.clone()));
         }
-        self.watch.begins(plan, &access);
+        // Another run's, of which nobody knows any more.
+        crate::fence::take_away_left(self.database, &plan.app, self.observer).await?;
+        self.observer.tell(&Event::Begins { plan, access: &access });
         if access == RecordsAccess::Available {
             failpoint::hit(Point::BeginningRun);
             self.id = Some(self.database.begin_run(plan).await?);
             failpoint::hit(Point::BegunRun);
         }
+        self.warn_unguarded().await?;
         self.forward(0, Reached::default()).await
+    }
+
+    /// Tells who is connected where nobody is kept from writing and a body takes something away
+    /// statement by statement: no lock stands between the copy of what goes and its going.
+    async fn warn_unguarded(&mut self) -> Result<(), RunError> {
+        let plan = self.plan();
+        let piecemeal = |mode: &Mode| matches!(mode, Mode::Dirty { .. });
+        let guarded = plan.all_steps().any(|(_, step)| matches!(step, Step::Fence(_)));
+        if guarded || !plan.keeps || !plan.steps().any(|step| piecemeal(&step.mode)) {
+            return Ok(());
+        }
+        let sessions = self.database.sessions().await?;
+        if !sessions.is_empty() {
+            self.observer.tell(&Event::Unguarded(&sessions));
+        }
+        Ok(())
     }
 
     /// Refuses a plan that does something with an application that nobody said how to reach.
     fn needs_app(&self) -> Result<(), RunError> {
-        let is_app = |step: &Step| !matches!(step, Step::Migrate(_) | Step::Prove);
-        let needs = self.plan().hops.iter().flat_map(|hop| &hop.steps).any(is_app);
-        if needs && self.run.app.is_none() { Err(RunError::NoApp) } else { Ok(()) }
+        match self.plan().deploys() && self.run.app.is_none() {
+            true => Err(RunError::NoApp),
+            false => Ok(()),
+        }
     }
 
     /// The parts of the state that a plan's basis has.
@@ -188,50 +279,33 @@ impl<'a> Hand<'_, 'a> {
     async fn forward(&mut self, from: usize, mut reached: Reached) -> Result<Outcome, RunError> {
         let steps = steps(self.plan());
         let of = steps.len();
-        let mut proofs = vec![None; self.plan().hops.len()];
-        for (step, (index, hop, what)) in steps.into_iter().enumerate().skip(from) {
+        let mut found = Found { proofs: vec![None; self.plan().hops.len()], findings: Vec::new() };
+        for (number, (index, hop, step)) in steps.into_iter().enumerate().skip(from) {
             let first = reached.done + 1;
             // A step that came half way has started already.
             if reached.is_nothing() {
-                if self.watch.stop() {
+                if self.observer.stop() {
                     self.note(Record::Interrupted).await?;
-                    return Ok(Outcome::Interrupted { done: step, of });
+                    return Ok(Outcome::Interrupted { done: number, of });
                 }
-                self.note(Record::Started { step }).await?;
+                self.note(Record::Started { step: number }).await?;
             }
             reached = Reached::default();
             failpoint::hit(Point::StepBegins);
-            let ended = match what {
-                Step::Migrate(migrate) => {
-                    let half =
-                        migrate::Half { step, of, migrate, body: None, first, undoing: false };
-                    self.migrate(half).await
-                }
-                Step::Prove => match self.prove(index, hop).await {
-                    Ok(proof) => {
-                        proofs[index] = proof;
-                        self.note(Record::Ended { step }).await
-                    }
-                    Err(error) => Err(error),
-                },
-                Step::Stop | Step::Swap { .. } | Step::Start { .. } => {
-                    match self.act(step, what, false).await {
-                        Ok(()) => self.note(Record::Ended { step }).await,
-                        Err(error) => Err(error),
-                    }
-                }
-            };
-            if let Err(error) = ended {
-                self.note_failure(step, &error).await;
-                return Err(match what {
-                    Step::Swap { .. } | Step::Start { .. } => self.go_back(step, error).await,
-                    Step::Migrate(_) | Step::Prove | Step::Stop => error,
+            let at = step::Place { number, of, hop, index, first };
+            if let Err(error) = self.carry_out(step, at, &mut found).await {
+                self.note_failure(number, &error).await;
+                let goes_back = step.goes_back_when_it_fails(number, self.plan());
+                return Err(match error {
+                    error @ RunError::NotBack { .. } => error,
+                    error if goes_back => self.go_back(number, error).await,
+                    error => error,
                 });
             }
             failpoint::hit(Point::StepEnded);
         }
         self.note(Record::Finished).await?;
-        Ok(Outcome::Arrived(proofs))
+        Ok(Outcome::Arrived { proofs: found.proofs, findings: found.findings })
     }
 
     /// Adds to the journal, if there is one.
@@ -266,15 +340,7 @@ impl<'a> Hand<'_, 'a> {
                 | RunError::Undo { source: StepError::Database { .. }, .. }
         );
         if reached.is_some_and(|it| !ours || it.statement.is_none()) {
-            let _ = self.note(Record::Failed { step, reason: in_full(error) }).await;
+            let _ = self.note(Record::Failed { step, reason: recorded(error) }).await;
         }
-    }
-}
-
-/// An error with its causes: the journal is read when nothing else is left to tell them.
-fn in_full(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", in_full(source)),
-        None => error.to_string(),
     }
 }

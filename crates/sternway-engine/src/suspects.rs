@@ -6,6 +6,7 @@
 use std::fmt;
 
 use sternway_database::{Database, DatabaseError};
+use sternway_model::body::Destroyed;
 use sternway_model::catalog::Direction;
 
 use crate::folder::Folder;
@@ -15,7 +16,7 @@ use crate::folder::Folder;
 pub struct Suspect {
     /// The number of the migration.
     pub version: u64,
-    /// Which half.
+    /// Whether its up or its down half.
     pub direction: Direction,
     /// The file.
     pub file: String,
@@ -45,8 +46,8 @@ impl fmt::Display for Suspect {
     }
 }
 
-/// The suspects, behind a message about the mark.
-pub(crate) fn told(suspects: &[Suspect]) -> String {
+/// The suspects in words, to follow a message about the mark.
+pub(crate) fn listed(suspects: &[Suspect]) -> String {
     suspects.iter().map(|suspect| format!("; {suspect}")).collect()
 }
 
@@ -71,8 +72,11 @@ pub async fn suspects(
         // A body that cannot be read tells nothing.
         let body = folder.body(&file).await.unwrap_or_default();
         let facts = database.facts(&body);
-        let dropped = facts.destroys.iter().filter_map(|it| it.what.strip_prefix("table "));
-        let dropped = dropped.map(str::to_owned).filter(|it| !facts.creates_tables.contains(it));
+        let dropped = facts.destroys.iter().filter_map(|it| match &it.what {
+            Destroyed::Table { table } => Some(table.clone()),
+            _ => None,
+        });
+        let dropped = dropped.filter(|it| !facts.creates_tables.contains(it));
         let named = facts.creates_tables.iter().cloned().chain(dropped);
         let signs = named.map(|table| (table.clone(), tables.contains(&table))).collect();
         suspects.push(Suspect { version, direction, file, undone, done, signs });

@@ -5,8 +5,8 @@ use sternway_model::catalog::{Direction, Half, TrackName};
 use sternway_model::plan::{BodyOrigin, Migrate};
 use sternway_model::proof::Fingerprint;
 
-use super::{Doubt, Signs};
-use crate::rehearse::{Material, Positions, RehearsalError, Shadow, ShadowDatabase};
+use super::{InDoubt, Signs};
+use crate::shadow::{Material, Positions, RehearsalError, Shadow, ShadowDatabase};
 
 /// One track of a database that is looked into.
 pub(super) struct Case<'a> {
@@ -21,14 +21,14 @@ pub(super) struct Case<'a> {
 /// A body in doubt, and the schema after each of its parts, from none to all. What could not be run
 /// has none.
 pub(super) struct Trial {
-    pub doubt: Doubt,
+    pub in_doubt: InDoubt,
     pub after: Vec<Option<Fingerprint>>,
 }
 
 impl Trial {
     /// Finds out how much of the body took effect.
     pub fn judge(&mut self, signs: &Signs) {
-        let Doubt { parts, at_once, took, silent, invalid, .. } = &mut self.doubt;
+        let InDoubt { parts, at_once, took, silent, invalid, .. } = &mut self.in_doubt;
         let fits = |after: &Option<Fingerprint>| after.as_ref().is_some_and(|it| signs.fit(it));
         let all = parts.len();
         *took = (0..=all).filter(|count| self.after.get(*count).is_some_and(fits)).collect();
@@ -68,19 +68,19 @@ impl<'a> Case<'a> {
         &self,
         position: Option<u64>,
     ) -> Result<ShadowDatabase<'a>, RehearsalError> {
-        let mut shadow = ShadowDatabase::open(self.shadow, self.material).await?;
+        let mut shadow = ShadowDatabase::open(self.shadow, self.material).await;
         let mut positions = self.others.clone();
         positions.insert(self.track.clone(), position);
-        shadow.install(&positions).await?;
+        shadow.install(&positions)?;
         Ok(shadow)
     }
 
     /// The bodies that a dirty mark at `mark` may mean: golang-migrate marks a track with the number
     /// that it was going to.
-    pub fn suspects(&self, mark: Option<u64>) -> Vec<Doubt> {
-        let up = mark.and_then(|version| self.doubt(version, Direction::Up));
+    pub fn suspects(&self, mark: Option<u64>) -> Vec<InDoubt> {
+        let up = mark.and_then(|version| self.in_doubt(version, Direction::Up));
         let above = self.versions().find(|version| Some(*version) > mark);
-        let down = above.and_then(|version| self.doubt(version, Direction::Down));
+        let down = above.and_then(|version| self.in_doubt(version, Direction::Down));
         up.into_iter().chain(down).collect()
     }
 
@@ -96,7 +96,7 @@ impl<'a> Case<'a> {
         Some((half, self.material.bodies.get(&half.hash)?))
     }
 
-    fn doubt(&self, version: u64, direction: Direction) -> Option<Doubt> {
+    fn in_doubt(&self, version: u64, direction: Direction) -> Option<InDoubt> {
         let (half, body) = self.half(version, direction)?;
         let before = self.versions().rev().find(|it| *it < version);
         let (undone, done) = match direction {
@@ -104,7 +104,7 @@ impl<'a> Case<'a> {
             Direction::Down => (Some(version), before),
         };
         let dialect = self.shadow.dialect();
-        Some(Doubt {
+        Some(InDoubt {
             version,
             direction,
             file: half.file.clone(),
@@ -120,35 +120,35 @@ impl<'a> Case<'a> {
     }
 
     /// Runs a body in doubt from where nothing of it had taken effect.
-    pub async fn try_out(&self, doubt: Doubt) -> Result<Trial, RehearsalError> {
-        let step = self.step(&doubt, doubt.direction);
-        let mut shadow = self.shadow(doubt.undone).await?;
+    pub async fn try_out(&self, in_doubt: InDoubt) -> Result<Trial, RehearsalError> {
+        let step = self.step(&in_doubt, in_doubt.direction);
+        let mut shadow = self.shadow(in_doubt.undone).await?;
         let mut after = vec![Some(shadow.fingerprint().await?)];
-        for part in &doubt.parts {
+        for part in &in_doubt.parts {
             if shadow.run_text(&step, part).await.is_err() {
                 break;
             }
             after.push(Some(shadow.fingerprint().await?));
         }
-        if after.len() <= doubt.parts.len() {
+        if after.len() <= in_doubt.parts.len() {
             // Statement by statement it does not run; as a whole it may.
-            after.resize(doubt.parts.len(), None);
-            let mut shadow = self.shadow(doubt.undone).await?;
+            after.resize(in_doubt.parts.len(), None);
+            let mut shadow = self.shadow(in_doubt.undone).await?;
             after.push(match shadow.run(&step).await {
                 Ok(()) => Some(shadow.fingerprint().await?),
                 Err(_) => None,
             });
         }
-        Ok(Trial { doubt, after })
+        Ok(Trial { in_doubt, after })
     }
 
     /// A step that runs one half of the migration in doubt on a shadow.
-    pub fn step(&self, doubt: &Doubt, direction: Direction) -> Migrate {
-        let (from, to) = match direction == doubt.direction {
-            true => (doubt.undone, doubt.done),
-            false => (doubt.done, doubt.undone),
+    pub fn step(&self, in_doubt: &InDoubt, direction: Direction) -> Migrate {
+        let (from, to) = match direction == in_doubt.direction {
+            true => (in_doubt.undone, in_doubt.done),
+            false => (in_doubt.done, in_doubt.undone),
         };
-        self.migrate(doubt.version, direction, from, to)
+        self.migrate(in_doubt.version, direction, from, to)
     }
 
     fn migrate(

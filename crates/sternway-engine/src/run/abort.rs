@@ -3,16 +3,18 @@
 //!
 //! Undoing is journaled as doing is, so that it can be cut short and gone on with as often as need be.
 
-use sternway_database::{Database, RunId};
+use sternway_database::{Database, RunId, recorded};
 use sternway_model::catalog::Direction;
 use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::plan::{BodyOrigin, Migrate, Step};
 use sternway_model::proof::{Comparison, compare};
 
-use super::doubt::Doubt;
-use super::migrate::Half;
-use super::{Hand, Outcome, Run, RunError, Watch, in_full, steps};
-use crate::rehearse::way_back;
+use super::migrate::BodyRun;
+use super::recover::InDoubt;
+use super::step::{Kind as _, Place};
+use super::{Executor, Outcome, Run, RunError, steps};
+use crate::event::{Event, Observer};
+use crate::shadow::way_back;
 
 /// Takes run `id` back, whose plan `run` has.
 ///
@@ -23,12 +25,12 @@ pub async fn abort(
     run: Run<'_>,
     id: RunId,
     database: &mut dyn Database,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Outcome, RunError> {
-    run.under_locks(database, watch, async |hand| hand.abort(id).await).await
+    run.under_locks(database, observer, async |executor| executor.abort(id).await).await
 }
 
-impl Hand<'_, '_> {
+impl Executor<'_, '_> {
     async fn abort(&mut self, id: RunId) -> Result<Outcome, RunError> {
         let progress = self.progress(id).await?;
         let (left, reached, way) = match progress {
@@ -36,13 +38,13 @@ impl Hand<'_, '_> {
                 return Err(RunError::Over(id));
             }
             Progress::Aborting { left, in_doubt, reached, way } => {
-                let doubt = in_doubt.then_some(reached);
-                let reached = self.go_on_back(id, left, doubt, way.as_deref()).await?;
+                let in_doubt = in_doubt.then_some(reached);
+                let reached = self.go_on_back(id, left, in_doubt, way.as_deref()).await?;
                 (left, reached, way)
             }
             Progress::Before { step } | Progress::Interrupted { step } => {
                 self.can_be_undone(step)?;
-                self.settle_step(id, step, Reached::default()).await?;
+                self.reconcile_step(id, step, Reached::default()).await?;
                 self.note(Record::Aborting { left: step, way: None }).await?;
                 (step, Reached::default(), None)
             }
@@ -55,7 +57,7 @@ impl Hand<'_, '_> {
                 (left, Reached::default(), way)
             }
         };
-        self.watch_begins();
+        self.tell_begins();
         self.back(left, reached, way, true).await
     }
 
@@ -71,18 +73,22 @@ impl Hand<'_, '_> {
         let all = steps(self.plan());
         let what = all.get(step).map(|(_, _, what)| *what);
         self.can_be_undone(step + 1)?;
-        let settled = self.settle_step(id, step, reached).await?;
+        let reconciled = self.reconcile_step(id, step, reached).await?;
         let (left, way) = match what {
-            Some(Step::Migrate(migrate)) if settled.done > 0 => {
-                if failed {
-                    self.note(Record::Resumed).await?;
-                }
-                self.note_settled(step, reached, settled).await?;
-                (step + 1, self.half_way(id, step, migrate, settled.done, failed).await?)
+            Some(what) if what.may_have_left_something(reconciled) => {
+                let way = match what.migration() {
+                    Some(migrate) => {
+                        if failed {
+                            self.note(Record::Resumed).await?;
+                        }
+                        self.note_reconciled(step, reached, reconciled).await?;
+                        self.half_way(id, step, migrate, reconciled.done, failed).await?
+                    }
+                    None => None,
+                };
+                (step + 1, way)
             }
-            // Asking the application for what is so already does no harm.
-            Some(Step::Stop | Step::Swap { .. } | Step::Start { .. }) => (step + 1, None),
-            Some(Step::Migrate(_) | Step::Prove) | None => (step, None),
+            _ => (step, None),
         };
         self.note(Record::Aborting { left, way: way.clone() }).await?;
         self.unmark(left).await?;
@@ -103,14 +109,14 @@ impl Hand<'_, '_> {
         if failed && let Some(way) = self.way_back(step, migrate, done).await {
             return Ok(Some(way));
         }
-        let of = steps(self.plan()).len();
-        let half = Half { step, of, migrate, body: None, first: done + 1, undoing: false };
-        let Err(error) = self.migrate(half).await else { return Ok(None) };
-        tracing::warn!("step {} is undone half done: {}", step + 1, in_full(&error));
+        let of = self.plan().all_steps().count();
+        let rest = BodyRun { step, of, migrate, body: None, first: done + 1, undoing: false };
+        let Err(error) = self.run_body(rest).await else { return Ok(None) };
+        tracing::warn!("step {} is undone half done: {}", step + 1, recorded(&error));
         let Progress::InDoubt { reached, .. } = self.progress(id).await? else { return Ok(None) };
         // What the statement that failed may have left is cleared away.
         let reached = Reached { failed: reached.statement.is_some(), ..reached };
-        self.settle(&Doubt { step, migrate, body: None, reached, undoing: false }).await?;
+        self.reconcile(&InDoubt { step, migrate, body: None, reached, undoing: false }).await?;
         // Without a way the other half has to do with what is there.
         Ok(self.way_back(step, migrate, reached.done).await)
     }
@@ -118,40 +124,40 @@ impl Hand<'_, '_> {
     /// The statements that undo the first `done` statements of a step, where a shadow finds them.
     async fn way_back(&self, step: usize, migrate: &Migrate, done: usize) -> Option<String> {
         let (shadow, other) = (self.run.shadow?, self.other_half(migrate, None).ok()?);
-        let before = steps(self.plan()).into_iter().take(step);
-        let index = before.filter(|(_, _, step)| matches!(step, Step::Migrate(_))).count();
+        let index = self.plan().migrations_before(step);
         match way_back(shadow, self.plan(), index, &other, done).await {
             Ok(way) => way,
             Err(error) => {
                 tracing::info!(
                     "how step {} is undone half done is not known: {}",
                     step + 1,
-                    in_full(&error)
+                    recorded(&error)
                 );
                 None
             }
         }
     }
 
-    /// Settles what was being undone, by the statements `way` where that is not a whole other half.
+    /// Finds out what became of what was being undone, by the statements `way` where that is not a whole other half.
     /// Returns how far undoing the last step came.
     async fn go_on_back(
         &mut self,
         id: RunId,
         left: usize,
-        doubt: Option<Reached>,
+        in_doubt: Option<Reached>,
         way: Option<&str>,
     ) -> Result<Reached, RunError> {
         self.can_be_undone(left)?;
-        let all = steps(self.plan());
-        let top = left.checked_sub(1).and_then(|step| Some((step, all.get(step)?.2)));
-        let other = match (top, doubt) {
-            (Some((step, Step::Migrate(migrate))), Some(reached)) => {
+        let plan = self.plan();
+        let top = left.checked_sub(1);
+        let top = top.and_then(|step| Some((step, plan.all_steps().nth(step)?.1.migration()?)));
+        let other = match (top, in_doubt) {
+            (Some((step, migrate)), Some(reached)) => {
                 Some((step, self.other_half(migrate, way)?, reached))
             }
             _ => None,
         };
-        let undoing = other.as_ref().map(|(step, migrate, reached)| Doubt {
+        let undoing = other.as_ref().map(|(step, migrate, reached)| InDoubt {
             step: *step,
             migrate,
             body: way,
@@ -171,32 +177,33 @@ impl Hand<'_, '_> {
         if !what.is_empty() {
             return Err(RunError::MovedSince { run: id, what });
         }
-        let Some(doubt) = undoing else { return Ok(Reached::default()) };
-        let settled = self.settle(&doubt).await?;
-        self.note_settled(doubt.step, doubt.reached, settled).await?;
-        Ok(settled)
+        let Some(in_doubt) = undoing else { return Ok(Reached::default()) };
+        let reconciled = self.reconcile(&in_doubt).await?;
+        self.note_reconciled(in_doubt.step, in_doubt.reached, reconciled).await?;
+        Ok(reconciled)
     }
 
-    /// As [`Hand::strayed`], where the steps around may have left their marks.
+    /// As [`Executor::strayed`], where the steps around may have left their marks.
     async fn strayed_while_turning(&mut self, left: usize) -> Result<Vec<String>, RunError> {
         let mut least: Option<Vec<String>> = None;
-        let all = steps(self.plan());
+        let plan = self.plan();
         let mut marks: Vec<Option<Migrate>> = vec![None];
         for step in [left.checked_sub(1), Some(left)].into_iter().flatten() {
-            if let Some((_, _, Step::Migrate(migrate))) = all.get(step) {
-                marks.push(Some((**migrate).clone()));
+            let step = plan.all_steps().nth(step);
+            if let Some(migrate) = step.and_then(|(_, step)| step.migration()) {
+                marks.push(Some(migrate.clone()));
                 marks.extend(self.other_half(migrate, None).ok().map(Some));
             }
         }
         for mark in marks {
-            let doubt = mark.as_ref().map(|migrate| Doubt {
+            let in_doubt = mark.as_ref().map(|migrate| InDoubt {
                 step: left,
                 migrate,
                 body: None,
                 reached: Reached::default(),
                 undoing: true,
             });
-            let strayed = self.strayed(left, doubt.as_ref()).await?;
+            let strayed = self.strayed(left, in_doubt.as_ref()).await?;
             if least.as_ref().is_none_or(|it| strayed.len() < it.len()) {
                 least = Some(strayed);
             }
@@ -213,33 +220,25 @@ impl Hand<'_, '_> {
         mut way: Option<String>,
         may_stop: bool,
     ) -> Result<Outcome, RunError> {
-        let all = steps(self.plan());
+        let plan = self.plan();
+        let top = left.checked_sub(1).and_then(|top| plan.all_steps().nth(top));
+        if let Some((_, step)) = top
+            && !matches!(step, Step::Fence(_) | Step::Unfence)
+        {
+            self.raise_fence_again(left).await?;
+        }
+        let all = steps(plan);
         let of = all.len();
-        for (step, (_, _, what)) in all.into_iter().enumerate().take(left).rev() {
-            if may_stop && reached.is_nothing() && self.watch.stop() {
-                return Ok(Outcome::Interrupted { done: step + 1, of });
+        for (number, (index, hop, step)) in all.into_iter().enumerate().take(left).rev() {
+            if may_stop && reached.is_nothing() && self.observer.stop() {
+                return Ok(Outcome::Interrupted { done: number + 1, of });
             }
-            let first = reached.done + 1;
+            let at = Place { number, of, hop, index, first: reached.done + 1 };
             reached = Reached::default();
             let way = way.take();
-            self.note(Record::Undoing { step }).await?;
-            let undone = match what {
-                Step::Migrate(migrate) => {
-                    let other = self.other_half(migrate, way.as_deref())?;
-                    let (migrate, body) = (&other, way.as_deref());
-                    let half = Half { step, of, migrate, body, first, undoing: true };
-                    self.migrate(half).await
-                }
-                Step::Prove => self.note(Record::Undone { step }).await,
-                Step::Stop | Step::Swap { .. } | Step::Start { .. } => {
-                    match self.act(step, what, true).await {
-                        Ok(()) => self.note(Record::Undone { step }).await,
-                        Err(error) => Err(error),
-                    }
-                }
-            };
-            if let Err(error) = undone {
-                self.note_failure(step, &error).await;
+            self.note(Record::Undoing { step: number }).await?;
+            if let Err(error) = self.undo(step, at, way.as_deref()).await {
+                self.note_failure(number, &error).await;
                 return Err(error);
             }
         }
@@ -248,35 +247,37 @@ impl Hand<'_, '_> {
         Ok(Outcome::TakenBack { comparison: comparison? })
     }
 
-    /// Takes everything back because the application could not be put in place.
+    /// Takes everything back because a step failed without which there is no journey.
     pub(super) async fn go_back(&mut self, step: usize, cause: RunError) -> RunError {
-        self.watch.goes_back(&in_full(&cause));
+        self.observer.tell(&Event::GoesBack { reason: &recorded(&cause) });
         let back = async {
             self.can_be_undone(step + 1)?;
             self.note(Record::Aborting { left: step + 1, way: None }).await?;
             self.back(step + 1, Reached::default(), None, false).await
         };
         match back.await {
-            Ok(_) => RunError::WentBack(Box::new(cause)),
-            Err(back) => RunError::NotBack { cause: Box::new(cause), back: Box::new(back) },
+            Ok(_) => match cause {
+                RunError::Check(_) | RunError::Unchecked(_) | RunError::Fence(_) => {
+                    RunError::NotBegun(Box::new(cause))
+                }
+                cause => RunError::WentBack(Box::new(cause)),
+            },
+            Err(back) => RunError::not_back(cause, back),
         }
     }
 
     /// Refuses where one of the first `count` steps has no way back.
     fn can_be_undone(&self, count: usize) -> Result<(), RunError> {
-        for (_, _, step) in steps(self.plan()).into_iter().take(count) {
-            match step {
-                Step::Migrate(migrate) => drop(self.other_half(migrate, None)?),
-                Step::Prove => {}
-                Step::Stop | Step::Swap { .. } | Step::Start { .. } => self.needs_app()?,
-            }
-        }
-        Ok(())
+        self.plan().all_steps().take(count).try_for_each(|(_, step)| self.can_undo(step))
     }
 
     /// The other half of a migration, as the step that undoes it, by the statements `way` where these are
     /// not all of it.
-    fn other_half(&self, step: &Migrate, way: Option<&str>) -> Result<Migrate, RunError> {
+    pub(super) fn other_half(
+        &self,
+        step: &Migrate,
+        way: Option<&str>,
+    ) -> Result<Migrate, RunError> {
         let plan = self.plan();
         let direction = match step.direction {
             Direction::Up => Direction::Down,
@@ -316,6 +317,6 @@ impl Hand<'_, '_> {
         if found.digest() == start {
             return Ok(Some(Comparison::default()));
         }
-        Ok(self.run.landmarks.map(|landmarks| compare(&landmarks.taken_back(), &found)))
+        Ok(self.run.checkpoints.map(|checkpoints| compare(&checkpoints.taken_back(), &found)))
     }
 }

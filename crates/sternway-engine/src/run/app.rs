@@ -1,41 +1,67 @@
-//! What a run does with the application. Each act may be repeated: a run that was killed does not
-//! know how far it came.
+//! Asking something of the application.
 
 use std::time::Instant;
 
 use sternway_database::failpoint::{self, Point};
+use sternway_model::app::{App, AppError};
+use sternway_model::catalog::Release;
+use sternway_model::journal::Progress;
 use sternway_model::plan::Step;
 
-use super::{Hand, RunError, steps};
+use super::step::Place;
+use super::{Executor, RunError};
+use crate::event::Event;
 
-impl Hand<'_, '_> {
-    /// Stops, swaps or starts the application, or undoes that.
-    pub(super) async fn act(
+impl Executor<'_, '_> {
+    /// Asks something of the application, and tells of it.
+    pub(super) async fn deploy(
         &mut self,
-        step: usize,
-        what: &Step,
-        undo: bool,
+        step: &Step,
+        at: Place<'_>,
+        undone: bool,
+        act: impl AsyncFnOnce(&mut dyn App) -> Result<(), AppError>,
     ) -> Result<(), RunError> {
-        let plan = self.run.plan;
         let Some(app) = &mut self.run.app else { return Err(RunError::NoApp) };
         failpoint::hit(Point::AppBegins);
         let start = Instant::now();
-        let acted = match (what, undo) {
-            (Step::Stop, false) | (Step::Start { .. }, true) => app.stop().await,
-            (Step::Swap { from, to }, false) => app.swap(from.as_ref(), to).await,
-            (Step::Swap { from: Some(from), to }, true) => app.swap(Some(to), from).await,
-            // There was none that could be put back.
-            (Step::Swap { from: None, .. }, true) => Ok(()),
-            (Step::Start { release }, false) => app.start(release).await,
-            (Step::Stop, true) => match &plan.running {
-                Some(release) => app.start(release).await,
-                None => Ok(()),
-            },
-            (Step::Migrate(_) | Step::Prove, _) => Ok(()),
-        };
-        acted.map_err(|source| RunError::App { step, of: steps(plan).len(), source })?;
+        let acted = act(&mut **app).await;
+        acted.map_err(|source| RunError::App { step: at.number, of: at.of, source })?;
         failpoint::hit(Point::AppDone);
-        self.watch.acted(what, undo, start.elapsed());
+        let took = start.elapsed();
+        self.observer.tell(&Event::Deployed { step, undone, took });
         Ok(())
+    }
+
+    /// Starts a release while the locks are free.
+    pub(super) async fn without_locks(
+        &mut self,
+        step: &Step,
+        at: Place<'_>,
+        undone: bool,
+        release: &Release,
+    ) -> Result<(), RunError> {
+        self.database.unlock().await?;
+        let started = self.deploy(step, at, undone, async |app| app.start(release).await).await;
+        let (tables, time) = (&self.run.plan.tables, self.run.lock_timeout);
+        let locked = self.database.lock(tables, time).await;
+        match (started, locked) {
+            // What is left to be done writes to the journal alone.
+            (Ok(()), _) => self.still_ours(at.number).await,
+            (Err(error), Ok(())) => match self.still_ours(at.number).await {
+                Ok(()) => Err(error),
+                Err(back) => Err(RunError::not_back(error, back)),
+            },
+            (Err(error), Err(held)) => Err(RunError::not_back(error, RunError::Lock(held))),
+        }
+    }
+
+    /// Looks whether nobody has ended the run while the locks were free.
+    async fn still_ours(&mut self, step: usize) -> Result<(), RunError> {
+        let Some(id) = self.id else { return Ok(()) };
+        match self.progress(id).await? {
+            Progress::InDoubt { step: it, .. } if it == step => Ok(()),
+            Progress::Aborting { left, in_doubt: true, .. } if left == step + 1 => Ok(()),
+            _ => Err(RunError::Over(id)),
+        }
     }
 }

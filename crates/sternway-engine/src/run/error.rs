@@ -1,10 +1,13 @@
 //! Why a run ends before its plan does.
 
-use sternway_database::{DatabaseError, LockError, RunId, StepError};
+use sternway_database::{DatabaseError, LockError, RunId, StepError, recorded};
 use sternway_model::app::AppError;
 use sternway_model::catalog::{Direction, Release, TrackName};
 use sternway_model::proof::Comparison;
 use thiserror::Error;
+
+use crate::check::CheckError;
+use crate::fence::FenceError;
 
 /// Why a run ended before its plan did.
 #[derive(Debug, Error)]
@@ -56,13 +59,26 @@ pub enum RunError {
         #[source]
         source: AppError,
     },
+    /// What has to be so before the journey is not.
+    #[error("{}", .0.join("; "))]
+    Check(Vec<String>),
+    /// A check was not answered.
+    #[error(transparent)]
+    Unchecked(#[from] CheckError),
+    /// Other clients were not kept out.
+    #[error("other clients could not be kept from writing")]
+    Fence(#[from] FenceError),
     /// The application could not be put in place, and everything was taken back.
     #[error(
         "the application could not be put in place; it and the schema are back where they were"
     )]
     WentBack(#[source] Box<RunError>),
-    /// The application could not be put in place, and taking everything back failed as well.
-    #[error("{}; and taking it back failed", super::in_full(.cause))]
+    /// A step before the first migration failed: the schema was not touched, and what was done with the
+    /// application and the other clients was undone.
+    #[error(transparent)]
+    NotBegun(Box<RunError>),
+    /// A step failed, and taking everything back failed as well.
+    #[error("{}; and taking it back failed", recorded(.cause.as_ref()))]
     NotBack {
         /// What failed first.
         cause: Box<RunError>,
@@ -119,6 +135,11 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// A step that failed, where taking everything back failed as well.
+    pub(super) fn not_back(cause: RunError, back: RunError) -> RunError {
+        RunError::NotBack { cause: Box::new(cause), back: Box::new(back) }
+    }
+
     /// A body that does not run.
     pub(super) fn no_way_back(track: &TrackName, version: u64, half: Direction, why: &str) -> Self {
         let (track, reason) = (track.clone(), format!("its {half} half {why}"));

@@ -1,12 +1,17 @@
 //! One half of a migration, with care for the data that it destroys and for those who use the
 //! database: where they hold a lock for too long, it is taken back and tried again.
+//!
+//! In a transaction it commits together with its end in the journal, so that a crash leaves nothing of
+//! it; outside of one, `recover` finds out how far it came. Undoing it runs its other half.
 
 use std::time::{Duration, Instant};
 
-use sternway_database::{Care, StepError, Work};
+use sternway_database::{Preservation, StepError, Work};
 use sternway_model::plan::Migrate;
 
-use super::{Hand, RunError};
+use super::step::Place;
+use super::{Executor, RunError};
+use crate::event::Event;
 
 /// The first pause before a step is tried again; each is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -15,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(8);
 
 /// What is run, and as which step.
-pub(super) struct Half<'a> {
+pub(super) struct BodyRun<'a> {
     pub step: usize,
     pub of: usize,
     pub migrate: &'a Migrate,
@@ -27,17 +32,38 @@ pub(super) struct Half<'a> {
     pub undoing: bool,
 }
 
-impl Hand<'_, '_> {
-    pub(super) async fn migrate(&mut self, half: Half<'_>) -> Result<(), RunError> {
-        let Half { step, of, migrate, body, first, undoing } = half;
+impl Executor<'_, '_> {
+    pub(super) async fn migrate(
+        &mut self,
+        migrate: &Migrate,
+        at: Place<'_>,
+    ) -> Result<(), RunError> {
+        let Place { number: step, of, first, .. } = at;
+        self.run_body(BodyRun { step, of, migrate, body: None, first, undoing: false }).await
+    }
+
+    /// Runs the other half, or the statements `way` in its place.
+    pub(super) async fn undo_migration(
+        &mut self,
+        migrate: &Migrate,
+        at: Place<'_>,
+        way: Option<&str>,
+    ) -> Result<(), RunError> {
+        let Place { number: step, of, first, .. } = at;
+        let other = self.other_half(migrate, way)?;
+        self.run_body(BodyRun { step, of, migrate: &other, body: way, first, undoing: true }).await
+    }
+
+    pub(super) async fn run_body(&mut self, run: BodyRun<'_>) -> Result<(), RunError> {
+        let BodyRun { step, of, migrate, body, first, undoing } = run;
         let plan = self.plan();
         let body = body.or_else(|| plan.bodies.get(&migrate.hash).map(String::as_str));
         let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
-        self.watch.starts(migrate);
+        self.observer.tell(&Event::Starts(migrate));
         let start = Instant::now();
         let journal = self.id.map(|run| (run, step));
         let mut work = Work { first, undoing, ..Work::of(migrate, body, journal) };
-        let care = Care {
+        let care = Preservation {
             app: &plan.app,
             track: &migrate.track,
             version: migrate.version,
@@ -49,7 +75,7 @@ impl Hand<'_, '_> {
         };
         let (mut tries, mut pause) = (0, PAUSE);
         let ended = loop {
-            let ended = self.database.migrate_with_care(&work, &care).await;
+            let ended = self.database.migrate_preserving(&work, &care).await;
             // What was blocked has left nothing: the step goes on being the one that has started, with
             // the statement that waited.
             let (blockers, statement) = match &ended {
@@ -59,7 +85,7 @@ impl Hand<'_, '_> {
                 }
                 _ => break ended,
             };
-            if tries >= self.run.retries || self.watch.stop() {
+            if tries >= self.run.retries || self.observer.stop() {
                 break ended;
             }
             if statement > work.first {
@@ -67,7 +93,7 @@ impl Hand<'_, '_> {
             }
             work.first = statement;
             tries += 1;
-            self.watch.blocked(migrate, blockers, pause);
+            self.observer.tell(&Event::Blocked { step: migrate, by: blockers, pause });
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST);
         };
@@ -75,7 +101,8 @@ impl Hand<'_, '_> {
             true => RunError::Undo { step, of, source },
             false => RunError::Step { step, of, source },
         })?;
-        self.watch.ends(migrate, start.elapsed(), &done);
+        let took = start.elapsed();
+        self.observer.tell(&Event::Migrated { step: migrate, took, done: &done });
         Ok(())
     }
 }

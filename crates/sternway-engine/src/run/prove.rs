@@ -1,30 +1,29 @@
-//! The proof that ends a hop.
+//! The proof that ends a hop: the schema is compared with what it should be. It only looks, may be made
+//! as often as need be, and there is nothing to undo.
 
 use sternway_database::failpoint::{self, Point};
-use sternway_model::plan::Hop;
 use sternway_model::proof::Comparison;
 
-use super::{Hand, RunError};
+use super::step::Place;
+use super::{Executor, RunError};
+use crate::event::Event;
 use crate::verify::verify;
 
-impl Hand<'_, '_> {
-    pub(super) async fn prove(
-        &mut self,
-        index: usize,
-        hop: &Hop,
-    ) -> Result<Option<Comparison>, RunError> {
-        let Some(expected) = self.run.expected.and_then(|all| all.get(index)) else {
+impl Executor<'_, '_> {
+    pub(super) async fn prove(&mut self, at: Place<'_>) -> Result<Option<Comparison>, RunError> {
+        let Some(expected) = self.run.expected.and_then(|all| all.get(at.index)) else {
             return Ok(None);
         };
         failpoint::hit(Point::Proving);
         let comparison = verify(self.database, &self.run.plan.tables, expected).await?;
-        self.watch.proved(&hop.to, &comparison);
+        let release = &at.hop.to;
+        self.observer.tell(&Event::Proved { release, comparison: &comparison });
         failpoint::hit(Point::Proved);
         if comparison.holds() {
             Ok(Some(comparison))
         } else {
             let comparison = Box::new(comparison);
-            Err(RunError::Drift { release: hop.to.clone(), comparison })
+            Err(RunError::Drift { release: release.clone(), comparison })
         }
     }
 }

@@ -2,15 +2,16 @@
 
 use sternway_database::{Database, RunId};
 use sternway_model::journal::{Progress, Reached, Record};
-use sternway_model::plan::Step;
+use sternway_model::state::RecordsAccess;
 
-use super::doubt::Doubt;
-use super::{Hand, Outcome, Run, RunError, Watch, steps};
+use super::recover::InDoubt;
+use super::{Executor, Outcome, Run, RunError};
+use crate::event::{Event, Observer};
 
 /// Finishes run `id`, whose plan `run` has.
 ///
 /// The locks come first: a session that a killed client left behind holds them until what it was at
-/// has ended, so that nothing changes any more once they are had. Then what was in doubt is settled.
+/// has ended, so that nothing changes any more once they are had. Then it is found out what became of what was in doubt.
 ///
 /// # Errors
 /// As [`run`](super::run()), and where the database is not what the run left: nothing is done then.
@@ -18,12 +19,12 @@ pub async fn resume(
     run: Run<'_>,
     id: RunId,
     database: &mut dyn Database,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Outcome, RunError> {
-    run.under_locks(database, watch, async |hand| hand.go_on(id).await).await
+    run.under_locks(database, observer, async |executor| executor.go_on(id).await).await
 }
 
-impl Hand<'_, '_> {
+impl Executor<'_, '_> {
     async fn go_on(&mut self, id: RunId) -> Result<Outcome, RunError> {
         let progress = self.progress(id).await?;
         self.needs_app()?;
@@ -39,11 +40,12 @@ impl Hand<'_, '_> {
                 (step, reached)
             }
         };
-        let settled = self.settle_step(id, step, reached).await?;
+        let reconciled = self.reconcile_step(id, step, reached).await?;
         self.note(Record::Resumed).await?;
-        self.note_settled(step, reached, settled).await?;
-        self.watch_begins();
-        self.forward(step, settled).await
+        self.note_reconciled(step, reached, reconciled).await?;
+        self.tell_begins();
+        self.raise_fence_again(step).await?;
+        self.forward(step, reconciled).await
     }
 
     /// Where the run stands, read under the locks.
@@ -57,45 +59,44 @@ impl Hand<'_, '_> {
         Ok(found.progress)
     }
 
-    /// Settles a step that is next, or in doubt, and looks whether the database is where it was left.
-    pub(super) async fn settle_step(
+    /// Finds out what became of a step that is next, or in doubt, and looks whether the database is where
+    /// it was left.
+    pub(super) async fn reconcile_step(
         &mut self,
         id: RunId,
         step: usize,
         reached: Reached,
     ) -> Result<Reached, RunError> {
-        let steps = steps(self.plan());
-        let doubt = match steps.get(step) {
-            Some((_, _, Step::Migrate(migrate))) => {
-                Some(Doubt { step, migrate, body: None, reached, undoing: false })
-            }
-            _ => None,
-        };
-        let mut what = self.strayed(step, doubt.as_ref()).await?;
-        let mut settled = reached;
+        let plan = self.plan();
+        let migrate = plan.all_steps().nth(step).and_then(|(_, step)| step.migration());
+        let in_doubt =
+            migrate.map(|migrate| InDoubt { step, migrate, body: None, reached, undoing: false });
+        let mut what = self.strayed(step, in_doubt.as_ref()).await?;
+        let mut reconciled = reached;
         if what.is_empty() {
-            if let Some(doubt) = &doubt {
-                settled = self.settle(doubt).await?;
+            if let Some(in_doubt) = &in_doubt {
+                reconciled = self.reconcile(in_doubt).await?;
             }
-            what = self.altered(step, settled).await?;
+            what = self.altered(step, reconciled).await?;
         }
-        if what.is_empty() { Ok(settled) } else { Err(RunError::MovedSince { run: id, what }) }
+        if what.is_empty() { Ok(reconciled) } else { Err(RunError::MovedSince { run: id, what }) }
     }
 
     /// Adds to the journal that the statement in doubt took effect, if it did.
-    pub(super) async fn note_settled(
+    pub(super) async fn note_reconciled(
         &mut self,
         step: usize,
         reached: Reached,
-        settled: Reached,
+        reconciled: Reached,
     ) -> Result<(), RunError> {
-        match settled.done > reached.done {
-            true => self.note(Record::StatementDone { step, statement: settled.done }).await,
+        match reconciled.done > reached.done {
+            true => self.note(Record::StatementDone { step, statement: reconciled.done }).await,
             false => Ok(()),
         }
     }
 
-    pub(super) fn watch_begins(&mut self) {
-        self.watch.begins(self.run.plan, &sternway_model::state::RecordsAccess::Available);
+    pub(super) fn tell_begins(&mut self) {
+        self.observer
+            .tell(&Event::Begins { plan: self.run.plan, access: &RecordsAccess::Available });
     }
 }

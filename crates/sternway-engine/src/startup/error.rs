@@ -4,7 +4,7 @@ use sternway_database::{DatabaseError, LockError};
 use sternway_model::catalog::TrackName;
 use thiserror::Error;
 
-use crate::suspects::{Suspect, told};
+use crate::suspects::{Suspect, listed};
 use crate::walk::MigrateError;
 
 /// Why the tracks are not up.
@@ -38,7 +38,7 @@ pub enum StartupError {
         extension: String,
     },
     /// A track is dirty; nothing was touched.
-    #[error("track `{track}` is dirty at {}{}", shown(*.version), told(.suspects))]
+    #[error("track `{track}` is dirty at {}{}", shown(*.version), listed(.suspects))]
     Dirty {
         /// The track.
         track: TrackName,

@@ -42,19 +42,18 @@ async fn tried(
     let Some(took) = forth.get(..done) else { return Ok(None) };
     let material = Material::of(plan);
     let begin = async || {
-        let mut shadow = ShadowDatabase::open(shadow, &material).await?;
-        shadow.install(&start(plan)).await?;
+        let mut shadow = ShadowDatabase::open(shadow, &material).await;
+        shadow.install(&start(plan))?;
         for earlier in plan.steps().take(index) {
-            let ran = shadow.run(earlier).await;
-            ran.map_err(|error| RehearsalError::Journey(Box::new(error)))?;
+            shadow.run(earlier).await?;
         }
         Ok(shadow)
     };
-    Half { forth: step, took, back: other, statements: &back }.way_back(begin).await
+    PartialBody { forth: step, took, back: other, statements: &back }.way_back(begin).await
 }
 
 /// A half of a migration that came only so far, and its other half.
-pub struct Half<'a> {
+pub struct PartialBody<'a> {
     pub forth: &'a Migrate,
     /// The statements that took effect.
     pub took: &'a [&'a str],
@@ -72,7 +71,7 @@ enum Walk {
     Elsewhere,
 }
 
-impl Half<'_> {
+impl PartialBody<'_> {
     /// The statements of the other half that lead to where `begin` begins.
     ///
     /// At best none of them takes away what was there at the beginning, and rows are left alone: what

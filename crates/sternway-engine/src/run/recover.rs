@@ -8,18 +8,18 @@
 use std::collections::BTreeMap;
 
 use sternway_database::failpoint::{self, Point};
-use sternway_database::{Settled, Work};
+use sternway_database::{Reconciled, Work};
 use sternway_model::body::Mode;
 use sternway_model::catalog::TrackName;
 use sternway_model::journal::Reached;
-use sternway_model::plan::{Migrate, Step};
+use sternway_model::plan::Migrate;
 use sternway_model::proof::differences;
 use sternway_model::state::Position;
 
-use super::{Hand, RunError, steps};
+use super::{Executor, RunError};
 
 /// A half of a migration whose end is not in the journal.
-pub(super) struct Doubt<'a> {
+pub(super) struct InDoubt<'a> {
     pub step: usize,
     pub migrate: &'a Migrate,
     /// Its body, where that is not the plan's.
@@ -29,13 +29,13 @@ pub(super) struct Doubt<'a> {
     pub undoing: bool,
 }
 
-impl Doubt<'_> {
+impl InDoubt<'_> {
     fn is_dirty(&self) -> bool {
         matches!(self.migrate.mode, Mode::Dirty { .. })
     }
 }
 
-impl<'a> Hand<'_, 'a> {
+impl<'a> Executor<'_, 'a> {
     /// Where each track stands once the first `done` steps are done.
     fn positions(&self, done: usize) -> BTreeMap<TrackName, Position> {
         let plan = self.plan();
@@ -44,11 +44,9 @@ impl<'a> Hand<'_, 'a> {
             (track.clone(), position.unwrap_or_default())
         });
         let mut positions: BTreeMap<_, _> = tracks.collect();
-        for (_, _, step) in steps(plan).into_iter().take(done) {
-            if let Step::Migrate(migrate) = step {
-                let position = Position { version: migrate.to, dirty: false };
-                positions.insert(migrate.track.clone(), position);
-            }
+        for migrate in plan.all_steps().take(done).filter_map(|(_, step)| step.migration()) {
+            let position = Position { version: migrate.to, dirty: false };
+            positions.insert(migrate.track.clone(), position);
         }
         positions
     }
@@ -58,7 +56,7 @@ impl<'a> Hand<'_, 'a> {
     pub(super) async fn strayed(
         &mut self,
         done: usize,
-        doubt: Option<&Doubt<'_>>,
+        in_doubt: Option<&InDoubt<'_>>,
     ) -> Result<Vec<String>, RunError> {
         let plan = self.plan();
         let expected = self.positions(done);
@@ -66,11 +64,11 @@ impl<'a> Hand<'_, 'a> {
         for (track, table) in plan.tracks.iter().chain(&plan.off) {
             let found = self.database.track(table).await?.position();
             let clean = expected.get(track).copied().unwrap_or_default();
-            let doubt = doubt.filter(|it| it.migrate.track == *track && it.is_dirty());
-            let fits = match doubt {
-                Some(doubt) => {
-                    let mark = Position { version: doubt.migrate.to, dirty: true };
-                    found == mark || (found == clean && doubt.reached.is_nothing())
+            let marks = in_doubt.filter(|it| it.migrate.track == *track && it.is_dirty());
+            let fits = match marks {
+                Some(body) => {
+                    let mark = Position { version: body.migrate.to, dirty: true };
+                    found == mark || (found == clean && body.reached.is_nothing())
                 }
                 None => found == clean,
             };
@@ -95,24 +93,26 @@ impl<'a> Hand<'_, 'a> {
     }
 
     /// Finds out whether the statement under way took effect.
-    pub(super) async fn settle(&mut self, doubt: &Doubt<'_>) -> Result<Reached, RunError> {
-        let Doubt { step, migrate, body, reached, undoing } = *doubt;
+    pub(super) async fn reconcile(&mut self, in_doubt: &InDoubt<'_>) -> Result<Reached, RunError> {
+        let InDoubt { step, migrate, body, reached, undoing } = *in_doubt;
         let Some(statement) = reached.statement else { return Ok(reached) };
         failpoint::hit(Point::Settling);
         let body = body.or_else(|| self.plan().bodies.get(&migrate.hash).map(String::as_str));
         let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
         let journal = self.id.map(|run| (run, step));
         let work = Work { first: statement, undoing, ..Work::of(migrate, body, journal) };
-        let settled = self.database.settle(&work, statement).await?;
+        let settled = self.database.reconcile(&work, statement).await?;
         failpoint::hit(Point::Settled);
         match settled {
-            Settled::Done if !reached.failed => {
+            Reconciled::Done if !reached.failed => {
                 Ok(Reached { statement: None, done: statement, failed: false })
             }
-            Settled::Done | Settled::NotDone => Ok(reached),
+            Reconciled::Done | Reconciled::NotDone => Ok(reached),
             // The server has said that it failed: there was only to be cleared away what it left.
-            Settled::Unknown if reached.failed => Ok(reached),
-            Settled::Unknown => Err(RunError::Unsettled { file: migrate.file.clone(), statement }),
+            Reconciled::Unknown if reached.failed => Ok(reached),
+            Reconciled::Unknown => {
+                Err(RunError::Unsettled { file: migrate.file.clone(), statement })
+            }
         }
     }
 
@@ -126,15 +126,15 @@ impl<'a> Hand<'_, 'a> {
         settled: Reached,
     ) -> Result<Vec<String>, RunError> {
         let plan = self.plan();
-        let Some(landmarks) = self.run.landmarks.filter(|_| settled.done == 0) else {
+        let Some(checkpoints) = self.run.checkpoints.filter(|_| settled.done == 0) else {
             return Ok(Vec::new());
         };
-        if plan.basis.fingerprint != Some(landmarks.start.digest()) {
+        if plan.basis.fingerprint != Some(checkpoints.start.digest()) {
             return Ok(Vec::new());
         }
-        let before = steps(plan).into_iter().take(done);
-        let migrations = before.filter(|(_, _, step)| matches!(step, Step::Migrate(_))).count();
-        let Some(here) = landmarks.at(migrations) else { return Ok(Vec::new()) };
+        let Some(here) = checkpoints.at(plan.migrations_before(done)) else {
+            return Ok(Vec::new());
+        };
         let found = self.database.fingerprint(&plan.tables).await?;
         Ok(differences(here, &found).iter().map(ToString::to_string).collect())
     }

@@ -7,21 +7,21 @@ use std::collections::BTreeSet;
 
 use sternway_model::body::BodyFacts;
 use sternway_model::effect::{Effects, Loss, Lost};
-use sternway_model::proof::{Fingerprint, ObjectName};
+use sternway_model::proof::{Definition, Facts, Fingerprint, ObjectName};
 
 /// The tables of a schema that a body writes to, under the names that the schema's fingerprint has.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Touched {
+pub(super) struct WrittenTables {
     /// Those whose rows are changed or deleted.
     changed: BTreeSet<String>,
     /// Those whose new columns are filled.
     filled: BTreeSet<String>,
 }
 
-impl Touched {
+impl WrittenTables {
     /// What a body with these facts touches in `schema`, where names are of `current` unless they
     /// say otherwise.
-    pub fn by(facts: &BodyFacts, schema: &Fingerprint, current: &str) -> Touched {
+    pub fn by(facts: &BodyFacts, schema: &Fingerprint, current: &str) -> WrittenTables {
         let own = format!("{current}.");
         let named = |written: &BTreeSet<String>| -> BTreeSet<String> {
             let written: BTreeSet<&str> =
@@ -38,7 +38,7 @@ impl Touched {
             let before = changed.len();
             changed.extend(reached);
             if changed.len() == before {
-                return Touched { changed, filled: named(&facts.fills) };
+                return WrittenTables { changed, filled: named(&facts.fills) };
             }
         }
     }
@@ -85,12 +85,12 @@ pub(super) fn called(effects: &Effects, after: &Fingerprint) -> BTreeSet<String>
 }
 
 /// The table and its parent, where what happens to the parent's rows happens to the table's.
-fn handed_on<'a>((name, definition): (&'a ObjectName, &'a String)) -> Option<(&'a str, &'a str)> {
-    let table = name.table.as_deref().filter(|_| name.kind == "constraint")?;
-    let (_, parent) = definition.split_once(" REFERENCES ")?;
-    let (parent, actions) = parent.split_once('(')?;
-    let acts = ["CASCADE", "SET NULL", "SET DEFAULT"].iter().any(|it| actions.contains(it));
-    acts.then_some((table, parent))
+fn handed_on<'a>(
+    (name, definition): (&'a ObjectName, &'a Definition),
+) -> Option<(&'a str, &'a str)> {
+    let Facts::ForeignKey(key) = &definition.facts else { return None };
+    let reaches = key.on_update.reaches() || key.on_delete.reaches();
+    reaches.then_some((name.table.as_deref()?, &key.parent))
 }
 
 /// A printed name without the quotes of its parts.
@@ -112,32 +112,42 @@ fn unquoted(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sternway_model::proof::{Action, ForeignKey};
+
     use super::*;
 
     #[test]
     fn a_deletion_goes_along_the_keys_that_hand_it_on() {
         let mut schema = Fingerprint::default();
         for table in ["a", "b", "c", "d", "\"Big \"\"one\"", "other.a"] {
-            schema.objects.insert(ObjectName::new("table", table), String::new());
+            schema.objects.insert(ObjectName::new("table", table), Definition::default());
         }
-        let mut key = |table: &str, definition: &str| {
+        let mut key = |table: &str, parent: &str, on_delete: Action| {
             let name = ObjectName {
                 kind: "constraint".to_owned(),
                 name: format!("{table}_fkey"),
                 table: Some(table.to_owned()),
             };
-            schema.objects.insert(name, definition.to_owned());
+            let key = ForeignKey {
+                columns: vec![format!("{parent}_id")],
+                parent: parent.to_owned(),
+                parent_columns: vec!["id".to_owned()],
+                on_update: Action::NoAction,
+                on_delete,
+            };
+            let facts = Facts::ForeignKey(key);
+            schema.objects.insert(name, Definition { facts, ..Definition::default() });
         };
-        key("b", "FOREIGN KEY (a_id) REFERENCES a(id) ON DELETE CASCADE");
-        key("c", "FOREIGN KEY (b_id) REFERENCES b(id) ON DELETE SET NULL");
-        key("d", "FOREIGN KEY (b_id) REFERENCES b(id)");
+        key("b", "a", Action::Cascade);
+        key("c", "b", Action::SetNull);
+        key("d", "b", Action::NoAction);
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         let facts = BodyFacts {
             changes: names(&["public.a", "Big \"one"]),
             fills: names(&["d"]),
             ..BodyFacts::default()
         };
-        let found = Touched::by(&facts, &schema, "public");
+        let found = WrittenTables::by(&facts, &schema, "public");
         assert_eq!(found.changed, names(&["a", "b", "c", "\"Big \"\"one\""]));
         assert_eq!(found.filled, names(&["d"]));
     }

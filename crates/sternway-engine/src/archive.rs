@@ -1,0 +1,193 @@
+//! The archive of an application: looking into it, and changing it while nobody migrates.
+
+use std::time::Duration;
+
+use sternway_database::{Database, DatabaseError, LockError};
+use sternway_model::archive::{Entry, EntryId, EntryState, Page, Restoration};
+use thiserror::Error;
+
+use crate::locks::under_locks;
+use crate::unanswered::Unanswered;
+
+/// About how many bytes are read at once, and at most how many rows.
+const PAGE_BYTES: u64 = 4 << 20;
+const PAGE_ROWS: u64 = 20_000;
+
+/// Why the archive was not changed.
+#[derive(Debug, Error)]
+pub enum ArchiveError {
+    /// There is nothing of the entry to restore.
+    #[error("entry {0} of the archive is back already")]
+    IsBack(EntryId),
+    /// The archive could not be looked into.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The locks were not obtained.
+    #[error("cannot change the archive")]
+    Lock(#[from] LockError),
+    /// The change failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// What the archive keeps for the application `app`, the oldest first.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn entries(database: &mut dyn Database, app: &str) -> Result<Vec<Entry>, Unanswered> {
+    database.archive(app).await.map_err(Unanswered::to("read the archive"))
+}
+
+/// One entry of the archive.
+///
+/// # Errors
+/// When the archive cannot be read, and with [`DatabaseError::NoEntry`] where it has no such entry.
+pub async fn entry(
+    database: &mut dyn Database,
+    app: &str,
+    id: EntryId,
+) -> Result<Entry, Unanswered> {
+    let found = entries(database, app).await?.into_iter().find(|entry| entry.id == id);
+    found.ok_or_else(|| missing(id))
+}
+
+fn missing(id: EntryId) -> Unanswered {
+    Unanswered::to("look into the archive")(DatabaseError::NoEntry(id))
+}
+
+/// The first rows of an entry, `limit` at most.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn first_rows(
+    database: &mut dyn Database,
+    id: EntryId,
+    limit: u64,
+) -> Result<Page, Unanswered> {
+    database.archive_page(id, 0, limit).await.map_err(Unanswered::to("read the entry"))
+}
+
+/// The rows of an entry of any size, read a page at a time: all of it takes no more memory than a page.
+#[derive(Debug)]
+pub struct Pages {
+    id: EntryId,
+    /// How many rows are read at once.
+    size: u64,
+    /// How many were read so far.
+    read: u64,
+    ended: bool,
+}
+
+impl Pages {
+    /// The pages of an entry.
+    pub fn of(entry: &Entry) -> Pages {
+        let width = entry.bytes / entry.waiting().max(1);
+        let size = (PAGE_BYTES / width.max(1)).clamp(1, PAGE_ROWS);
+        Pages { id: entry.id, size, read: 0, ended: false }
+    }
+
+    /// The next page; `None` after the last. The first one is there even where the entry has no rows.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn next(&mut self, database: &mut dyn Database) -> Result<Option<Page>, Unanswered> {
+        if self.ended {
+            return Ok(None);
+        }
+        let page = database.archive_page(self.id, self.read, self.size).await;
+        let page = page.map_err(Unanswered::to("read the entry"))?;
+        let rows = page.rows.len() as u64;
+        self.read += rows;
+        self.ended = rows < self.size;
+        Ok(Some(page))
+    }
+
+    /// How many rows were read so far.
+    pub fn rows(&self) -> u64 {
+        self.read
+    }
+}
+
+/// The entry that is to be restored.
+///
+/// # Errors
+/// When there is no such entry, and when all of it is back already.
+pub async fn to_restore(
+    database: &mut dyn Database,
+    app: &str,
+    id: EntryId,
+) -> Result<Entry, ArchiveError> {
+    let entry = entry(database, app, id).await?;
+    match entry.state() {
+        EntryState::Restored => Err(ArchiveError::IsBack(id)),
+        EntryState::Waiting | EntryState::Partly => Ok(entry),
+    }
+}
+
+/// Restores the rows of an entry, as far as they fit, under the locks of these tracking tables.
+///
+/// # Errors
+/// When the locks are not obtained, or the database refuses.
+pub async fn restore(
+    database: &mut dyn Database,
+    id: EntryId,
+    tables: &[String],
+    lock_timeout: Duration,
+) -> Result<Restoration, ArchiveError> {
+    let restore = async |database: &mut dyn Database| Ok(database.restore(id).await?);
+    under_locks(database, tables, lock_timeout, restore).await
+}
+
+/// Which entries are to be dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// These; all where none is named.
+    pub ids: Vec<EntryId>,
+    /// Of them only those of which every row is back.
+    pub restored: bool,
+    /// Of them only those that were kept for longer than this, in days.
+    pub older_than: Option<u64>,
+}
+
+impl Selection {
+    /// The entries that are meant.
+    ///
+    /// # Errors
+    /// With [`DatabaseError::NoEntry`] where one is named that is not there.
+    pub fn of(&self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, Unanswered> {
+        for id in &self.ids {
+            if !entries.iter().any(|entry| entry.id == *id) {
+                return Err(missing(*id));
+            }
+        }
+        entries.retain(|entry| {
+            (self.ids.is_empty() || self.ids.contains(&entry.id))
+                && (!self.restored || entry.state() == EntryState::Restored)
+                && self.older_than.is_none_or(|days| entry.is_older_than(days))
+        });
+        Ok(entries)
+    }
+}
+
+/// Drops entries with the rows that are nowhere else, under the locks of these tracking tables.
+///
+/// # Errors
+/// When the locks are not obtained, or the database refuses. That somebody else has dropped one since is
+/// no error.
+pub async fn drop_entries(
+    database: &mut dyn Database,
+    entries: &[Entry],
+    tables: &[String],
+    lock_timeout: Duration,
+) -> Result<(), ArchiveError> {
+    let drop = async |database: &mut dyn Database| {
+        for entry in entries {
+            match database.drop_entry(entry.id).await {
+                Ok(()) | Err(DatabaseError::NoEntry(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    };
+    under_locks(database, tables, lock_timeout, drop).await
+}

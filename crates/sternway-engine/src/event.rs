@@ -1,0 +1,125 @@
+//! What is told while a journey goes on, and whom it is told to.
+//!
+//! One kind of event, from the first look at the facts to the last check: a terminal, a page and an
+//! operator's log are observers alike.
+
+use std::time::Duration;
+
+use sternway_database::{Done, Raised, Session};
+use sternway_model::app::AppError;
+use sternway_model::catalog::Release;
+use sternway_model::check::Finding;
+use sternway_model::plan::{Migrate, Plan, Step};
+use sternway_model::proof::Comparison;
+use sternway_model::state::RecordsAccess;
+
+use crate::shadow::RehearsalError;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The application did not say which release it runs; it may be down.
+    AppSilent(&'a AppError),
+    /// The connection is shared by transaction, where session locks keep nobody out, and goes on.
+    Pooled,
+    /// No clean install can be made to prove the result against, and it goes on all the same.
+    Unproven(&'a RehearsalError),
+    /// The run with this number is left as it is, for good.
+    Abandoned(i64),
+    /// The locks are held and the steps begin; `access` says whether records are kept.
+    Begins {
+        /// What is executed.
+        plan: &'a Plan,
+        /// Whether there is a journal.
+        access: &'a RecordsAccess,
+    },
+    /// Checks were asked; what did not hold is among these.
+    Checked(&'a [Finding]),
+    /// This up half ran again, for what a check found.
+    RanAgain {
+        /// The file.
+        file: &'a str,
+        /// What it did.
+        done: &'a Done,
+    },
+    /// Nobody is kept from writing, these sessions are there, and what they write while a step copies
+    /// and takes away statement by statement is not kept.
+    Unguarded(&'a [Session]),
+    /// A fence that an earlier run left behind was taken away.
+    FenceFound(&'a Raised),
+    /// The fence is up.
+    FenceRaised(&'a Raised),
+    /// No fence is up: nobody else is connected, and no role is named.
+    NobodyToFence,
+    /// These sessions are waited for.
+    Waiting(&'a [Session]),
+    /// These sessions are told to end.
+    Ending(&'a [Session]),
+    /// The fence is down; `left` says whether another process had raised it.
+    FenceLowered {
+        /// The fence.
+        raised: &'a Raised,
+        /// Whether it was left behind by a process that was cut short.
+        left: bool,
+    },
+    /// The run ended before its plan did, and the fence is still up.
+    FenceStands(&'a Raised),
+    /// A migration starts, or its other half when it is undone.
+    Starts(&'a Migrate),
+    /// A migration ended well.
+    Migrated {
+        /// Which.
+        step: &'a Migrate,
+        /// How long it took.
+        took: Duration,
+        /// What it did.
+        done: &'a Done,
+    },
+    /// Others hold a lock that a migration needs: nothing of the statement that waits is done, and it
+    /// is tried again after a pause.
+    Blocked {
+        /// Which migration.
+        step: &'a Migrate,
+        /// Who holds the lock.
+        by: &'a [Session],
+        /// How long the pause is.
+        pause: Duration,
+    },
+    /// The proof of a hop was made.
+    Proved {
+        /// The release that the hop arrives at.
+        release: &'a Release,
+        /// What was found.
+        comparison: &'a Comparison,
+    },
+    /// The application was stopped, swapped or started, or that was undone.
+    Deployed {
+        /// The step.
+        step: &'a Step,
+        /// Whether it was undone.
+        undone: bool,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A step failed, and from here on everything is taken back.
+    GoesBack {
+        /// Why.
+        reason: &'a str,
+    },
+}
+
+/// Who is told.
+pub trait Observer: Send {
+    /// Something happened.
+    fn tell(&mut self, _event: &Event<'_>) {}
+    /// Whether to stop before the next step, or to wait no longer.
+    fn stop(&mut self) -> bool {
+        false
+    }
+}
+
+/// Nobody observes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl Observer for Quiet {}

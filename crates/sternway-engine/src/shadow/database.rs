@@ -1,0 +1,315 @@
+//! One shadow database: what is done on it, and what it answers then.
+//!
+//! What it answers is decided by what was done on it, so that an answer is found by the hash of its
+//! history. Only where an answer is not known yet is there a database at all, and all that was to be
+//! done on it is done then.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sternway_database::{Database, Limits, Preservation, Settings, StepError, Work};
+use sternway_model::catalog::Digest;
+use sternway_model::effect::Effects;
+use sternway_model::plan::Migrate;
+use sternway_model::proof::{Fingerprint, ObjectName};
+
+use super::server::Idle;
+use super::written::{self, WrittenTables};
+use super::{Cache, Material, Positions, RehearsalError, Shadow};
+
+/// A database that is empty at first, and on which bodies are run.
+pub(crate) struct ShadowDatabase<'a> {
+    shadow: &'a Shadow,
+    cache: Option<&'a Cache>,
+    material: Material<'a>,
+    acts: Vec<Act>,
+    /// The hash of what was done before each act, and after the last one.
+    history: Vec<Digest>,
+    /// The database itself. There is none as long as all that was asked is known.
+    live: Option<Live>,
+    /// Whether an act has failed: what it left is not told by the history.
+    failed: bool,
+}
+
+/// A body, or a part of one, that is run on a shadow database.
+struct Act {
+    how: How,
+    step: Migrate,
+    text: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum How {
+    /// As a step of a clean install.
+    Install,
+    /// As a step of a journey.
+    Run,
+    /// As a part of a body, whose settings are not taken back.
+    Part,
+    /// With the archive's care for this application, which finds out what it changes.
+    Rehearse(String),
+}
+
+/// A database that is there.
+struct Live {
+    database: Box<dyn Database>,
+    /// How many acts were done on it.
+    done: usize,
+    /// What the last of them changed, where that was looked at.
+    effects: Option<Effects>,
+}
+
+impl<'a> ShadowDatabase<'a> {
+    /// A database on which nothing was done yet.
+    pub async fn open(shadow: &'a Shadow, material: &Material<'a>) -> ShadowDatabase<'a> {
+        let (cache, root) = shadow.root(material).await;
+        ShadowDatabase {
+            shadow,
+            cache,
+            material: material.clone(),
+            acts: Vec::new(),
+            history: vec![root],
+            live: None,
+            failed: false,
+        }
+    }
+
+    /// Makes a clean install. Whether its bodies run is found out by what is asked next.
+    ///
+    /// # Errors
+    /// When a body is not known.
+    pub fn install(&mut self, ends_at: &Positions) -> Result<(), RehearsalError> {
+        for step in self.material.install(ends_at)? {
+            self.install_step(&step);
+        }
+        Ok(())
+    }
+
+    /// Goes on with a clean install. Whether the body runs is found out by what is asked next.
+    pub fn install_step(&mut self, step: &Migrate) {
+        self.act(How::Install, step, self.body(step));
+    }
+
+    /// Runs a step.
+    ///
+    /// # Errors
+    /// When it, or what comes before it, does not run.
+    pub async fn run(&mut self, step: &Migrate) -> Result<(), RehearsalError> {
+        self.act(How::Run, step, self.body(step));
+        self.done().await
+    }
+
+    /// Runs a part of a step's body, and takes no settings of its back.
+    ///
+    /// # Errors
+    /// As [`ShadowDatabase::run`].
+    pub async fn run_text(&mut self, step: &Migrate, text: &str) -> Result<(), RehearsalError> {
+        self.act(How::Part, step, text.to_owned());
+        self.done().await
+    }
+
+    /// Runs a step of the application `app`, and says what it changes; `None` where that could not be
+    /// found out.
+    ///
+    /// # Errors
+    /// As [`ShadowDatabase::run`].
+    pub async fn rehearse(
+        &mut self,
+        app: &str,
+        step: &Migrate,
+    ) -> Result<Option<Effects>, RehearsalError> {
+        self.act(How::Rehearse(app.to_owned()), step, self.body(step));
+        self.answer(self.acts.len(), "effects", async |it| it.effects().await).await
+    }
+
+    /// The schema after all that was done, without tracking tables.
+    ///
+    /// # Errors
+    /// When it cannot be read, or what was done before does not run.
+    pub async fn fingerprint(&mut self) -> Result<Fingerprint, RehearsalError> {
+        self.fingerprint_after(self.acts.len()).await
+    }
+
+    /// The names of all that is there once more steps were tried, of each track up to one that does not
+    /// run. Where the database is then is not known: nothing else can be asked.
+    ///
+    /// # Errors
+    /// As [`ShadowDatabase::fingerprint`].
+    pub async fn names_beyond(
+        mut self,
+        tracks: &[Vec<Migrate>],
+    ) -> Result<BTreeSet<ObjectName>, RehearsalError> {
+        let act = |step: &Migrate| Act { how: How::Run, step: step.clone(), text: self.body(step) };
+        let tables = self.material.tables;
+        let acts: Vec<Vec<Act>> =
+            tracks.iter().map(|steps| steps.iter().map(act).collect()).collect();
+        let described = acts.iter().map(|acts| acts.iter().map(Act::described));
+        let described: Vec<Vec<String>> = described.map(Iterator::collect).collect();
+        let question = format!("names beyond {described:?}");
+        let ask = async |it: &mut Self| -> Result<BTreeSet<ObjectName>, RehearsalError> {
+            let live = it.after(it.acts.len()).await?;
+            for acts in &acts {
+                for act in acts {
+                    if act.carry_out(&mut *live.database).await.is_err() {
+                        break;
+                    }
+                }
+            }
+            let schema = live.database.fingerprint(tables).await?;
+            Ok(schema.objects.into_keys().collect())
+        };
+        let names = self.answer(self.acts.len(), &question, ask).await;
+        self.failed = true;
+        names
+    }
+
+    async fn fingerprint_after(&mut self, acts: usize) -> Result<Fingerprint, RehearsalError> {
+        let tables = self.material.tables;
+        self.answer(acts, "fingerprint", async |it| {
+            Ok(it.after(acts).await?.database.fingerprint(tables).await?)
+        })
+        .await
+    }
+
+    /// Sees to it that the last act ends well.
+    async fn done(&mut self) -> Result<(), RehearsalError> {
+        let acts = self.acts.len();
+        self.answer(acts, "done", async |it| it.after(acts).await.map(drop)).await
+    }
+
+    fn body(&self, step: &Migrate) -> String {
+        self.material.bodies.get(&step.hash).cloned().unwrap_or_default()
+    }
+
+    fn act(&mut self, how: How, step: &Migrate, text: String) {
+        let act = Act { how, step: step.clone(), text };
+        let before = self.history[self.acts.len()];
+        self.history.push(Digest::of_bytes(format!("{before} {}", act.described()).as_bytes()));
+        self.acts.push(act);
+    }
+
+    /// What is known of the database after so many acts, or else what `ask` finds out.
+    async fn answer<T: Serialize + DeserializeOwned>(
+        &mut self,
+        acts: usize,
+        question: &str,
+        ask: impl AsyncFnOnce(&mut Self) -> Result<T, RehearsalError>,
+    ) -> Result<T, RehearsalError> {
+        let Some(cache) = self.cache.filter(|_| !self.failed) else { return ask(self).await };
+        let key = Digest::of_bytes(format!("{} {question}", self.history[acts]).as_bytes());
+        if let Some(answer) = cache.get(key) {
+            return Ok(answer);
+        }
+        let answer = ask(self).await?;
+        cache.put(key, &answer);
+        Ok(answer)
+    }
+
+    /// The database after so many acts; those that are not done yet are done.
+    async fn after(&mut self, acts: usize) -> Result<&mut Live, RehearsalError> {
+        let live = match self.live.take() {
+            Some(live) => live,
+            None => {
+                let history = &self.history[..=acts];
+                let (database, done) = self.shadow.database(&self.material, history).await?;
+                Live { database, done, effects: None }
+            }
+        };
+        let live = self.live.insert(live);
+        while live.done < acts {
+            let act = &self.acts[live.done];
+            live.done += 1;
+            match act.carry_out(&mut *live.database).await {
+                Ok(effects) => live.effects = effects,
+                Err(error) => {
+                    self.failed = true;
+                    return Err(act.failed(error));
+                }
+            }
+        }
+        Ok(live)
+    }
+
+    /// Does the last act, and says what it changes.
+    async fn effects(&mut self) -> Result<Option<Effects>, RehearsalError> {
+        let (before, after) = (self.acts.len() - 1, self.acts.len());
+        let text = self.acts[before].text.clone();
+        let facts = self.after(before).await?.database.facts(&text);
+        let written = match facts.changes.is_empty() && facts.fills.is_empty() {
+            true => WrittenTables::default(),
+            false => {
+                let schema = self.fingerprint_after(before).await?;
+                WrittenTables::by(&facts, &schema, self.material.schema)
+            }
+        };
+        let Some(mut effects) = self.after(after).await?.effects.take() else { return Ok(None) };
+        written.add_to(&mut effects);
+        effects.unforeseen.extend(facts.unforeseen);
+        if written::writes(&effects) {
+            let mut called = written::called(&effects, &self.fingerprint_after(after).await?);
+            called.retain(|it| !effects.unforeseen.contains(it));
+            effects.unforeseen.extend(called);
+        }
+        Ok(Some(effects))
+    }
+}
+
+impl Drop for ShadowDatabase<'_> {
+    /// Leaves the database to another that goes on from where it is.
+    fn drop(&mut self) {
+        if let Some(Live { database, done, .. }) = self.live.take().filter(|_| !self.failed) {
+            self.shadow.is_idle(Idle { database, history: self.history[done] });
+        }
+    }
+}
+
+impl Act {
+    /// All that decides what it leads to.
+    fn described(&self) -> String {
+        // A step of a clean install leads to what it leads to on any other way.
+        let how = if self.how == How::Install { &How::Run } else { &self.how };
+        let Migrate { track, table, version, direction, from, to, .. } = &self.step;
+        let hash = Digest::of_bytes(self.text.as_bytes());
+        format!("{:?} {hash}", (how, track, table, version, direction, from, to))
+    }
+
+    async fn carry_out(&self, database: &mut dyn Database) -> Result<Option<Effects>, StepError> {
+        let Act { how, step, text } = self;
+        stays(database, step, text).await?;
+        let mode = &database.facts(text).mode;
+        let settings = if *how == How::Part { Settings::Kept } else { Settings::Reset };
+        let work = Work { mode, settings, ..Work::of(step, text, None) };
+        let How::Rehearse(app) = how else {
+            return database.migrate(&work).await.map(|()| None);
+        };
+        let care = Preservation {
+            app,
+            track: &step.track,
+            version: step.version,
+            direction: step.direction,
+            keep: false,
+            planned: None,
+            each_lock: true,
+            limits: Limits::default(),
+        };
+        Ok(database.migrate_preserving(&work, &care).await?.effects)
+    }
+
+    fn failed(&self, error: StepError) -> RehearsalError {
+        match self.how {
+            How::Install => RehearsalError::Install(Box::new(error)),
+            How::Run | How::Part | How::Rehearse(_) => RehearsalError::Journey(Box::new(error)),
+        }
+    }
+}
+
+/// Refuses a body that would not keep to the rehearsal's database.
+async fn stays(database: &mut dyn Database, step: &Migrate, body: &str) -> Result<(), StepError> {
+    let file = || step.file.clone();
+    match database.external_effects(body).await {
+        Ok(None) => Ok(()),
+        Ok(Some(what)) => Err(StepError::ExternalEffects { file: file(), what }),
+        Err(source) => Err(StepError::Database { file: file(), source }),
+    }
+}

@@ -1,0 +1,160 @@
+//! Clean installs: what they are made of, and what they look like.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sternway_model::body::Mode;
+use sternway_model::catalog::{Digest, Direction, Migration, TrackName};
+use sternway_model::plan::{BodyOrigin, Migrate, Plan};
+use sternway_model::proof::{Expected, Fingerprint};
+
+use super::{RehearsalError, Shadow, ShadowDatabase};
+
+/// Where each track stands.
+pub type Positions = BTreeMap<TrackName, Option<u64>>;
+
+/// The material that clean installs are made of.
+#[derive(Debug, Clone)]
+pub struct Material<'a> {
+    /// The tracks in registration order, with their tracking tables.
+    pub tracks: &'a [(TrackName, String)],
+    /// Their migrations.
+    pub migrations: &'a BTreeMap<TrackName, Vec<Migration>>,
+    /// The bodies.
+    pub bodies: &'a BTreeMap<Digest, String>,
+    /// Every tracking table of the application.
+    pub tables: &'a [String],
+    /// The schema that the application lives in.
+    pub schema: &'a str,
+}
+
+impl<'a> Material<'a> {
+    /// What a plan brings with it.
+    pub fn of(plan: &'a Plan) -> Material<'a> {
+        Material {
+            tracks: &plan.tracks,
+            migrations: &plan.migrations,
+            bodies: &plan.bodies,
+            tables: &plan.tables,
+            schema: match plan.basis.identity.schema.as_str() {
+                "" => "public",
+                schema => schema,
+            },
+        }
+    }
+
+    /// The steps of a clean install, tracks in registration order.
+    pub(super) fn install(&self, ends_at: &Positions) -> Result<Vec<Migrate>, RehearsalError> {
+        let mut steps = Vec::new();
+        for (track, table) in self.tracks {
+            let end = ends_at.get(track).copied().flatten();
+            let migrations = self.migrations.get(track).into_iter().flatten();
+            for migration in migrations.filter(|it| Some(it.version) <= end) {
+                steps.push(self.up(track, table, migration)?);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// The up steps of each track behind a clean install, as far as they are known.
+    fn beyond(&self, positions: &Positions) -> Vec<Vec<Migrate>> {
+        let steps = self.tracks.iter().map(|(track, table)| {
+            let at = positions.get(track).copied().flatten();
+            let migrations = self.migrations.get(track).into_iter().flatten();
+            let later = migrations.filter(|it| Some(it.version) > at);
+            later.filter_map(|migration| self.up(track, table, migration).ok()).collect()
+        });
+        steps.filter(|steps: &Vec<Migrate>| !steps.is_empty()).collect()
+    }
+
+    /// The number before one of a track's.
+    fn before(&self, track: &TrackName, version: u64) -> Option<u64> {
+        let versions = self.migrations.get(track)?.iter().map(|migration| migration.version);
+        versions.filter(|it| *it < version).max()
+    }
+
+    /// The up step of one migration.
+    pub(crate) fn up(
+        &self,
+        track: &TrackName,
+        table: &str,
+        migration: &Migration,
+    ) -> Result<Migrate, RehearsalError> {
+        let version = migration.version;
+        let half = migration.up.as_ref().filter(|half| self.bodies.contains_key(&half.hash));
+        let half =
+            half.ok_or_else(|| RehearsalError::BodyUnknown { track: track.clone(), version })?;
+        Ok(Migrate {
+            track: track.clone(),
+            table: table.to_owned(),
+            version,
+            direction: Direction::Up,
+            from: self.before(track, version),
+            to: Some(version),
+            file: half.file.clone(),
+            hash: half.hash,
+            origin: BodyOrigin::Records,
+            mode: Mode::Transaction, // The dialect says better in `ShadowDatabase::run`.
+            destroys: Vec::new(),
+            effects: None,
+        })
+    }
+}
+
+/// Where each track stands before a plan is executed.
+pub(crate) fn start(plan: &Plan) -> Positions {
+    let position = |track: &TrackName| plan.basis.tracks.get(track).map(|it| it.position());
+    let tracks = plan.tracks.iter();
+    tracks.map(|(track, _)| (track.clone(), position(track).and_then(|it| it.version))).collect()
+}
+
+/// The fingerprint of a clean install.
+///
+/// # Errors
+/// When it cannot be made.
+pub async fn clean_install(
+    shadow: &Shadow,
+    material: &Material<'_>,
+    ends_at: &Positions,
+) -> Result<Fingerprint, RehearsalError> {
+    shadow.tidied(install(shadow, material, ends_at).await).await
+}
+
+async fn install(
+    shadow: &Shadow,
+    material: &Material<'_>,
+    ends_at: &Positions,
+) -> Result<Fingerprint, RehearsalError> {
+    let mut shadow = ShadowDatabase::open(shadow, material).await;
+    shadow.install(ends_at)?;
+    shadow.fingerprint().await
+}
+
+/// What a database should have whose tracks stand at `positions`. The material may go further than
+/// that: what its later migrations create is then known to be the application's.
+///
+/// # Errors
+/// When a clean install cannot be made.
+pub async fn expected_here(
+    shadow: &Shadow,
+    material: &Material<'_>,
+    positions: &Positions,
+) -> Result<Expected, RehearsalError> {
+    shadow.tidied(here(shadow, material, positions).await).await
+}
+
+async fn here(
+    shadow: &Shadow,
+    material: &Material<'_>,
+    positions: &Positions,
+) -> Result<Expected, RehearsalError> {
+    let mut shadow = ShadowDatabase::open(shadow, material).await;
+    shadow.install(positions)?;
+    let clean = shadow.fingerprint().await?;
+    let beyond = material.beyond(positions);
+    let mut known: BTreeSet<_> = clean.objects.keys().cloned().collect();
+    if !beyond.is_empty() {
+        // A later migration that does not run here tells nothing, and is no reason to stop.
+        known.extend(shadow.names_beyond(&beyond).await?);
+    }
+    Ok(Expected { clean, journey: None, known })
+}
