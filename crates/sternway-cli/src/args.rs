@@ -316,6 +316,8 @@ pub struct PlanArgs {
     /// Do not rehearse the way to find out what it changes and how much it takes away
     #[arg(long)]
     pub no_effects: bool,
+    #[command(flatten)]
+    pub others: FenceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -507,6 +509,12 @@ pub struct EndArgs {
     /// End the session that a killed Sternway of the same user left behind, and what it is at
     #[arg(long)]
     pub end_orphans: bool,
+    /// End the sessions of other clients where the run's fence goes up again, whatever its plan says
+    #[arg(long)]
+    pub end_sessions: bool,
+    /// How long to wait for those sessions to leave then [default: as its plan says]
+    #[arg(long, value_name = "SECONDS")]
+    pub wait_for_sessions: Option<u64>,
     #[command(flatten)]
     pub limits: LimitArgs,
 }

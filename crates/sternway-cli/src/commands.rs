@@ -11,10 +11,3 @@ pub mod resume;
 pub mod abort;
 pub mod history;
 pub mod archive;
-mod execute;
-mod unfinished;
-
-pub use execute::comparison_text;
-mod in_step;
-mod checks;
-mod fence;

@@ -11,12 +11,12 @@ mod redact;
 use std::path::{Path, PathBuf};
 
 use sternway_model::catalog::{Enabled, Release, Track, TrackName};
+use sternway_model::check::Check;
 use sternway_model::policy::{Policy, Window};
 use sternway_source::{Layout, Location, TagPattern};
 
 use crate::args::Shared;
 use crate::failure::{Exit, Failure};
-pub use checks::{Check, Severity, When};
 pub use file::File;
 pub use redact::holds_password;
 

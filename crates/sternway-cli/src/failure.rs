@@ -5,18 +5,28 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use miette::Diagnostic;
-use sternway_database::{Connect, DatabaseError, LockError, StepError};
-use sternway_engine::doctor::DoctorError;
+use sternway_database::{Connect, DatabaseError, LockError, StepError, Unfinished};
+use sternway_engine::Unanswered;
+use sternway_engine::archive::ArchiveError;
+use sternway_engine::check::{CheckError, MendError};
+use sternway_engine::doctor::{ChoiceError, DoctorError, ExamineError, RepairKind};
 use sternway_engine::fence::FenceError;
-use sternway_engine::rehearse::RehearsalError;
+use sternway_engine::gather::Snapshot;
+use sternway_engine::journey::JourneyError;
+use sternway_engine::preflight::{PreflightError, UnfinishedRun};
 use sternway_engine::run::RunError;
+use sternway_engine::shadow::RehearsalError;
 use sternway_model::catalog::{Catalog, Digest, Release};
-use sternway_model::plan::{Course, Holder, PlanError, PlanFileError};
+use sternway_model::journal::Progress;
+use sternway_model::plan::{Course, Holder, Plan, PlanError, PlanFileError};
 use sternway_source::SourceError;
+use sternway_view::comparison;
+use sternway_view::doctor as view;
+use sternway_view::error::{causes, in_a_line};
+use sternway_view::status::dirty_hint;
+use sternway_view::unfinished::named;
 
-use crate::commands::comparison_text;
 use crate::ui::Ui;
-use crate::wiring::Known;
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +50,7 @@ impl From<Exit> for ExitCode {
 /// An error of any library.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A cause and the causes below it, in words. Libraries below ours repeat a cause's words in their
-/// own; what was said is not said again.
+/// A cause and the causes below it, in words.
 #[derive(Debug, thiserror::Error)]
 #[error("{words}")]
 struct Said {
@@ -52,15 +61,8 @@ struct Said {
 
 impl Said {
     fn of(cause: &(dyn Error + 'static)) -> Option<Said> {
-        let words = cause.to_string();
-        let mut next = cause.source();
-        while let Some(below) = next {
-            if !words.ends_with(&below.to_string()) {
-                break;
-            }
-            next = below.source();
-        }
-        Some(Said { words, below: next.and_then(Said::of).map(Box::new) })
+        let said = causes(cause).into_iter().rev();
+        said.fold(None, |below, words| Some(Said { words, below: below.map(Box::new) }))
     }
 }
 
@@ -118,7 +120,7 @@ impl Failure {
         Failure { hint, exit, ..Failure::of(attempt, cause) }
     }
 
-    pub fn to_plan(target: &Release, known: &Known, cause: PlanError) -> Failure {
+    fn to_plan(target: &Release, known: &Snapshot, cause: PlanError) -> Failure {
         let catalog = &known.catalog;
         // No `_` arm: a new reason to refuse has to choose its hint and its exit code here.
         let (hint, exit) = match &cause {
@@ -278,6 +280,7 @@ impl Failure {
             DatabaseError::Locked { .. } => "end those sessions, or let them end, and try again",
             DatabaseError::NoSchema => "set search_path in the URL to a schema that exists",
             DatabaseError::NoSchemas { .. } => "leave the schema out of the settings",
+            DatabaseError::NoQuery { .. } => "give one statement that begins with SELECT",
             DatabaseError::NoEntry(_) => "`sternway archive list` lists them all",
             DatabaseError::NoFence { .. } => {
                 "PostgreSQL has both kinds, MySQL and MariaDB `no-connect`; --end-sessions and --wait-for-sessions deal with the sessions that are there"
@@ -305,23 +308,148 @@ impl Failure {
         Self::with("cannot tell what the plan should lead to", cause, hint, Exit::Refused)
     }
 
-    pub fn to_run(course: Course, target: &Release, ui: &Ui, cause: RunError) -> Failure {
-        Self::of_run(
-            &match course {
-                Course::Rollback => format!("cannot roll back to {target}"),
-                Course::Upgrade => format!("cannot upgrade to {target}"),
-            },
-            ui,
-            cause,
-        )
+    /// There is no journey to be made.
+    pub fn to_prepare(target: &Release, cause: JourneyError) -> Failure {
+        match cause {
+            JourneyError::Preflight(cause) => Self::to_preflight(cause),
+            JourneyError::Plan { cause, snapshot, dirty } => {
+                let failure = Self::to_plan(target, &snapshot, cause);
+                match dirty {
+                    Some(dirty) => failure.hint(dirty_hint(&dirty)),
+                    None => failure,
+                }
+            }
+            JourneyError::Rehearse(cause) => Self::to_rehearse(cause),
+            JourneyError::Unanswered(cause) => cause.into(),
+            cause => Self::of("cannot prepare the journey", cause),
+        }
     }
 
-    pub fn to_resume(run: i64, ui: &Ui, cause: RunError) -> Failure {
-        Self::of_run(&format!("cannot finish run {run}"), ui, cause)
+    pub fn to_preflight(cause: PreflightError) -> Failure {
+        let text = cause.to_string();
+        match cause {
+            PreflightError::Pooled => Self::new(text, Exit::Refused).hint(
+                "nothing was touched; connect to the server itself, or give --through-pooler where nobody else migrates",
+            ),
+            PreflightError::Unfinished(found) => Self::unfinished(*found),
+            PreflightError::OutOfStep(wrong) => Self::new(view::out_of_step(&wrong), Exit::Drift).hint(
+                "nothing was touched. `sternway doctor` looks closer, and writes into the row what is true; until then neither Sternway nor the application's own runner should migrate this database",
+            ),
+            PreflightError::Lock(LockError::Database(cause)) => {
+                Self::to_ask("cannot take the locks", cause)
+            }
+            PreflightError::Lock(cause) => Self::to_lock(cause),
+            PreflightError::Unanswered(cause) => cause.into(),
+        }
     }
 
-    pub fn to_abort(run: i64, ui: &Ui, cause: RunError) -> Failure {
-        Self::of_run(&format!("cannot take run {run} back"), ui, cause)
+    /// A run that nobody has ended stands in the way.
+    pub fn unfinished(found: UnfinishedRun) -> Failure {
+        let abandon = "--abandon leaves it as it is and plans anew";
+        match found {
+            UnfinishedRun::Known(run) => {
+                let what = format!("{} is unfinished", named(&run));
+                let back = "`sternway abort` takes it back";
+                let hint = match run.progress {
+                    Progress::Aborting { .. } => format!("{back}, {abandon}"),
+                    _ => format!("`sternway resume` finishes it, {back}, {abandon}"),
+                };
+                Self::new(what, Exit::Refused).hint(hint)
+            }
+            UnfinishedRun::Unreadable(_, cause) => {
+                let failure = Self::to_ask("a run is unfinished", cause);
+                let failure = Failure { exit: Exit::Refused, ..failure };
+                failure.hint(format!("that version finishes it or takes it back; {abandon}"))
+            }
+        }
+    }
+
+    /// There is no unfinished run to be ended.
+    pub fn to_find_run(cause: JourneyError) -> Failure {
+        match cause {
+            JourneyError::NothingUnfinished => Self::new("no run is unfinished", Exit::Refused)
+                .hint("`sternway history` lists what ran"),
+            JourneyError::Unreadable { cause, .. } => {
+                Self::to_ask("cannot read the unfinished run", cause)
+            }
+            JourneyError::Unanswered(cause) => cause.into(),
+            cause => Self::of("cannot look for an unfinished run", cause),
+        }
+    }
+
+    /// A journey did not arrive.
+    pub fn to_travel(ui: &Ui, plan: &Plan, cause: JourneyError) -> Failure {
+        let attempt = match plan.course {
+            Course::Rollback => format!("cannot roll back to {}", plan.target),
+            Course::Upgrade => format!("cannot upgrade to {}", plan.target),
+        };
+        Self::of_journey(&attempt, ui, plan, cause)
+    }
+
+    /// An unfinished run was not finished.
+    pub fn to_resume(ui: &Ui, run: &Unfinished, cause: JourneyError) -> Failure {
+        if let JourneyError::Run(RunError::GoingBack(id)) = cause {
+            let text = format!("run {id} is being taken back, and cannot go on");
+            return Self::new(text, Exit::Refused)
+                .hint("`sternway abort` takes it back to its beginning");
+        }
+        Self::of_journey(&format!("cannot finish run {}", run.id), ui, &run.plan, cause)
+    }
+
+    /// An unfinished run was not taken back.
+    pub fn to_abort(ui: &Ui, run: &Unfinished, cause: JourneyError) -> Failure {
+        Self::of_journey(&format!("cannot take run {} back", run.id), ui, &run.plan, cause)
+    }
+
+    fn of_journey(attempt: &str, ui: &Ui, plan: &Plan, cause: JourneyError) -> Failure {
+        match cause {
+            JourneyError::Refused(messages) => Self::to_check(&messages),
+            JourneyError::Unchecked(cause) => Self::unchecked(cause),
+            JourneyError::Mend(MendError::Unchecked(cause)) => Self::unchecked(cause),
+            JourneyError::Mend(MendError::Unanswered(cause)) => cause.into(),
+            JourneyError::Mend(cause @ MendError::Run { .. }) => {
+                let text = cause.to_string();
+                let failure = match cause {
+                    MendError::Run { source, .. } => Self::of(text, source),
+                    _ => Self::new(text, Exit::Failed),
+                };
+                failure.hint("the journey has arrived, and stands")
+            }
+            JourneyError::Mend(cause) => Self::new(cause.to_string(), Exit::Drift)
+                .hint("`sternway status` shows how; take `again` out of that [[check]]"),
+            JourneyError::Run(RunError::NotBegun(cause)) => Self::not_begun(attempt, plan, *cause),
+            JourneyError::Run(cause) => Self::of_run(attempt, ui, cause),
+            cause => Self::to_prepare(&plan.target, cause),
+        }
+    }
+
+    /// A step before the first migration failed, and everything is as it was.
+    fn not_begun(attempt: &str, plan: &Plan, cause: RunError) -> Failure {
+        let failure = match cause {
+            RunError::Check(messages) => Self::to_check(&messages),
+            RunError::Unchecked(cause) => Self::unchecked(cause),
+            RunError::Fence(cause) => Self::to_fence(cause),
+            cause => Self::of(attempt, cause),
+        };
+        match (plan.deploys(), &failure.hint) {
+            (true, Some(hint)) => {
+                let stands = "the schema was not touched, and the application runs as before";
+                let hint = hint.replace("nothing was touched", stands);
+                failure.hint(hint)
+            }
+            _ => failure,
+        }
+    }
+
+    /// What has to be so before a journey is not.
+    fn to_check(messages: &[String]) -> Failure {
+        Self::new(messages.join("; "), Exit::Refused)
+            .hint("nothing was touched; a [[check]] of the settings asks for it before a journey")
+    }
+
+    fn unchecked(cause: CheckError) -> Failure {
+        let CheckError { message, source } = cause;
+        Self::to_ask(&format!("cannot check whether {message}"), source)
     }
 
     /// Somebody else is at work.
@@ -336,7 +464,7 @@ impl Failure {
             cause => cause,
         };
         if let RunError::Drift { comparison, .. } = drift {
-            ui.say(comparison_text(ui, comparison).trim_end());
+            ui.say(comparison::text(ui.paint(), comparison).trim_end());
         }
         let (hint, exit) = Self::hint_of(&cause);
         Self::with(attempt, cause, hint, exit)
@@ -371,7 +499,7 @@ impl Failure {
                 Exit::Refused,
             ),
             // Of rehearsals alone.
-            RunError::Step { source: StepError::ReachesOut { .. }, .. } => ("", Exit::Refused),
+            RunError::Step { source: StepError::ExternalEffects { .. }, .. } => ("", Exit::Refused),
             RunError::Step { source: StepError::Blocked { .. }, .. } => (
                 "nothing of that step was done; end those sessions, or let them end, then `sternway resume` goes on",
                 Exit::Locked,
@@ -381,7 +509,7 @@ impl Failure {
                 Exit::Failed,
             ),
             RunError::Undo { source: StepError::Dirty { .. }, .. } => (
-                "mend the cause, then `sternway abort` goes on with that statement; or let the run be, and `sternway doctor --abandon` goes one of the ways out that it finds",
+                "mend the cause, then `sternway abort` goes on with that statement; or let the run be, and `sternway doctor --abandon` carries out one of the repairs that it finds",
                 Exit::Dirty,
             ),
             RunError::Undo { source: StepError::Blocked { .. }, .. } => {
@@ -392,7 +520,7 @@ impl Failure {
                     StepError::TakenBack { .. }
                     | StepError::Beyond { .. }
                     | StepError::CannotKeep { .. }
-                    | StepError::ReachesOut { .. }
+                    | StepError::ExternalEffects { .. }
                     | StepError::Database { .. },
                 ..
             } => ("mend the cause, then `sternway abort` goes on from there", Exit::Failed),
@@ -403,6 +531,19 @@ impl Failure {
             RunError::WentBack(_) => {
                 ("mend the cause, then give the same command again", Exit::Failed)
             }
+            RunError::Check(_) => (
+                "mend what it found, then `sternway resume` goes on; `sternway abort` takes everything back",
+                Exit::Refused,
+            ),
+            RunError::Unchecked(_) => (
+                "mend the query of that [[check]] and abort this run, whose plan has it, with `sternway abort`",
+                Exit::Failed,
+            ),
+            RunError::Fence(_) => (
+                "give the same command again with --end-sessions, or with more seconds in --wait-for-sessions",
+                Exit::Refused,
+            ),
+            RunError::NotBegun(cause) => Self::hint_of(cause),
             RunError::NotBack { .. } => {
                 ("mend the cause, then `sternway abort` goes on taking it back", Exit::Failed)
             }
@@ -430,6 +571,54 @@ impl Failure {
         }
     }
 
+    /// The archive was not changed.
+    pub fn to_change_archive(attempt: &str, cause: ArchiveError) -> Failure {
+        match cause {
+            ArchiveError::IsBack(_) => Failure::new(cause.to_string(), Exit::Refused)
+                .hint("`sternway archive list` shows them all"),
+            ArchiveError::Unanswered(cause) => cause.into(),
+            ArchiveError::Lock(LockError::Database(cause)) => {
+                Self::to_ask("cannot change the archive", cause)
+            }
+            ArchiveError::Lock(cause) => Self::locked("cannot change the archive", cause),
+            ArchiveError::Database(cause) => Self::to_ask(attempt, cause),
+        }
+    }
+
+    pub fn to_examine(cause: ExamineError) -> Failure {
+        match cause {
+            ExamineError::Unanswered(cause) => cause.into(),
+            ExamineError::Rehearsal(cause) => {
+                let text = format!("cannot examine the database: {}", in_a_line(&cause));
+                Failure::new(text, Exit::Refused).hint("nothing was touched. Where an extension is lacking, --rehearsal names a server that has it")
+            }
+        }
+    }
+
+    /// No repair of this kind can be carried out.
+    pub fn to_choose(kind: RepairKind, cause: ChoiceError) -> Failure {
+        let option = match kind {
+            RepairKind::Finish => "--finish",
+            RepairKind::Undo => "--undo",
+            RepairKind::SetRow => "--set-row with this number",
+        };
+        let (text, hint) = match cause {
+            ChoiceError::None => (
+                format!("there is nothing here that could be done by {option}"),
+                "nothing was touched; what can be done is listed above. Where the schema does not tell, --file and --took say what you know",
+            ),
+            ChoiceError::Several => (
+                format!("{option} may mean several things"),
+                "nothing was touched; --of names the track, --file the file that was under way",
+            ),
+            ChoiceError::Unkept(what) => (
+                format!("{option} would destroy {}, and cannot keep it", what.join(", ")),
+                "nothing was touched. Some of these statements cannot run in a transaction: run them by hand as listed above, with a copy of what they take, or let it go with --discard",
+            ),
+        };
+        Failure::new(text, Exit::Refused).hint(hint)
+    }
+
     pub fn to_mend(cause: DoctorError) -> Failure {
         let (hint, exit) = match &cause {
             DoctorError::Lock(LockError::Held(_)) => (
@@ -455,7 +644,7 @@ impl Failure {
         Self::with("cannot mend the database", cause, hint, exit)
     }
 
-    pub fn to_fence(cause: FenceError) -> Failure {
+    fn to_fence(cause: FenceError) -> Failure {
         let attempt = "cannot keep the application from writing meanwhile";
         match cause {
             FenceError::StillThere(sessions) => {
@@ -475,8 +664,14 @@ impl Failure {
     }
 }
 
+impl From<Unanswered> for Failure {
+    fn from(unanswered: Unanswered) -> Failure {
+        Failure::to_ask(&unanswered.to_string(), unanswered.cause)
+    }
+}
+
 /// The first line in which the contents differ, as each holder has it.
-fn differing(holders: &[(Holder, Digest)], known: &Known) -> String {
+fn differing(holders: &[(Holder, Digest)], known: &Snapshot) -> String {
     let bodies =
         |hash: &Digest| known.catalog.bodies.get(hash).or(known.state.records.bodies.get(hash));
     let texts: Vec<(&Holder, Vec<&str>)> = holders

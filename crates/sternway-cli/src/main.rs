@@ -7,7 +7,7 @@ mod commands;
 mod migrate;
 mod failure;
 mod ui;
-mod output;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,6 @@ mod create;
 mod log;
 mod open;
 mod progress;
-mod report;
 mod show;
 mod signals;
 mod tracks;

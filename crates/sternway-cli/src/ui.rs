@@ -1,10 +1,11 @@
 //! Printing: results on standard output, everything else on standard error.
 
-use std::fmt::Write as _;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
+use sternway_view::error::Failed;
+use sternway_view::{Paint, plan};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{OutputFormat, Shared};
@@ -13,7 +14,7 @@ use crate::failure::{Exit, Failure};
 /// What a command prints with.
 pub struct Ui {
     json: bool,
-    colour: bool,
+    paint: Paint,
 }
 
 impl Ui {
@@ -37,13 +38,22 @@ impl Ui {
             Box::new(if for_people { look } else { look.width(100) }.build())
         }));
         let json = shared.output == OutputFormat::Json;
-        Ui { json, colour: !json && !plain && std::io::stdout().is_terminal() }
+        let colour = !json && !plain && std::io::stdout().is_terminal();
+        Ui { json, paint: if colour { Paint::Coloured } else { Paint::Plain } }
     }
 
     /// Prints a result for people; nothing where results are for machines.
     pub fn say(&self, text: impl AsRef<str>) {
         if !self.json {
             self.out(text.as_ref());
+        }
+    }
+
+    /// Prints a result in the form that is wanted.
+    pub fn show(&self, text: impl FnOnce(Paint) -> String, shape: &impl Serialize) {
+        match self.json {
+            true => self.json(shape),
+            false => self.say(text(self.paint).trim_end()),
         }
     }
 
@@ -71,44 +81,24 @@ impl Ui {
         let _ = std::io::stdout().flush();
     }
 
+    /// How results for people are coloured.
+    pub fn paint(&self) -> Paint {
+        self.paint
+    }
+
     /// Makes text stand out, where that is possible.
     pub fn strong(&self, text: &str) -> String {
-        self.paint("1", text)
+        self.paint.strong(text)
     }
 
     /// Marks text as good.
     pub fn good(&self, text: &str) -> String {
-        self.paint("32", text)
+        self.paint.good(text)
     }
 
-    /// Marks text as something to look at.
-    pub fn alarm(&self, text: &str) -> String {
-        self.paint("33", text)
-    }
-
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    /// Colours the lines of a plan: what destroys, and what to note.
+    /// Colours the lines of a plan.
     pub fn plan(&self, text: &str) -> String {
-        let mut painted = String::new();
-        for (index, line) in text.trim_end().lines().enumerate() {
-            let trimmed = line.trim_start();
-            let line = match trimmed {
-                _ if index == 0 || trimmed.starts_with("hop ") => self.strong(line),
-                _ if trimmed.starts_with("destroys ")
-                    || trimmed.starts_with("nobody can foresee ")
-                    || trimmed.starts_with("note: ")
-                    || trimmed.ends_with("LOST") =>
-                {
-                    self.alarm(line)
-                }
-                _ => line.to_owned(),
-            };
-            let _ = writeln!(painted, "{line}");
-        }
-        painted
+        plan::painted(self.paint, text)
     }
 
     /// Asks before something is changed.
@@ -137,10 +127,8 @@ impl Ui {
         let exit = failure.exit;
         if self.json {
             let (error, causes, hint) = failure.parts();
-            let exit = exit as u8;
-            let format = "sternway.error/1";
-            let value = serde_json::json!({ "format": format, "error": error, "causes": causes, "hint": hint, "exit": exit });
-            self.note(serde_json::to_string_pretty(&value).unwrap_or_default());
+            let failed = Failed::of(&error, &causes, hint, exit as u8);
+            self.note(serde_json::to_string_pretty(&failed).unwrap_or_default());
         } else {
             self.note(format!("{:?}", miette::Report::new(failure)).trim_end());
         }
@@ -151,27 +139,4 @@ impl Ui {
 fn eprint_now(text: &str) {
     let _ = write!(std::io::stderr(), "{text}");
     let _ = std::io::stderr().flush();
-}
-
-/// A number of things whose name has a plural of its own.
-pub fn plural(number: usize, one: &str, more: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { more })
-}
-
-/// Lines up rows in columns, the first row being the heads.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
 }

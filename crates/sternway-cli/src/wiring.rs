@@ -1,68 +1,23 @@
 //! The one file that chooses a source, a dialect and a way to deploy, and brings together what a plan
 //! is made from.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sternway_database::{Connect, Database, Dialect, dialect};
 use sternway_deploy::commands::Commands;
-use sternway_engine::observe::observe;
-use sternway_engine::rehearse::{Landmarks, Shadow, landmarks};
+use sternway_engine::gather::{GatherError, Settings, Snapshot, Source, gather};
+use sternway_engine::journey::JourneyError;
+use sternway_engine::shadow::{Cache, Shadow};
 use sternway_model::app::App;
-use sternway_model::body::BodyFacts;
-use sternway_model::catalog::{Catalog, Digest, Enabled, Release};
-use sternway_model::journal::Progress;
-use sternway_model::plan::{Course, Facts, Plan, Request, Step, plan};
-use sternway_model::policy::Policy;
-use sternway_model::state::{AppState, Position, State, TrackState};
+use sternway_model::catalog::{Catalog, Release};
+use sternway_model::plan::{Course, Request};
 
-use crate::args::{Shared, WayArgs};
+use crate::args::{FenceArgs, Shared, WayArgs};
 use crate::config::{Config, DatabaseUrl, Secret, holds_password, release};
-use crate::failure::{Exit, Failure, nearest};
+use crate::failure::{BoxError, Exit, Failure, nearest};
+use crate::terminal::Terminal;
 use crate::ui::Ui;
-
-/// All that a plan is computed from, read once.
-pub struct Known {
-    pub catalog: Catalog,
-    pub bodies: BTreeMap<Digest, BodyFacts>,
-    pub state: State,
-    pub policy: Policy,
-    pub app: AppState,
-    /// Whether the application is moved as well.
-    pub deploys: bool,
-    /// Where what should be is found out.
-    pub shadow: Shadow,
-}
-
-impl Known {
-    pub fn facts(&self) -> Facts<'_> {
-        Facts {
-            catalog: &self.catalog,
-            bodies: &self.bodies,
-            state: &self.state,
-            policy: &self.policy,
-            app: &self.app,
-        }
-    }
-
-    /// Plans the way to the release that was typed.
-    pub fn plan(&self, to: &str, course: Option<Course>, way: WayArgs) -> Result<Plan, Failure> {
-        let target: Release = to.parse().map_err(|error| {
-            let attempt = format!("cannot plan the way to release {to}");
-            Failure::usage(attempt, error).hint(nearest(to, &self.catalog))
-        })?;
-        let request = Request {
-            target: target.clone(),
-            course,
-            reset_schema: way.reset_schema,
-            adopt: way.adopt,
-            discard: way.discard,
-            deploy: self.deploys,
-        };
-        plan(&self.facts(), &request).map_err(|cause| Failure::to_plan(&target, self, cause))
-    }
-}
 
 /// The settings, and the ways that they choose.
 pub struct Setup<'a> {
@@ -84,14 +39,16 @@ impl<'a> Setup<'a> {
     /// Where to rehearse.
     pub fn shadow(&self) -> Shadow {
         let rehearsal = self.config.rehearsal.clone();
-        match (rehearsal, &self.config.database) {
+        let shadow = match (rehearsal, &self.config.database) {
             (Some(Secret(url)), _) => Shadow::on(self.dialect(), url),
             // In memory, and with the settings of the session: foreign keys act where they are on.
             (None, Ok(database)) if self.dialect() == Dialect::Sqlite => {
                 Shadow::on(Dialect::Sqlite, database.url.clone())
             }
             (None, _) => Shadow::inside(self.dialect()),
-        }
+        };
+        let cache = cache_folder().map(|folder| Cache::at(folder.join("shadow"), build()));
+        shadow.with_cache(cache)
     }
 
     /// The application, where the settings say how it is moved.
@@ -100,48 +57,51 @@ impl<'a> Setup<'a> {
         Some(Box::new(Commands::new(settings)))
     }
 
-    /// What the schema should be where a run was left. Without it a run goes on all the same: its
-    /// proofs find out later.
-    pub async fn landmarks(&self, plan: &Plan, progress: &Progress) -> Option<Landmarks> {
-        let done = match progress {
-            Progress::Before { step }
-            | Progress::InDoubt { step, .. }
-            | Progress::Failed { step, .. }
-            | Progress::Interrupted { step } => *step,
-            Progress::Aborting { left, .. } => *left,
-            Progress::Finished | Progress::Aborted | Progress::Abandoned => return None,
-        };
-        let steps = plan.hops.iter().flat_map(|hop| &hop.steps).take(done);
-        let done = steps.filter(|step| matches!(step, Step::Migrate(_))).count();
-        match landmarks(&self.shadow(), plan, done).await {
-            Ok(landmarks) => Some(landmarks),
-            Err(error) => {
-                tracing::info!("what the schema should be here is not known: {error}");
-                None
-            }
-        }
+    /// The settings as the engine takes them.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        let layout = &self.config.layout;
+        Ok(Settings {
+            app: layout.app.clone(),
+            tracks: layout.tracks.clone(),
+            policy: self.config.policy.clone(),
+            dialect: self.dialect(),
+            running: release("--from", &self.shared.from)?,
+            offline: self.shared.offline,
+        })
     }
 
-    /// The release that runs, as --from says or the application itself.
-    async fn running(&self) -> Result<Option<Release>, Failure> {
-        let named = release("--from", &self.shared.from)?;
-        let Some(mut app) = self.app() else { return Ok(named) };
-        let found = match app.running().await {
-            Ok(found) => found,
-            // It may be down, and need not be up for a plan.
-            Err(error) => {
-                self.ui.note(format!("warning: {error}"));
-                None
+    /// What is asked for on the way to the release that was typed.
+    pub fn request(
+        &self,
+        to: &str,
+        course: Option<Course>,
+        way: WayArgs,
+        others: &FenceArgs,
+    ) -> Result<Request, Failure> {
+        let target: Release = to.parse().map_err(|error| {
+            let attempt = format!("cannot plan the way to release {to}");
+            let hint = self.catalog().map(|catalog| nearest(to, &catalog));
+            let failure = Failure::usage(attempt, error);
+            match hint {
+                Ok(hint) => failure.hint(hint),
+                Err(_) => failure,
             }
-        };
-        match (named, found) {
-            (Some(named), Some(found)) if named != found => {
-                let text = format!("release {found} runs, and --from says {named}");
-                let failure = Failure::new(text, Exit::Refused);
-                Err(failure.hint("leave --from out, or mend the command `version` of [deploy.commands]; --no-deploy asks nothing and leaves the application alone"))
-            }
-            (named, found) => Ok(named.or(found)),
-        }
+        })?;
+        Ok(Request {
+            target,
+            course,
+            reset_schema: way.reset_schema,
+            adopt: way.adopt,
+            discard: way.discard,
+            deploy: self.config.deploy.is_some(),
+            fence: others.request(),
+            checks: self.config.checks.clone(),
+        })
+    }
+
+    /// Where the catalog is read from, if anywhere.
+    pub fn source(&self) -> Option<Releases<'_>> {
+        self.config.source.is_some().then_some(Releases { setup: self })
     }
 
     /// What the database speaks; PostgreSQL where there is none.
@@ -153,8 +113,7 @@ impl<'a> Setup<'a> {
     /// Reads the catalog from the source.
     pub fn catalog(&self) -> Result<Catalog, Failure> {
         let Some((text, location)) = &self.config.source else {
-            let failure = Failure::new("nothing says where the releases are", Exit::Usage);
-            return Err(failure.hint("give --source, or source in [app] of sternway.toml; --offline plans from what the database carries"));
+            return Err(self.no_source());
         };
         let cache = cache_folder();
         let reading = sternway_source::read(location, &self.config.layout, cache.as_deref());
@@ -199,79 +158,69 @@ impl<'a> Setup<'a> {
     }
 
     /// Looks at the database and reads the catalog: from the source, or from the database's records.
-    pub async fn know(&self, database: &mut dyn Database) -> Result<Known, Failure> {
-        let layout = &self.config.layout;
-        let state = observe(database, &layout.app, &layout.tracks).await;
-        let state = state.map_err(|cause| Failure::to_ask("cannot look at the database", cause))?;
-        let catalog = match (self.shared.offline, &self.config.source) {
-            (true, _) | (false, None) => {
-                let catalog = state.records.catalog(&layout.app, &layout.tracks);
-                if catalog.releases.is_empty() {
-                    return match self.shared.offline {
-                        true => Err(Failure::new(
-                            "the database carries no releases: Sternway has never run on it",
-                            Exit::Refused,
-                        )
-                        .hint("leave --offline out, and name a source")),
-                        false => Err(self.catalog().err().unwrap_or_else(|| {
-                            Failure::new("nothing says where the releases are", Exit::Usage)
-                        })),
-                    };
-                }
-                catalog
+    pub async fn know(&self, database: &mut dyn Database) -> Result<Snapshot, Failure> {
+        let (mut source, mut app) = (self.source(), self.app());
+        let source = source.as_mut().map(|it| it as &mut dyn Source);
+        let (settings, mut terminal) = (self.settings()?, Terminal::new(self.ui));
+        let gathered = gather(&settings, source, database, app.as_deref_mut(), &mut terminal).await;
+        gathered.map_err(|cause| self.to_gather(cause))
+    }
+
+    /// Why the facts could not be gathered.
+    pub fn to_gather(&self, cause: GatherError) -> Failure {
+        let text = cause.to_string();
+        match cause {
+            GatherError::Unanswered(cause) => cause.into(),
+            GatherError::NoRecords => {
+                Failure::new(text, Exit::Refused).hint("leave --offline out, and name a source")
             }
-            (false, Some(_)) => self.catalog()?,
-        };
-        let running = self.running().await?;
-        self.known(catalog, state, running)
-    }
-
-    /// Takes the schema of the running release for granted, where there is no database to look at.
-    pub async fn assume(&self) -> Result<Known, Failure> {
-        let catalog = self.catalog()?;
-        let running = self.running().await?;
-        let Some(from) = running else {
-            let hint = self.config.database.as_ref().err().cloned().unwrap_or_default();
-            return Err(Failure::new("nothing says which database", Exit::Usage)
-                .hint(format!("{hint}. With --from RELEASE a plan needs none: it takes that release's schema for granted")));
-        };
-        let Some(entry) = catalog.releases.get(&from) else {
-            let failure =
-                Failure::new(format!("release {from} is not in the catalog"), Exit::Usage);
-            return Err(failure.hint(nearest(&from.to_string(), &catalog)));
-        };
-        let mut state = State::default();
-        for track in catalog.tracks.iter().filter(|track| track.enabled != Enabled::Never) {
-            let position = Position { version: entry.set(&track.name).last(), dirty: false };
-            state.tracks.insert(track.name.clone(), TrackState::At(position));
-        }
-        self.known(catalog, state, Some(from))
-    }
-
-    fn known(
-        &self,
-        catalog: Catalog,
-        state: State,
-        running: Option<Release>,
-    ) -> Result<Known, Failure> {
-        if let Some(running) = &running
-            && !catalog.releases.contains_key(running)
-        {
-            let text = match self.shared.from {
-                Some(_) => format!("release {running}, named with --from, is not in the catalog"),
-                None => format!("release {running}, which runs now, is not in the catalog"),
-            };
-            return Err(
+            GatherError::NoSource => self.no_source(),
+            GatherError::Source(cause) => match cause.downcast::<Failure>() {
+                Ok(failure) => *failure,
+                Err(cause) => Failure::of("cannot read the releases", cause),
+            },
+            GatherError::RunsAnother { found, named } => {
+                let text = format!("release {found} runs, and --from says {named}");
+                Failure::new(text, Exit::Refused).hint("leave --from out, or mend the command `version` of [deploy.commands]; --no-deploy asks nothing and leaves the application alone")
+            }
+            GatherError::RunsUnknown { running, catalog } => {
+                let text = match (&self.shared.from, &self.config.database) {
+                    (_, Err(_)) => format!("release {running} is not in the catalog"),
+                    (Some(_), Ok(_)) => {
+                        format!("release {running}, named with --from, is not in the catalog")
+                    }
+                    (None, Ok(_)) => text,
+                };
                 Failure::new(text, Exit::Usage).hint(nearest(&running.to_string(), &catalog))
-            );
+            }
+            GatherError::NothingKnown => {
+                let hint = self.config.database.as_ref().err().cloned().unwrap_or_default();
+                Failure::new(text, Exit::Usage).hint(format!("{hint}. With --from RELEASE a plan needs none: it takes that release's schema for granted"))
+            }
         }
-        let texts = catalog.bodies.iter().chain(&state.records.bodies);
-        let dialect = self.dialect();
-        let bodies = texts.map(|(hash, body)| (*hash, dialect.facts(body))).collect();
-        let policy = self.config.policy.clone();
-        let (app, deploys, shadow) =
-            (AppState { running }, self.config.deploy.is_some(), self.shadow());
-        Ok(Known { catalog, bodies, state, policy, app, deploys, shadow })
+    }
+
+    /// Why there is no journey.
+    pub fn to_prepare(&self, target: &Release, cause: JourneyError) -> Failure {
+        match cause {
+            JourneyError::Gather(cause) => self.to_gather(cause),
+            cause => Failure::to_prepare(target, cause),
+        }
+    }
+
+    fn no_source(&self) -> Failure {
+        Failure::new("nothing says where the releases are", Exit::Usage).hint("give --source, or source in [app] of sternway.toml; --offline plans from what the database carries")
+    }
+}
+
+/// The releases of the settings' source.
+pub struct Releases<'a> {
+    setup: &'a Setup<'a>,
+}
+
+impl Source for Releases<'_> {
+    fn catalog(&mut self) -> Result<Catalog, BoxError> {
+        Ok(self.setup.catalog()?)
     }
 }
 
@@ -280,6 +229,13 @@ fn cache_folder() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
     let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
     Some(cache.join("sternway"))
+}
+
+/// Tells this program from others of its version, which may see a schema with other eyes.
+fn build() -> String {
+    let file = std::env::current_exe().and_then(std::fs::metadata);
+    let file = file.map(|it| (it.len(), it.modified().ok()));
+    format!("{} {file:?}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Runs the command that prints the password. What it prints is told to nobody.

@@ -70,7 +70,7 @@ impl App for Commands {
     async fn running(&mut self) -> Result<Option<Release>, AppError> {
         let doing = "find out which release runs";
         let Some(command) = &self.settings.version else { return Ok(None) };
-        let said = self.shell.run("version", command, &[], self.settings.timeout).await;
+        let said = self.shell.ask("version", command, self.settings.timeout).await;
         let said = said.map_err(|reason| failed(doing, reason))?;
         match said.trim() {
             "" => Ok(None),

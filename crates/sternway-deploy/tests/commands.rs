@@ -208,6 +208,20 @@ fn the_release_that_runs_is_asked_for() {
 }
 
 #[test]
+fn what_a_command_says_without_end_is_not_kept() {
+    let mut place = Place::new();
+    place.settings.version = Some("head -c 300000000 /dev/zero | tr '\\0' 'x'".to_owned());
+    let error = run(place.app().running()).expect_err("an answer").to_string();
+    assert!(error.contains("`version` answered with more than 4096 bytes"), "{error}");
+    // A line without end is cut, and those after it are heard.
+    place.settings.swap =
+        "head -c 200000 /dev/zero | tr '\\0' 'x'; echo; echo last; exit 3".to_owned();
+    let ended = run(place.app().swap(None, &release("1.0.0")));
+    let error = ended.expect_err("a failure").to_string();
+    assert!(error.len() < 1000 && error.ends_with("x\nlast"), "{error}");
+}
+
+#[test]
 fn no_metacharacter_comes_in_through_a_release() {
     for text in ["1.0.0;touch x", "1.0.0-$(touch x)", "1.0.0-`x`", "1.0.0 x", "1.0.0-a'b", "-1.0.0"]
     {

@@ -1,20 +1,18 @@
 //! What is done about the other clients of the database.
 
-use std::time::Duration;
-
 use clap::{Args, ValueEnum};
-use sternway_engine::fence::{Kind, Options};
+use sternway_model::fence::{FenceMode, FenceRequest};
 
 /// What is done about the other clients of the database while a plan is executed.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Other clients of the database")]
 pub struct FenceArgs {
-    /// How to keep the application from writing meanwhile. It is taken back at the end, also when
-    /// the run fails; after a crash the next command that changes the database takes it back
+    /// How to keep the application from writing meanwhile: from the first migration until the schema is
+    /// proved, and until a run that failed or was cut short is finished or taken back
     #[arg(long, value_enum, default_value_t)]
     pub fence: Fence,
     /// A role or user that the fence is for; may be given several times [default: those of the
-    /// sessions that are there]
+    /// sessions that are there when the plan is made, and when the fence goes up]
     #[arg(long, value_name = "ROLE")]
     pub fence_role: Vec<String>,
     /// End the sessions of other clients (with a fence, those of its roles)
@@ -35,25 +33,23 @@ pub enum Fence {
     /// None
     #[default]
     None,
-    /// New sessions are read-only, unless they say otherwise (PostgreSQL)
+    /// New sessions are read-only, unless they say otherwise, and are ended when it comes down (PostgreSQL)
     ReadOnly,
     /// There are no new sessions (on MySQL and MariaDB the users' accounts are locked)
     NoConnect,
 }
 
 impl FenceArgs {
-    pub fn options(&self) -> Options {
-        let kind = match self.fence {
+    /// What is asked for, if anything is.
+    pub fn request(&self) -> Option<FenceRequest> {
+        let mode = match self.fence {
             Fence::None => None,
-            Fence::ReadOnly => Some(Kind::ReadOnly),
-            Fence::NoConnect => Some(Kind::NoConnect),
+            Fence::ReadOnly => Some(FenceMode::ReadOnly),
+            Fence::NoConnect => Some(FenceMode::NoConnect),
         };
-        let wait = self.wait_for_sessions.unwrap_or(if kind.is_some() { 30 } else { 0 });
-        Options {
-            kind,
-            roles: self.fence_role.clone(),
-            end: self.end_sessions,
-            wait: Duration::from_secs(wait),
-        }
+        let wait = self.wait_for_sessions.unwrap_or(if mode.is_some() { 30 } else { 0 });
+        let (roles, end) = (self.fence_role.clone(), self.end_sessions);
+        let request = FenceRequest { mode, roles, others: false, end, wait };
+        (!request.is_nothing()).then_some(request)
     }
 }

@@ -1,86 +1,82 @@
 //! `sternway abort`
 
-use sternway_engine::run::{Outcome, Run, abort as take_back};
+use sternway_engine::journey::{self, Approval, JourneyError, Manner, Ports, the_run};
+use sternway_engine::run::{Clear, Outcome};
+use sternway_view::run::{TakenBack, left_to_undo, taken_back};
+use sternway_view::unfinished;
 
-use super::execute::{Teller, comparison_text};
-use super::fence;
-use super::unfinished::{describe, the_run};
-use crate::args::{AbortArgs, Shared};
+use crate::args::{AbortArgs, EndArgs, Shared};
 use crate::failure::{Exit, Failure};
-use crate::output::TakenBack;
+use crate::terminal::Terminal;
 use crate::ui::Ui;
 use crate::wiring::Setup;
 
 pub async fn abort(ui: &Ui, shared: &Shared, args: &AbortArgs) -> Result<Exit, Failure> {
     let setup = Setup::new(ui, shared)?;
     let mut database = setup.connect().await?;
-    let unfinished = the_run(&setup, &mut *database).await?;
-    ui.say(describe(&unfinished).trim_end());
-    let (id, plan) = (unfinished.id, &unfinished.plan);
-    let landmarks = setup.landmarks(plan, &unfinished.progress).await;
-    ui.confirm("Take it back?", args.go.yes)?;
-    let mut app = setup.app();
-    let shadow = setup.shadow();
-    let run = Run {
-        landmarks: landmarks.as_ref(),
-        shadow: Some(&shadow),
-        lock_timeout: setup.lock_timeout(),
-        end_orphans: args.go.end_orphans,
-        limits: args.go.limits.limits(),
-        retries: args.go.limits.lock_retries,
+    let run = the_run(&setup.config.layout.app, &mut *database).await;
+    let run = run.map_err(Failure::to_find_run)?;
+    ui.say(unfinished::text(&run).trim_end());
+    let (mut app, shadow) = (setup.app(), setup.shadow());
+    let mut terminal = Terminal::new(ui);
+    let stop = terminal.stop();
+    let mut ports = Ports {
+        source: None,
+        database: &mut *database,
         app: app.as_deref_mut(),
-        ..Run::of(plan)
+        shadow: &shadow,
+        observer: &mut terminal,
     };
-    let mut teller = Teller::new(ui, plan);
-    let ended = take_back(run, id, &mut *database, &mut teller).await;
-    fence::after(ui, &mut *database, plan, ended.is_ok()).await;
-    let format = "sternway.abort/1";
-    let (kept, put_back) = (&teller.kept, &teller.put_back);
-    match ended.map_err(|cause| Failure::to_abort(id, ui, cause))? {
+    let mut denied = None;
+    let approve = || match ui.confirm("Take it back?", args.go.yes) {
+        Ok(()) => {
+            stop.watch();
+            Approval::Given
+        }
+        Err(failure) => {
+            denied = Some(failure);
+            Approval::Denied
+        }
+    };
+    let outcome = match journey::abort(&run, &setup.ending(&args.go), approve, &mut ports).await {
+        Ok(outcome) => outcome,
+        Err(JourneyError::NotApproved) => {
+            return Err(denied.unwrap_or_else(|| Failure::new("not confirmed", Exit::Refused)));
+        }
+        Err(cause) => return Err(Failure::to_abort(ui, &run, cause)),
+    };
+    let (kept, put_back) = (&terminal.reporter.kept, &terminal.reporter.put_back);
+    let shape = |outcome, comparison| {
+        let format = "sternway.abort/1";
+        TakenBack { format, run: run.id, outcome, comparison, kept, put_back }
+    };
+    match outcome {
         Outcome::TakenBack { comparison } => {
-            let start = "what it was before the run";
-            let done = ui.good(&format!("run {id} is taken back"));
-            let exit = match &comparison {
-                Some(comparison) => {
-                    let holds = comparison.holds();
-                    let is = if holds { "is" } else { "is not" };
-                    ui.say(format!("{done}; the schema {is} {start}"));
-                    let text = comparison_text(ui, comparison);
-                    if !text.is_empty() {
-                        ui.say(text.trim_end());
-                    }
-                    if holds { Exit::Done } else { Exit::Drift }
-                }
-                None => {
-                    ui.say(format!("{done}; whether the schema is {start} is not known"));
-                    Exit::Done
-                }
-            };
-            ui.json(&TakenBack {
-                format,
-                run: id,
-                outcome: "taken_back",
-                comparison,
-                kept,
-                put_back,
-            });
-            Ok(exit)
+            let holds = comparison.as_ref().is_none_or(|it| it.holds());
+            ui.say(taken_back(ui.paint(), run.id, comparison.as_ref()).trim_end());
+            ui.json(&shape("taken_back", comparison));
+            Ok(if holds { Exit::Done } else { Exit::Drift })
         }
         Outcome::Interrupted { done, of } => {
-            ui.say(format!(
-                "interrupted: {done} of {of} steps are left to be undone; `sternway abort` goes on"
-            ));
-            ui.json(&TakenBack {
-                format,
-                run: id,
-                outcome: "interrupted",
-                comparison: None,
-                kept,
-                put_back,
-            });
+            ui.say(left_to_undo(done, of));
+            ui.json(&shape("interrupted", None));
             Ok(Exit::Interrupted)
         }
         // Nothing that is taken back arrives.
-        Outcome::Arrived(_) => Ok(Exit::Done),
+        Outcome::Arrived { .. } => Ok(Exit::Done),
+    }
+}
+
+impl Setup<'_> {
+    /// How an unfinished run is ended.
+    pub fn ending(&self, args: &EndArgs) -> Manner {
+        Manner {
+            lock_timeout: self.lock_timeout(),
+            limits: args.limits.limits(),
+            retries: args.limits.lock_retries,
+            end_orphans: args.end_orphans,
+            clear: Clear { end: args.end_sessions, wait: args.wait_for_sessions },
+            ..Manner::default()
+        }
     }
 }

@@ -18,9 +18,11 @@ use sternway_database::embedded::{Place, connect};
 use sternway_database::postgres::Postgres;
 #[cfg(feature = "embedded")]
 use sternway_model::plan::Course;
+#[cfg(feature = "embedded")]
+use sternway_view::releases::Releases;
 
 #[cfg(feature = "embedded")]
-use super::execute::execute;
+use super::journey;
 use crate::args::DemoArgs;
 #[cfg(feature = "embedded")]
 use crate::args::{ExecuteArgs, Shared, WayArgs};
@@ -63,7 +65,8 @@ pub async fn demo(ui: &Ui, args: &DemoArgs) -> Result<Exit, Failure> {
 
     let head = |text: &str| ui.say(format!("\n{}", ui.strong(&format!("== {text}"))));
     head("A harbour office, with ten releases over three minors and two tracks of migrations");
-    ui.say(super::releases::text_of(&Setup::new(ui, &nothing)?.catalog()?).trim_end());
+    let catalog = Setup::new(ui, &nothing)?.catalog()?;
+    ui.say(Releases::of(&catalog, false).text(&catalog).trim_end());
 
     head("Day 1: release 1.0.0 is installed on an empty PostgreSQL, and people work with it");
     go(ui, &nothing, &mut database, "1.0.0", Course::Upgrade).await?;
@@ -118,13 +121,10 @@ async fn go(
     course: Course,
 ) -> Result<(), Failure> {
     let setup = Setup::new(ui, shared)?;
-    let known = setup.know(database).await?;
-    let plan = known.plan(to, Some(course), WayArgs::default())?;
     let from = shared.from.as_ref().map_or(String::new(), |from| format!(" --from {from}"));
     ui.say(format!("$ sternway {course}{from} --to {to}"));
-    execute(&setup, plan, database, ExecuteArgs { yes: true, ..ExecuteArgs::default() })
-        .await
-        .map(drop)
+    let args = ExecuteArgs { yes: true, ..ExecuteArgs::default() };
+    journey::go(&setup, database, to, course, WayArgs::default(), &args).await.map(drop)
 }
 
 #[cfg(feature = "embedded")]
@@ -146,7 +146,7 @@ async fn counts(database: &mut Postgres) -> Result<String, Failure> {
 
 #[cfg(feature = "embedded")]
 async fn history(database: &mut Postgres) -> Result<Vec<String>, Failure> {
-    use sternway_database::Database;
+    use sternway_database::port::prelude::*;
     let runs = database.history("harbour").await;
     let runs = runs.map_err(|cause| Failure::to_ask("cannot read the history", cause))?;
     let line = |run: &sternway_database::RunSummary| {

@@ -3,29 +3,23 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use sternway_database::Database;
-use sternway_engine::rehearse::{effects, measure, with_effects};
-use sternway_model::plan::Plan;
+use sternway_engine::gather::{Source, assume};
+use sternway_engine::journey::{JourneyError, Ports, way, with_numbers};
+use sternway_model::plan::{Plan, Request, plan as plan_of};
+use sternway_view::plan::sql;
 
-use super::execute::to_measure;
-use super::journey::planned;
 use crate::args::{PlanArgs, Shared};
 use crate::failure::{Exit, Failure};
+use crate::terminal::Terminal;
 use crate::ui::Ui;
 use crate::wiring::Setup;
 
 pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Failure> {
     let setup = Setup::new(ui, shared)?;
+    let request = setup.request(&args.to, None, args.way, &args.others)?;
     let plan = match setup.config.database {
-        Ok(_) => {
-            let mut database = setup.connect().await?;
-            let plan = planned(&setup, &mut *database, &args.to, None, args.way).await?;
-            match args.no_effects || plan.is_app_only() {
-                true => plan,
-                false => with_numbers(&setup, plan, &mut *database).await?,
-            }
-        }
-        Err(_) => setup.assume().await?.plan(&args.to, None, args.way)?,
+        Ok(_) => looked(&setup, &request, args).await?,
+        Err(_) => assumed(&setup, &request).await?,
     };
     ui.say(ui.plan(&plan.to_string()).trim_end());
     if args.sql {
@@ -39,37 +33,46 @@ pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// The plan with what its steps change and take away; as it is where no rehearsal can be made.
-async fn with_numbers(
-    setup: &Setup<'_>,
-    plan: Plan,
-    database: &mut dyn Database,
-) -> Result<Plan, Failure> {
-    match effects(&setup.shadow(), &plan).await {
-        Ok(effects) => {
-            let mut plan = with_effects(plan, effects);
-            measure(&mut plan, database).await.map_err(to_measure)?;
-            Ok(plan)
-        }
-        Err(error) => {
-            let (_, causes, _) = Failure::to_rehearse(error).parts();
-            let causes = causes.join(": ");
-            setup.ui.note(format!(
-                "note: what the steps change is told from their words alone; {causes}"
-            ));
-            Ok(plan)
-        }
+/// The plan from where the database is.
+async fn looked(setup: &Setup<'_>, request: &Request, args: &PlanArgs) -> Result<Plan, Failure> {
+    let mut database = setup.connect().await?;
+    let (mut source, mut app, shadow) = (setup.source(), setup.app(), setup.shadow());
+    let mut terminal = Terminal::new(setup.ui);
+    let mut ports = Ports {
+        source: source.as_mut().map(|it| it as &mut dyn Source),
+        database: &mut *database,
+        app: app.as_deref_mut(),
+        shadow: &shadow,
+        observer: &mut terminal,
+    };
+    let failed = |cause| setup.to_prepare(&request.target, cause);
+    let time = setup.lock_timeout();
+    let plan = way(&setup.settings()?, request, time, &mut ports).await.map_err(failed)?;
+    if args.no_effects || plan.is_app_only() {
+        return Ok(plan);
     }
+    let (plan, unknown) = with_numbers(plan, &mut ports).await.map_err(failed)?;
+    if let Some(error) = unknown {
+        let (_, causes, _) = Failure::to_rehearse(error).parts();
+        let causes = causes.join(": ");
+        setup
+            .ui
+            .note(format!("note: what the steps change is told from their words alone; {causes}"));
+    }
+    Ok(plan)
 }
 
-/// The bodies of the steps, in order.
-fn sql(plan: &Plan) -> String {
-    let mut text = String::new();
-    for step in plan.steps() {
-        let body = plan.bodies.get(&step.hash).map_or("", String::as_str);
-        text.push_str(&format!("\n-- {}: {}\n{}\n", step.track, step.file, body.trim_end()));
-    }
-    text
+/// The plan from the schema of the running release, which nobody has looked at.
+async fn assumed(setup: &Setup<'_>, request: &Request) -> Result<Plan, Failure> {
+    let (mut source, mut app) = (setup.source(), setup.app());
+    let source = source.as_mut().map(|it| it as &mut dyn Source);
+    let mut terminal = Terminal::new(setup.ui);
+    let snapshot = assume(&setup.settings()?, source, app.as_deref_mut(), &mut terminal).await;
+    let snapshot = snapshot.map_err(|cause| setup.to_gather(cause))?;
+    plan_of(&snapshot.facts(), request).map_err(|cause| {
+        let (snapshot, dirty) = (Box::new(snapshot), None);
+        setup.to_prepare(&request.target, JourneyError::Plan { cause, snapshot, dirty })
+    })
 }
 
 /// Writes the plan beside its place first: a half-written plan is never found there.

@@ -1,50 +1,59 @@
 //! `sternway resume`
 
-use sternway_database::Unfinished;
-use sternway_engine::run::{Run, resume as go_on};
-use sternway_model::journal::Progress;
+use sternway_engine::journey::{self, Approval, JourneyError, Ports, the_run};
+use sternway_view::run::unrestored;
+use sternway_view::unfinished;
 
 use super::archive::warn;
-use super::execute::{Teller, expected, told};
-use super::fence;
-use super::unfinished::{describe, the_run};
+use super::journey::report;
 use crate::args::{ResumeArgs, Shared};
 use crate::failure::{Exit, Failure};
+use crate::terminal::Terminal;
 use crate::ui::Ui;
 use crate::wiring::Setup;
 
 pub async fn resume(ui: &Ui, shared: &Shared, args: &ResumeArgs) -> Result<Exit, Failure> {
     let setup = Setup::new(ui, shared)?;
     let mut database = setup.connect().await?;
-    let Unfinished { id, plan, progress, .. } = {
-        let run = the_run(&setup, &mut *database).await?;
-        ui.say(describe(&run).trim_end());
-        run
-    };
-    if let Progress::Aborting { .. } = progress {
-        let text = format!("run {id} is being taken back, and cannot go on");
-        let failure = Failure::new(text, Exit::Refused);
-        return Err(failure.hint("`sternway abort` takes it back to its beginning"));
-    }
-    let expected = expected(&setup, &plan, args.unproven).await?;
-    let landmarks = setup.landmarks(&plan, &progress).await;
-    ui.confirm("Go on with it?", args.go.yes)?;
-    let mut app = setup.app();
-    let run = Run {
-        expected: expected.as_deref(),
-        landmarks: landmarks.as_ref(),
-        lock_timeout: setup.lock_timeout(),
-        end_orphans: args.go.end_orphans,
-        limits: args.go.limits.limits(),
-        retries: args.go.limits.lock_retries,
+    let run = the_run(&setup.config.layout.app, &mut *database).await;
+    let run = run.map_err(Failure::to_find_run)?;
+    ui.say(unfinished::text(&run).trim_end());
+    let (mut app, shadow) = (setup.app(), setup.shadow());
+    let mut terminal = Terminal::new(ui);
+    let stop = terminal.stop();
+    let mut ports = Ports {
+        source: None,
+        database: &mut *database,
         app: app.as_deref_mut(),
-        ..Run::of(&plan)
+        shadow: &shadow,
+        observer: &mut terminal,
     };
-    let mut teller = Teller::new(ui, &plan);
-    let ran = go_on(run, id, &mut *database, &mut teller).await;
-    fence::after(ui, &mut *database, &plan, ran.is_ok()).await;
-    let ran = ran.map_err(|cause| Failure::to_resume(id, ui, cause))?;
-    let exit = told(&setup, &plan, &teller, ran, &mut *database, false).await?;
+    let mut denied = None;
+    let approve = |expected: Option<&[_]>| {
+        if let Some(text) = expected.and_then(unrestored) {
+            ui.say(text.trim_end());
+        }
+        match ui.confirm("Go on with it?", args.go.yes) {
+            Ok(()) => {
+                stop.watch();
+                Approval::Given
+            }
+            Err(failure) => {
+                denied = Some(failure);
+                Approval::Denied
+            }
+        }
+    };
+    let manner = journey::Manner { unproven: args.unproven, ..setup.ending(&args.go) };
+    let outcome = journey::resume(&run, &manner, approve, &mut ports).await;
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(JourneyError::NotApproved) => {
+            return Err(denied.unwrap_or_else(|| Failure::new("not confirmed", Exit::Refused)));
+        }
+        Err(cause) => return Err(Failure::to_resume(ui, &run, cause)),
+    };
+    let exit = report(ui, &run.plan, &terminal, outcome);
     warn(&setup, &mut *database).await?;
     Ok(exit)
 }

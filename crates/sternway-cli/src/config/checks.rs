@@ -1,31 +1,11 @@
 //! `[[check]]`: what the data has to be, before or after a journey.
 
 use serde::Deserialize;
-use sternway_model::catalog::{Track, TrackName};
+use sternway_model::catalog::Track;
+use sternway_model::check::{Check, Severity, When};
 
 use super::expand::expand;
 use crate::failure::{Exit, Failure};
-
-/// When a check is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum When {
-    /// Before anything is touched.
-    Before,
-    /// Once the journey has arrived.
-    After,
-}
-
-/// What becomes of a journey whose check does not hold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// It is refused, or ends as failed.
-    #[default]
-    Refuse,
-    /// It is told.
-    Warn,
-}
 
 /// `[[check]]` as it is written.
 #[derive(Debug, Clone, Deserialize)]
@@ -40,23 +20,6 @@ pub struct CheckTable {
     migration: Option<String>,
     #[serde(default)]
     again: bool,
-}
-
-/// An assertion on the data.
-#[derive(Debug, Clone)]
-pub struct Check {
-    pub at: When,
-    /// The query that says whether it holds.
-    pub sql: String,
-    /// What is so where it does not.
-    pub message: String,
-    pub severity: Severity,
-    /// The query that lists the rows that are to blame.
-    pub rows: Option<String>,
-    /// The migration that has to be applied for the question to have a meaning.
-    pub migration: Option<(TrackName, u64)>,
-    /// Whether that migration's up half may be run again to put it right.
-    pub again: bool,
 }
 
 /// Reads the checks of the settings.

@@ -10,13 +10,13 @@ use sternway_engine::walk::{MigrateError, Steps, Track, drop_tables, force, migr
 use sternway_model::body::Mode;
 use sternway_model::state::Position;
 use sternway_model::walk::{Goal, Leg, WalkError};
+use sternway_view::migrate::{Dropped, Listed, Outcome, Ran, TrackRan, Versions};
 
 use super::create::{self, Wanted};
 use super::flags::Given;
 use super::log::Log;
 use super::open::{Opened, both};
 use super::progress::{Progress, name};
-use super::report::{Dropped, Outcome, Ran, TrackRan, Versions};
 use super::show::{self, Trouble};
 use super::signals::Signals;
 use super::{End, text, tracks};
@@ -373,7 +373,7 @@ impl<'a> Job<'a> {
         let table = opened.database.tracking_table().to_owned();
         let position = opened.position(&table).await?;
         let standings = standings(&opened.folder, position);
-        tracks::list(self.log, &[tracks::Listed { name: None, table, position, standings }]);
+        tracks::list(self.log, &[Listed { name: None, table, position, standings }]);
         Ok(End::Done)
     }
 }

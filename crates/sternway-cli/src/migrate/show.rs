@@ -10,6 +10,7 @@ use sternway_engine::walk::{Failed, MigrateError};
 use sternway_model::body::Mode;
 use sternway_model::walk::WalkError;
 use sternway_source::files::FilesError;
+use sternway_view::error;
 
 use super::End;
 use super::log::Log;
@@ -56,11 +57,8 @@ impl Trouble {
     /// Shows it.
     pub fn say(&self, log: &Log) -> End {
         if log.json {
-            let value = serde_json::json!({
-                "format": "sternway.error/1", "error": self.words, "causes": self.below,
-                "hint": self.hint, "exit": 1,
-            });
-            log.line(serde_json::to_string_pretty(&value).unwrap_or_default());
+            let failed = error::Failed::of(&self.words, &self.below, self.hint.as_deref(), 1);
+            log.line(serde_json::to_string_pretty(&failed).unwrap_or_default());
             return End::Failed;
         }
         let prefix = if self.bare { "" } else { "error: " };
@@ -236,7 +234,7 @@ fn step(failed: Failed) -> Trouble {
         // Of bodies that are run with care; the drop-in runs them as golang-migrate does.
         StepError::Beyond { .. }
         | StepError::CannotKeep { .. }
-        | StepError::ReachesOut { .. }
+        | StepError::ExternalEffects { .. }
         | StepError::Blocked { .. } => {
             return Trouble::new(source.to_string());
         }
@@ -262,12 +260,13 @@ fn step(failed: Failed) -> Trouble {
             format!("the database is dirty; `{}` once nothing of {file} is left", forced(leg.from))
         }
     };
+    let error = error.in_full();
     let place = error.at.map(|(line, _)| format!(" in line {line} of {file}"));
     let place = place.unwrap_or_else(|| format!(" in {file}"));
     let column = error.at.map(|(_, column)| format!(" (column {column})")).unwrap_or_default();
     let detail = error.detail.as_ref().map(|detail| format!(", {detail}")).unwrap_or_default();
     let words = format!("migration failed: {}{detail}{column}{place}", error.message);
-    let mut trouble = Trouble { excerpt: excerpt(&body, &error), ..Trouble::new(words) };
+    let mut trouble = Trouble { excerpt: excerpt(&body, error), ..Trouble::new(words) };
     if let Some(statement) = statement {
         trouble = trouble.below(format!("statement {statement} failed ({})", error.code));
     }
@@ -306,8 +305,7 @@ mod tests {
     use super::*;
 
     fn at(line: usize, column: usize) -> SqlError {
-        let (message, code) = ("m".to_owned(), "c".to_owned());
-        SqlError { message, code, detail: None, hint: None, at: Some((line, column)) }
+        SqlError::new("m", "c", Some((line, column)))
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 mod commands;
 mod files;
-mod list;
 
 use sternway_database::Database;
 use sternway_engine::startup::Member;
 use sternway_engine::suspects::suspects;
 use sternway_model::catalog::{Enabled, Track};
 use sternway_model::state::{Position, TrackState};
+use sternway_view::migrate::{Listed, Status};
 
 use super::End;
 use super::flags::Given;
@@ -20,7 +20,11 @@ use crate::failure::Failure;
 use crate::ui::Ui;
 use crate::wiring::Setup;
 
-pub use list::{Listed, list};
+/// Lists tracks with every migration, on standard output.
+pub fn list(log: &Log, tracks: &[Listed]) {
+    log.json(&Status::of(tracks));
+    log.result(sternway_view::migrate::text(tracks).trim_end());
+}
 
 /// Whether the tracks of an application are meant: nothing names a folder of migrations, and
 /// something names, or is, an application's settings.

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -21,8 +21,10 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const LINES: usize = 20;
 /// How much of a line is kept.
 const LINE: usize = 500;
-/// How much of the standard output is kept.
+/// How many bytes a command may answer on its standard output.
 const OUTPUT: usize = 4096;
+/// How many bytes of a line are read; the rest of it is passed over.
+const READ: u64 = 64 << 10;
 /// Variables with secrets of databases. Everything of Sternway's own is taken away as well.
 const SECRETS: [&str; 4] = ["PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "MYSQL_PWD"];
 
@@ -44,8 +46,17 @@ impl fmt::Debug for Shell {
 }
 
 impl Shell {
-    /// Runs the command of the key `name`. Returns what it said on its standard output; the error is
-    /// why it failed, with its last lines.
+    /// As [`Shell::run`], of a command that is asked something. Returns its answer.
+    pub async fn ask(&self, name: &str, command: &str, limit: Duration) -> Result<String, String> {
+        let answer = self.run(name, command, &[], limit).await?;
+        match answer.len() > OUTPUT {
+            true => Err(format!("`{name}` answered with more than {OUTPUT} bytes")),
+            false => Ok(answer),
+        }
+    }
+
+    /// Runs the command of the key `name`. Returns the beginning of what it said on its standard
+    /// output; the error is why it failed, with its last lines.
     pub async fn run(
         &self,
         name: &str,
@@ -129,7 +140,8 @@ type Stream = Box<dyn AsyncRead + Send + Unpin>;
 /// What a command said.
 #[derive(Default)]
 struct Heard {
-    /// On its standard output, up to a size.
+    /// The beginning of what it said on its standard output: so much that an answer that is too long
+    /// can be told.
     output: String,
     /// Its last lines, wherever it said them.
     lines: VecDeque<String>,
@@ -157,13 +169,23 @@ async fn listen(
 ) {
     let mut stream = BufReader::new(stream);
     let mut bytes = Vec::new();
-    while stream.read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
+    let mut within = false;
+    while (&mut stream).take(READ).read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
+        let (rest, ended) = (within, bytes.ends_with(b"\n"));
+        within = !ended;
         let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
         bytes.clear();
-        let shown = redact(&line);
+        if rest {
+            continue;
+        }
+        // A secret that is cut in two is not known for one.
+        let shown: String = match ended || (line.len() as u64) < READ {
+            true => redact(&line),
+            false => redact(&line).chars().take(LINE).chain(['…']).collect(),
+        };
         tracing::info!("{name}: {shown}");
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if output && heard.output.len() < OUTPUT {
+        if output && heard.output.len() <= OUTPUT {
             heard.output.push_str(&line);
             heard.output.push('\n');
         }

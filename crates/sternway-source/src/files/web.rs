@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, StatusCode, Url, retry};
+use reqwest::{Client, Response, StatusCode, Url, retry};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -23,6 +23,9 @@ const ANSWERING: Duration = Duration::from_secs(300);
 
 /// How often a request is repeated that failed for a reason that may pass.
 const RETRIES: u32 = 2;
+
+/// How many bytes an answer may have.
+const LONGEST: usize = 64 << 20;
 
 /// How much of what a service says about a failure is shown.
 const MESSAGE: usize = 200;
@@ -131,16 +134,29 @@ impl Web {
                 }
             };
         }
-        let response = request.send().await.map_err(|cause| unanswered(&url, cause))?;
+        let mut response = request.send().await.map_err(|cause| unanswered(&url, cause))?;
         let (status, headers) = (response.status(), response.headers().clone());
         if !status.is_success() {
-            let body = response.bytes().await.unwrap_or_default();
+            let body = read(&mut response, &url).await.unwrap_or_default();
             let (url, status) = (shown(&url), status.to_string());
             return Err(FilesError::Status { url, status, message: message(&body) });
         }
-        let body = response.bytes().await.map_err(|cause| unanswered(&url, cause))?;
-        Ok(Answer { url: shown(&url), headers, body: body.into() })
+        let body = read(&mut response, &url).await?;
+        Ok(Answer { url: shown(&url), headers, body })
     }
+}
+
+/// The body of a response, which may say less about its length than is so.
+async fn read(response: &mut Response, url: &Url) -> Result<Vec<u8>, FilesError> {
+    let mut body = Vec::new();
+    while let Some(more) = response.chunk().await.map_err(|cause| unanswered(url, cause))? {
+        if body.len() + more.len() > LONGEST {
+            let what = format!("more than {} MB", LONGEST >> 20);
+            return Err(FilesError::Unexpected { url: shown(url), what });
+        }
+        body.extend(more);
+    }
+    Ok(body)
 }
 
 impl Answer {

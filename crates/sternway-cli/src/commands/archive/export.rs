@@ -1,27 +1,15 @@
-//! `sternway archive export`: the rows of an entry as CSV or SQL, a page at a time, so that an entry of
-//! any size takes no more memory than a page.
+//! `sternway archive export`: the rows of an entry as CSV or SQL, a page at a time.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use sternway_model::archive::{Entry, Page};
+use sternway_engine::archive::{Pages, entry};
+use sternway_model::effect::counted;
+use sternway_view::archive::{Exported, Format, Writer};
 
-use super::entry;
-use super::sql::Sql;
 use crate::args::{ExportArgs, ExportFormat};
 use crate::failure::{Exit, Failure};
-use crate::output::Exported;
 use crate::wiring::Setup;
-
-/// About how many bytes are read at once, and at most how many rows.
-const PAGE_BYTES: u64 = 4 << 20;
-const PAGE_ROWS: u64 = 20_000;
-
-/// How many rows of an entry are read at once.
-fn page_of(entry: &Entry) -> u64 {
-    let width = entry.bytes / entry.waiting().max(1);
-    (PAGE_BYTES / width.max(1)).clamp(1, PAGE_ROWS)
-}
 
 pub async fn export(setup: &Setup<'_>, args: &ExportArgs) -> Result<Exit, Failure> {
     let ui = setup.ui;
@@ -30,91 +18,29 @@ pub async fn export(setup: &Setup<'_>, args: &ExportArgs) -> Result<Exit, Failur
         return Err(failure.hint("--out FILE says where the rows go"));
     }
     let mut database = setup.connect().await?;
-    let entry = entry(setup, &mut *database, args.id).await?;
-    let writer = match args.format {
-        ExportFormat::Csv => Writer::Csv,
-        ExportFormat::Sql => Writer::Sql(Sql::of(setup.dialect(), database.identity(), &entry)),
+    let entry = entry(&mut *database, &setup.config.layout.app, args.id).await?;
+    let identity = database.identity().clone();
+    let format = match args.format {
+        ExportFormat::Csv => Format::Csv,
+        ExportFormat::Sql => Format::Sql { dialect: setup.dialect(), identity: &identity },
     };
     let place =
         args.out.as_ref().map_or("standard output".to_owned(), |it| it.display().to_string());
     let failed = |error| Failure::of(format!("cannot write the rows to {place}"), error);
-    let mut target = Target::open(args.out.as_deref()).map_err(failed)?;
-    let (mut rows, size) = (0, page_of(&entry));
-    loop {
-        let page = database.archived(entry.id, rows, size).await;
-        let page = page.map_err(|cause| Failure::to_ask("cannot read the entry", cause))?;
-        if rows == 0 {
-            writer.begin(&mut target, &entry, &page).map_err(failed)?;
-        }
-        let literals = page.literals.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
-        for (row, literals) in page.rows.iter().zip(literals) {
-            writer.row(&mut target, &page, row, literals).map_err(failed)?;
-        }
-        let read = page.rows.len() as u64;
-        rows += read;
-        if read < size {
-            break;
-        }
+    let target = Target::open(args.out.as_deref()).map_err(failed)?;
+    let mut writer = Writer::new(format, &entry, target);
+    let mut pages = Pages::of(&entry);
+    while let Some(page) = pages.next(&mut *database).await? {
+        writer.page(&page).map_err(failed)?;
     }
-    writer.end(&mut target).map_err(failed)?;
+    let target = writer.finish().map_err(failed)?;
     let bytes = target.finish(args.out.as_deref()).map_err(failed)?;
-    if let Some(path) = &args.out {
-        let file = path.display().to_string();
-        let told = sternway_model::effect::counted(rows, "row");
-        ui.note(format!("{told} of {} written to {file}", entry.lost));
-        let (format, id) = ("sternway.archive.export/1", entry.id);
-        ui.json(&Exported { format, id, lost: entry.lost, file, rows, bytes });
+    if args.out.is_some() {
+        let rows = pages.rows();
+        ui.note(format!("{} of {} written to {place}", counted(rows, "row"), entry.lost));
+        ui.json(&Exported::of(entry, place, rows, bytes));
     }
     Ok(Exit::Done)
-}
-
-/// What is written, and how.
-enum Writer {
-    Csv,
-    Sql(Sql),
-}
-
-impl Writer {
-    fn begin(&self, to: &mut Target, entry: &Entry, page: &Page) -> io::Result<()> {
-        match self {
-            Self::Csv => csv(to, page.columns.iter().map(|name| Some(name.as_str()))),
-            Self::Sql(sql) => to.write_all(sql.head(entry).as_bytes()),
-        }
-    }
-
-    fn row(
-        &self,
-        to: &mut Target,
-        page: &Page,
-        row: &[Option<String>],
-        literals: &[bool],
-    ) -> io::Result<()> {
-        match self {
-            Self::Csv => csv(to, row.iter().map(Option::as_deref)),
-            Self::Sql(sql) => to.write_all(sql.row(page, row, literals).as_bytes()),
-        }
-    }
-
-    fn end(&self, to: &mut Target) -> io::Result<()> {
-        match self {
-            Self::Csv => Ok(()),
-            Self::Sql(sql) => to.write_all(sql.tail().as_bytes()),
-        }
-    }
-}
-
-/// A line of CSV as in RFC 4180. A value is always quoted and a null never is, which is what
-/// PostgreSQL's COPY reads; writers that quote where they must cannot tell null from empty.
-fn csv<'a>(to: &mut Target, values: impl Iterator<Item = Option<&'a str>>) -> io::Result<()> {
-    for (index, value) in values.enumerate() {
-        if index > 0 {
-            to.write_all(b",")?;
-        }
-        if let Some(value) = value {
-            write!(to, "\"{}\"", value.replace('"', "\"\""))?;
-        }
-    }
-    to.write_all(b"\r\n")
 }
 
 /// Where an export goes. A file is written beside its place first, for nobody else to read, and a

@@ -7,13 +7,13 @@ use sternway_engine::startup::{self, Raised, Startup, StartupError};
 use sternway_engine::walk::{MigrateError, Steps, Track, force, migrate, standings};
 use sternway_model::state::Position;
 use sternway_model::walk::{Goal, Leg, WalkError};
+use sternway_view::migrate::{Listed, Outcome, Ran, TrackRan, Versions};
 
-use super::{Listed, Tracks, list, names, nobody};
+use super::{Tracks, list, names, nobody};
 use crate::migrate::End;
 use crate::migrate::command::{lock_timeout, reads_ahead};
 use crate::migrate::flags::Given;
 use crate::migrate::progress::{Progress, name};
-use crate::migrate::report::{Outcome, Ran, TrackRan, Versions};
 use crate::migrate::show::{self, Trouble};
 use crate::migrate::signals::Signals;
 use crate::migrate::text;

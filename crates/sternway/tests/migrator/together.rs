@@ -1,11 +1,10 @@
 //! Many replicas, and operations that are stopped.
 
-mod support;
-
 use std::time::Duration;
 
 use sternway::{Event, Migrations, Track};
-use support::{Fresh, at, track};
+
+use crate::support::{self, Fresh, at, track};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_that_start_at_once_apply_each_migration_once() {

@@ -1,11 +1,10 @@
 //! One track: golang-migrate's operations, with the results of its own tests.
 
-mod support;
-
 use sternway::{
     Direction, Error, MigrateError, Migrations, Migrator, OnTrack, Position, Track, Walked,
 };
-use support::{FAILS, Fresh, at, whole};
+
+use crate::support::{self, FAILS, Fresh, at, whole};
 
 /// golang-migrate's reference folder: 1 both, 3 up, 4 both, 5 down, 7 both. Each body notes itself.
 fn reference() -> Track {

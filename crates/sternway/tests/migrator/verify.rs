@@ -1,9 +1,8 @@
 //! Checking that somebody else has migrated the database.
 
-mod support;
-
 use sternway::{Error, NotReady};
-use support::{Fresh, track};
+
+use crate::support::{Fresh, track};
 
 fn reason(error: Error) -> NotReady {
     match error {

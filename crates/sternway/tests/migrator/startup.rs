@@ -1,10 +1,9 @@
 //! Bringing every track up, as an application does when it starts. The cases are those that kagent's
 //! runner is tested by.
 
-mod support;
-
 use sternway::{Error, StartupError, TrackState};
-use support::{FAILS, Fresh, Told, at, stands, track, whole};
+
+use crate::support::{FAILS, Fresh, Told, at, stands, track, whole};
 
 #[tokio::test]
 async fn every_track_goes_up_and_a_second_start_does_nothing() {

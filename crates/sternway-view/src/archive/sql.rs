@@ -8,12 +8,14 @@ use sternway_model::effect::Lost;
 use sternway_model::state::Identity;
 
 /// How the rows of one entry are written.
-pub struct Sql {
+pub(super) struct Sql {
     dialect: Dialect,
     /// The schema that names without one belong to.
     schema: String,
     /// What it is, as SQL has it.
     of: Of,
+    /// What it is and since when, for a comment.
+    about: String,
 }
 
 /// What the rows are of, with names as SQL has them.
@@ -35,12 +37,13 @@ impl Sql {
             Lost::Column { table, column } => Of::Columns(table.clone(), names(column)),
             Lost::Sequence { sequence } => Of::Sequence(sequence.clone()),
         };
-        Sql { dialect, schema: identity.schema.clone(), of }
+        let what = entry.lost.to_string().replace(char::is_control, " ");
+        let about = format!("{what}, kept by Sternway on {} (UTC)", entry.since);
+        Sql { dialect, schema: identity.schema.clone(), of, about }
     }
 
     /// What comes before the rows.
-    pub fn head(&self, entry: &Entry) -> String {
-        let what = entry.lost.to_string().replace(char::is_control, " ");
+    pub fn head(&self) -> String {
         let begin = match self.dialect {
             Dialect::Postgres => {
                 let schema = self.name(&self.schema);
@@ -49,7 +52,7 @@ impl Sql {
             Dialect::MySql => "SET NAMES utf8mb4;\nSTART TRANSACTION;\n".to_owned(),
             Dialect::Sqlite => "BEGIN;\n".to_owned(),
         };
-        format!("-- {what}, kept by Sternway on {} (UTC)\n{begin}", entry.since)
+        format!("-- {}\n{begin}", self.about)
     }
 
     /// What comes after them.

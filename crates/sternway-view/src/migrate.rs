@@ -1,13 +1,17 @@
-//! The shapes of results for machines; `docs/output.md` describes them. They are the same for one
-//! folder, whose track has no name, and for the tracks of an application.
+//! golang-migrate's commands: the shapes of their results. They are the same for one folder, whose track
+//! has no name, and for the tracks of an application.
+
+mod list;
 
 use serde::Serialize;
 use sternway_model::catalog::Direction;
 use sternway_model::state::{Identity, Position};
 use sternway_model::walk::Leg;
 
-/// What `up`, `down`, `goto` and `force` came to, or would come to.
-#[derive(Serialize)]
+pub use self::list::{Listed, Status, text};
+
+/// `sternway.migrate/1`: what `up`, `down`, `goto` and `force` came to, or would come to.
+#[derive(Debug, Serialize)]
 pub struct Ran<'a> {
     format: &'static str,
     command: &'a str,
@@ -17,7 +21,7 @@ pub struct Ran<'a> {
 }
 
 /// How a command ended that did not fail.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Something ran.
@@ -31,19 +35,22 @@ pub enum Outcome {
 }
 
 /// One track of it.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub struct TrackRan {
+    /// Its name; a folder has none.
     pub name: Option<String>,
+    /// Its tracking table.
     pub table: String,
     /// Where it stands afterwards, or would.
     pub version: Option<u64>,
     /// Whether the database is ahead of the files.
     pub ahead: bool,
+    /// What ran, or would.
     pub migrations: Vec<Row>,
 }
 
 /// One migration of it.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Row {
     version: u64,
     direction: Direction,
@@ -52,6 +59,7 @@ pub struct Row {
 }
 
 impl<'a> Ran<'a> {
+    /// The shape of what a command came to.
     pub fn new(
         command: &'a str,
         database: &'a Identity,
@@ -79,14 +87,14 @@ impl TrackRan {
     }
 }
 
-/// `version`.
-#[derive(Serialize)]
+/// `sternway.migrate.version/1`
+#[derive(Debug, Serialize)]
 pub struct Versions {
     format: &'static str,
     tracks: Vec<TrackVersion>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct TrackVersion {
     name: Option<String>,
     table: String,
@@ -107,8 +115,8 @@ impl Versions {
     }
 }
 
-/// `drop`.
-#[derive(Serialize)]
+/// `sternway.migrate.drop/1`
+#[derive(Debug, Serialize)]
 pub struct Dropped<'a> {
     format: &'static str,
     database: &'a Identity,
@@ -117,6 +125,7 @@ pub struct Dropped<'a> {
 }
 
 impl<'a> Dropped<'a> {
+    /// The shape of tables that were dropped, or would be.
     pub fn new(database: &'a Identity, outcome: Outcome, tables: Vec<String>) -> Dropped<'a> {
         Dropped { format: "sternway.migrate.drop/1", database, outcome, tables }
     }

@@ -5,10 +5,10 @@ use sternway_engine::walk::Standing;
 use sternway_model::catalog::{Direction, FileName};
 use sternway_model::state::Position;
 
-use crate::migrate::log::Log;
-use crate::ui::table;
+use crate::words::table;
 
 /// A track as it is listed.
+#[derive(Debug)]
 pub struct Listed {
     /// Its name; a folder that `-path` names has none.
     pub name: Option<String>,
@@ -20,16 +20,16 @@ pub struct Listed {
     pub standings: Vec<Standing>,
 }
 
-/// The shape for machines; `docs/output.md` describes it.
-#[derive(Serialize)]
-struct Status {
+/// `sternway.migrate.status/1`
+#[derive(Debug, Serialize)]
+pub struct Status {
     format: &'static str,
     applied: usize,
     pending: usize,
     tracks: Vec<TrackStatus>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct TrackStatus {
     name: Option<String>,
     table: String,
@@ -42,7 +42,7 @@ struct TrackStatus {
     migrations: Vec<MigrationStatus>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct MigrationStatus {
     version: u64,
     title: String,
@@ -103,28 +103,34 @@ fn title(standing: &Standing) -> String {
     FileName::parse(&standing.file).map(|name| name.title).unwrap_or_default()
 }
 
-/// Lists tracks, on standard output.
-pub fn list(log: &Log, tracks: &[Listed]) {
-    let (applied, pending) = tracks.iter().fold((0, 0), |(applied, pending), track| {
-        (applied + track.applied(), pending + track.pending())
-    });
-    log.json(&Status {
-        format: "sternway.migrate.status/1",
-        applied,
-        pending,
-        tracks: tracks.iter().map(Listed::status).collect(),
-    });
+/// How many migrations of all tracks are applied, and how many are pending.
+fn sums(tracks: &[Listed]) -> (usize, usize) {
+    let applied = tracks.iter().map(Listed::applied).sum();
+    (applied, tracks.iter().map(Listed::pending).sum())
+}
+
+impl Status {
+    /// The shape of these tracks.
+    pub fn of(tracks: &[Listed]) -> Status {
+        let (applied, pending) = sums(tracks);
+        let tracks = tracks.iter().map(Listed::status).collect();
+        Status { format: "sternway.migrate.status/1", applied, pending, tracks }
+    }
+}
+
+/// Every migration of these tracks, applied and pending.
+pub fn text(tracks: &[Listed]) -> String {
+    let mut text = String::new();
     if tracks.len() > 1 {
-        log.result(format!("{applied} migration(s) applied, {pending} pending"));
+        let (applied, pending) = sums(tracks);
+        text.push_str(&format!("{applied} migration(s) applied, {pending} pending\n"));
     }
     for track in tracks {
-        log.result(track.summary());
         let rows: Vec<Vec<String>> =
             track.standings.iter().map(|it| row(it, track.position)).collect();
-        if !rows.is_empty() {
-            log.result(table(&rows).trim_end());
-        }
+        text.push_str(&format!("{}\n{}", track.summary(), table(&rows)));
     }
+    text
 }
 
 fn row(standing: &Standing, position: Position) -> Vec<String> {

@@ -1,9 +1,8 @@
 //! What is refused before any database is asked, and the rules that an application's tests check.
 
-mod support;
-
 use sternway::{Breach, Error, Migrations, Migrator, Rules, SetupError, Track, Violation};
-use support::{Fresh, track};
+
+use crate::support::{Fresh, track};
 
 /// A server that nobody has.
 const NOWHERE: &str = "postgres://localhost:1/none";

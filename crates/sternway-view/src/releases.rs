@@ -1,0 +1,105 @@
+//! The releases of an application.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sternway_model::catalog::{Catalog, Enabled, Release, ReleaseEntry, Track, TrackName};
+
+use crate::words::table;
+
+/// `sternway.releases/1`
+#[derive(Debug, Serialize)]
+pub struct Releases {
+    format: &'static str,
+    /// The application.
+    pub app: String,
+    /// The releases, oldest first.
+    pub releases: Vec<ReleaseRow>,
+}
+
+/// One release.
+#[derive(Debug, Serialize)]
+pub struct ReleaseRow {
+    /// Its version.
+    pub release: Release,
+    /// Whether it is a prerelease.
+    pub prerelease: bool,
+    /// What the source calls it: a tag or a folder.
+    pub label: String,
+    /// Its commit, where the source is a git repository.
+    pub commit: Option<String>,
+    /// The highest number of each track that the release has.
+    pub tracks: BTreeMap<TrackName, Option<u64>>,
+    /// The oldest release with the same migrations; none where it has none.
+    pub schema_of: Option<Release>,
+}
+
+impl Releases {
+    /// The releases of a catalog, or only those that are no prereleases.
+    pub fn of(catalog: &Catalog, stable: bool) -> Releases {
+        // The oldest of these releases with each schema, by the migrations that make it.
+        let mut schemas: BTreeMap<String, Release> = BTreeMap::new();
+        let releases = catalog.releases.iter();
+        let releases = releases.filter(|(release, _)| !(stable && release.is_prerelease()));
+        let rows = releases.map(|(release, entry)| {
+            let schema = (!entry.is_empty()).then(|| {
+                schemas.entry(schema(catalog, entry)).or_insert_with(|| release.clone()).clone()
+            });
+            ReleaseRow {
+                release: release.clone(),
+                prerelease: release.is_prerelease(),
+                label: entry.label.clone(),
+                commit: entry.commit.clone(),
+                tracks: tracks(catalog)
+                    .map(|track| (track.name.clone(), entry.set(&track.name).last()))
+                    .collect(),
+                schema_of: schema,
+            }
+        });
+        let releases = rows.collect();
+        Releases { format: "sternway.releases/1", app: catalog.app.clone(), releases }
+    }
+
+    /// A line each, with the tracks in the order of `catalog`.
+    pub fn text(&self, catalog: &Catalog) -> String {
+        let mut lines = vec![vec!["RELEASE".to_owned()]];
+        lines[0].extend(tracks(catalog).map(|track| track.name.0.to_uppercase()));
+        lines[0].push("SCHEMA".to_owned());
+        for row in &self.releases {
+            let Some(schema) = &row.schema_of else { continue };
+            let mut line = vec![row.release.to_string()];
+            for track in tracks(catalog) {
+                let version = row.tracks.get(&track.name).copied().flatten();
+                line.push(version.map_or("-".to_owned(), |version| version.to_string()));
+            }
+            line.push(match *schema == row.release {
+                true => "new".to_owned(),
+                false => format!("as {schema}"),
+            });
+            lines.push(line);
+        }
+        let mut text = table(&lines);
+        let without = self.releases.iter().filter(|row| row.schema_of.is_none()).count();
+        if without > 0 {
+            text.push_str(&format!("{without} more releases have no migrations\n"));
+        }
+        text
+    }
+}
+
+fn tracks(catalog: &Catalog) -> impl Iterator<Item = &Track> {
+    catalog.tracks.iter().filter(|track| track.enabled != Enabled::Never)
+}
+
+/// What two releases with the same schema have in common: the hashes of their up bodies.
+fn schema(catalog: &Catalog, entry: &ReleaseEntry) -> String {
+    let mut key = String::new();
+    for track in tracks(catalog) {
+        for migration in entry.set(&track.name).iter() {
+            let hash = migration.up.as_ref().map(|half| half.hash.to_string());
+            let (track, version) = (&track.name, migration.version);
+            key.push_str(&format!("{track} {version} {}\n", hash.unwrap_or_default()));
+        }
+    }
+    key
+}
