@@ -3,15 +3,27 @@
 //! A dialect takes part with a [`Ground`]: what makes fresh databases, by its URLs. SQLite has one
 //! always, PostgreSQL and MariaDB where the variables of their servers are set.
 
+#[path = "contract/archive.rs"]
+mod archive;
+#[path = "contract/canary.rs"]
+mod canary;
+#[path = "contract/fence.rs"]
+mod fence;
+#[path = "contract/query.rs"]
+mod query;
+#[path = "contract/reconcile.rs"]
+mod reconcile;
 mod support;
 
 use std::time::{Duration, Instant};
 
 use sternway_database::dialect::{connect, create_shadow, remove_shadow};
-use sternway_database::{Database, LockError, Settings, StepError, Work};
+use sternway_database::port::prelude::*;
+use sternway_database::{Dialect, LockError, Settings, StepError, Work};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Half, Migration, TrackName};
 use sternway_model::journal::{Progress, Reached, Record};
+use sternway_model::proof::{Action, Facts, ForeignKey};
 use sternway_model::state::{Position, Records, RecordsAccess, TrackState};
 use support::mariadb::MariaDb;
 use support::{Fresh, TABLE, at, dirty, fresh, plan, whole};
@@ -22,7 +34,9 @@ type Session = Box<dyn Database>;
 /// A fresh database, which goes away with this value.
 struct Ground {
     url: String,
-    _keeps: Keeps,
+    /// What its sessions do that they must not.
+    sin: Option<canary::Sin>,
+    keeps: Keeps,
 }
 
 #[allow(dead_code, reason = "kept for what happens when they are dropped")]
@@ -34,21 +48,44 @@ enum Keeps {
 
 /// One for each dialect.
 async fn grounds() -> Vec<Ground> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite3://{}/app.db", folder.path().display());
-    let mut grounds = vec![Ground { url, _keeps: Keeps::File(folder) }];
-    if let Some(fresh) = fresh().await {
-        grounds.push(Ground { url: fresh.url(), _keeps: Keeps::Postgres(fresh) });
-    }
-    if let Some((url, database)) = MariaDb::fresh().await {
-        grounds.push(Ground { url, _keeps: Keeps::MariaDb(Box::new(database)) });
-    }
-    grounds
+    let (file, postgres, mariadb) =
+        (Ground::file(), Ground::postgres().await, Ground::mariadb().await);
+    [Some(file), postgres, mariadb].into_iter().flatten().collect()
 }
 
 impl Ground {
+    fn file() -> Ground {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite3://{}/app.db", folder.path().display());
+        Ground { url, sin: None, keeps: Keeps::File(folder) }
+    }
+
+    async fn postgres() -> Option<Ground> {
+        let fresh = fresh().await?;
+        Some(Ground { url: fresh.url(), sin: None, keeps: Keeps::Postgres(fresh) })
+    }
+
+    async fn mariadb() -> Option<Ground> {
+        let (url, database) = MariaDb::fresh().await?;
+        Some(Ground { url, sin: None, keeps: Keeps::MariaDb(Box::new(database)) })
+    }
+
+    /// Another fresh database of the same dialect.
+    async fn another(&self) -> Ground {
+        let another = match self.keeps {
+            Keeps::File(_) => Some(Ground::file()),
+            Keeps::Postgres(_) => Ground::postgres().await,
+            Keeps::MariaDb(_) => Ground::mariadb().await,
+        };
+        Ground { sin: self.sin, ..another.expect("the server of the first one") }
+    }
+
     async fn session(&self) -> Session {
-        open(&self.url).await
+        let session = open(&self.url).await;
+        match self.sin {
+            Some(sin) => Box::new(canary::Sinner { session, sin }),
+            None => session,
+        }
     }
 }
 
@@ -64,8 +101,19 @@ async fn go(
     body: &str,
     journal: Option<(i64, usize)>,
 ) -> Result<(), StepError> {
+    on(session, TABLE, (from, to), body, journal).await
+}
+
+/// As [`go`], on a track of one's own.
+async fn on(
+    session: &mut Session,
+    table: &str,
+    (from, to): (Option<u64>, Option<u64>),
+    body: &str,
+    journal: Option<(i64, usize)>,
+) -> Result<(), StepError> {
     let mode = session.facts(body).mode;
-    let (table, file, settings) = (TABLE, "000001_a.up.sql", Settings::Reset);
+    let (file, settings) = ("000001_a.up.sql", Settings::Reset);
     let durable = true;
     let work = Work {
         table,
@@ -115,20 +163,20 @@ async fn a_query_is_answered_and_may_only_look() {
             ("SELECT a FROM t -- both", 1, vec![Some("1")]),
             ("SELECT a FROM t WHERE a > 2", 9, vec![]),
         ] {
-            let found = session.answers(query, most).await;
+            let found = session.query(query, most).await;
             let found = found.unwrap_or_else(|error| panic!("{server}: {query}: {error:?}"));
             let found: Vec<Option<&str>> = found.iter().map(Option::as_deref).collect();
             assert_eq!(found, wanted, "{server}: {query}");
         }
-        let holds = session.answers("SELECT count(*) = 2 FROM t", 1).await.expect("an answer");
+        let holds = session.query("SELECT count(*) = 2 FROM t", 1).await.expect("an answer");
         assert!(["true", "1"].contains(&holds[0].as_deref().expect("a value")), "{holds:?}");
         for wrong in ["SELECT a FROM nothing", "DELETE FROM t", "SELECT a, b FROM t WHERE"] {
-            assert!(session.answers(wrong, 1).await.is_err(), "{server}: {wrong}");
+            assert!(session.query(wrong, 1).await.is_err(), "{server}: {wrong}");
         }
         // The session goes on as before.
         went(&mut session, Some(2), Some(3), "INSERT INTO t VALUES (3, 'z')").await;
         assert_eq!(
-            session.answers("SELECT count(*) FROM t", 1).await.expect("3")[0],
+            session.query("SELECT count(*) FROM t", 1).await.expect("3")[0],
             Some("3".into())
         );
     }
@@ -397,6 +445,35 @@ async fn a_fingerprint_comes_back_when_the_schema_does() {
 }
 
 #[tokio::test]
+async fn a_fingerprint_says_where_a_foreign_key_leads() {
+    let body = "CREATE TABLE a (id integer PRIMARY KEY);
+        CREATE TABLE b (id integer PRIMARY KEY, a_id integer,
+            CONSTRAINT b_a FOREIGN KEY (a_id) REFERENCES a (id) ON DELETE CASCADE ON UPDATE SET NULL);
+        CREATE INDEX b_i ON b (a_id)";
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        went(&mut session, None, Some(1), body).await;
+        let found = session.fingerprint(&[TABLE.to_owned()]).await.expect("a fingerprint");
+        let keys = found.objects.iter().filter_map(|(name, it)| match &it.facts {
+            Facts::ForeignKey(key) => Some((name.table.as_deref(), key.clone())),
+            _ => None,
+        });
+        let key = ForeignKey {
+            columns: vec!["a_id".to_owned()],
+            parent: "a".to_owned(),
+            parent_columns: vec!["id".to_owned()],
+            on_update: Action::SetNull,
+            on_delete: Action::Cascade,
+        };
+        assert_eq!(keys.collect::<Vec<_>>(), [(Some("b"), key)], "{found:?}");
+        let mut indexes = found.objects.iter().filter(|(name, _)| name.name == "b_i");
+        let (name, index) = indexes.next().expect("an index");
+        assert_eq!(index.facts, Facts::Index { unique: false, valid: true });
+        assert!(!found.is_invalid(name));
+    }
+}
+
+#[tokio::test]
 async fn a_shadow_database_is_empty_and_has_the_same_fingerprint() {
     for ground in grounds().await {
         let mut session = ground.session().await;
@@ -427,4 +504,43 @@ async fn what_a_body_sets_does_not_reach_the_next() {
         went(&mut session, Some(1), Some(2), "CREATE TABLE a (x INT DEFAULT '1')").await;
         assert_eq!(tables(&mut session).await, ["a"]);
     }
+}
+
+#[tokio::test]
+async fn a_repair_is_a_statement_of_the_dialect() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        let table = "With-Dash";
+        let position = Position { version: Some(3), dirty: true };
+        session.set_track(table, position).await.expect("a row");
+        for (row, to) in [(true, Some(2)), (true, None), (false, Some(4)), (true, Some(5))] {
+            let dialect = Dialect::of(&ground.url).expect("a dialect");
+            let repair = dialect.repair(&session.identity().schema, table, row, to);
+            let ran = go(&mut session, None, None, &repair, None).await;
+            ran.unwrap_or_else(|error| panic!("{repair}: {}", whole(&error)));
+            assert_eq!(session.track(table).await.expect("a track"), at(to), "{repair}");
+        }
+    }
+}
+
+/// Promises that a canary breaks too: see `contract/canary.rs`.
+macro_rules! promised {
+    ($($part:ident::$promise:ident;)*) => {
+        $(#[tokio::test]
+        async fn $promise() {
+            for ground in grounds().await {
+                $part::$promise(&ground).await;
+            }
+        })*
+    };
+}
+
+promised! {
+    archive::what_one_half_destroys_the_other_restores;
+    archive::an_entry_is_restored_and_dropped_by_its_number;
+    archive::nothing_is_destroyed_that_the_plan_does_not_say;
+    archive::what_there_is_to_lose_is_counted;
+    reconcile::a_statement_that_took_effect_is_told_from_one_that_did_not;
+    fence::a_fence_stands_until_it_is_lowered;
+    query::a_query_writes_nothing_whatever_it_says;
 }

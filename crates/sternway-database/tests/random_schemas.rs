@@ -18,9 +18,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use sqlx::PgConnection;
+use sternway_database::port::prelude::*;
 use sternway_database::postgres::Postgres;
 use sternway_database::postgres::statements::facts;
-use sternway_database::{Care, Database, Limits, Settings, StepError, Work};
+use sternway_database::{Limits, Preservation, Settings, StepError, Work};
 use sternway_model::catalog::{Direction, TrackName};
 use sternway_model::state::Position;
 use sternway_testing::{
@@ -119,7 +120,7 @@ impl Shadow {
             undoing: false,
             dirty: false,
         };
-        let care = Care {
+        let care = Preservation {
             app: "random",
             track: &track,
             version: 2,
@@ -129,7 +130,7 @@ impl Shadow {
             each_lock: false,
             limits: Limits::default(),
         };
-        self.session.migrate_with_care(&work, &care).await.map(drop)
+        self.session.migrate_preserving(&work, &care).await.map(drop)
     }
 
     async fn rows(&mut self) -> Snapshot {
@@ -141,7 +142,7 @@ impl Shadow {
         let entries = self.session.archive("random").await.expect("the archive");
         let mut kept = Vec::new();
         for entry in entries.into_iter().filter(|it| it.id > last) {
-            let page = self.session.archived(entry.id, 0, 1_000_000).await.expect("a page");
+            let page = self.session.archive_page(entry.id, 0, 1_000_000).await.expect("a page");
             kept.push(KeptRows::new(entry, vec![page]));
         }
         kept

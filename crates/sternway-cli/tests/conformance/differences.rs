@@ -7,8 +7,8 @@ pub const SHOWN_ELSEWHERE: [(&str, &str); 6] = [
     ("D21", "interoperability: a_lock_that_is_held"),
     ("D23", "interoperability: an_index_is_built_while_another_waits"),
     ("D24", "message: every duration is replaced"),
-    ("D30", "migrate_beyond: a_dirty_database_without_transactions_names_the_statement_under_way"),
-    ("D33", "migrate_signals: every test"),
+    ("D30", "beyond: a_dirty_database_without_transactions_names_the_statement_under_way"),
+    ("D33", "signals: every test"),
     ("D34", "kept_settings: a_commit_that_need_not_be_on_the_disk_leaves_the_next_one_as_it_is"),
 ];
 

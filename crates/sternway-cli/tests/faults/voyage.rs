@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::Command;
 
 use sqlx::{Connection, PgConnection};
-use sternway_database::Database;
+use sternway_database::port::prelude::*;
 use sternway_database::postgres::connect;
 use sternway_model::catalog::Digest;
 use sternway_model::state::Position;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sternway_database::{Database, Settings, Work};
+use sternway_database::port::prelude::*;
+use sternway_database::{Settings, Work};
 use sternway_model::state::{Position, TrackState};
 
 use crate::server::{ask, execute, fresh, left_dirty, run, run_up, session, track, until};

@@ -1,6 +1,6 @@
 //! The fingerprint is the same in every database, and moved by every change that matters.
 
-use sternway_database::Database;
+use sternway_database::port::prelude::*;
 use sternway_model::catalog::Digest;
 
 use crate::server::{Fresh, execute, fresh};

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use sternway_database::mysql::connect;
-use sternway_database::{Connect, Database, LockError, dialect};
+use sternway_database::port::prelude::*;
+use sternway_database::{Connect, LockError, dialect};
 
 use crate::server::{GolangMigrate, ask, execute, fresh, run_up, session, track, until};
 use crate::support::{TABLE, at, dirty, whole};

@@ -1,7 +1,8 @@
 //! A migration that goes to and fro, with what it takes away.
 
 use sternway_database::mysql::MySql;
-use sternway_database::{Database, Done, StepError};
+use sternway_database::port::prelude::*;
+use sternway_database::{Done, StepError};
 use sternway_model::archive::Restored;
 use sternway_model::catalog::Direction;
 use sternway_model::effect::{Effects, Lost};
@@ -63,13 +64,13 @@ impl Journey {
     pub async fn there_and_back(&mut self, down: &str, up: &str) -> Done {
         let before = self.dump().await;
         let (done, back) = (self.down(down).await, self.up(up).await);
-        assert_eq!(self.dump().await, before, "{down}\n{up}\n{:?} {:?}", done.kept, back.put_back);
-        let mut put: Vec<_> = back.put_back.iter().map(|put| (put.id, put.restored.back)).collect();
+        assert_eq!(self.dump().await, before, "{down}\n{up}\n{:?} {:?}", done.kept, back.restored);
+        let mut put: Vec<_> = back.restored.iter().map(|put| (put.id, put.restored.back)).collect();
         put.sort_unstable();
         let mut kept: Vec<_> = done.kept.iter().map(|kept| (kept.id, kept.rows)).collect();
         kept.sort_unstable();
         assert_eq!(put, kept);
-        assert_eq!(self.waiting().await, 0, "{down}: {:?}", back.put_back);
+        assert_eq!(self.waiting().await, 0, "{down}: {:?}", back.restored);
         let left = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME REGEXP '^sternway_(kept|stand)'";
         assert_eq!(self.ask(left).await, "0", "{down}");
         done
@@ -116,7 +117,7 @@ pub fn column(table: &str, column: &str) -> Lost {
 
 /// How many are back, and why how many are not.
 pub fn outcome(restored: &Restored) -> (u64, Vec<(&str, u64)>) {
-    (restored.back, restored.misfits.iter().map(|it| (it.reason.as_str(), it.rows)).collect())
+    (restored.back, restored.conflicts.iter().map(|it| (it.reason.as_str(), it.rows)).collect())
 }
 
 pub fn lost(done: &Done) -> Vec<(Lost, u64)> {

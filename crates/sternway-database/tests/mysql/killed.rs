@@ -3,7 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use sternway_database::{Database, LockError};
+use sternway_database::LockError;
+use sternway_database::port::prelude::*;
 
 use crate::server::{ask, fresh, run, session, track, until};
 use crate::support::{TABLE, dirty};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sternway_database::{Database, Work};
+use sternway_database::Work;
+use sternway_database::port::prelude::*;
 use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::state::RecordsAccess;
 

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use sternway_database::{Care, Database, Limits, StepError, Work};
+use sternway_database::port::prelude::*;
+use sternway_database::{Limits, Preservation, StepError, Work};
 use sternway_model::catalog::{Direction, TrackName};
 
 use crate::server::{execute, fresh};
 use crate::support::{up, whole};
 
-fn care(track: &TrackName, limits: Limits) -> Care<'_> {
-    Care {
+fn care(track: &TrackName, limits: Limits) -> Preservation<'_> {
+    Preservation {
         app: "app",
         track,
         version: 1,
@@ -38,7 +39,7 @@ async fn a_table_in_use_is_waited_for_no_longer_than_allowed() {
     let limits = Limits { lock: Some(Duration::from_millis(900)), statement: None };
     let track = TrackName::from("core");
     let start = Instant::now();
-    let error = session.migrate_with_care(&work, &care(&track, limits)).await.expect_err("a lock");
+    let error = session.migrate_preserving(&work, &care(&track, limits)).await.expect_err("a lock");
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     let StepError::Dirty { statement: 1, source, .. } = error else { panic!("{}", whole(&error)) };
     let detail = source.detail.unwrap_or_default();
@@ -49,7 +50,7 @@ async fn a_table_in_use_is_waited_for_no_longer_than_allowed() {
     session.end_sessions(&found).await.expect("an end");
     session.end_sessions(&found).await.expect("nobody is left");
     sqlx::raw_sql("SELECT 1").execute(&mut holder).await.expect_err("an end");
-    let done = session.migrate_with_care(&work, &care(&track, Limits::default())).await;
+    let done = session.migrate_preserving(&work, &care(&track, Limits::default())).await;
     done.unwrap_or_else(|error| panic!("{}", whole(&error)));
 }
 
@@ -64,7 +65,7 @@ async fn a_statement_runs_no_longer_than_allowed() {
     let limits = Limits { lock: None, statement: Some(Duration::from_millis(600)) };
     let track = TrackName::from("core");
     let start = Instant::now();
-    let ended = session.migrate_with_care(&work, &care(&track, limits)).await;
+    let ended = session.migrate_preserving(&work, &care(&track, limits)).await;
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     let error = ended.expect_err("a limit");
     let StepError::Dirty { statement: 2, source, .. } = error else { panic!("{}", whole(&error)) };

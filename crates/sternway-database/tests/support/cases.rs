@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sternway_database::Done;
+use sternway_database::port::prelude::*;
 use sternway_database::postgres::Postgres;
-use sternway_database::{Database, Done};
-use sternway_model::archive::Misfit;
+use sternway_model::archive::Conflict;
 
 use super::{holds, whole};
 
@@ -31,7 +32,7 @@ pub async fn begin(session: &mut Postgres, (start, ..): &Case) {
 pub async fn end(session: &mut Postgres, case: &Case, gone: &Done, back: &Done) {
     let (_, down, .., holds_after, misfits) = case;
     let mut left: BTreeMap<String, u64> = BTreeMap::new();
-    for Misfit { reason, rows } in back.put_back.iter().flat_map(|it| &it.restored.misfits) {
+    for Conflict { reason, rows } in back.restored.iter().flat_map(|it| &it.restored.conflicts) {
         *left.entry(reason.clone()).or_default() += rows;
     }
     let expected: BTreeMap<String, u64> =

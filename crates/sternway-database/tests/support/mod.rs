@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sternway_database::port::prelude::*;
 use sternway_database::postgres::statements::facts;
 use sternway_database::postgres::{Postgres, connect};
-use sternway_database::{Care, Database, Done, Limits, Settings, StepError, Work};
+use sternway_database::{Done, Limits, Preservation, Settings, StepError, Work};
 use sternway_model::catalog::{Digest, Direction, Half, Migration, TrackName};
 use sternway_model::effect::Effects;
 use sternway_model::plan::{Basis, BodyOrigin, Course, FORMAT, Hop, Migrate, Plan, Step};
@@ -264,6 +265,7 @@ pub fn plan(app: &str, target: &str, bodies: &[&str]) -> Plan {
         tracks: vec![(track.clone(), TABLE.to_owned())],
         off: Vec::new(),
         tables: vec![TABLE.to_owned()],
+        checks: Vec::new(),
         keeps: true,
         hops: vec![Hop { to: target.clone(), steps, ends_at: BTreeMap::new() }],
         notes: Vec::new(),
@@ -350,6 +352,7 @@ pub async fn go(
     let track = TrackName("core".to_owned());
     let limits = Limits::default();
     let (app, version) = ("app", 2);
-    let care = Care { app, track: &track, version, direction, keep, planned, each_lock, limits };
-    session.migrate_with_care(&work, &care).await
+    let care =
+        Preservation { app, track: &track, version, direction, keep, planned, each_lock, limits };
+    session.migrate_preserving(&work, &care).await
 }

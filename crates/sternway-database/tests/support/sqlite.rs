@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use sternway_database::dialect::connect;
-use sternway_database::{Database, Settings, StepError, Work};
+use sternway_database::port::prelude::*;
+use sternway_database::{Settings, StepError, Work};
 use sternway_model::state::TrackState;
 use tempfile::TempDir;
 

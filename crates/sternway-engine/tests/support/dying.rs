@@ -5,17 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sternway_database::port::prelude::*;
+use sternway_database::port::{Execution, Locks, RecordStore, Schema, Tracking};
 use sternway_database::{
-    Care, Database, DatabaseError, Done, Interrupt, LockError, RunId, RunSummary, Settled,
-    SqlError, StepError, Unfinished, Work,
+    DatabaseError, Done, Holder, LockError, Preservation, Reconciled, RunId, RunSummary, SqlError,
+    StepError, Underway, Unfinished, Work,
 };
 use sternway_model::app::{App, AppError};
-use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Digest, Migration, Release, TrackName};
 use sternway_model::journal::Record;
 use sternway_model::plan::Plan;
 use sternway_model::proof::Fingerprint;
-use sternway_model::state::{Identity, Position, Records, RecordsAccess, TrackState};
+use sternway_model::state::{Position, Records, RecordsAccess, TrackState};
+use sternway_testing::forward;
 
 /// A session that is lost before, or after, one of its calls; everything fails from then on.
 pub struct Dying {
@@ -79,36 +81,25 @@ macro_rules! call {
     }};
 }
 
+forward!(Dying, database: Connection, Archive, Clients, Fences);
+
 #[async_trait]
-impl Database for Dying {
-    fn identity(&self) -> &Identity {
-        self.database.identity()
-    }
-
-    fn tracking_table(&self) -> &str {
-        self.database.tracking_table()
-    }
-
-    fn facts(&self, body: &str) -> BodyFacts {
-        self.database.facts(body)
-    }
-
-    async fn reaches_out(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
-        self.database.reaches_out(body).await
-    }
-
-    fn interrupter(&self) -> Box<dyn Interrupt> {
-        self.database.interrupter()
-    }
-
+impl Locks for Dying {
     async fn lock(&mut self, tables: &[String], lock_timeout: Duration) -> Result<(), LockError> {
         call!(self, "lock", self.database.lock(tables, lock_timeout))
+    }
+
+    async fn end_orphans(&mut self, tables: &[String]) -> Result<Vec<Holder>, DatabaseError> {
+        self.database.end_orphans(tables).await
     }
 
     async fn unlock(&mut self) -> Result<(), DatabaseError> {
         call!(self, "unlock", self.database.unlock())
     }
+}
 
+#[async_trait]
+impl Tracking for Dying {
     async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError> {
         self.database.track(table).await
     }
@@ -121,16 +112,15 @@ impl Database for Dying {
         call!(self, "set_track", self.database.set_track(table, at))
     }
 
-    async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {
-        self.database.drop_tables().await
+    async fn underway(&mut self, table: &str) -> Result<Option<Underway>, DatabaseError> {
+        self.database.underway(table).await
     }
+}
 
-    async fn answers(
-        &mut self,
-        query: &str,
-        most: usize,
-    ) -> Result<Vec<Option<String>>, DatabaseError> {
-        self.database.answers(query, most).await
+#[async_trait]
+impl Schema for Dying {
+    async fn enter_schema(&mut self, schema: &str) -> Result<(), DatabaseError> {
+        self.database.enter_schema(schema).await
     }
 
     async fn tables(&mut self, except: &[String]) -> Result<BTreeSet<String>, DatabaseError> {
@@ -145,6 +135,13 @@ impl Database for Dying {
         call!(self, "fingerprint", self.database.fingerprint(except))
     }
 
+    async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {
+        self.database.drop_tables().await
+    }
+}
+
+#[async_trait]
+impl RecordStore for Dying {
     async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
         self.database.records(app).await
     }
@@ -171,20 +168,33 @@ impl Database for Dying {
         self.database.keep(app, track, migrations, bodies).await
     }
 
+    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
+        if self.calls == 0 {
+            return Err(lost());
+        }
+        self.database.unfinished(app).await
+    }
+
+    async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
+        self.database.history(app).await
+    }
+}
+
+#[async_trait]
+impl Execution for Dying {
     async fn migrate(&mut self, work: &Work<'_>) -> Result<(), StepError> {
         self.database.migrate(work).await
     }
 
-    async fn migrate_with_care(
+    async fn migrate_preserving(
         &mut self,
         work: &Work<'_>,
-        care: &Care<'_>,
+        care: &Preservation<'_>,
     ) -> Result<Done, StepError> {
         let file = work.file.to_owned();
         self.firsts.push(work.first);
         if let Some(statement) = self.waits_at.take() {
-            let (message, code) = ("a lock was not had".to_owned(), "55P03".to_owned());
-            let source = SqlError { message, code, detail: None, hint: None, at: None };
+            let source = SqlError::new("a lock was not had", "55P03", None);
             return Err(StepError::Dirty { file, statement, source, blockers: Some(Vec::new()) });
         }
         if self.blocked > 0 {
@@ -196,27 +206,16 @@ impl Database for Dying {
         if !runs {
             return Err(StepError::Database { file, source: lost() });
         }
-        let done = self.database.migrate_with_care(work, care).await;
+        let done = self.database.migrate_preserving(work, care).await;
         if answers { done } else { Err(StepError::Database { file, source: lost() }) }
     }
 
-    async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
-        if self.calls == 0 {
-            return Err(lost());
-        }
-        self.database.unfinished(app).await
-    }
-
-    async fn settle(
+    async fn reconcile(
         &mut self,
         work: &Work<'_>,
         statement: usize,
-    ) -> Result<Settled, DatabaseError> {
-        call!(self, "settle", self.database.settle(work, statement))
-    }
-
-    async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
-        self.database.history(app).await
+    ) -> Result<Reconciled, DatabaseError> {
+        call!(self, "settle", self.database.reconcile(work, statement))
     }
 }
 

@@ -13,13 +13,15 @@ use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use sternway_database::Done;
 use sternway_database::embedded::{Place, connect};
+use sternway_database::port::prelude::*;
 use sternway_database::postgres::Postgres;
-use sternway_database::{Database, DatabaseError, Dialect, postgres};
+use sternway_database::{DatabaseError, Dialect, postgres};
+use sternway_engine::event::{Event, Observer};
 use sternway_engine::observe::observe;
-use sternway_engine::rehearse::{Material, Positions, Shadow, clean_install, expectations};
-use sternway_engine::run::{Outcome, Run, RunError, Watch, run};
+use sternway_engine::rehearse::expectations;
+use sternway_engine::run::{Outcome, Run, RunError, run};
+use sternway_engine::shadow::{Material, Positions, Shadow, clean_install};
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Migration, Release, TrackName};
 use sternway_model::plan::{Course, Facts, Migrate, Plan, PlanError, Request, plan};
@@ -147,7 +149,7 @@ impl App {
     pub async fn install(&self, proofs: &Proofs, database: &mut dyn Database, to: &str) {
         let plan = self.way(database, None, Course::Upgrade, to).await.expect("a plan to install");
         let ended = proofs.run(&plan, database, &mut Quiet).await;
-        assert!(matches!(ended, Ok(Outcome::Arrived(_))), "installing {to}: {ended:?}");
+        assert!(matches!(ended, Ok(Outcome::Arrived { .. })), "installing {to}: {ended:?}");
     }
 
     /// All that a release has, for clean installs.
@@ -234,20 +236,19 @@ impl Proofs {
         &self,
         plan: &Plan,
         database: &mut dyn Database,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<Outcome, RunError> {
         // What is executed is always what was read from a file.
         let plan = Plan::from_json(&plan.to_json()).expect("a plan");
         let expected = self.expected(&plan).await;
         let expected = Some(&expected[..]);
-        run(Run { expected, lock_timeout: LOCK_TIMEOUT, ..Run::of(&plan) }, database, watch).await
+        run(Run { expected, lock_timeout: LOCK_TIMEOUT, ..Run::of(&plan) }, database, observer)
+            .await
     }
 }
 
-/// Nobody watches.
-pub struct Quiet;
-
-impl Watch for Quiet {}
+/// Nobody observes.
+pub use sternway_engine::event::Quiet;
 
 /// What was told while a run went on, and when to stop it.
 #[derive(Default)]
@@ -257,13 +258,13 @@ pub struct Seen {
     pub steps: Vec<String>,
 }
 
-impl Watch for Seen {
-    fn begins(&mut self, _plan: &Plan, access: &RecordsAccess) {
-        self.access = Some(access.clone());
-    }
-
-    fn ends(&mut self, step: &Migrate, _took: Duration, _done: &Done) {
-        self.steps.push(step_name(step));
+impl Observer for Seen {
+    fn tell(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Begins { access, .. } => self.access = Some((*access).clone()),
+            Event::Migrated { step, .. } => self.steps.push(step_name(step)),
+            _ => {}
+        }
     }
 
     fn stop(&mut self) -> bool {
@@ -285,7 +286,9 @@ pub fn steps(plan: &Plan) -> Vec<String> {
 /// The comparisons of a run that arrived.
 pub fn arrived(ended: Result<Outcome, RunError>) -> Vec<Comparison> {
     match ended {
-        Ok(Outcome::Arrived(proofs)) => proofs.into_iter().map(|it| it.expect("a proof")).collect(),
+        Ok(Outcome::Arrived { proofs, .. }) => {
+            proofs.into_iter().map(|it| it.expect("a proof")).collect()
+        }
         other => panic!("it did not arrive: {other:?}"),
     }
 }

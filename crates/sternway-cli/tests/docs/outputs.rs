@@ -1,0 +1,218 @@
+//! `docs/` says what is so: each field that it names is in a real output, and each field of a real
+//! output is named; each flag is there with its variable.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{self, APP, CORE, Machine, SEARCH};
+
+fn document(name: &str) -> String {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    fs::read_to_string(docs.join(name)).expect(name)
+}
+
+/// The fields that `docs/output.md` names, by format.
+fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let text = document("output.md");
+    let mut formats: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for section in text.split("\n## ").skip(1) {
+        let (format, rest) = section.split_once('\n').expect("a heading");
+        let rows = rest.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        formats.insert(format.to_owned(), rows.map(|(field, _)| field.to_owned()).collect());
+    }
+    formats
+}
+
+/// Every field in `value`, a path each.
+fn fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => object.iter().for_each(|(key, value)| {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            found.insert(path.clone());
+            fields(value, &path, found);
+        }),
+        Value::Array(array) => array.iter().for_each(|value| {
+            let path = format!("{path}[]");
+            found.insert(path.clone());
+            fields(value, &path, found);
+        }),
+        _ => {}
+    }
+}
+
+/// Whether a field is what the pattern means. Releases contain dots, so they are gone already.
+fn fits(pattern: &str, field: &str) -> bool {
+    let (patterns, fields) = (pattern.split('.'), field.split('.'));
+    patterns.clone().count() == fields.clone().count()
+        && patterns.zip(fields).all(|(pattern, field)| match pattern.strip_prefix('*') {
+            Some(list) => {
+                field.ends_with(list) && !field[..field.len() - list.len()].ends_with("[]")
+            }
+            None => pattern == field,
+        })
+}
+
+/// Keys that are releases, without their dots.
+fn undotted(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            object.into_iter().map(|(key, it)| (key.replace('.', "-"), undotted(it))).collect()
+        }
+        Value::Array(array) => array.into_iter().map(undotted).collect(),
+        other => other,
+    }
+}
+
+#[test]
+fn every_field_is_documented_and_every_documented_field_is_real() {
+    let machine = Machine::new();
+    let url = machine.embedded();
+    let json = |code: i32, format: &str, arguments: &[&str]| {
+        let arguments = [arguments, &["--output", "json"]].concat();
+        (format.to_owned(), machine.on(&url, &arguments).ended(code).json(format))
+    };
+    let check = "[[check]]\nat = \"after\"\nseverity = \"warn\"\nmessage = \"there is nothing\"\nsql = \"select false\"\nrows = \"select 1\"\n";
+    machine.write("sternway.toml", &format!("{APP}{CORE}{SEARCH}{check}"));
+    let mut outputs = vec![json(0, "sternway.releases/1", &["releases"])];
+    outputs.push(json(0, "sternway.run/1", &["upgrade", "--to", "1.2.1", "--yes"]));
+    outputs.push(json(0, "sternway.plan/3", &["plan", "--to", "1.0.3", "--from", "1.2.1"]));
+    let assumed = ["plan", "--to", "1.0.3", "--from", "1.2.1", "--output", "json"];
+    let plan = machine.run(&assumed).ended(0).json("sternway.plan/3");
+    outputs.push(("sternway.plan/3".to_owned(), plan));
+    // Everything that is done around the migrations.
+    let around = "[[check]]\nat = \"before\"\nmessage = \"there is nothing\"\nsql = \"select true\"\nrows = \"select 1\"\nmigration = \"core 1\"\n\
+        [deploy.commands]\nstop = \"true\"\nswap = \"true\"\nstart = \"true\"\n";
+    machine.write("sternway.toml", &format!("{APP}{CORE}{SEARCH}{around}"));
+    let fenced = ["--fence", "no-connect", "--fence-role", "harbour", "--end-sessions"];
+    let fenced = machine.run(&[&assumed[..], &fenced].concat()).ended(0).json("sternway.plan/3");
+    outputs.push(("sternway.plan/3".to_owned(), fenced));
+    // The search track is off where its table has no version.
+    machine.write("sternway.toml", &format!("{APP}{CORE}{SEARCH}enabled = \"auto\"\n"));
+    let core = format!("embedded:{}", machine.text("core"));
+    let plan = ["plan", "--to", "1.2.1", "--output", "json"];
+    let plan = machine.on(&core, &plan).ended(0).json("sternway.plan/3");
+    outputs.push(("sternway.plan/3".to_owned(), plan));
+    outputs.extend(archived(&machine));
+    support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");
+    outputs.push(json(5, "sternway.doctor/1", &["doctor"]));
+    support::execute(&url, "UPDATE schema_migrations SET version = 9, dirty = false");
+    support::execute(
+        &url,
+        "CREATE TABLE of_others (id int);
+         ALTER TABLE ship DROP COLUMN operator;
+         ALTER TABLE ship ADD COLUMN operator text;
+         ALTER TABLE cargo DROP COLUMN goods;
+         ALTER TABLE pilot ADD COLUMN nickname text",
+    );
+    outputs.push(json(4, "sternway.status/1", &["status", "--from", "1.2.1"]));
+    let failed = machine.on(&url, &["rollback", "--to", "1.1.2", "--yes", "--output", "json"]);
+    outputs.push(("sternway.error/1".to_owned(), failed.ended(4).failure()));
+    outputs.push(json(4, "sternway.status/1", &["status", "--from", "1.2.1"]));
+    // A run that failed says where and why.
+    outputs.push(json(0, "sternway.history/1", &["history"]));
+    outputs.push(json(0, "sternway.abort/1", &["abort", "--yes"]));
+    support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");
+    outputs.push(json(5, "sternway.status/1", &["status"]));
+    outputs.push(json(0, "sternway.history/1", &["history"]));
+    machine.write("m/1_a.up.sql", "CREATE TABLE a (x integer)");
+    machine.write("m/1_a.down.sql", "DROP TABLE a");
+    let migrate = |format: &str, command: &[&str]| {
+        let options = ["migrate", "-output", "json", "-path", "m", "-database", "sqlite://a.db"];
+        let ran = machine.run(&[&options, command].concat()).ended(0).quiet();
+        (format.to_owned(), ran.json(format))
+    };
+    outputs.push(migrate("sternway.migrate/1", &["up"]));
+    outputs.push(migrate("sternway.migrate.version/1", &["version"]));
+    outputs.push(migrate("sternway.migrate.status/1", &["status"]));
+    outputs.push(migrate("sternway.migrate.drop/1", &["drop", "-f"]));
+
+    let mut real: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (format, mut value) in outputs {
+        if format == "sternway.run/1" {
+            value["plan"] = Value::Null; // It has a section of its own.
+        }
+        fields(&undotted(value), "", real.entry(format).or_default());
+    }
+    let documented = documented();
+    assert_eq!(documented.keys().collect::<Vec<_>>(), real.keys().collect::<Vec<_>>());
+    for (format, patterns) in &documented {
+        let fields = &real[format];
+        // A list is named by its elements; it may be empty.
+        let list = |pattern: &str, field: &str| {
+            pattern.strip_suffix("[]").is_some_and(|pattern| fits(pattern, field))
+        };
+        let means = |pattern: &str, field: &str| fits(pattern, field) || list(pattern, field);
+        let unknown = fields.iter().filter(|field| !patterns.iter().any(|it| means(it, field)));
+        let unreal = patterns.iter().filter(|it| !fields.iter().any(|field| means(it, field)));
+        let (unknown, unreal): (Vec<_>, Vec<_>) = (unknown.collect(), unreal.collect());
+        assert!(unknown.is_empty(), "{format}: not documented: {unknown:?}");
+        assert!(unreal.is_empty(), "{format}: in no output: {unreal:?}");
+    }
+}
+
+/// What the archive's commands print, and plans that take away every kind of data.
+fn archived(machine: &Machine) -> Vec<(String, Value)> {
+    let url = format!("embedded:{}", machine.text("kept"));
+    let json = |format: &str, arguments: &[&str]| {
+        let arguments = [arguments, &["--output", "json"]].concat();
+        (format.to_owned(), machine.on(&url, &arguments).ended(0).json(format))
+    };
+    machine.on(&url, &["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
+    support::execute(
+        &url,
+        "INSERT INTO ship (imo_number, name, operator, length_m) VALUES (1, 'a', 'b', 2), (2, 'c', 'd', 3);
+         INSERT INTO port_call (reference, ship_id, arrives_at, billed_to)
+         SELECT name, id, now(), 'e' FROM ship",
+    );
+    let plan = json("sternway.plan/3", &["plan", "--to", "1.0.3"]);
+    machine.on(&url, &["rollback", "--to", "1.0.3", "--yes"]).ended(0);
+    support::execute(&url, "DELETE FROM port_call WHERE reference = 'a'");
+    let up = json("sternway.plan/3", &["plan", "--to", "1.2.1"]);
+    // A schema that is there again without the archive's knowledge.
+    support::execute(&url, "ALTER TABLE port_call ADD COLUMN billed_to text");
+    let list = machine.on(&url, &["archive", "list", "--output", "json"]).ended(0);
+    let list = list.json("sternway.archive.list/1");
+    let mut entries = list["entries"].as_array().expect("entries").iter();
+    let id = entries.find(|it| it["column"] == "billed_to").expect("an entry")["id"].to_string();
+    let export = ["archive", "export", &id, "--out", "rows.csv"];
+    let export = json("sternway.archive.export/1", &export);
+    let restore = json("sternway.archive.restore/1", &["archive", "restore", &id, "--yes"]);
+    let show = json("sternway.archive.show/1", &["archive", "show", &id]);
+    let list = json("sternway.archive.list/1", &["archive", "list"]);
+    let drop = json("sternway.archive.drop/1", &["archive", "drop", "--older-than", "0", "--yes"]);
+    vec![plan, up, export, restore, show, list, drop]
+}
+
+#[test]
+fn every_flag_is_documented_with_its_variable() {
+    let text = document("settings.md");
+    let help = Machine::empty().run(&["status", "--help"]).ended(0).stdout;
+    let (_, settings) = help.split_once("Settings (").expect("a heading");
+    let mut flag = String::new();
+    let mut flags = 0;
+    for line in settings.lines().map(str::trim) {
+        if let Some(at) = line.find("--").filter(|_| line.starts_with('-')) {
+            flag = line[at..].split_whitespace().next().expect("a flag").to_owned();
+            flags += 1;
+            assert!(text.contains(&format!("`{flag}")), "{flag} is not in settings.md");
+        } else if let Some(rest) = line.strip_prefix("[env: ") {
+            let name = rest.trim_end_matches([']', '=']);
+            let row = text.lines().find(|row| row.contains(&format!("`{name}`")));
+            assert!(row.is_some_and(|row| row.contains(&flag)), "{name} is not beside {flag}");
+        }
+    }
+    assert!(flags > 15, "{help}");
+}
+
+#[test]
+fn the_settings_of_the_example_are_read() {
+    let text = document("settings.md");
+    let example = text.split("```toml\n").nth(1).and_then(|it| it.split("```").next());
+    let machine = Machine::new();
+    let example = example.expect("an example").replace("../harbour", "app");
+    machine.write("sternway.toml", &example);
+    machine.run(&["releases"]).ended(0).quiet();
+}

@@ -1,0 +1,24 @@
+//! An application and its database on the way between releases, through the program and nothing else.
+
+#![cfg(feature = "embedded")]
+
+#[path = "../both/mod.rs"]
+mod both;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod archive;
+mod checks;
+mod demo;
+mod deploy;
+mod deployed;
+mod dialects;
+mod dialects_kept;
+mod doctor;
+mod fence;
+mod fenced;
+mod kagent;
+mod mistakes;
+mod rehearsal;
+mod resume;
+mod whole;
