@@ -331,6 +331,10 @@ pub struct RollbackArgs {
     /// Keep nothing of what the steps take away: it is lost for good
     #[arg(long)]
     pub discard: bool,
+    /// Go on though the target ends up with this difference from a clean install: COLUMN of a table as
+    /// TABLE.COLUMN, any other object by its name. May be given again
+    #[arg(long, value_name = "NAME")]
+    pub accept_difference: Vec<String>,
     #[command(flatten)]
     pub go: ExecuteArgs,
 }
@@ -346,6 +350,10 @@ pub struct UpgradeArgs {
     /// Keep nothing of what the steps take away: it is lost for good
     #[arg(long)]
     pub discard: bool,
+    /// Go on though the target ends up with this difference from a clean install: COLUMN of a table as
+    /// TABLE.COLUMN, any other object by its name. May be given again
+    #[arg(long, value_name = "NAME")]
+    pub accept_difference: Vec<String>,
     #[command(flatten)]
     pub go: ExecuteArgs,
 }
@@ -440,7 +448,7 @@ pub struct DropArgs {
 }
 
 /// What changes the way.
-#[derive(Debug, Clone, Copy, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct WayArgs {
     /// Take the schema back even where the target runs on the present one
     #[arg(long)]
@@ -451,6 +459,10 @@ pub struct WayArgs {
     /// Keep nothing of what the steps take away: it is lost for good
     #[arg(long)]
     pub discard: bool,
+    /// Go on though the target ends up with this difference from a clean install: COLUMN of a table as
+    /// TABLE.COLUMN, any other object by its name. May be given again
+    #[arg(long, value_name = "NAME")]
+    pub accept_difference: Vec<String>,
 }
 
 /// What changes how a plan is executed.
@@ -524,6 +536,10 @@ pub struct ResumeArgs {
     /// Go on where no clean install can be made to prove the result against
     #[arg(long)]
     pub unproven: bool,
+    /// End though the schema has this difference from the one that was promised: COLUMN of a table as
+    /// TABLE.COLUMN, any other object by its name. May be given again
+    #[arg(long, value_name = "NAME")]
+    pub accept_difference: Vec<String>,
     #[command(flatten)]
     pub go: EndArgs,
 }

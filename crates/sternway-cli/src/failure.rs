@@ -19,6 +19,7 @@ use sternway_engine::shadow::RehearsalError;
 use sternway_model::catalog::{Catalog, Digest, Release};
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Course, Holder, Plan, PlanError, PlanFileError};
+use sternway_model::proof::Difference;
 use sternway_source::SourceError;
 use sternway_view::comparison;
 use sternway_view::doctor as view;
@@ -66,6 +67,19 @@ impl Said {
     }
 }
 
+/// What to do where a journey does not run from the schema that the database has.
+fn from_here(differences: &[Difference]) -> String {
+    let named: Vec<String> = differences.iter().take(3).map(ToString::to_string).collect();
+    let more = match differences.len().saturating_sub(named.len()) {
+        0 => String::new(),
+        more => format!(", and {more} more; `sternway status` names them"),
+    };
+    format!(
+        "nothing was touched. The schema of this database differs from a clean install, which may be the reason: {}{more}. Mend that by hand and try again; `sternway doctor` says whether a tracking row is behind or ahead of its schema",
+        named.join("; ")
+    )
+}
+
 /// A failed command as the terminal shows it.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{attempt}")]
@@ -97,6 +111,12 @@ impl Failure {
     /// Something that was typed or written wrongly.
     pub fn usage(attempt: impl Into<String>, cause: impl Into<BoxError>) -> Failure {
         Failure { exit: Exit::Usage, ..Failure::of(attempt, cause) }
+    }
+
+    /// Adds what is the reason, a difference after the other.
+    fn caused_by(self, differences: &[Difference]) -> Failure {
+        let words: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        Failure { cause: Some(Said { words: words.join("; "), below: None }), ..self }
     }
 
     /// Adds what to do next.
@@ -319,7 +339,23 @@ impl Failure {
                     None => failure,
                 }
             }
-            JourneyError::Rehearse(cause) => Self::to_rehearse(cause),
+            JourneyError::Rehearse { cause, deviation } => match deviation.differences.as_slice() {
+                [] => Self::to_rehearse(cause),
+                differences => Self::to_rehearse(cause).hint(from_here(differences)),
+            },
+            JourneyError::Lacks { target, lacks } => {
+                let names: Vec<String> =
+                    lacks.iter().map(|it| format!("--accept-difference {}", it.name())).collect();
+                Self::new(
+                    format!("release {target} would be without what it has on a clean install"),
+                    Exit::Refused,
+                )
+                .caused_by(&lacks)
+                .hint(format!(
+                    "nothing was touched. The application's own migrations do not make it; if {target} can do without, {} goes on",
+                    names.join(" ")
+                ))
+            }
             JourneyError::Unanswered(cause) => cause.into(),
             cause => Self::of("cannot prepare the journey", cause),
         }
@@ -548,7 +584,7 @@ impl Failure {
                 ("mend the cause, then `sternway abort` goes on taking it back", Exit::Failed)
             }
             RunError::Drift { .. } => (
-                "the differences are listed above; someone changed this database by other means. Once they are mended, `sternway resume` proves it and goes on; `sternway abort` takes everything back",
+                "the differences are listed above; they came while the run was under way. Once they are mended, `sternway resume` proves it and goes on, with --accept-difference NAME as it is; `sternway abort` takes everything back",
                 Exit::Drift,
             ),
             RunError::NoApp => ("say how in [deploy.commands] of sternway.toml", Exit::Usage),

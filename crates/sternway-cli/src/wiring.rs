@@ -75,7 +75,7 @@ impl<'a> Setup<'a> {
         &self,
         to: &str,
         course: Option<Course>,
-        way: WayArgs,
+        way: &WayArgs,
         others: &FenceArgs,
     ) -> Result<Request, Failure> {
         let target: Release = to.parse().map_err(|error| {
@@ -93,6 +93,7 @@ impl<'a> Setup<'a> {
             reset_schema: way.reset_schema,
             adopt: way.adopt,
             discard: way.discard,
+            accepted: way.accept_difference.clone(),
             deploy: self.config.deploy.is_some(),
             fence: others.request(),
             checks: self.config.checks.clone(),

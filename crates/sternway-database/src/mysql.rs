@@ -18,6 +18,7 @@ mod archive;
 mod clients;
 mod fence;
 mod introspect;
+mod statements_from;
 mod records;
 mod interrupt;
 pub mod shadow;

@@ -24,6 +24,7 @@ mod clients;
 mod fence;
 mod measure;
 mod introspect;
+mod statements_from;
 mod records;
 mod interrupt;
 pub mod shadow;

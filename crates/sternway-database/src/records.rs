@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sternway_model::catalog::{Digest, Half, Release};
 use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::Plan;
+use sternway_model::proof::Difference;
 
 use crate::port::{DatabaseError, RunId, Unfinished};
 
@@ -43,6 +44,12 @@ impl LastRun {
         })?;
         Ok(Some(Unfinished { id, plan, progress, user, started }))
     }
+}
+
+/// How a plan's run leaves the schema other than a clean install, from that part of the plan; nothing
+/// where another version wrote it in another way.
+pub fn leaves(text: Option<String>) -> Vec<Difference> {
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 /// One half of a migration: the name of its file, its hash and its body, which is put to the others.

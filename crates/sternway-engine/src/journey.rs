@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use sternway_database::{Database, Limits, LockError, Unfinished};
 use sternway_model::app::App;
+use sternway_model::catalog::Release;
 use sternway_model::check::When;
 use sternway_model::journal::Progress;
-use sternway_model::plan::{Plan, PlanError, Request, plan};
-use sternway_model::proof::Expected;
+use sternway_model::plan::{Deviation, Plan, PlanError, Request, plan};
+use sternway_model::proof::{Difference, Expected};
 use thiserror::Error;
 
 use crate::check::{self, CheckError, MendError};
+use crate::deviation::with_deviation;
 use crate::event::{Event, Observer};
 use crate::gather::{GatherError, Settings, Snapshot, Source, gather};
 use crate::observe::tables;
@@ -22,7 +24,9 @@ use crate::preflight::{
     PreflightError, UnfinishedRun, none_unfinished, not_pooled, plan_in_step, rows_in_step,
     unfinished,
 };
-use crate::rehearse::{self, Rehearsal, effects, expectations, measure, with_effects};
+use crate::rehearse::{
+    self, Rehearsal, expectations, measure, with_effects, with_leaves, with_what_is_there,
+};
 use crate::run::{self, Clear, Outcome, Run, RunError};
 use crate::shadow::{Checkpoints, RehearsalError, Shadow, checkpoints};
 use crate::status::{DirtyTracks, look_into_dirty};
@@ -57,6 +61,8 @@ pub struct Manner {
     pub abandon: bool,
     /// Go on through a proxy that shares the connection by transaction.
     pub through_pooler: bool,
+    /// The differences from the promised schema, by name, that a run which is resumed may end with.
+    pub accepted: Vec<String>,
     /// Run a migration's up half again where a check finds rows that it mends.
     pub again: bool,
     /// End a session that a killed Sternway left behind with the locks.
@@ -75,6 +81,7 @@ impl Default for Manner {
             unproven: false,
             abandon: false,
             through_pooler: false,
+            accepted: Vec::new(),
             again: false,
             end_orphans: false,
             clear: Clear::default(),
@@ -135,7 +142,21 @@ pub enum JourneyError {
     },
     /// What it should lead to cannot be found out.
     #[error("it cannot be told what the plan should lead to")]
-    Rehearse(#[source] RehearsalError),
+    Rehearse {
+        /// Why.
+        #[source]
+        cause: RehearsalError,
+        /// How the schema differs from a clean install, which may be the reason.
+        deviation: Box<Deviation>,
+    },
+    /// Its end would be without something that the target needs.
+    #[error("{}", lacking(.target, .lacks))]
+    Lacks {
+        /// The release to arrive at.
+        target: Release,
+        /// What differs from a clean install of it.
+        lacks: Vec<Difference>,
+    },
     /// What the plan takes away could not be counted.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
@@ -166,6 +187,12 @@ pub enum JourneyError {
         #[source]
         cause: sternway_database::DatabaseError,
     },
+}
+
+fn lacking(target: &Release, lacks: &[Difference]) -> String {
+    let lacks: Vec<String> = lacks.iter().map(ToString::to_string).collect();
+    let head = "the application's own migrations do not lead to the schema of";
+    format!("{head} {target}: {}", lacks.join("; "))
 }
 
 impl JourneyError {
@@ -205,6 +232,7 @@ pub async fn prepare(
     let (time, abandon) = (manner.lock_timeout, manner.abandon);
     none_unfinished(ports.database, &settings.app, &tables, time, abandon, ports.observer).await?;
     let plan = way(settings, request, time, ports).await?;
+    let plan = with_deviation(plan, ports.shadow, ports.database).await?;
     not_pooled(ports.database, manner.through_pooler, ports.observer).await?;
     rehearsed(plan, manner, ports).await
 }
@@ -221,6 +249,10 @@ pub async fn prepare_plan(
     let (time, abandon) = (manner.lock_timeout, manner.abandon);
     none_unfinished(ports.database, &plan.app, &plan.tables, time, abandon, ports.observer).await?;
     plan_in_step(&plan, ports.shadow, ports.database).await?;
+    let plan = match plan.basis.fingerprint {
+        Some(_) => plan,
+        None => with_deviation(plan, ports.shadow, ports.database).await?,
+    };
     not_pooled(ports.database, manner.through_pooler, ports.observer).await?;
     rehearsed(plan, manner, ports).await
 }
@@ -289,34 +321,63 @@ async fn rehearsed(
     manner: &Manner,
     ports: &mut Ports<'_>,
 ) -> Result<Journey, JourneyError> {
-    match rehearse::rehearse(ports.shadow, &plan).await {
-        Ok(Rehearsal { expected, effects }) => {
-            let known = plan.steps().any(|step| step.effects.is_some());
-            let mut plan = plan;
+    let known = plan.steps().any(|step| step.effects.is_some());
+    match rehearsal(&plan, known, ports.shadow).await {
+        Ok((mut plan, Rehearsal { expected, effects })) => {
             if !known {
                 plan = with_effects(plan, effects);
                 count(&mut plan, ports).await?;
             }
+            plan = with_leaves(plan, &expected);
+            lacks_nothing(&plan)?;
             Ok(Journey { plan, proof: Ok(expected) })
         }
         Err(error) if manner.unproven => Ok(Journey { plan, proof: Err(error) }),
-        Err(error) => Err(JourneyError::Rehearse(error)),
+        Err(cause) => {
+            Err(JourneyError::Rehearse { cause, deviation: Box::new(plan.basis.deviation) })
+        }
     }
 }
 
-/// The plan with what its steps change and take away, and nothing proved; as it is, with the reason,
+async fn rehearsal(
+    plan: &Plan,
+    is_final: bool,
+    shadow: &Shadow,
+) -> Result<(Plan, Rehearsal), RehearsalError> {
+    let plan = match is_final {
+        true => plan.clone(),
+        false => with_what_is_there(shadow, plan.clone()).await?,
+    };
+    let rehearsal = rehearse::rehearse(shadow, &plan).await?;
+    Ok((plan, rehearsal))
+}
+
+/// Refuses a journey that ends without something that the target has on a clean install. What was there
+/// before in the same way is no reason, and neither is what was accepted.
+fn lacks_nothing(plan: &Plan) -> Result<(), JourneyError> {
+    let lacks = plan.leaves().iter().filter(|it| it.is_lack());
+    let lacks = lacks.filter(|it| !plan.was_there(it) && !plan.accepts(it)).cloned();
+    match lacks.collect::<Vec<_>>() {
+        lacks if lacks.is_empty() => Ok(()),
+        lacks => Err(JourneyError::Lacks { target: plan.target.clone(), lacks }),
+    }
+}
+
+/// The plan with what its steps change and take away, and what they leave; as it is, with the reason,
 /// where no rehearsal can be made.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not answer, and where the target would be without something that it needs.
 pub async fn with_numbers(
     plan: Plan,
     ports: &mut Ports<'_>,
 ) -> Result<(Plan, Option<RehearsalError>), JourneyError> {
-    match effects(ports.shadow, &plan).await {
-        Ok(effects) => {
-            let mut plan = with_effects(plan, effects);
+    let plan = with_deviation(plan, ports.shadow, ports.database).await?;
+    match rehearsal(&plan, false, ports.shadow).await {
+        Ok((plan, Rehearsal { expected, effects })) => {
+            let mut plan = with_leaves(with_effects(plan, effects), &expected);
             count(&mut plan, ports).await?;
+            lacks_nothing(&plan)?;
             Ok((plan, None))
         }
         Err(error) => Ok((plan, Some(error))),
@@ -362,13 +423,14 @@ pub async fn travel(
     Ok((journey, outcome))
 }
 
-fn of<'a>(plan: &'a Plan, manner: &Manner, app: Option<&'a mut (dyn App + 'static)>) -> Run<'a> {
+fn of<'a>(plan: &'a Plan, manner: &'a Manner, app: Option<&'a mut (dyn App + 'static)>) -> Run<'a> {
     Run {
         lock_timeout: manner.lock_timeout,
         end_orphans: manner.end_orphans,
         limits: manner.limits,
         retries: manner.retries,
         clear: manner.clear,
+        accepted: &manner.accepted,
         app,
         ..Run::of(plan)
     }
@@ -405,7 +467,10 @@ pub async fn resume(
             ports.observer.tell(&Event::Unproven(&error));
             None
         }
-        Err(error) => return Err(JourneyError::Rehearse(error)),
+        Err(cause) => {
+            let deviation = Box::new(run.plan.basis.deviation.clone());
+            return Err(JourneyError::Rehearse { cause, deviation });
+        }
     };
     let checkpoints = checkpoints_of(run, ports.shadow).await;
     if approve(expected.as_deref()) == Approval::Denied {

@@ -16,6 +16,7 @@ pub mod locks;
 pub mod gather;
 pub mod preflight;
 pub mod shadow;
+pub mod deviation;
 pub mod rehearse;
 pub mod check;
 pub mod fence;

@@ -2,15 +2,16 @@
 //! PostgreSQL inside this process, or on a server of the user's where that one lacks an extension.
 //!
 //! For each hop a clean install is made of what the hop ends at. The journey itself is gone too, from
-//! a clean install of where it starts: where its end differs from the clean install, the
-//! application's own migrations are to blame, and not the database that is about to change.
+//! the schema that the database has: where its end differs from the clean install, that is known before
+//! the database changes, and whether the application's own migrations lead to it or it was there before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sternway_database::{Database, DatabaseError};
+use sternway_model::body::Mode;
 use sternway_model::effect::{Effects, Loss};
 use sternway_model::plan::{Plan, Step};
-use sternway_model::proof::{Expected, Fingerprint, ObjectName};
+use sternway_model::proof::{Difference, Expected, Fingerprint, ObjectName, compare};
 
 use crate::shadow::{Material, Positions, RehearsalError, Shadow, ShadowDatabase, start};
 
@@ -36,15 +37,7 @@ pub async fn expectations(shadow: &Shadow, plan: &Plan) -> Result<Vec<Expected>,
 /// # Errors
 /// When a clean install or the journey cannot be made.
 pub async fn rehearse(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, RehearsalError> {
-    shadow.tidied(journey(shadow, plan, Proving::Hops).await).await
-}
-
-/// What each migration of a plan changes, without any clean install of where the hops end.
-///
-/// # Errors
-/// When the journey cannot be made.
-pub async fn effects(shadow: &Shadow, plan: &Plan) -> Result<Vec<Option<Effects>>, RehearsalError> {
-    Ok(shadow.tidied(journey(shadow, plan, Proving::Nothing).await).await?.effects)
+    shadow.tidied(journey(shadow, plan).await).await
 }
 
 /// Writes into a plan what its migrations change. The numbers are those of the shadow, whose tables
@@ -89,48 +82,148 @@ pub async fn measure(plan: &mut Plan, database: &mut dyn Database) -> Result<(),
     Ok(())
 }
 
-/// Whether clean installs are made of where the hops end.
-#[derive(Clone, Copy, PartialEq)]
-enum Proving {
-    Hops,
-    Nothing,
-}
-
-async fn journey(
-    shadow: &Shadow,
-    plan: &Plan,
-    proving: Proving,
-) -> Result<Rehearsal, RehearsalError> {
+async fn journey(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, RehearsalError> {
     let material = Material::of(plan);
     let start = start(plan);
-    let ends: BTreeSet<&Positions> = match proving {
-        Proving::Hops => plan.hops.iter().map(|hop| &hop.ends_at).chain([&start]).collect(),
-        Proving::Nothing => BTreeSet::new(),
-    };
+    let ends: BTreeSet<&Positions> =
+        plan.hops.iter().map(|hop| &hop.ends_at).chain([&start]).collect();
     let is_below = |end: &&Positions| end.iter().all(|(track, at)| start.get(track) >= Some(at));
     let (below, above) = ends.into_iter().partition(is_below);
     let mut clean = installs(shadow, plan, below).await?;
     let mut journey = ShadowDatabase::open(shadow, &material).await;
-    journey.install(&start)?;
+    journey.begin(plan)?;
+    let deviates = !plan.basis.deviation.statements.is_empty();
+    let begun = if deviates { journey.fingerprint().await? } else { Fingerprint::default() };
     let (mut effects, mut arrived) = (Vec::new(), Vec::new());
     for hop in &plan.hops {
         for step in hop.migrations() {
             effects.push(journey.rehearse(&plan.app, step).await?);
         }
-        if proving == Proving::Hops {
-            arrived.push(journey.fingerprint().await?);
-        }
+        arrived.push(journey.fingerprint().await?);
     }
     drop(journey);
     clean.extend(installs(shadow, plan, above).await?);
-    let known = clean.values().chain(&arrived).flat_map(|it| it.objects.keys().cloned());
-    let known: BTreeSet<ObjectName> = known.collect();
-    let expected = plan.hops.iter().zip(arrived).filter_map(|(hop, arrived)| {
+    // What others have made is on the way too, and is not the application's.
+    let made: BTreeSet<&ObjectName> = clean.values().flat_map(|it| it.objects.keys()).collect();
+    let on_the_way = arrived.iter().flat_map(|it| it.objects.keys());
+    let on_the_way = on_the_way.filter(|it| !begun.objects.contains_key(*it));
+    let known: BTreeSet<ObjectName> = made.into_iter().chain(on_the_way).cloned().collect();
+    let begun = if deviates { &begun } else { clean.get(&start).unwrap_or(&begun) };
+    for arrived in &mut arrived {
+        stay_as_they_are(plan, begun, arrived);
+    }
+    let expected = plan.hops.iter().zip(&arrived).filter_map(|(hop, arrived)| {
         let clean = clean.get(&hop.ends_at)?.clone();
-        let journey = (arrived.objects != clean.objects).then_some(arrived);
-        Some(Expected { clean, journey, known: known.clone() })
+        let journey = (arrived.objects != clean.objects).then(|| arrived.clone());
+        let before = plan.basis.deviation.differences.clone();
+        Some(Expected { clean, journey, before, known: known.clone() })
     });
     Ok(Rehearsal { expected: expected.collect(), effects })
+}
+
+/// What the rehearsal could not be given stays as the database has it, where no step touches it.
+fn stay_as_they_are(plan: &Plan, begun: &Fingerprint, arrived: &mut Fingerprint) {
+    for (object, found) in &plan.basis.deviation.not_rehearsed {
+        if begun.objects.get(object) == arrived.objects.get(object) {
+            match found {
+                Some(found) => arrived.objects.insert(object.clone(), found.clone()),
+                None => arrived.objects.remove(object),
+            };
+        }
+    }
+}
+
+/// Writes into each hop of a plan what differs from a clean install at its end, though it goes as it
+/// should.
+pub fn with_leaves(mut plan: Plan, expected: &[Expected]) -> Plan {
+    let leaves: Vec<_> = expected.iter().map(|expected| leaves(&plan, expected)).collect();
+    for (hop, leaves) in plan.hops.iter_mut().zip(leaves) {
+        hop.leaves = leaves;
+    }
+    plan
+}
+
+fn leaves(plan: &Plan, expected: &Expected) -> Vec<Difference> {
+    let arrived = expected.journey.as_ref().unwrap_or(&expected.clean);
+    let ends = compare(expected, arrived);
+    let mut leaves = [ends.of_the_migrations, ends.there_before].concat();
+    // What an earlier journey has left may be of migrations that this one does not know.
+    for known in plan.basis.deviation.known.iter().filter(|it| it.is_so_in(arrived)) {
+        let object = known.object();
+        let differs = expected.clean.objects.get(object) != arrived.objects.get(object);
+        if differs && !leaves.iter().any(|it| it.object() == known.object()) {
+            leaves.push(known.clone());
+        }
+    }
+    leaves
+}
+
+/// Marks the migrations of a plan that would fail because all that they make is there already: the
+/// database has it from an earlier journey, or somebody has made it by hand. Only their tracking rows are
+/// written then.
+///
+/// # Errors
+/// When a clean install cannot be made.
+pub async fn with_what_is_there(shadow: &Shadow, plan: Plan) -> Result<Plan, RehearsalError> {
+    if plan.basis.deviation.differences.is_empty() && plan.basis.deviation.known.is_empty() {
+        return Ok(plan);
+    }
+    shadow.tidied(marked(shadow, plan).await).await
+}
+
+async fn marked(shadow: &Shadow, mut plan: Plan) -> Result<Plan, RehearsalError> {
+    loop {
+        let Some(failing) = first_failing(shadow, &plan).await? else { return Ok(plan) };
+        if !is_there(shadow, &plan, failing).await? {
+            return Ok(plan);
+        }
+        let steps = plan.hops.iter_mut().flat_map(|hop| &mut hop.steps);
+        let mut migrations = steps.filter_map(|step| match step {
+            Step::Migrate(migrate) => Some(migrate),
+            _ => None,
+        });
+        let Some(step) = migrations.nth(failing) else { return Ok(plan) };
+        step.is_there = true;
+        step.mode = Mode::Transaction;
+        step.destroys.clear();
+    }
+}
+
+/// The number of the first migration that does not run.
+async fn first_failing(shadow: &Shadow, plan: &Plan) -> Result<Option<usize>, RehearsalError> {
+    let mut journey = ShadowDatabase::open(shadow, &Material::of(plan)).await;
+    journey.begin(plan)?;
+    for (index, step) in plan.steps().enumerate() {
+        match journey.run(step).await {
+            Err(RehearsalError::Journey(_)) => return Ok(Some(index)),
+            ran => ran?,
+        }
+    }
+    Ok(None)
+}
+
+/// Whether all that tells the schema after a migration from the one before it is as it is after it.
+async fn is_there(shadow: &Shadow, plan: &Plan, index: usize) -> Result<bool, RehearsalError> {
+    let mut here = ShadowDatabase::open(shadow, &Material::of(plan)).await;
+    here.begin(plan)?;
+    let mut before = start(plan);
+    let mut steps = plan.steps();
+    for step in steps.by_ref().take(index) {
+        here.run(step).await?;
+        before.insert(step.track.clone(), step.to);
+    }
+    let here = here.fingerprint().await?;
+    let Some(step) = steps.next() else { return Ok(false) };
+    let mut after = before.clone();
+    after.insert(step.track.clone(), step.to);
+    let clean = installs(shadow, plan, vec![&before, &after]).await?;
+    let (Some(before), Some(after)) = (clean.get(&before), clean.get(&after)) else {
+        return Ok(false);
+    };
+    let names: BTreeSet<&ObjectName> = before.objects.keys().chain(after.objects.keys()).collect();
+    let mut made =
+        names.into_iter().filter(|it| before.objects.get(it) != after.objects.get(it)).peekable();
+    Ok(made.peek().is_some() && made.all(|it| here.objects.get(it) == after.objects.get(it)))
 }
 
 /// Clean installs of these positions, the lower ones first: a higher one may go on from there, and so

@@ -65,6 +65,8 @@ pub struct Run<'a> {
     /// What is done about the sessions of others where the plan's fence goes up again: for a run that
     /// is resumed or taken back, whose plan may not say it.
     pub clear: Clear,
+    /// The differences, by name, that are accepted besides the plan's.
+    pub accepted: &'a [String],
     /// The application, where the plan stops, swaps and starts it.
     pub app: Option<&'a mut (dyn App + 'static)>,
 }
@@ -98,6 +100,7 @@ impl<'a> Run<'a> {
             limits: Limits::default(),
             retries: 5,
             clear: Clear::default(),
+            accepted: &[],
             app: None,
         }
     }

@@ -255,7 +255,9 @@ pub async fn compare_with_clean_install(
     if made.peek().is_some() && !made.any(|table| found.objects.contains_key(table)) {
         return Ok(Schema::OfAnotherApp);
     }
-    Ok(Schema::Compared(compare(&expected, &found)))
+    let mut comparison = compare(&expected, &found);
+    comparison.know(&facts.state.records.leaves);
+    Ok(Schema::Compared(comparison))
 }
 
 /// The tracks of a database of which one is dirty.

@@ -31,12 +31,13 @@ use crate::check::{Check, When};
 use crate::effect::{Effects, Loss};
 use crate::fence::FenceRequest;
 use crate::policy::Policy;
+use crate::proof::{Definition, Difference, ObjectName};
 use crate::state::{AppState, Identity, Numbers, RecordsAccess, State, TrackState};
 
 pub use error::{Holder, PlanError};
 
 /// The shape of a plan as JSON; a plan of another shape is not executed.
-pub const FORMAT: &str = "sternway.plan/3";
+pub const FORMAT: &str = "sternway.plan/4";
 
 /// All that a plan is computed from.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +86,8 @@ pub struct Request {
     pub adopt: bool,
     /// Keep nothing of what the bodies destroy.
     pub discard: bool,
+    /// The differences from a clean install, by name, that the target may end up with.
+    pub accepted: Vec<String>,
     /// Stop, swap and start the application as well.
     pub deploy: bool,
     /// What is done about the other clients of the database, if anything.
@@ -102,6 +105,7 @@ impl Request {
             reset_schema: false,
             adopt: false,
             discard: false,
+            accepted: Vec::new(),
             deploy: false,
             fence: None,
             checks: Vec::new(),
@@ -118,6 +122,21 @@ pub struct Basis {
     pub tracks: BTreeMap<TrackName, TrackState>,
     /// The hash of the schema's fingerprint, where it was taken.
     pub fingerprint: Option<Digest>,
+    /// How the schema differs from a clean install of where the tracks stand.
+    pub deviation: Deviation,
+}
+
+/// How a schema differs from a clean install of where its tracks stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Deviation {
+    /// Each difference that is no foreign object.
+    pub differences: Vec<Difference>,
+    /// What the last journey is known to have left so.
+    pub known: Vec<Difference>,
+    /// Statements that make a clean install into this schema: a rehearsal begins there.
+    pub statements: Vec<String>,
+    /// What no statement was found for, and how the database has it: the rehearsal is without.
+    pub not_rehearsed: Vec<(ObjectName, Option<Definition>)>,
 }
 
 /// Where the body of a step was found.
@@ -155,6 +174,9 @@ pub struct Migrate {
     pub mode: Mode,
     /// The statements that take something away.
     pub destroys: Vec<Destruction>,
+    /// Whether what it makes is there already, so that only the tracking row is written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_there: bool,
     /// What it really changes, once that was found out by a rehearsal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effects: Option<Effects>,
@@ -215,6 +237,8 @@ pub struct Hop {
     pub steps: Vec<Step>,
     /// Where each track stands afterwards.
     pub ends_at: BTreeMap<TrackName, Option<u64>>,
+    /// What differs from a clean install then, as the rehearsal says.
+    pub leaves: Vec<Difference>,
 }
 
 impl Hop {
@@ -317,6 +341,8 @@ pub struct Plan {
     /// What the data has to be, before and after.
     #[serde(default)]
     pub checks: Vec<Check>,
+    /// The differences from a clean install, by name, that were accepted.
+    pub accepted: Vec<String>,
     /// The legs of the journey, in order.
     pub hops: Vec<Hop>,
     /// What no step shows.
@@ -330,6 +356,30 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What differs from a clean install at the end, as the rehearsal says.
+    pub fn leaves(&self) -> &[Difference] {
+        self.hops.last().map_or(&[], |hop| &hop.leaves)
+    }
+
+    /// Whether a difference was there before the journey, or is known from an earlier one.
+    pub fn was_there(&self, difference: &Difference) -> bool {
+        let Deviation { differences, known, .. } = &self.basis.deviation;
+        differences.contains(difference) || known.contains(difference)
+    }
+
+    /// Whether a difference was accepted by its name.
+    pub fn accepts(&self, difference: &Difference) -> bool {
+        self.accepted.iter().any(|name| difference.is_called(name))
+    }
+
+    /// The body that a migration runs; an empty one where all that it makes is there already.
+    pub fn body(&self, step: &Migrate) -> Option<&str> {
+        match step.is_there {
+            true => Some(""),
+            false => self.bodies.get(&step.hash).map(String::as_str),
+        }
+    }
+
     /// The migrations that it runs, in order.
     pub fn steps(&self) -> impl Iterator<Item = &Migrate> {
         self.hops.iter().flat_map(Hop::migrations)
@@ -454,6 +504,7 @@ impl Basis {
             identity: state.identity.clone(),
             tracks: state.tracks.clone(),
             fingerprint: state.fingerprint,
+            deviation: Deviation { known: state.records.leaves.clone(), ..Deviation::default() },
         }
     }
 

@@ -207,6 +207,63 @@ pub enum Difference {
     },
 }
 
+impl Difference {
+    /// What differs.
+    pub fn object(&self) -> &ObjectName {
+        match self {
+            Self::Missing { object, .. }
+            | Self::Unexpected { object, .. }
+            | Self::Changed { object, .. } => object,
+        }
+    }
+
+    /// Whether a program that was made for the other schema lacks something: an object, or a definition,
+    /// or that it may leave a column out. What is only there besides is no hindrance.
+    pub fn is_lack(&self) -> bool {
+        match self {
+            Self::Missing { .. } => true,
+            Self::Changed { expected, found, .. } => !has_labels(expected, found),
+            Self::Unexpected { object, found } => {
+                let has_value = [" default ", " generated ", " auto_increment", " identity"];
+                object.kind == "column"
+                    && found.contains(" not null")
+                    && !has_value.iter().any(|word| found.contains(word))
+            }
+        }
+    }
+
+    /// Whether an object differs in this way in the schema `there`, whatever it is compared with.
+    pub fn is_so_in(&self, there: &Fingerprint) -> bool {
+        let here = there.objects.get(self.object()).map(|it| &it.text);
+        match self {
+            Self::Missing { .. } => here.is_none(),
+            Self::Unexpected { found, .. } | Self::Changed { found, .. } => here == Some(found),
+        }
+    }
+
+    /// Whether a person means it by this name: `column`, `table.column`, or the name of an object.
+    pub fn is_called(&self, name: &str) -> bool {
+        let plain = |text: &str| text.replace(['"', '`'], "");
+        let object = self.object();
+        let own = plain(&object.name);
+        let name = plain(name);
+        match &object.table {
+            Some(table) => name == format!("{}.{own}", plain(table)),
+            None => name == own,
+        }
+    }
+
+    /// The name by which [`Difference::is_called`] knows it.
+    pub fn name(&self) -> String {
+        let object = self.object();
+        let plain = |text: &str| text.replace(['"', '`'], "");
+        match &object.table {
+            Some(table) => format!("{}.{}", plain(table), plain(&object.name)),
+            None => plain(&object.name),
+        }
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -223,6 +280,18 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Whether an enumeration has every label that another one has.
+fn has_labels(expected: &str, found: &str) -> bool {
+    let labels = |text: &str| -> Option<Vec<String>> {
+        let list = text.strip_prefix("enum (")?.strip_suffix(')')?;
+        Some(list.split(", '").map(|it| it.trim_start_matches('\'').to_owned()).collect())
+    };
+    match (labels(expected), labels(found)) {
+        (Some(expected), Some(found)) => expected.iter().all(|label| found.contains(label)),
+        _ => false,
+    }
+}
+
 /// A definition; objects such as plain tables have none.
 fn after_colon(definition: &str) -> String {
     if definition.is_empty() { String::new() } else { format!(": {definition}") }
@@ -236,6 +305,12 @@ pub struct Comparison {
     /// What differs from a clean install because the application's own down migrations do not
     /// restore it; any database that goes this way has it.
     pub of_the_migrations: Vec<Difference>,
+    /// What differed in the same way before, and was known: a journey found it, or left it.
+    #[serde(default)]
+    pub there_before: Vec<Difference>,
+    /// What was accepted by its name.
+    #[serde(default)]
+    pub accepted: Vec<Difference>,
     /// Objects that no track created; they are left alone.
     pub foreign: Vec<ObjectName>,
     /// Tables whose columns stand in another order than in a clean install.
@@ -247,6 +322,24 @@ impl Comparison {
     pub fn holds(&self) -> bool {
         self.drift.is_empty()
     }
+
+    /// Whether the schema is that of a clean install, foreign objects left aside.
+    pub fn is_clean_install(&self) -> bool {
+        let others = [&self.of_the_migrations, &self.there_before, &self.accepted];
+        self.holds() && others.iter().all(|it| it.is_empty())
+    }
+
+    /// Takes what is known from before for no drift.
+    pub fn know(&mut self, known: &[Difference]) {
+        self.there_before.extend(self.drift.extract_if(.., |it| known.contains(it)));
+    }
+
+    /// Takes what is accepted for no drift.
+    pub fn accept(&mut self, accepts: impl Fn(&Difference) -> bool) {
+        for differences in [&mut self.drift, &mut self.of_the_migrations, &mut self.there_before] {
+            self.accepted.extend(differences.extract_if(.., |it| accepts(it)));
+        }
+    }
 }
 
 /// What a schema is compared with.
@@ -254,8 +347,10 @@ impl Comparison {
 pub struct Expected {
     /// A clean install.
     pub clean: Fingerprint,
-    /// What the journey itself leads to on a schema without drift, where that differs.
+    /// What the journey itself leads to from the schema that the database has, where that differs.
     pub journey: Option<Fingerprint>,
+    /// How the schema differed from a clean install before the journey.
+    pub before: Vec<Difference>,
     /// Everything that the application's migrations create anywhere on the journey.
     pub known: BTreeSet<ObjectName>,
 }
@@ -268,19 +363,17 @@ pub fn compare(expected: &Expected, found: &Fingerprint) -> Comparison {
             || object.table().is_some_and(|table| expected.known.contains(&table))
     };
     for difference in differences(&expected.clean, found) {
-        let object = match &difference {
-            Difference::Missing { object, .. }
-            | Difference::Unexpected { object, .. }
-            | Difference::Changed { object, .. } => object,
-        };
+        let object = difference.object();
         let promised = expected
             .journey
             .as_ref()
             .is_some_and(|journey| journey.objects.get(object) == found.objects.get(object));
-        if promised {
-            comparison.of_the_migrations.push(difference);
-        } else if matches!(difference, Difference::Unexpected { .. }) && !is_ours(object) {
+        if matches!(difference, Difference::Unexpected { .. }) && !is_ours(object) {
             comparison.foreign.push(object.clone());
+        } else if promised && expected.before.contains(&difference) {
+            comparison.there_before.push(difference);
+        } else if promised {
+            comparison.of_the_migrations.push(difference);
         } else {
             comparison.drift.push(difference);
         }
@@ -294,21 +387,32 @@ pub fn compare(expected: &Expected, found: &Fingerprint) -> Comparison {
 }
 
 /// Every object that is not the same in both. A table that only one has stands for its columns and
-/// constraints too.
+/// constraints too, and a constraint for its index.
 pub fn differences(expected: &Fingerprint, found: &Fingerprint) -> Vec<Difference> {
     let names: BTreeSet<&ObjectName> =
         expected.objects.keys().chain(found.objects.keys()).collect();
-    let told_by_table = |object: &ObjectName, there: &Fingerprint| {
-        object.table().is_some_and(|table| !there.objects.contains_key(&table))
+    let constraints = |of: &Fingerprint| -> BTreeSet<String> {
+        let names = of.objects.keys().filter(|it| it.kind == "constraint");
+        names.map(|it| it.name.clone()).collect()
+    };
+    let (theirs, ours) = (constraints(expected), constraints(found));
+    // A table stands for its parts, and a constraint for the index of its name.
+    let told_by_another = |object: &ObjectName, there: &Fingerprint| {
+        let (has, lacks) =
+            if std::ptr::eq(there, found) { (&theirs, &ours) } else { (&ours, &theirs) };
+        let is_of_a_constraint =
+            object.kind == "index" && has.contains(&object.name) && !lacks.contains(&object.name);
+        is_of_a_constraint
+            || object.table().is_some_and(|table| !there.objects.contains_key(&table))
     };
     let mut differences = Vec::new();
     for object in names {
         let object = object.clone();
         match (expected.objects.get(&object), found.objects.get(&object)) {
-            (Some(definition), None) if !told_by_table(&object, found) => {
+            (Some(definition), None) if !told_by_another(&object, found) => {
                 differences.push(Difference::Missing { object, expected: definition.to_string() });
             }
-            (None, Some(definition)) if !told_by_table(&object, expected) => {
+            (None, Some(definition)) if !told_by_another(&object, expected) => {
                 differences.push(Difference::Unexpected { object, found: definition.to_string() });
             }
             (Some(expected), Some(found)) if expected != found => {
@@ -345,7 +449,7 @@ mod tests {
             (column("task", "id"), "bigint not null"),
         ]);
         let known = [ObjectName::new("table", "task"), ObjectName::new("table", "share")];
-        Expected { clean, journey: None, known: known.into() }
+        Expected { clean, known: known.into(), ..Expected::default() }
     }
 
     /// What is found: the clean install with `changes`; `None` takes an object away.

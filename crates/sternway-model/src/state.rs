@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Digest, MigrationSet, Release, ReleaseEntry, Track, TrackName};
+use crate::proof::Difference;
 
 /// Which database this is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -87,6 +88,8 @@ pub struct Records {
     pub releases: BTreeMap<Release, Numbers>,
     /// The release that the last finished run arrived at.
     pub arrived_at: Option<Release>,
+    /// How that run left the schema other than a clean install.
+    pub leaves: Vec<Difference>,
 }
 
 /// A database at one moment.

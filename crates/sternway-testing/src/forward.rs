@@ -99,6 +99,8 @@ macro_rules! forward {
             -> Result<std::collections::BTreeSet<String>, sternway_database::DatabaseError>;
         fingerprint(except: &[String])
             -> Result<sternway_model::proof::Fingerprint, sternway_database::DatabaseError>;
+        statements_from(from: &sternway_model::proof::Fingerprint, except: &[String])
+            -> Result<Vec<String>, sternway_database::DatabaseError>;
         drop_tables() -> Result<Vec<String>, sternway_database::DatabaseError>;
     } };
     (@RecordStore $type:ty, $field:ident) => { $crate::forward! { @call $type, $field, RecordStore:

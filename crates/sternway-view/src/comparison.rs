@@ -13,6 +13,12 @@ pub fn text(paint: Paint, comparison: &Comparison) -> String {
     for difference in &comparison.of_the_migrations {
         text.push_str(&format!("  the application's own migrations: {difference}\n"));
     }
+    for difference in &comparison.there_before {
+        text.push_str(&format!("  known from before: {difference}\n"));
+    }
+    for difference in &comparison.accepted {
+        text.push_str(&format!("  accepted: {difference}\n"));
+    }
     for object in &comparison.foreign {
         text.push_str(&format!("  foreign, left alone: {object}\n"));
     }

@@ -118,8 +118,11 @@ impl Reporter {
                 result(format!("{} ({:.1} s)", step.in_words(*undone), took.as_secs_f64()))
             }
             Event::Proved { release, comparison } if comparison.holds() => {
-                let mut lines =
-                    result(format!("{} {release}: the schema is proved", paint.good("ok")));
+                let is = match comparison.is_clean_install() {
+                    true => "the schema is proved",
+                    false => "the schema is as rehearsed, and not that of a clean install",
+                };
+                let mut lines = result(format!("{} {release}: {is}", paint.good("ok")));
                 let text = comparison::text(paint, comparison);
                 if !text.is_empty() {
                     lines.push(Line::Result(text.trim_end().to_owned()));

@@ -5,7 +5,7 @@ use sternway_model::archive::{Preserved, Restoration};
 use sternway_model::check::{Finding, Severity};
 use sternway_model::effect::{Loss, counted};
 use sternway_model::plan::Plan;
-use sternway_model::proof::{Comparison, Expected, differences};
+use sternway_model::proof::Comparison;
 
 use crate::Paint;
 
@@ -103,26 +103,20 @@ pub fn question(plan: &Plan) -> String {
     }
 }
 
-/// Where the application's own migrations do not lead to a clean install at the journey's end; nothing
-/// where they do.
-pub fn unrestored(expected: &[Expected]) -> Option<String> {
-    let last = expected.last()?;
-    let journey = last.journey.as_ref()?;
-    let mut text = "The application's own migrations do not lead to a clean install:\n".to_owned();
-    for difference in differences(&last.clean, journey) {
-        text.push_str(&format!("  {difference}\n"));
-    }
-    Some(text)
-}
-
 /// A run that went to the end of its plan.
-pub fn arrived(paint: Paint, plan: &Plan, unproven: bool) -> String {
+pub fn arrived(paint: Paint, plan: &Plan, proofs: &[Option<Comparison>]) -> String {
     let done = paint.good(&format!("{} to {}", plan.course.done(), plan.target));
-    if unproven {
+    let last = proofs.last().and_then(Option::as_ref);
+    let Some(last) = last.filter(|_| proofs.iter().all(Option::is_some)) else {
         return format!("{done}, unproven");
-    }
+    };
     let install = plan.hops.last().map(|hop| plan.clean_install(hop)).unwrap_or_default();
-    format!("{done}; the schema is that of a clean install of {install}")
+    if last.is_clean_install() {
+        return format!("{done}; the schema is that of a clean install of {install}");
+    }
+    let differ = [&last.of_the_migrations, &last.there_before, &last.accepted];
+    let differ = counted(differ.iter().map(|it| it.len() as u64).sum(), "difference");
+    format!("{done}; the schema is that of a clean install of {install} but for {differ}")
 }
 
 /// A run that was asked to stop, and did after `done` of `of` steps.

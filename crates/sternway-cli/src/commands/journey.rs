@@ -5,7 +5,7 @@ use sternway_engine::gather::Source;
 use sternway_engine::journey::{Approval, Journey, JourneyError, Manner, Ports, prepare, travel};
 use sternway_engine::run::Outcome;
 use sternway_model::plan::{Course, Plan};
-use sternway_view::run::{CheckRow, Ran, arrived, interrupted, question, unrestored};
+use sternway_view::run::{CheckRow, Ran, arrived, interrupted, question};
 
 use super::archive::warn;
 use crate::args::{ExecuteArgs, RollbackArgs, Shared, UpgradeArgs, WayArgs};
@@ -15,14 +15,24 @@ use crate::ui::Ui;
 use crate::wiring::Setup;
 
 pub async fn rollback(ui: &Ui, shared: &Shared, args: &RollbackArgs) -> Result<Exit, Failure> {
-    let way = WayArgs { reset_schema: args.reset_schema, adopt: false, discard: args.discard };
+    let way = WayArgs {
+        reset_schema: args.reset_schema,
+        adopt: false,
+        discard: args.discard,
+        accept_difference: args.accept_difference.clone(),
+    };
     let setup = Setup::new(ui, shared)?;
     let mut database = setup.connect().await?;
     go(&setup, &mut *database, &args.to, Course::Rollback, way, &args.go).await
 }
 
 pub async fn upgrade(ui: &Ui, shared: &Shared, args: &UpgradeArgs) -> Result<Exit, Failure> {
-    let way = WayArgs { reset_schema: false, adopt: args.adopt, discard: args.discard };
+    let way = WayArgs {
+        reset_schema: false,
+        adopt: args.adopt,
+        discard: args.discard,
+        accept_difference: args.accept_difference.clone(),
+    };
     let setup = Setup::new(ui, shared)?;
     let mut database = setup.connect().await?;
     go(&setup, &mut *database, &args.to, Course::Upgrade, way, &args.go).await
@@ -37,7 +47,7 @@ pub async fn go(
     way: WayArgs,
     args: &ExecuteArgs,
 ) -> Result<Exit, Failure> {
-    let request = setup.request(to, Some(course), way, &args.others)?;
+    let request = setup.request(to, Some(course), &way, &args.others)?;
     let (settings, manner) = (setup.settings()?, setup.manner(args));
     with_ports(setup, database, args, async |ports| {
         let journey = prepare(&settings, &request, &manner, ports).await;
@@ -91,16 +101,9 @@ pub async fn with_ports(
 /// Shows what is asked about.
 fn show(ui: &Ui, journey: &Journey) {
     ui.say(ui.plan(&journey.plan().to_string()).trim_end());
-    match journey.expected() {
-        Ok(expected) => {
-            if let Some(text) = unrestored(expected) {
-                ui.say(text.trim_end());
-            }
-        }
-        Err(error) => {
-            let cause = sternway_view::error::in_a_line(error);
-            ui.note(format!("warning: cannot tell what the plan should lead to: {cause}"));
-        }
+    if let Err(error) = journey.expected() {
+        let cause = sternway_view::error::in_a_line(error);
+        ui.note(format!("warning: cannot tell what the plan should lead to: {cause}"));
     }
 }
 
@@ -114,7 +117,7 @@ pub fn report(ui: &Ui, plan: &Plan, terminal: &Terminal<'_>, outcome: Outcome) -
     };
     match outcome {
         Outcome::Arrived { proofs, findings } => {
-            ui.say(arrived(ui.paint(), plan, !proofs.iter().all(Option::is_some)));
+            ui.say(arrived(ui.paint(), plan, &proofs));
             let checks: Vec<CheckRow> = findings.iter().map(CheckRow::of).collect();
             ui.json(&ran("arrived", proofs, &checks));
             for finding in findings.iter().filter(|it| !it.holds) {

@@ -1,7 +1,6 @@
 //! `sternway resume`
 
 use sternway_engine::journey::{self, Approval, JourneyError, Ports, the_run};
-use sternway_view::run::unrestored;
 use sternway_view::unfinished;
 
 use super::archive::warn;
@@ -29,22 +28,18 @@ pub async fn resume(ui: &Ui, shared: &Shared, args: &ResumeArgs) -> Result<Exit,
         observer: &mut terminal,
     };
     let mut denied = None;
-    let approve = |expected: Option<&[_]>| {
-        if let Some(text) = expected.and_then(unrestored) {
-            ui.say(text.trim_end());
+    let approve = |_: Option<&[_]>| match ui.confirm("Go on with it?", args.go.yes) {
+        Ok(()) => {
+            stop.watch();
+            Approval::Given
         }
-        match ui.confirm("Go on with it?", args.go.yes) {
-            Ok(()) => {
-                stop.watch();
-                Approval::Given
-            }
-            Err(failure) => {
-                denied = Some(failure);
-                Approval::Denied
-            }
+        Err(failure) => {
+            denied = Some(failure);
+            Approval::Denied
         }
     };
-    let manner = journey::Manner { unproven: args.unproven, ..setup.ending(&args.go) };
+    let accepted = args.accept_difference.clone();
+    let manner = journey::Manner { unproven: args.unproven, accepted, ..setup.ending(&args.go) };
     let outcome = journey::resume(&run, &manner, approve, &mut ports).await;
     let outcome = match outcome {
         Ok(outcome) => outcome,

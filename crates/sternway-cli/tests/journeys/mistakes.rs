@@ -354,8 +354,8 @@ fn a_plan_that_cannot_be_trusted_is_not_executed() {
     apply(&good.replace("CREATE TABLE IF NOT EXISTS ship", "DROP TABLE ship")).ended(2).explains(
         &["was changed after the plan was made", "`sternway plan --to RELEASE --out FILE`"],
     );
-    apply(&good.replace("sternway.plan/3", "sternway.plan/1")).ended(2).explains(&[
-        "the plan has the format `sternway.plan/1`, and this version reads `sternway.plan/3`",
+    apply(&good.replace("sternway.plan/4", "sternway.plan/1")).ended(2).explains(&[
+        "the plan has the format `sternway.plan/1`, and this version reads `sternway.plan/4`",
     ]);
     apply(&good.replace("\"app\": \"harbour\"", "\"app\": \"market\""))
         .ended(2)

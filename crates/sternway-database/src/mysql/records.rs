@@ -18,7 +18,7 @@ use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::{MySql, cell, number, optional, track};
 use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
-use crate::records::{self as shared, LastRun, damaged, release};
+use crate::records::{self as shared, LastRun, damaged, leaves, release};
 
 pub(super) use write::insert;
 
@@ -85,7 +85,17 @@ impl RecordStore for MySql {
         }
         let runs = runs(self, app).await?;
         let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
-        records.arrived_at = last.map(|run| run.target);
+        if let Some(last) = last {
+            let run = self.table("sternway_run");
+            let sql = format!(
+                "SELECT JSON_EXTRACT(plan, CONCAT('$.hops[', JSON_LENGTH(plan, '$.hops') - 1, '].leaves'))
+                        AS leaves FROM {run} WHERE id = {}",
+                last.id
+            );
+            let rows = self.fetch(doing, sql).await?;
+            records.leaves = leaves(rows.first().and_then(|row| optional(row, "leaves")));
+            records.arrived_at = Some(last.target);
+        }
         Ok(records)
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use sternway_model::proof::Fingerprint;
 
-use super::{MySql, introspect, progress};
+use super::{MySql, introspect, progress, statements_from};
 use crate::port::{DatabaseError, Schema};
 
 #[async_trait]
@@ -26,6 +26,14 @@ impl Schema for MySql {
 
     async fn fingerprint(&mut self, except: &[String]) -> Result<Fingerprint, DatabaseError> {
         introspect::fingerprint(self, except).await
+    }
+
+    async fn statements_from(
+        &mut self,
+        from: &Fingerprint,
+        except: &[String],
+    ) -> Result<Vec<String>, DatabaseError> {
+        statements_from::statements_from(self, from, except).await
     }
 
     /// Views stay, as with golang-migrate, and so do Sternway's records.

@@ -27,6 +27,19 @@ pub trait Schema: Send {
     /// A canonical description of the schema, without `except` and Sternway's own records.
     async fn fingerprint(&mut self, except: &[String]) -> Result<Fingerprint, DatabaseError>;
 
+    /// Statements that make a database with the schema `from` look like this one, without `except`: each
+    /// stands alone, and one that does not run may do so after others. What no statement can be given
+    /// for is left out, so that whoever runs them has to look what they led to. Data is no matter of
+    /// theirs: they are for a shadow database, and tables may be made anew.
+    ///
+    /// # Errors
+    /// When the schema cannot be read.
+    async fn statements_from(
+        &mut self,
+        from: &Fingerprint,
+        except: &[String],
+    ) -> Result<Vec<String>, DatabaseError>;
+
     /// Drops what golang-migrate's `drop` drops: every table of the current schema, the tracking
     /// tables among them. Returns what was dropped.
     async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError>;

@@ -18,7 +18,7 @@ use crate::port::{DatabaseError, Limits};
 use crate::records::damaged;
 
 /// Relations of the application, under the name that people use.
-const RELATIONS: &str = "
+pub(super) const RELATIONS: &str = "
 WITH space AS (
     SELECT oid, nspname, CASE WHEN nspname = current_schema() THEN '' ELSE quote_ident(nspname) || '.' END AS prefix
     FROM pg_namespace
@@ -205,6 +205,14 @@ fn is_of_a_change(error: &DatabaseError) -> bool {
 }
 
 async fn at_once(postgres: &mut Postgres, except: &[String]) -> Result<Fingerprint, DatabaseError> {
+    looking(postgres, async |postgres| read(postgres, except, None).await).await
+}
+
+/// Looks at the catalogs as they are at one moment, with names and values printed as here everywhere.
+pub(super) async fn looking<T>(
+    postgres: &mut Postgres,
+    look: impl AsyncFnOnce(&mut Postgres) -> Result<T, DatabaseError>,
+) -> Result<T, DatabaseError> {
     let schema = Postgres::quote(&postgres.identity.schema);
     let limits = Limits { lock: Some(WAIT), statement: None };
     let begin = format!(
@@ -213,11 +221,11 @@ async fn at_once(postgres: &mut Postgres, except: &[String]) -> Result<Fingerpri
     );
     postgres.run("begin to read the schema", begin).await?;
     let watcher = Watcher::start(postgres, limits);
-    let read = watcher.explain_look(read(postgres, except, None).await).await;
+    let looked = watcher.explain_look(look(postgres).await).await;
     let end = postgres.run("end reading the schema", "ROLLBACK".to_owned()).await;
-    let fingerprint = read?;
+    let found = looked?;
     end?;
-    Ok(fingerprint)
+    Ok(found)
 }
 
 /// As [`fingerprint`], in the transaction that is under way, whose search path stays as it is, and with

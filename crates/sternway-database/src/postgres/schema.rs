@@ -8,7 +8,7 @@ use sqlx::Row;
 use sternway_model::proof::Fingerprint;
 
 use super::parameters::{Server, Strategy};
-use super::{Postgres, failed, introspect, literal};
+use super::{Postgres, failed, introspect, literal, statements_from};
 use crate::port::{DatabaseError, Schema};
 
 #[async_trait]
@@ -50,6 +50,14 @@ impl Schema for Postgres {
 
     async fn fingerprint(&mut self, except: &[String]) -> Result<Fingerprint, DatabaseError> {
         introspect::fingerprint(self, &self.except(except)).await
+    }
+
+    async fn statements_from(
+        &mut self,
+        from: &Fingerprint,
+        except: &[String],
+    ) -> Result<Vec<String>, DatabaseError> {
+        statements_from::statements_from(self, from, &self.except(except)).await
     }
 
     /// Drops every table of the current schema, one by one, with what depends on it.

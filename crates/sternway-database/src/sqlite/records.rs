@@ -19,7 +19,7 @@ use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::{Sqlite, archive, connect, failed};
 use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
-use crate::records::{self as shared, LastRun, damaged, release};
+use crate::records::{self as shared, LastRun, damaged, leaves, release};
 
 /// The shape of the records. A later one is left alone.
 const FORMAT: i32 = 1;
@@ -107,7 +107,14 @@ impl RecordStore for Sqlite {
         }
         let runs = runs(self, app).await?;
         let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
-        records.arrived_at = last.map(|run| run.target);
+        if let Some(last) = last {
+            let sql = "SELECT json_extract(plan, '$.hops[#-1].leaves')
+                       FROM main.sternway_run WHERE id = ?";
+            let text = sqlx::query_scalar(sql).bind(last.id).fetch_optional(&mut self.connection);
+            let text: Option<Option<String>> = text.await.map_err(failed(doing))?;
+            records.leaves = leaves(text.flatten());
+            records.arrived_at = Some(last.target);
+        }
         Ok(records)
     }
 

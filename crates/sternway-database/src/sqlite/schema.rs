@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use sternway_model::proof::Fingerprint;
 
-use super::{Sqlite, connect, failed, introspect, records};
+use super::{Sqlite, connect, failed, introspect, records, statements_from};
 use crate::port::{DatabaseError, Schema};
 
 #[async_trait]
@@ -39,6 +39,15 @@ impl Schema for Sqlite {
     async fn fingerprint(&mut self, except: &[String]) -> Result<Fingerprint, DatabaseError> {
         connect::use_file(self, false).await?;
         introspect::fingerprint(self, except).await
+    }
+
+    async fn statements_from(
+        &mut self,
+        from: &Fingerprint,
+        except: &[String],
+    ) -> Result<Vec<String>, DatabaseError> {
+        connect::use_file(self, false).await?;
+        statements_from::statements_from(self, from, except).await
     }
 
     /// Views stay, as with golang-migrate, and so do Sternway's records.

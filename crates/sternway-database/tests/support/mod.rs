@@ -235,6 +235,7 @@ fn step(version: u64, direction: Direction, to: Option<u64>, body: &str) -> Migr
         origin: BodyOrigin::Records,
         mode: facts(body).mode,
         destroys: Vec::new(),
+        is_there: false,
         effects: None,
     }
 }
@@ -266,8 +267,9 @@ pub fn plan(app: &str, target: &str, bodies: &[&str]) -> Plan {
         off: Vec::new(),
         tables: vec![TABLE.to_owned()],
         checks: Vec::new(),
+        accepted: Vec::new(),
         keeps: true,
-        hops: vec![Hop { to: target.clone(), steps, ends_at: BTreeMap::new() }],
+        hops: vec![Hop { to: target.clone(), steps, ends_at: BTreeMap::new(), leaves: Vec::new() }],
         notes: Vec::new(),
         migrations: BTreeMap::from([(track.clone(), migrations)]),
         releases: BTreeMap::from([(target, BTreeMap::from([(track, numbers)]))]),

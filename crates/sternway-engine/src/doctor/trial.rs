@@ -171,6 +171,7 @@ impl<'a> Case<'a> {
             origin: BodyOrigin::Records,
             mode: Mode::Transaction, // The dialect says better where it is run.
             destroys: Vec::new(),
+            is_there: false,
             effects: None,
         }
     }

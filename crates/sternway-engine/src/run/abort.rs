@@ -283,6 +283,11 @@ impl Executor<'_, '_> {
             Direction::Up => Direction::Down,
             Direction::Down => Direction::Up,
         };
+        if step.is_there {
+            // It did nothing but to write its row.
+            let (from, to) = (step.to, step.from);
+            return Ok(Migrate { direction, from, to, ..step.clone() });
+        }
         let refused = |why: &str| RunError::no_way_back(&step.track, step.version, direction, why);
         let mut migrations = plan.migrations.get(&step.track).into_iter().flatten();
         let migration = migrations.find(|it| it.version == step.version);
@@ -305,6 +310,7 @@ impl Executor<'_, '_> {
             origin: BodyOrigin::Records,
             mode: facts.mode,
             destroys: facts.destroys,
+            is_there: false,
             effects: None,
         })
     }

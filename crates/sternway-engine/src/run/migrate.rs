@@ -57,7 +57,7 @@ impl Executor<'_, '_> {
     pub(super) async fn run_body(&mut self, run: BodyRun<'_>) -> Result<(), RunError> {
         let BodyRun { step, of, migrate, body, first, undoing } = run;
         let plan = self.plan();
-        let body = body.or_else(|| plan.bodies.get(&migrate.hash).map(String::as_str));
+        let body = body.or_else(|| plan.body(migrate));
         let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
         self.observer.tell(&Event::Starts(migrate));
         let start = Instant::now();

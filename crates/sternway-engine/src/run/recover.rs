@@ -97,7 +97,7 @@ impl<'a> Executor<'_, 'a> {
         let InDoubt { step, migrate, body, reached, undoing } = *in_doubt;
         let Some(statement) = reached.statement else { return Ok(reached) };
         failpoint::hit(Point::Settling);
-        let body = body.or_else(|| self.plan().bodies.get(&migrate.hash).map(String::as_str));
+        let body = body.or_else(|| self.plan().body(migrate));
         let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
         let journal = self.id.map(|run| (run, step));
         let work = Work { first: statement, undoing, ..Work::of(migrate, body, journal) };

@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 use sternway_database::{Database, Limits, Preservation, Settings, StepError, Work};
 use sternway_model::catalog::Digest;
 use sternway_model::effect::Effects;
-use sternway_model::plan::Migrate;
+use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Fingerprint, ObjectName};
 
 use super::server::Idle;
 use super::written::{self, WrittenTables};
-use super::{Cache, Material, Positions, RehearsalError, Shadow};
+use super::{Cache, Material, Positions, RehearsalError, Shadow, start, start_step};
 
 /// A database that is empty at first, and on which bodies are run.
 pub(crate) struct ShadowDatabase<'a> {
@@ -84,6 +84,61 @@ impl<'a> ShadowDatabase<'a> {
             self.install_step(&step);
         }
         Ok(())
+    }
+
+    /// Makes the schema from which a plan starts: a clean install, and what this database has
+    /// otherwise. Whether it can be made is found out by what is asked next.
+    ///
+    /// # Errors
+    /// When a body is not known.
+    pub fn begin(&mut self, plan: &Plan) -> Result<(), RehearsalError> {
+        self.install(&start(plan))?;
+        if let Some(step) = start_step(plan) {
+            for statement in &plan.basis.deviation.statements {
+                self.act(How::Part, &step, statement.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Which of these statements run where a plan starts, in an order in which they do: each is tried
+    /// again as long as others took effect. Where the database is then is not known: nothing else can be
+    /// asked.
+    ///
+    /// # Errors
+    /// When a clean install of the start cannot be made.
+    pub async fn runnable(
+        mut self,
+        plan: &Plan,
+        statements: &[String],
+    ) -> Result<Vec<String>, RehearsalError> {
+        self.install(&start(plan))?;
+        let Some(step) = start_step(plan) else { return Ok(Vec::new()) };
+        let question = format!("runnable {statements:?}");
+        let ask = async |it: &mut Self| -> Result<Vec<String>, RehearsalError> {
+            let live = it.after(it.acts.len()).await?;
+            let (mut ran, mut left) = (Vec::new(), statements.to_vec());
+            loop {
+                let (mut later, tried) = (Vec::new(), left.len());
+                for text in std::mem::take(&mut left) {
+                    let act = Act { how: How::Part, step: step.clone(), text };
+                    match act.carry_out(&mut *live.database).await {
+                        Ok(_) => ran.push(act.text),
+                        Err(error) => {
+                            tracing::debug!("`{}` does not run yet: {error}", act.text);
+                            later.push(act.text);
+                        }
+                    }
+                }
+                if later.is_empty() || later.len() == tried {
+                    return Ok(ran);
+                }
+                left = later;
+            }
+        };
+        let ran = self.answer(self.acts.len(), &question, ask).await;
+        self.failed = true;
+        ran
     }
 
     /// Goes on with a clean install. Whether the body runs is found out by what is asked next.
@@ -179,6 +234,9 @@ impl<'a> ShadowDatabase<'a> {
     }
 
     fn body(&self, step: &Migrate) -> String {
+        if step.is_there {
+            return String::new();
+        }
         self.material.bodies.get(&step.hash).cloned().unwrap_or_default()
     }
 

@@ -95,6 +95,7 @@ impl<'a> Material<'a> {
             origin: BodyOrigin::Records,
             mode: Mode::Transaction, // The dialect says better in `ShadowDatabase::run`.
             destroys: Vec::new(),
+            is_there: false,
             effects: None,
         })
     }
@@ -105,6 +106,28 @@ pub(crate) fn start(plan: &Plan) -> Positions {
     let position = |track: &TrackName| plan.basis.tracks.get(track).map(|it| it.position());
     let tracks = plan.tracks.iter();
     tracks.map(|(track, _)| (track.clone(), position(track).and_then(|it| it.version))).collect()
+}
+
+/// A step that stays where the plan starts: what runs statements that are no migration. None where the
+/// plan has no track.
+pub(crate) fn start_step(plan: &Plan) -> Option<Migrate> {
+    let (track, table) = plan.tracks.first()?;
+    let at = start(plan).get(track).copied().flatten();
+    Some(Migrate {
+        track: track.clone(),
+        table: table.clone(),
+        version: at.unwrap_or(0),
+        direction: Direction::Up,
+        from: at,
+        to: at,
+        file: "how this schema differs".to_owned(),
+        hash: Digest::of_bytes(&[]),
+        origin: BodyOrigin::Records,
+        mode: Mode::Transaction,
+        destroys: Vec::new(),
+        is_there: false,
+        effects: None,
+    })
 }
 
 /// The fingerprint of a clean install.
@@ -156,5 +179,5 @@ async fn here(
         // A later migration that does not run here tells nothing, and is no reason to stop.
         known.extend(shadow.names_beyond(&beyond).await?);
     }
-    Ok(Expected { clean, journey: None, known })
+    Ok(Expected { clean, known, ..Expected::default() })
 }

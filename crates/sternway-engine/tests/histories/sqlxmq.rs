@@ -102,7 +102,8 @@ async fn expected(app: &App, plan: &Plan, from: &str, second: &mut Postgres) -> 
         run(Run::of(&way), second, &mut Quiet).await.expect("the journey");
         let journey = app.fingerprint(second).await;
         let journey = (journey.objects != clean.objects).then_some(journey);
-        expected.push(Expected { clean, journey, known: known.into_iter().collect() });
+        let known = known.into_iter().collect();
+        expected.push(Expected { clean, journey, known, ..Expected::default() });
     }
     expected
 }

@@ -135,6 +135,14 @@ impl Schema for Dying {
         call!(self, "fingerprint", self.database.fingerprint(except))
     }
 
+    async fn statements_from(
+        &mut self,
+        from: &Fingerprint,
+        except: &[String],
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.database.statements_from(from, except).await
+    }
+
     async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {
         self.database.drop_tables().await
     }

@@ -56,7 +56,7 @@ pub(super) fn steps(
         let mut steps: Vec<Step> =
             steps.into_iter().map(|it| Step::Migrate(Box::new(it))).collect();
         steps.push(Step::Prove);
-        hops.push(Hop { to: stop, steps, ends_at });
+        hops.push(Hop { to: stop, steps, ends_at, leaves: Vec::new() });
     }
     Ok(hops)
 }
@@ -208,6 +208,7 @@ fn step(
         origin,
         mode: body.mode.clone(),
         destroys: body.destroys.clone(),
+        is_there: false,
         effects: None,
     })
 }
@@ -286,6 +287,7 @@ pub(super) fn pack(
         tables: facts.catalog.tracks.iter().map(|it| it.table.clone()).collect(),
         keeps: !request.discard,
         checks: request.checks.clone(),
+        accepted: request.accepted.clone(),
         hops,
         notes,
         releases: made_of(facts, &migrations),

@@ -7,7 +7,7 @@ use crate::body::Mode;
 use crate::check::{Severity, When};
 use crate::effect::{Effects, Loss, Lost, counted};
 use crate::plan::error::number;
-use crate::plan::{BodyOrigin, Course, Hop, Migrate, Note, Plan, Step};
+use crate::plan::{BodyOrigin, Course, Deviation, Hop, Migrate, Note, Plan, Step};
 use crate::proof::ObjectName;
 
 /// More new and altered objects than this are counted, and not named.
@@ -36,6 +36,7 @@ impl fmt::Display for Plan {
         } else {
             writeln!(f, "now: {} ({schema})", tracks.join(", "))?;
         }
+        self.write_deviation(f)?;
         for (index, hop) in self.hops.iter().enumerate() {
             writeln!(f)?;
             writeln!(f, "hop {} of {}: to {}", index + 1, self.hops.len(), hop.to)?;
@@ -62,6 +63,48 @@ impl Plan {
         if tracks.is_empty() { "nothing".to_owned() } else { tracks.join(", ") }
     }
 
+    /// How the schema differs from a clean install of what the rows say, and what of that the rehearsal
+    /// was without.
+    fn write_deviation(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Deviation { differences, known, not_rehearsed, .. } = &self.basis.deviation;
+        if !differences.is_empty() {
+            writeln!(f, "the schema differs from a clean install of that:")?;
+        }
+        for difference in differences {
+            let known = match known.contains(difference) {
+                true => " (known from the last journey)",
+                false => "",
+            };
+            let object = difference.object();
+            let absent = match not_rehearsed.iter().any(|(name, _)| name == object) {
+                true => " (the rehearsal was without it)",
+                false => "",
+            };
+            writeln!(f, "  {difference}{known}{absent}")?;
+        }
+        Ok(())
+    }
+
+    /// What the proof of a hop will find.
+    fn write_proof(&self, f: &mut fmt::Formatter<'_>, hop: &Hop) -> fmt::Result {
+        let install = self.clean_install(hop);
+        if hop.leaves.is_empty() {
+            return writeln!(f, "  proof: the schema equals a clean install of {install}");
+        }
+        writeln!(f, "  proof: the schema equals a clean install of {install} but for")?;
+        for difference in &hop.leaves {
+            let why = if self.accepts(difference) {
+                "accepted"
+            } else if self.was_there(difference) {
+                "known from before"
+            } else {
+                "the application's own migrations"
+            };
+            writeln!(f, "      {difference} ({why})")?;
+        }
+        Ok(())
+    }
+
     fn hop(&self, f: &mut fmt::Formatter<'_>, hop: &Hop) -> fmt::Result {
         let migrates = hop.migrations().next().is_some();
         for step in &hop.steps {
@@ -76,8 +119,7 @@ impl Plan {
                 }
                 Step::Prove => {
                     self.write_stays(f, hop, migrates)?;
-                    let install = self.clean_install(hop);
-                    writeln!(f, "  proof: the schema equals a clean install of {install}")?;
+                    self.write_proof(f, hop)?;
                 }
                 Step::Start { release } => {
                     writeln!(f, "  app: start {release}, wait until ready")?;
@@ -162,6 +204,7 @@ fn write_step(f: &mut fmt::Formatter<'_>, step: &Migrate) -> fmt::Result {
         BodyOrigin::Release(release) => format!("from {release}"),
     };
     let mode = match &step.mode {
+        _ if step.is_there => "is there already: only its row is written".to_owned(),
         Mode::Transaction => "one transaction".to_owned(),
         Mode::Dirty { reason } => format!("no transaction: {reason}"),
     };

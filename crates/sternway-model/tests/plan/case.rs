@@ -261,6 +261,7 @@ impl DatabaseFacts {
                 bodies,
                 releases,
                 arrived_at: None,
+                leaves: Vec::new(),
             },
             fingerprint: None,
             clients: self.clients,

@@ -1,0 +1,124 @@
+//! Statements that make one schema into another: for a shadow database that has to look like the one
+//! that it stands for.
+//!
+//! A table that differs is made anew, as the server itself says how, and gets its rows back as far as
+//! they fit. Foreign keys are not looked at meanwhile.
+
+use std::collections::BTreeSet;
+
+use sternway_model::proof::{Fingerprint, ObjectName};
+
+use super::{MySql, introspect, optional};
+use crate::port::DatabaseError;
+
+/// The statements that make the schema `from` into this database's.
+pub(super) async fn statements_from(
+    mysql: &mut MySql,
+    from: &Fingerprint,
+    except: &[String],
+) -> Result<Vec<String>, DatabaseError> {
+    let to = introspect::fingerprint(mysql, except).await?;
+    let names: BTreeSet<&ObjectName> = from.objects.keys().chain(to.objects.keys()).collect();
+    let differ = names.into_iter().filter(|it| from.objects.get(it) != to.objects.get(it));
+    let (parts, alone): (Vec<_>, Vec<_>) = differ.partition(|it| is_table(it));
+    let tables: BTreeSet<&str> =
+        parts.iter().map(|it| it.table.as_deref().unwrap_or(&it.name)).collect();
+    let has = |schema: &Fingerprint, kind: &str, name: &str| {
+        schema.objects.contains_key(&ObjectName::new(kind, name))
+    };
+    let mut statements = vec!["SET SESSION foreign_key_checks = 0".to_owned()];
+    for table in &tables {
+        let (was, is) = (has(from, "table", table), has(&to, "table", table));
+        let name = MySql::quote(table);
+        if !is {
+            statements.push(format!("DROP TABLE {name}"));
+            continue;
+        }
+        let Some(create) = shown(mysql, "TABLE", table).await? else { continue };
+        if !was {
+            statements.push(create);
+            continue;
+        }
+        let order = |schema: &Fingerprint| {
+            schema.column_order.get(&ObjectName::new("table", table)).cloned().unwrap_or_default()
+        };
+        let old = order(from);
+        let is_plain = |it: &String| {
+            let mut column = ObjectName::new("column", it);
+            column.table = Some((*table).to_owned());
+            !to.objects.get(&column).is_some_and(|it| it.text.contains(" generated"))
+        };
+        let common = order(&to).into_iter().filter(|it| old.contains(it) && is_plain(it));
+        let common: Vec<String> = common.map(|it| MySql::quote(&it)).collect();
+        let common = common.join(", ");
+        statements.push(format!("CREATE TEMPORARY TABLE sternway_rows AS SELECT * FROM {name}"));
+        statements.push(format!("DROP TABLE {name}"));
+        statements.push(create);
+        if !common.is_empty() {
+            statements.push(format!(
+                "INSERT IGNORE INTO {name} ({common}) SELECT {common} FROM sternway_rows"
+            ));
+        }
+        statements.push("DROP TEMPORARY TABLE sternway_rows".to_owned());
+    }
+    // What a table made anew has lost comes again, whether it differs or not.
+    let again = to.objects.keys().filter(|it| {
+        it.kind == "trigger" && it.table.as_ref().is_some_and(|it| tables.contains(it.as_str()))
+    });
+    let alone: BTreeSet<&ObjectName> = alone.into_iter().chain(again).collect();
+    for object in alone {
+        let kind = object.kind.to_uppercase();
+        if from.objects.contains_key(object) {
+            statements.push(format!("DROP {kind} IF EXISTS {}", MySql::quote(&object.name)));
+        }
+        if to.objects.contains_key(object) {
+            statements.extend(shown(mysql, &kind, &object.name).await?);
+        }
+    }
+    Ok(statements)
+}
+
+/// Whether an object is a table or a part of one that it is made together with.
+fn is_table(object: &ObjectName) -> bool {
+    object.kind == "table" || (object.table.is_some() && object.kind != "trigger")
+}
+
+/// The statement that makes an object, without what belongs to this database alone: its name, and who
+/// defined the object.
+async fn shown(mysql: &mut MySql, kind: &str, name: &str) -> Result<Option<String>, DatabaseError> {
+    let sql = format!("SHOW CREATE {kind} {}", MySql::quote(name));
+    let rows = mysql.fetch("read the schema", sql).await?;
+    let column = match kind {
+        "TRIGGER" => "SQL Original Statement",
+        "SEQUENCE" | "TABLE" => "Create Table",
+        "VIEW" => "Create View",
+        "PROCEDURE" => "Create Procedure",
+        "FUNCTION" => "Create Function",
+        _ => "Create Event",
+    };
+    let text = rows.first().and_then(|row| optional(row, column));
+    let here = format!("{}.", MySql::quote(&mysql.identity.database));
+    Ok(text.map(|text| without_definer(&text).replace(&here, "")))
+}
+
+fn without_definer(text: &str) -> String {
+    let Some(at) = text.find(" DEFINER=") else { return text.to_owned() };
+    let after = &text[at + 1..];
+    // Two quoted names with an @ between them.
+    let end = after.match_indices('`').nth(3).map_or(0, |(end, _)| end + 1);
+    format!("{}{}", &text[..at], &after[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_defined_it_is_left_out() {
+        let text =
+            "CREATE ALGORITHM=UNDEFINED DEFINER=`a`@`%` SQL SECURITY DEFINER VIEW `v` AS select 1";
+        let left = "CREATE ALGORITHM=UNDEFINED SQL SECURITY DEFINER VIEW `v` AS select 1";
+        assert_eq!(without_definer(text), left);
+        assert_eq!(without_definer("CREATE TABLE `t` (`id` int)"), "CREATE TABLE `t` (`id` int)");
+    }
+}

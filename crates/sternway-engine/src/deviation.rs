@@ -1,0 +1,82 @@
+//! How a database's schema differs from the clean install that its tracking rows promise: looked at
+//! before a plan is rehearsed, so that the rehearsal begins at what is really there.
+//!
+//! What an earlier journey left over, what somebody changed by hand and what others made beside the
+//! application is then met on the shadow first, and a plan says what its steps will do there.
+
+use std::collections::BTreeSet;
+
+use sternway_database::Database;
+use sternway_model::plan::{Deviation, Plan};
+use sternway_model::proof::{Expected, Fingerprint, ObjectName, compare};
+
+use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, start};
+use crate::unanswered::Unanswered;
+use crate::verify::fingerprint;
+
+/// Writes into a plan how the schema of its database differs from a clean install of where it starts.
+/// Where no clean install can be made, the rehearsal of the plan says why.
+///
+/// # Errors
+/// When the schema cannot be read.
+pub async fn with_deviation(
+    mut plan: Plan,
+    shadow: &Shadow,
+    database: &mut dyn Database,
+) -> Result<Plan, Unanswered> {
+    let found = fingerprint(database, &plan.tables).await?;
+    let clean = shadow.tidied(clean_start(shadow, &plan).await).await;
+    let clean = match clean {
+        Ok(clean) if clean.objects != found.objects => clean,
+        Ok(_) => return Ok(plan),
+        Err(error) => {
+            tracing::debug!("how the schema differs is not known: {error}");
+            return Ok(plan);
+        }
+    };
+    let statements = database.statements_from(&clean, &plan.tables).await;
+    let statements = statements.map_err(Unanswered::to("read the schema"))?;
+    let made = shadow.tidied(made(shadow, &mut plan, statements).await).await;
+    let made = made.unwrap_or_else(|error| {
+        tracing::debug!("this schema cannot be made on a shadow database: {error}");
+        clean.clone()
+    });
+    let known = clean.objects.keys().cloned().collect();
+    let differs = compare(&Expected { clean, known, ..Expected::default() }, &found).drift;
+    let known = std::mem::take(&mut plan.basis.deviation.known);
+    let ours = |object: &ObjectName| differs.iter().any(|it| it.object() == object);
+    let not_rehearsed = names_that_differ(&made, &found).into_iter().filter(|it| ours(it));
+    plan.basis.deviation = Deviation {
+        not_rehearsed: not_rehearsed
+            .map(|it| (it.clone(), found.objects.get(it).cloned()))
+            .collect(),
+        known: known.into_iter().filter(|it| it.is_so_in(&found)).collect(),
+        differences: differs.clone(),
+        statements: plan.basis.deviation.statements,
+    };
+    Ok(plan)
+}
+
+async fn clean_start(shadow: &Shadow, plan: &Plan) -> Result<Fingerprint, RehearsalError> {
+    let mut install = ShadowDatabase::open(shadow, &Material::of(plan)).await;
+    install.install(&start(plan))?;
+    install.fingerprint().await
+}
+
+/// Puts those of the statements into the plan that run, and says what they lead to.
+async fn made(
+    shadow: &Shadow,
+    plan: &mut Plan,
+    statements: Vec<String>,
+) -> Result<Fingerprint, RehearsalError> {
+    let trial = ShadowDatabase::open(shadow, &Material::of(plan)).await;
+    plan.basis.deviation.statements = trial.runnable(plan, &statements).await?;
+    let mut begun = ShadowDatabase::open(shadow, &Material::of(plan)).await;
+    begun.begin(plan)?;
+    begun.fingerprint().await
+}
+
+fn names_that_differ<'a>(one: &'a Fingerprint, other: &'a Fingerprint) -> BTreeSet<&'a ObjectName> {
+    let names = one.objects.keys().chain(other.objects.keys());
+    names.filter(|it| one.objects.get(it) != other.objects.get(it)).collect()
+}
