@@ -331,6 +331,10 @@ pub struct RollbackArgs {
     /// Keep nothing of what the steps take away: it is lost for good
     #[arg(long)]
     pub discard: bool,
+    /// Go on though a step takes this object along, which others have made: by its name, or the beginning
+    /// of it and a `*`. May be given again
+    #[arg(long, value_name = "NAME")]
+    pub accept: Vec<String>,
     /// Go on though the target ends up with this difference from a clean install: COLUMN of a table as
     /// TABLE.COLUMN, any other object by its name. May be given again
     #[arg(long, value_name = "NAME")]
@@ -350,6 +354,10 @@ pub struct UpgradeArgs {
     /// Keep nothing of what the steps take away: it is lost for good
     #[arg(long)]
     pub discard: bool,
+    /// Go on though a step takes this object along, which others have made: by its name, or the beginning
+    /// of it and a `*`. May be given again
+    #[arg(long, value_name = "NAME")]
+    pub accept: Vec<String>,
     /// Go on though the target ends up with this difference from a clean install: COLUMN of a table as
     /// TABLE.COLUMN, any other object by its name. May be given again
     #[arg(long, value_name = "NAME")]
@@ -459,6 +467,10 @@ pub struct WayArgs {
     /// Keep nothing of what the steps take away: it is lost for good
     #[arg(long)]
     pub discard: bool,
+    /// Go on though a step takes this object along, which others have made: by its name, or the beginning
+    /// of it and a `*`. May be given again
+    #[arg(long, value_name = "NAME")]
+    pub accept: Vec<String>,
     /// Go on though the target ends up with this difference from a clean install: COLUMN of a table as
     /// TABLE.COLUMN, any other object by its name. May be given again
     #[arg(long, value_name = "NAME")]

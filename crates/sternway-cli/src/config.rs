@@ -33,6 +33,8 @@ pub struct Config {
     pub database: Result<DatabaseUrl, String>,
     /// What is allowed.
     pub policy: Policy,
+    /// What others have made that may go, by name.
+    pub accept: Vec<String>,
     /// The URL of a server to rehearse on, instead of the PostgreSQL inside this process.
     pub rehearsal: Option<Secret>,
     /// After how many days it is mentioned that the archive still keeps something.
@@ -123,6 +125,7 @@ impl Config {
             ahead_ok_since: release("--ahead-ok-since", &shared.ahead_ok_since)?
                 .or(settings.policy.ahead_ok_since),
         };
+        let accept = settings.policy.accept.unwrap_or_default();
         let app = name.unwrap_or_else(|| "application".to_owned());
         let deploy = deploy::commands(shared, settings.deploy.commands, &folder, hidden)?;
         let database = database(shared, settings.database, &folder)?;
@@ -136,6 +139,7 @@ impl Config {
             layout: Layout { app, tag, tracks },
             database,
             policy,
+            accept,
             rehearsal: shared.rehearsal.clone().or(expand(settings.rehearsal.url)?).map(Secret),
             deploy,
         })

@@ -19,7 +19,7 @@ use sternway_engine::shadow::RehearsalError;
 use sternway_model::catalog::{Catalog, Digest, Release};
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Course, Holder, Plan, PlanError, PlanFileError};
-use sternway_model::proof::Difference;
+use sternway_model::proof::{Difference, ObjectName};
 use sternway_source::SourceError;
 use sternway_view::comparison;
 use sternway_view::doctor as view;
@@ -64,6 +64,16 @@ impl Said {
     fn of(cause: &(dyn Error + 'static)) -> Option<Said> {
         let said = causes(cause).into_iter().rev();
         said.fold(None, |below, words| Some(Said { words, below: below.map(Box::new) }))
+    }
+}
+
+/// An option that names an object, as a shell takes it.
+fn flag(option: &str, object: &ObjectName) -> String {
+    let name = object.plain();
+    let is_word = name.chars().all(|it| it.is_alphanumeric() || "._-".contains(it));
+    match is_word {
+        true => format!("{option} {name}"),
+        false => format!("{option} '{}'", name.replace('\'', "'\\''")),
     }
 }
 
@@ -345,7 +355,7 @@ impl Failure {
             },
             JourneyError::Lacks { target, lacks } => {
                 let names: Vec<String> =
-                    lacks.iter().map(|it| format!("--accept-difference {}", it.name())).collect();
+                    lacks.iter().map(|it| flag("--accept-difference", it.object())).collect();
                 Self::new(
                     format!("release {target} would be without what it has on a clean install"),
                     Exit::Refused,
@@ -355,6 +365,17 @@ impl Failure {
                     "nothing was touched. The application's own migrations do not make it; if {target} can do without, {} goes on",
                     names.join(" ")
                 ))
+            }
+            JourneyError::LargeObjects { .. } => Self::new(cause.to_string(), Exit::Refused).hint(
+                "nothing was touched. `pg_dump --large-objects` makes a copy of them; --accept lo_unlink goes on, and they are LOST for good",
+            ),
+            JourneyError::TakesOfOthers { ref objects, .. } => {
+                let names: Vec<String> = objects.iter().map(|it| flag("--accept", it)).collect();
+                let hint = format!(
+                    "nothing was touched. What makes it again is kept, and the way back makes it again where it fits: {} goes on; `accept` in [policy] of sternway.toml lists names for good",
+                    names.join(" ")
+                );
+                Self::new(cause.to_string(), Exit::Refused).hint(hint)
             }
             JourneyError::Unanswered(cause) => cause.into(),
             cause => Self::of("cannot prepare the journey", cause),
@@ -511,6 +532,10 @@ impl Failure {
             RunError::Lock(LockError::Held(_)) => (
                 "wait for it to end, or give --lock-timeout more seconds; nothing was touched. A session that a killed Sternway left behind is ended by `resume` and `abort` with --end-orphans",
                 Exit::Locked,
+            ),
+            RunError::Rebuild { .. } => (
+                "once that is mended, or made by hand, `sternway resume` goes on; `sternway abort` takes everything back",
+                Exit::Failed,
             ),
             RunError::Lock(LockError::Database(_)) => ("nothing was touched", Exit::Failed),
             RunError::Moved(_) => ("nothing was touched; plan again", Exit::Refused),

@@ -93,7 +93,7 @@ impl<'a> Setup<'a> {
             reset_schema: way.reset_schema,
             adopt: way.adopt,
             discard: way.discard,
-            accepted: way.accept_difference.clone(),
+            accepted: [&self.config.accept[..], &way.accept, &way.accept_difference].concat(),
             deploy: self.config.deploy.is_some(),
             fence: others.request(),
             checks: self.config.checks.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sternway_model::catalog::{Digest, Half, Release};
 use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::Plan;
-use sternway_model::proof::Difference;
+use sternway_model::state::Records;
 
 use crate::port::{DatabaseError, RunId, Unfinished};
 
@@ -46,10 +46,12 @@ impl LastRun {
     }
 }
 
-/// How a plan's run leaves the schema other than a clean install, from that part of the plan; nothing
-/// where another version wrote it in another way.
-pub fn leaves(text: Option<String>) -> Vec<Difference> {
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+/// What the plan of the last run says of what it leaves, from those parts of the plan; nothing where
+/// another version wrote them in another way.
+pub fn left_by(leaves: Option<String>, taken: Option<String>, records: &mut Records) {
+    let differences = leaves.and_then(|text| serde_json::from_str(&text).ok());
+    records.leaves = differences.unwrap_or_default();
+    records.taken = taken.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
 }
 
 /// One half of a migration: the name of its file, its hash and its body, which is put to the others.

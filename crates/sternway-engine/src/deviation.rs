@@ -10,7 +10,7 @@ use sternway_database::Database;
 use sternway_model::plan::{Deviation, Plan};
 use sternway_model::proof::{Expected, Fingerprint, ObjectName, compare};
 
-use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, start};
+use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, start, start_step};
 use crate::unanswered::Unanswered;
 use crate::verify::fingerprint;
 
@@ -42,6 +42,7 @@ pub async fn with_deviation(
         clean.clone()
     });
     let known = clean.objects.keys().cloned().collect();
+    let mine: BTreeSet<ObjectName> = clean.objects.keys().cloned().collect();
     let differs = compare(&Expected { clean, known, ..Expected::default() }, &found).drift;
     let known = std::mem::take(&mut plan.basis.deviation.known);
     let ours = |object: &ObjectName| differs.iter().any(|it| it.object() == object);
@@ -52,6 +53,12 @@ pub async fn with_deviation(
             .collect(),
         known: known.into_iter().filter(|it| it.is_so_in(&found)).collect(),
         differences: differs.clone(),
+        of_others: found
+            .objects
+            .keys()
+            .filter(|it| !mine.contains(*it) && !ours(it))
+            .cloned()
+            .collect(),
         statements: plan.basis.deviation.statements,
     };
     Ok(plan)
@@ -69,8 +76,10 @@ async fn made(
     plan: &mut Plan,
     statements: Vec<String>,
 ) -> Result<Fingerprint, RehearsalError> {
-    let trial = ShadowDatabase::open(shadow, &Material::of(plan)).await;
-    plan.basis.deviation.statements = trial.runnable(plan, &statements).await?;
+    let Some(step) = start_step(plan) else { return clean_start(shadow, plan).await };
+    let mut trial = ShadowDatabase::open(shadow, &Material::of(plan)).await;
+    trial.install(&start(plan))?;
+    plan.basis.deviation.statements = trial.runnable(&step, &statements).await?;
     let mut begun = ShadowDatabase::open(shadow, &Material::of(plan)).await;
     begun.begin(plan)?;
     begun.fingerprint().await

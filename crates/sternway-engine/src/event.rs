@@ -10,7 +10,7 @@ use sternway_model::app::AppError;
 use sternway_model::catalog::Release;
 use sternway_model::check::Finding;
 use sternway_model::plan::{Migrate, Plan, Step};
-use sternway_model::proof::Comparison;
+use sternway_model::proof::{Comparison, ObjectName};
 use sternway_model::state::RecordsAccess;
 
 use crate::shadow::RehearsalError;
@@ -85,6 +85,8 @@ pub enum Event<'a> {
         /// How long the pause is.
         pause: Duration,
     },
+    /// What others had made is there again.
+    Rebuilt(&'a ObjectName),
     /// The proof of a hop was made.
     Proved {
         /// The release that the hop arrives at.

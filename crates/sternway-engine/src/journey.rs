@@ -12,24 +12,25 @@ use sternway_model::catalog::Release;
 use sternway_model::check::When;
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Deviation, Plan, PlanError, Request, plan};
-use sternway_model::proof::{Difference, Expected};
+use sternway_model::proof::{Difference, Expected, ObjectName};
 use thiserror::Error;
 
 use crate::check::{self, CheckError, MendError};
+use crate::completion::with_completions;
 use crate::deviation::with_deviation;
 use crate::event::{Event, Observer};
 use crate::gather::{GatherError, Settings, Snapshot, Source, gather};
+use crate::leftover::with_what_is_there;
 use crate::observe::tables;
 use crate::preflight::{
     PreflightError, UnfinishedRun, none_unfinished, not_pooled, plan_in_step, rows_in_step,
     unfinished,
 };
-use crate::rehearse::{
-    self, Rehearsal, expectations, measure, with_effects, with_leaves, with_what_is_there,
-};
+use crate::rehearse::{self, Rehearsal, expectations, measure, with_effects, with_leaves};
 use crate::run::{self, Clear, Outcome, Run, RunError};
 use crate::shadow::{Checkpoints, RehearsalError, Shadow, checkpoints};
 use crate::status::{DirtyTracks, look_into_dirty};
+use crate::taken::{with_rebuilds, with_taken};
 use crate::unanswered::Unanswered;
 
 /// The ways to the outside that a journey needs.
@@ -157,6 +158,20 @@ pub enum JourneyError {
         /// What differs from a clean install of it.
         lacks: Vec<Difference>,
     },
+    /// It would take along what others have made.
+    #[error("{step} takes along what others have made: {}", named(.objects))]
+    TakesOfOthers {
+        /// The file.
+        step: String,
+        /// What goes.
+        objects: Vec<ObjectName>,
+    },
+    /// It would take large objects away, which the archive does not keep.
+    #[error("{step} calls lo_unlink: the large objects that it takes are not kept")]
+    LargeObjects {
+        /// The file.
+        step: String,
+    },
     /// What the plan takes away could not be counted.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
@@ -187,6 +202,11 @@ pub enum JourneyError {
         #[source]
         cause: sternway_database::DatabaseError,
     },
+}
+
+fn named(objects: &[ObjectName]) -> String {
+    let objects: Vec<String> = objects.iter().map(ToString::to_string).collect();
+    objects.join(", ")
 }
 
 fn lacking(target: &Release, lacks: &[Difference]) -> String {
@@ -329,6 +349,10 @@ async fn rehearsed(
                 count(&mut plan, ports).await?;
             }
             plan = with_leaves(plan, &expected);
+            if !known {
+                plan = with_taken(plan, ports.database).await?;
+            }
+            takes_nothing_unasked(&plan)?;
             lacks_nothing(&plan)?;
             Ok(Journey { plan, proof: Ok(expected) })
         }
@@ -346,17 +370,45 @@ async fn rehearsal(
 ) -> Result<(Plan, Rehearsal), RehearsalError> {
     let plan = match is_final {
         true => plan.clone(),
-        false => with_what_is_there(shadow, plan.clone()).await?,
+        false => {
+            let plan = with_what_is_there(shadow, plan.clone()).await?;
+            with_rebuilds(shadow, with_completions(shadow, plan).await?).await?
+        }
     };
     let rehearsal = rehearse::rehearse(shadow, &plan).await?;
     Ok((plan, rehearsal))
+}
+
+/// The function that takes a large object away, which the archive does not keep.
+const LARGE_OBJECTS: &str = "lo_unlink";
+
+/// Refuses a journey that takes along what others have made, unless that was accepted by name. An index
+/// goes with its table: it says nothing that is not made again.
+fn takes_nothing_unasked(plan: &Plan) -> Result<(), JourneyError> {
+    for step in plan.steps() {
+        let unforeseen = step.effects.iter().flat_map(|it| &it.unforeseen);
+        let mut large_objects = unforeseen.filter(|it| it.contains(LARGE_OBJECTS));
+        if large_objects.next().is_some()
+            && plan.keeps
+            && !plan.accepted.iter().any(|it| it == LARGE_OBJECTS)
+        {
+            return Err(JourneyError::LargeObjects { step: step.file.clone() });
+        }
+        let taken = plan.takes_of_others(step).filter(|it| it.kind != "index");
+        let unasked: Vec<ObjectName> = taken.filter(|it| !plan.accepts(it)).cloned().collect();
+        if !unasked.is_empty() {
+            let step = step.file.clone();
+            return Err(JourneyError::TakesOfOthers { step, objects: unasked });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a journey that ends without something that the target has on a clean install. What was there
 /// before in the same way is no reason, and neither is what was accepted.
 fn lacks_nothing(plan: &Plan) -> Result<(), JourneyError> {
     let lacks = plan.leaves().iter().filter(|it| it.is_lack());
-    let lacks = lacks.filter(|it| !plan.was_there(it) && !plan.accepts(it)).cloned();
+    let lacks = lacks.filter(|it| !plan.was_there(it) && !plan.accepts(it.object())).cloned();
     match lacks.collect::<Vec<_>>() {
         lacks if lacks.is_empty() => Ok(()),
         lacks => Err(JourneyError::Lacks { target: plan.target.clone(), lacks }),
@@ -377,6 +429,8 @@ pub async fn with_numbers(
         Ok((plan, Rehearsal { expected, effects })) => {
             let mut plan = with_leaves(with_effects(plan, effects), &expected);
             count(&mut plan, ports).await?;
+            plan = with_taken(plan, ports.database).await?;
+            takes_nothing_unasked(&plan)?;
             lacks_nothing(&plan)?;
             Ok((plan, None))
         }

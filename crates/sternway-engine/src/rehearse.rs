@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sternway_database::{Database, DatabaseError};
-use sternway_model::body::Mode;
 use sternway_model::effect::{Effects, Loss};
 use sternway_model::plan::{Plan, Step};
 use sternway_model::proof::{Difference, Expected, Fingerprint, ObjectName, compare};
@@ -96,8 +95,12 @@ async fn journey(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, RehearsalErr
     let begun = if deviates { journey.fingerprint().await? } else { Fingerprint::default() };
     let (mut effects, mut arrived) = (Vec::new(), Vec::new());
     for hop in &plan.hops {
-        for step in hop.migrations() {
-            effects.push(journey.rehearse(&plan.app, step).await?);
+        for step in &hop.steps {
+            match step {
+                Step::Migrate(step) => effects.push(journey.rehearse(&plan.app, step).await?),
+                Step::Rebuild { taken } => journey.rebuild(plan, taken),
+                _ => {}
+            }
         }
         arrived.push(journey.fingerprint().await?);
     }
@@ -106,7 +109,9 @@ async fn journey(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, RehearsalErr
     // What others have made is on the way too, and is not the application's.
     let made: BTreeSet<&ObjectName> = clean.values().flat_map(|it| it.objects.keys()).collect();
     let on_the_way = arrived.iter().flat_map(|it| it.objects.keys());
-    let on_the_way = on_the_way.filter(|it| !begun.objects.contains_key(*it));
+    let again: BTreeSet<&ObjectName> = plan.rebuilds().map(|it| &it.object).collect();
+    let on_the_way =
+        on_the_way.filter(|it| !begun.objects.contains_key(*it) && !again.contains(it));
     let known: BTreeSet<ObjectName> = made.into_iter().chain(on_the_way).cloned().collect();
     let begun = if deviates { &begun } else { clean.get(&start).unwrap_or(&begun) };
     for arrived in &mut arrived {
@@ -158,77 +163,9 @@ fn leaves(plan: &Plan, expected: &Expected) -> Vec<Difference> {
     leaves
 }
 
-/// Marks the migrations of a plan that would fail because all that they make is there already: the
-/// database has it from an earlier journey, or somebody has made it by hand. Only their tracking rows are
-/// written then.
-///
-/// # Errors
-/// When a clean install cannot be made.
-pub async fn with_what_is_there(shadow: &Shadow, plan: Plan) -> Result<Plan, RehearsalError> {
-    if plan.basis.deviation.differences.is_empty() && plan.basis.deviation.known.is_empty() {
-        return Ok(plan);
-    }
-    shadow.tidied(marked(shadow, plan).await).await
-}
-
-async fn marked(shadow: &Shadow, mut plan: Plan) -> Result<Plan, RehearsalError> {
-    loop {
-        let Some(failing) = first_failing(shadow, &plan).await? else { return Ok(plan) };
-        if !is_there(shadow, &plan, failing).await? {
-            return Ok(plan);
-        }
-        let steps = plan.hops.iter_mut().flat_map(|hop| &mut hop.steps);
-        let mut migrations = steps.filter_map(|step| match step {
-            Step::Migrate(migrate) => Some(migrate),
-            _ => None,
-        });
-        let Some(step) = migrations.nth(failing) else { return Ok(plan) };
-        step.is_there = true;
-        step.mode = Mode::Transaction;
-        step.destroys.clear();
-    }
-}
-
-/// The number of the first migration that does not run.
-async fn first_failing(shadow: &Shadow, plan: &Plan) -> Result<Option<usize>, RehearsalError> {
-    let mut journey = ShadowDatabase::open(shadow, &Material::of(plan)).await;
-    journey.begin(plan)?;
-    for (index, step) in plan.steps().enumerate() {
-        match journey.run(step).await {
-            Err(RehearsalError::Journey(_)) => return Ok(Some(index)),
-            ran => ran?,
-        }
-    }
-    Ok(None)
-}
-
-/// Whether all that tells the schema after a migration from the one before it is as it is after it.
-async fn is_there(shadow: &Shadow, plan: &Plan, index: usize) -> Result<bool, RehearsalError> {
-    let mut here = ShadowDatabase::open(shadow, &Material::of(plan)).await;
-    here.begin(plan)?;
-    let mut before = start(plan);
-    let mut steps = plan.steps();
-    for step in steps.by_ref().take(index) {
-        here.run(step).await?;
-        before.insert(step.track.clone(), step.to);
-    }
-    let here = here.fingerprint().await?;
-    let Some(step) = steps.next() else { return Ok(false) };
-    let mut after = before.clone();
-    after.insert(step.track.clone(), step.to);
-    let clean = installs(shadow, plan, vec![&before, &after]).await?;
-    let (Some(before), Some(after)) = (clean.get(&before), clean.get(&after)) else {
-        return Ok(false);
-    };
-    let names: BTreeSet<&ObjectName> = before.objects.keys().chain(after.objects.keys()).collect();
-    let mut made =
-        names.into_iter().filter(|it| before.objects.get(it) != after.objects.get(it)).peekable();
-    Ok(made.peek().is_some() && made.all(|it| here.objects.get(it) == after.objects.get(it)))
-}
-
 /// Clean installs of these positions, the lower ones first: a higher one may go on from there, and so
 /// may the journey from the highest.
-async fn installs<'p>(
+pub(crate) async fn installs<'p>(
     shadow: &Shadow,
     plan: &Plan,
     mut ends: Vec<&'p Positions>,

@@ -15,6 +15,7 @@ mod check;
 mod stop;
 mod fence;
 mod migrate;
+mod rebuild;
 mod prove;
 mod unfence;
 mod swap;

@@ -5,7 +5,7 @@ use sternway_database::{Database, DatabaseError, Dialect, Raised, Unfinished};
 use sternway_model::archive::Entry;
 use sternway_model::catalog::{Enabled, Release, TrackName};
 use sternway_model::plan::{Facts, PlanError, Standing, standing};
-use sternway_model::proof::{Comparison, compare};
+use sternway_model::proof::{Comparison, ObjectName, compare};
 use sternway_model::state::{Identity, Position, RecordsAccess, TrackState};
 
 use crate::diagnose::diagnose;
@@ -82,6 +82,8 @@ pub struct RecordsStatus {
     pub migrations: usize,
     /// The release that the last finished run arrived at.
     pub arrived_at: Option<Release>,
+    /// What others had made, was taken along by a down half, and waits to be made again.
+    pub taken: Vec<ObjectName>,
 }
 
 /// What the schema of a database is, as far as its tracking rows allow to tell.
@@ -164,6 +166,7 @@ pub async fn status(
         access: records.access.clone(),
         migrations: records.migrations.values().map(|set| set.iter().count()).sum(),
         arrived_at: records.arrived_at.clone(),
+        taken: records.taken.iter().map(|it| it.object.clone()).collect(),
     };
     Ok(Status {
         app: app.clone(),

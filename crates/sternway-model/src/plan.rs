@@ -18,7 +18,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,8 @@ pub struct Request {
     pub adopt: bool,
     /// Keep nothing of what the bodies destroy.
     pub discard: bool,
-    /// The differences from a clean install, by name, that the target may end up with.
+    /// The differences from a clean install that the target may end up with, and the objects of others
+    /// that may go, by their names.
     pub accepted: Vec<String>,
     /// Stop, swap and start the application as well.
     pub deploy: bool,
@@ -135,6 +136,8 @@ pub struct Deviation {
     pub known: Vec<Difference>,
     /// Statements that make a clean install into this schema: a rehearsal begins there.
     pub statements: Vec<String>,
+    /// What others have made beside the application, as far as no migration makes it.
+    pub of_others: BTreeSet<ObjectName>,
     /// What no statement was found for, and how the database has it: the rehearsal is without.
     pub not_rehearsed: Vec<(ObjectName, Option<Definition>)>,
 }
@@ -147,6 +150,31 @@ pub enum BodyOrigin {
     Records,
     /// In this release of the catalog.
     Release(Release),
+}
+
+impl Deviation {
+    /// Whether the schema is that of a clean install, and nothing is there beside it.
+    pub fn is_none(&self) -> bool {
+        let Deviation { differences, known, statements, of_others, not_rehearsed } = self;
+        differences.is_empty()
+            && known.is_empty()
+            && statements.is_empty()
+            && of_others.is_empty()
+            && not_rehearsed.is_empty()
+    }
+}
+
+/// What others had made and a down half took along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The track whose migration took it.
+    pub track: TrackName,
+    /// The migration, whose up half makes again what it needs.
+    pub version: u64,
+    /// What it is.
+    pub object: ObjectName,
+    /// What makes it again.
+    pub statements: Vec<String>,
 }
 
 /// One migration to run.
@@ -174,12 +202,41 @@ pub struct Migrate {
     pub mode: Mode,
     /// The statements that take something away.
     pub destroys: Vec<Destruction>,
-    /// Whether what it makes is there already, so that only the tracking row is written.
+    /// Statements at the body's end that the file does not have: it leaves out what they make.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub completed_by: Vec<String>,
+    /// Statements of the file that are passed over, because what they make is there already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves_out: Vec<String>,
+    /// Whether all that it makes is there already, so that only the tracking row is written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_there: bool,
     /// What it really changes, once that was found out by a rehearsal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effects: Option<Effects>,
+}
+
+impl Migrate {
+    /// What runs a statement that is no migration's: the track stays where it is.
+    pub fn staying(track: TrackName, table: String, at: Option<u64>, file: &str) -> Migrate {
+        Migrate {
+            track,
+            table,
+            version: at.unwrap_or(0),
+            direction: Direction::Up,
+            from: at,
+            to: at,
+            file: file.to_owned(),
+            hash: Digest::of_bytes(&[]),
+            origin: BodyOrigin::Records,
+            mode: Mode::Transaction,
+            destroys: Vec::new(),
+            completed_by: Vec::new(),
+            leaves_out: Vec::new(),
+            is_there: false,
+            effects: None,
+        }
+    }
 }
 
 /// One thing to do.
@@ -197,6 +254,11 @@ pub enum Step {
     Fence(FenceRequest),
     /// Run one half of a migration.
     Migrate(Box<Migrate>),
+    /// Make again what others had made and an earlier down half took along.
+    Rebuild {
+        /// Each object.
+        taken: Vec<Taken>,
+    },
     /// Compare the schema with a clean install of what the hop ends at.
     Prove,
     /// Let other clients in again.
@@ -341,8 +403,12 @@ pub struct Plan {
     /// What the data has to be, before and after.
     #[serde(default)]
     pub checks: Vec<Check>,
-    /// The differences from a clean install, by name, that were accepted.
+    /// The differences from a clean install, and the objects of others that go, that were accepted, by
+    /// their names.
     pub accepted: Vec<String>,
+    /// What others had made and a down half took along, this plan's or an earlier one's: it waits to be
+    /// made again.
+    pub taken: Vec<Taken>,
     /// The legs of the journey, in order.
     pub hops: Vec<Hop>,
     /// What no step shows.
@@ -367,9 +433,27 @@ impl Plan {
         differences.contains(difference) || known.contains(difference)
     }
 
-    /// Whether a difference was accepted by its name.
-    pub fn accepts(&self, difference: &Difference) -> bool {
-        self.accepted.iter().any(|name| difference.is_called(name))
+    /// Whether it was accepted by its name that this object goes or is another one.
+    pub fn accepts(&self, object: &ObjectName) -> bool {
+        self.accepted.iter().any(|name| object.is_called(name))
+    }
+
+    /// What others have made and a migration takes along.
+    pub fn takes_of_others<'a>(
+        &'a self,
+        step: &'a Migrate,
+    ) -> impl Iterator<Item = &'a ObjectName> {
+        let of_others = &self.basis.deviation.of_others;
+        let destroyed = step.effects.iter().flat_map(|it| &it.destroyed);
+        destroyed.filter(|it| of_others.contains(*it))
+    }
+
+    /// What others had made and it makes again.
+    pub fn rebuilds(&self) -> impl Iterator<Item = &Taken> {
+        self.all_steps().flat_map(|(_, step)| match step {
+            Step::Rebuild { taken } => taken.as_slice(),
+            _ => &[],
+        })
     }
 
     /// The body that a migration runs; an empty one where all that it makes is there already.

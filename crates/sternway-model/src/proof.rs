@@ -28,6 +28,24 @@ impl ObjectName {
         ObjectName { kind: kind.to_owned(), name: name.to_owned(), table: None }
     }
 
+    /// The name by which a person means it: `table.column`, or the name of an object.
+    pub fn plain(&self) -> String {
+        let plain = |text: &str| text.replace(['"', '`'], "");
+        match &self.table {
+            Some(table) => format!("{}.{}", plain(table), plain(&self.name)),
+            None => plain(&self.name),
+        }
+    }
+
+    /// Whether a person means it by this name; one that ends with `*` means all that begin so.
+    pub fn is_called(&self, name: &str) -> bool {
+        let (own, name) = (self.plain(), name.replace(['"', '`'], ""));
+        match name.strip_suffix('*') {
+            Some(beginning) => own.starts_with(beginning),
+            None => own == name,
+        }
+    }
+
     /// A part of a table whose absence or presence changes what the table means.
     fn table(&self) -> Option<ObjectName> {
         let is_part = matches!(self.kind.as_str(), "column" | "constraint");
@@ -240,28 +258,6 @@ impl Difference {
             Self::Unexpected { found, .. } | Self::Changed { found, .. } => here == Some(found),
         }
     }
-
-    /// Whether a person means it by this name: `column`, `table.column`, or the name of an object.
-    pub fn is_called(&self, name: &str) -> bool {
-        let plain = |text: &str| text.replace(['"', '`'], "");
-        let object = self.object();
-        let own = plain(&object.name);
-        let name = plain(name);
-        match &object.table {
-            Some(table) => name == format!("{}.{own}", plain(table)),
-            None => name == own,
-        }
-    }
-
-    /// The name by which [`Difference::is_called`] knows it.
-    pub fn name(&self) -> String {
-        let object = self.object();
-        let plain = |text: &str| text.replace(['"', '`'], "");
-        match &object.table {
-            Some(table) => format!("{}.{}", plain(table), plain(&object.name)),
-            None => plain(&object.name),
-        }
-    }
 }
 
 impl fmt::Display for Difference {
@@ -274,7 +270,11 @@ impl fmt::Display for Difference {
                 write!(f, "{object} should not be there{}", after_colon(found))
             }
             Self::Changed { object, expected, found } => {
-                write!(f, "{object} is `{found}` and should be `{expected}`")
+                let (first, second) = (abridged(found), abridged(expected));
+                match first == second {
+                    true => write!(f, "{object} is not what it should be: {first}"),
+                    false => write!(f, "{object} is `{first}` and should be `{second}`"),
+                }
             }
         }
     }
@@ -294,7 +294,15 @@ fn has_labels(expected: &str, found: &str) -> bool {
 
 /// A definition; objects such as plain tables have none.
 fn after_colon(definition: &str) -> String {
-    if definition.is_empty() { String::new() } else { format!(": {definition}") }
+    if definition.is_empty() { String::new() } else { format!(": {}", abridged(definition)) }
+}
+
+/// The first line of a definition that has several, such as a function's.
+fn abridged(definition: &str) -> String {
+    match definition.trim().split_once('\n') {
+        Some((first, _)) => format!("{first} …"),
+        None => definition.to_owned(),
+    }
 }
 
 /// What a comparison found.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Digest, MigrationSet, Release, ReleaseEntry, Track, TrackName};
+use crate::plan::Taken;
 use crate::proof::Difference;
 
 /// Which database this is.
@@ -90,6 +91,8 @@ pub struct Records {
     pub arrived_at: Option<Release>,
     /// How that run left the schema other than a clean install.
     pub leaves: Vec<Difference>,
+    /// What others had made, was taken along, and waits to be made again.
+    pub taken: Vec<Taken>,
 }
 
 /// A database at one moment.

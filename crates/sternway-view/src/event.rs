@@ -117,6 +117,7 @@ impl Reporter {
             Event::Deployed { step, undone, took } => {
                 result(format!("{} ({:.1} s)", step.in_words(*undone), took.as_secs_f64()))
             }
+            Event::Rebuilt(object) => result(format!("      made again: {object}, which others had made")),
             Event::Proved { release, comparison } if comparison.holds() => {
                 let is = match comparison.is_clean_install() {
                     true => "the schema is proved",

@@ -79,6 +79,8 @@ pub struct Records {
     pub migrations: usize,
     /// The release that the last finished run arrived at.
     pub arrived_at: Option<Release>,
+    /// What others had made, was taken along, and waits to be made again.
+    pub taken: Vec<String>,
 }
 
 /// What the archive keeps, in all.
@@ -176,6 +178,7 @@ impl Status {
                 },
                 migrations: status.records.migrations,
                 arrived_at: status.records.arrived_at.clone(),
+                taken: status.records.taken.iter().map(ToString::to_string).collect(),
             },
             archive: Shelf::of(&status.archive, warn_after_days),
         };
@@ -298,7 +301,7 @@ impl Status {
     }
 
     fn records_and_archive(&self) -> String {
-        let Records { unavailable, migrations, arrived_at } = &self.records;
+        let Records { unavailable, migrations, arrived_at, taken } = &self.records;
         let mut text = match (unavailable, arrived_at) {
             (Some(reason), _) => format!("records: none can be kept; {reason}\n"),
             (None, Some(release)) => {
@@ -306,6 +309,10 @@ impl Status {
             }
             (None, None) => format!("records: {migrations} migrations\n"),
         };
+        if !taken.is_empty() {
+            let taken = taken.join(", ");
+            text.push_str(&format!("taken along, to be made again on the way back: {taken}\n"));
+        }
         let kept = &self.archive;
         if kept.entries > 0 {
             text.push_str(&format!(

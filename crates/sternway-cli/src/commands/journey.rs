@@ -19,6 +19,7 @@ pub async fn rollback(ui: &Ui, shared: &Shared, args: &RollbackArgs) -> Result<E
         reset_schema: args.reset_schema,
         adopt: false,
         discard: args.discard,
+        accept: args.accept.clone(),
         accept_difference: args.accept_difference.clone(),
     };
     let setup = Setup::new(ui, shared)?;
@@ -31,6 +32,7 @@ pub async fn upgrade(ui: &Ui, shared: &Shared, args: &UpgradeArgs) -> Result<Exi
         reset_schema: false,
         adopt: args.adopt,
         discard: args.discard,
+        accept: args.accept.clone(),
         accept_difference: args.accept_difference.clone(),
     };
     let setup = Setup::new(ui, shared)?;

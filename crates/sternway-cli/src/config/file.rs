@@ -70,6 +70,7 @@ pub struct PolicyTable {
     pub window: Option<Window>,
     pub floor: Option<Release>,
     pub ahead_ok_since: Option<Release>,
+    pub accept: Option<Vec<String>>,
 }
 
 /// `[rehearsal]`
@@ -226,6 +227,7 @@ impl File {
                 window: self.policy.window.or(base.policy.window),
                 floor: self.policy.floor.or(base.policy.floor),
                 ahead_ok_since: self.policy.ahead_ok_since.or(base.policy.ahead_ok_since),
+                accept: self.policy.accept.or(base.policy.accept),
             },
             archive: ArchiveTable {
                 warn_after_days: self.archive.warn_after_days.or(base.archive.warn_after_days),

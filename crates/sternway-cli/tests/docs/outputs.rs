@@ -109,9 +109,17 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     );
     outputs.push(json(4, "sternway.status/1", &["status", "--from", "1.2.1"]));
     let failed = machine.on(&url, &["rollback", "--to", "1.1.2", "--yes", "--output", "json"]);
-    outputs.push(("sternway.error/1".to_owned(), failed.ended(4).failure()));
+    outputs.push(("sternway.run/1".to_owned(), failed.ended(0).json("sternway.run/1")));
     outputs.push(json(4, "sternway.status/1", &["status", "--from", "1.2.1"]));
-    // A run that failed says where and why.
+    support::execute(&url, "CREATE INDEX of_others_by_number ON cargo (un_number)");
+    outputs.push(json(0, "sternway.plan/4", &["plan", "--to", "1.2.1"]));
+    outputs.push(json(0, "sternway.plan/4", &["plan", "--to", "1.0.3"]));
+    let unknown = machine.on(&url, &["rollback", "--to", "9.9.9", "--yes", "--output", "json"]);
+    outputs.push(("sternway.error/1".to_owned(), unknown.ended(2).failure()));
+    // A run that was cut short says where.
+    let mut killed = machine.command(&["upgrade", "--to", "1.2.1", "--yes"]);
+    killed.env("STERNWAY_DATABASE", &url).env("FAILPOINTS", "committed");
+    assert!(!killed.status().expect("a run").success());
     outputs.push(json(0, "sternway.history/1", &["history"]));
     outputs.push(json(0, "sternway.abort/1", &["abort", "--yes"]));
     support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");

@@ -18,6 +18,7 @@ mod doctor;
 mod fence;
 mod fenced;
 mod kagent;
+mod leftovers;
 mod mistakes;
 mod rehearsal;
 mod resume;

@@ -18,7 +18,7 @@ use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::{MySql, cell, number, optional, track};
 use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
-use crate::records::{self as shared, LastRun, damaged, leaves, release};
+use crate::records::{self as shared, LastRun, damaged, left_by, release};
 
 pub(super) use write::insert;
 
@@ -89,11 +89,12 @@ impl RecordStore for MySql {
             let run = self.table("sternway_run");
             let sql = format!(
                 "SELECT JSON_EXTRACT(plan, CONCAT('$.hops[', JSON_LENGTH(plan, '$.hops') - 1, '].leaves'))
-                        AS leaves FROM {run} WHERE id = {}",
+                        AS leaves, JSON_EXTRACT(plan, '$.taken') AS taken FROM {run} WHERE id = {}",
                 last.id
             );
-            let rows = self.fetch(doing, sql).await?;
-            records.leaves = leaves(rows.first().and_then(|row| optional(row, "leaves")));
+            for row in &self.fetch(doing, sql).await? {
+                left_by(optional(row, "leaves"), optional(row, "taken"), &mut records);
+            }
             records.arrived_at = Some(last.target);
         }
         Ok(records)

@@ -1,8 +1,8 @@
 //! Statements that make one schema into another: for a shadow database that has to look like the one
 //! that it stands for.
 //!
-//! A table that differs is made anew, as the server itself says how, and gets its rows back as far as
-//! they fit. Foreign keys are not looked at meanwhile.
+//! A table that only lacks something gets that. One that differs otherwise is made anew, as the server
+//! itself says how, and gets its rows back as far as they fit; foreign keys are not looked at meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,8 @@ pub(super) async fn statements_from(
     let has = |schema: &Fingerprint, kind: &str, name: &str| {
         schema.objects.contains_key(&ObjectName::new(kind, name))
     };
-    let mut statements = vec!["SET SESSION foreign_key_checks = 0".to_owned()];
+    let mut statements = Vec::new();
+    let mut anew = false;
     for table in &tables {
         let (was, is) = (has(from, "table", table), has(&to, "table", table));
         let name = MySql::quote(table);
@@ -39,6 +40,17 @@ pub(super) async fn statements_from(
             statements.push(create);
             continue;
         }
+        let of_table = parts.iter().filter(|it| it.table.as_deref() == Some(*table));
+        let only_lacks = of_table.clone().all(|it| !from.objects.contains_key(it));
+        if only_lacks && !parts.iter().any(|it| it.table.is_none() && it.name == *table) {
+            let added: Option<Vec<String>> = of_table.map(|it| line_of(&create, it)).collect();
+            if let Some(added) = added {
+                let add = |line: String| format!("ALTER TABLE {name} ADD {line}");
+                statements.extend(added.into_iter().map(add));
+                continue;
+            }
+        }
+        anew = true;
         let order = |schema: &Fingerprint| {
             schema.column_order.get(&ObjectName::new("table", table)).cloned().unwrap_or_default()
         };
@@ -61,6 +73,9 @@ pub(super) async fn statements_from(
         }
         statements.push("DROP TEMPORARY TABLE sternway_rows".to_owned());
     }
+    if anew {
+        statements.insert(0, "SET SESSION foreign_key_checks = 0".to_owned());
+    }
     // What a table made anew has lost comes again, whether it differs or not.
     let again = to.objects.keys().filter(|it| {
         it.kind == "trigger" && it.table.as_ref().is_some_and(|it| tables.contains(it.as_str()))
@@ -76,6 +91,23 @@ pub(super) async fn statements_from(
         }
     }
     Ok(statements)
+}
+
+/// The line of a table's statement that makes a part of it.
+fn line_of(create: &str, part: &ObjectName) -> Option<String> {
+    let name = MySql::quote(&part.name);
+    let key = format!("KEY {name} ");
+    let constraint = format!("CONSTRAINT {name} ");
+    let mut lines = create.lines().map(|line| line.trim().trim_end_matches(','));
+    let line = lines.find(|line| match part.kind.as_str() {
+        "column" => line.starts_with(&format!("{name} ")),
+        _ if part.name == "PRIMARY" => line.starts_with("PRIMARY KEY"),
+        "index" | "constraint" => {
+            line.starts_with(&constraint) || (!line.starts_with('`') && line.contains(&key))
+        }
+        _ => false,
+    });
+    line.map(str::to_owned)
 }
 
 /// Whether an object is a table or a part of one that it is made together with.

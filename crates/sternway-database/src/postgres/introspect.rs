@@ -132,6 +132,23 @@ WHERE (typtype IN ('e', 'd', 'r')
        OR (typtype = 'c' AND EXISTS (SELECT FROM pg_class c WHERE c.oid = typrelid AND relkind = 'c')))
   AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_type'::regclass AND m.objid = t.oid)
 UNION ALL
+SELECT 'publication', quote_ident(pubname), NULL,
+       concat_ws(', ', CASE WHEN puballtables THEN 'for all tables' END, CASE WHEN pubinsert THEN 'insert' END,
+                 CASE WHEN pubupdate THEN 'update' END, CASE WHEN pubdelete THEN 'delete' END,
+                 CASE WHEN pubtruncate THEN 'truncate' END,
+                 CASE WHEN (to_jsonb(b) ->> 'pubviaroot')::boolean THEN 'via root' END), NULL
+FROM pg_publication b
+UNION ALL
+SELECT 'published table', r.name, quote_ident(pubname),
+       concat_ws(' ',
+           '(' || (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+                   WHERE attrelid = r.oid
+                     AND attnum::text = ANY (string_to_array(to_jsonb(p) ->> 'prattrs', ' '))) || ')',
+           'where ' || (SELECT to_jsonb(t) ->> 'rowfilter' FROM pg_publication_tables t
+                        JOIN pg_namespace n ON n.nspname = t.schemaname
+                        WHERE t.pubname = b.pubname AND t.tablename = r.relname AND n.oid = r.relnamespace)), NULL
+FROM pg_publication_rel p JOIN pg_publication b ON b.oid = p.prpubid JOIN relation r ON r.oid = p.prrelid
+UNION ALL
 SELECT 'extension', quote_ident(extname), NULL, '', NULL
 FROM pg_extension WHERE extname <> 'plpgsql'
 UNION ALL

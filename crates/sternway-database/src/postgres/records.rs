@@ -19,7 +19,7 @@ use sternway_model::state::{Numbers, Records, RecordsAccess};
 use super::parameters::Server;
 use super::{Postgres, archive, execute, failed, literal};
 use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
-use crate::records::{self as shared, LastRun, damaged, leaves, release};
+use crate::records::{self as shared, LastRun, damaged, left_by, release};
 
 /// The shape of the records. A later one is left alone.
 const FORMAT: i32 = 1;
@@ -99,12 +99,14 @@ impl RecordStore for Postgres {
         let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
         if let Some(last) = last {
             let sql = format!(
-                "SELECT (plan::json #> '{{hops,-1,leaves}}')::text FROM sternway.run WHERE id = {}",
+                "SELECT (plan::json -> 'hops' -> -1 -> 'leaves')::text, (plan::json -> 'taken')::text
+                 FROM sternway.run WHERE id = {}",
                 last.id
             );
-            let rows = self.ask(doing, sql).await?;
-            let text = rows.first().map(|row| row.try_get(0)).transpose().map_err(failed(doing))?;
-            records.leaves = leaves(text.flatten());
+            for row in &self.ask(doing, sql).await? {
+                let text = |column: usize| row.try_get(column).map_err(failed(doing));
+                left_by(text(0)?, text(1)?, &mut records);
+            }
             records.arrived_at = Some(last.target);
         }
         Ok(records)

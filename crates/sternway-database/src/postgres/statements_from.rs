@@ -28,7 +28,7 @@ WHERE prokind IN ('f', 'p', 'w')
   AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)";
 
 /// The order in which kinds of objects are made. They are dropped in the opposite one.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 19] = [
     "schema",
     "extension",
     "type",
@@ -44,6 +44,8 @@ const ORDER: [&str; 17] = [
     "materialized view",
     "trigger",
     "policy",
+    "publication",
+    "published table",
     "aggregate",
     "comment",
 ];
@@ -93,6 +95,9 @@ fn drop_of(name: &ObjectName) -> String {
         ("column" | "constraint", Some(table)) => {
             format!("ALTER TABLE {table} DROP {} {name}", kind.to_uppercase())
         }
+        ("published table", Some(publication)) => {
+            format!("ALTER PUBLICATION {publication} DROP TABLE {name}")
+        }
         (_, Some(table)) => format!("DROP {} {name} ON {table}", kind.to_uppercase()),
         (_, None) => format!("DROP {} {name}", kind.to_uppercase()),
     }
@@ -107,7 +112,8 @@ struct Change<'a> {
 impl Change<'_> {
     /// Whether it goes together with its table, or with the constraint that it is the index of.
     fn goes_along(&self, name: &ObjectName) -> bool {
-        let table = name.table.as_ref().map(|it| ObjectName::new("table", it));
+        let kind = if name.kind == "published table" { "publication" } else { "table" };
+        let table = name.table.as_ref().map(|it| ObjectName::new(kind, it));
         table.is_some_and(|it| !self.to.objects.contains_key(&it))
             || (name.kind == "index" && has_constraint(self.from, &name.name))
     }
@@ -159,6 +165,10 @@ impl Change<'_> {
             "policy" => {
                 let (kind, rest) = is.split_once(' ').unwrap_or((is, ""));
                 again(vec![format!("CREATE POLICY {name} ON {table} AS {kind} FOR {rest}")])
+            }
+            "publication" => again(vec![publication(name, is)]),
+            "published table" => {
+                again(vec![format!("ALTER PUBLICATION {table} ADD TABLE {name} {is}")])
             }
             _ => Vec::new(),
         }
@@ -321,6 +331,18 @@ fn sequence(name: &str, before: Option<&str>, is: &str, identity: bool) -> Vec<S
         format!("{verb} SEQUENCE {name} AS {words}"),
         format!("ALTER SEQUENCE {name} OWNED BY {owner}"),
     ]
+}
+
+/// Its tables are objects of their own.
+fn publication(name: &str, is: &str) -> String {
+    let all = if is.contains("for all tables") { " FOR ALL TABLES" } else { "" };
+    let root = is.contains("via root");
+    let what = ["insert", "update", "delete", "truncate"];
+    let what = what.into_iter().filter(|it| is.split(", ").any(|word| word == *it));
+    let what: Vec<&str> = what.collect();
+    let with = format!("publish = '{}'", what.join(", "));
+    let root = if root { ", publish_via_partition_root = true" } else { "" };
+    format!("CREATE PUBLICATION {name}{all} WITH ({with}{root})")
 }
 
 fn trigger(name: &str, table: &str, is: &str) -> Vec<String> {

@@ -19,7 +19,7 @@ use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::{Sqlite, archive, connect, failed};
 use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
-use crate::records::{self as shared, LastRun, damaged, leaves, release};
+use crate::records::{self as shared, LastRun, damaged, left_by, release};
 
 /// The shape of the records. A later one is left alone.
 const FORMAT: i32 = 1;
@@ -108,11 +108,13 @@ impl RecordStore for Sqlite {
         let runs = runs(self, app).await?;
         let last = runs.into_iter().find(|run| run.progress == Progress::Finished);
         if let Some(last) = last {
-            let sql = "SELECT json_extract(plan, '$.hops[#-1].leaves')
+            let sql =
+                "SELECT json_extract(plan, '$.hops[#-1].leaves'), json_extract(plan, '$.taken')
                        FROM main.sternway_run WHERE id = ?";
-            let text = sqlx::query_scalar(sql).bind(last.id).fetch_optional(&mut self.connection);
-            let text: Option<Option<String>> = text.await.map_err(failed(doing))?;
-            records.leaves = leaves(text.flatten());
+            let row = sqlx::query(sql).bind(last.id).fetch_one(&mut self.connection);
+            let row = row.await.map_err(failed(doing))?;
+            let text = |column: usize| row.try_get(column).map_err(failed(doing));
+            left_by(text(0)?, text(1)?, &mut records);
             records.arrived_at = Some(last.target);
         }
         Ok(records)

@@ -1,8 +1,8 @@
 //! Statements that make one schema into another: for a shadow database that has to look like the one
 //! that it stands for.
 //!
-//! SQLite keeps the statements that made its objects. A table that differs is made anew by its own, and
-//! gets its rows back as far as they fit.
+//! SQLite keeps the statements that made its objects. A table that only lacks columns gets them. One that
+//! differs otherwise is made anew by its own statement, and gets its rows back as far as they fit.
 
 use std::collections::BTreeSet;
 
@@ -41,6 +41,15 @@ pub(super) async fn statements_from(
         if !was {
             statements.push(create.sql.clone());
             statements.extend(others);
+            continue;
+        }
+        let mut differ =
+            parts.iter().filter(|it| it.table.as_deref().unwrap_or(&it.name) == *table);
+        if differ.all(|it| it.kind == "column" && !from.objects.contains_key(it)) {
+            let added = parts.iter().filter(|it| it.table.as_deref() == Some(*table));
+            let added = added.filter_map(|it| Some((Sqlite::quote(&it.name), to.objects.get(it)?)));
+            let add = |(column, is)| format!("ALTER TABLE {name} ADD COLUMN {column} {is}");
+            statements.extend(added.map(add));
             continue;
         }
         let order = |schema: &Fingerprint| -> Vec<String> {

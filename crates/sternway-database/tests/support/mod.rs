@@ -235,6 +235,8 @@ fn step(version: u64, direction: Direction, to: Option<u64>, body: &str) -> Migr
         origin: BodyOrigin::Records,
         mode: facts(body).mode,
         destroys: Vec::new(),
+        completed_by: Vec::new(),
+        leaves_out: Vec::new(),
         is_there: false,
         effects: None,
     }
@@ -268,6 +270,7 @@ pub fn plan(app: &str, target: &str, bodies: &[&str]) -> Plan {
         tables: vec![TABLE.to_owned()],
         checks: Vec::new(),
         accepted: Vec::new(),
+        taken: Vec::new(),
         keeps: true,
         hops: vec![Hop { to: target.clone(), steps, ends_at: BTreeMap::new(), leaves: Vec::new() }],
         notes: Vec::new(),

@@ -171,6 +171,8 @@ impl<'a> Case<'a> {
             origin: BodyOrigin::Records,
             mode: Mode::Transaction, // The dialect says better where it is run.
             destroys: Vec::new(),
+            completed_by: Vec::new(),
+            leaves_out: Vec::new(),
             is_there: false,
             effects: None,
         }

@@ -310,6 +310,8 @@ impl Executor<'_, '_> {
             origin: BodyOrigin::Records,
             mode: facts.mode,
             destroys: facts.destroys,
+            completed_by: Vec::new(),
+            leaves_out: Vec::new(),
             is_there: false,
             effects: None,
         })

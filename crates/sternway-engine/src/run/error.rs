@@ -3,7 +3,7 @@
 use sternway_database::{DatabaseError, LockError, RunId, StepError, recorded};
 use sternway_model::app::AppError;
 use sternway_model::catalog::{Direction, Release, TrackName};
-use sternway_model::proof::Comparison;
+use sternway_model::proof::{Comparison, ObjectName};
 use thiserror::Error;
 
 use crate::check::CheckError;
@@ -44,6 +44,15 @@ pub enum RunError {
         step: usize,
         /// How many there are.
         of: usize,
+        /// Why.
+        #[source]
+        source: StepError,
+    },
+    /// What others had made could not be made again.
+    #[error("{object}, which others had made, could not be made again")]
+    Rebuild {
+        /// What it is.
+        object: ObjectName,
         /// Why.
         #[source]
         source: StepError,

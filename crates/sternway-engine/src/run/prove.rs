@@ -18,7 +18,10 @@ impl Executor<'_, '_> {
         let plan = self.plan();
         let mut comparison = verify(self.database, &plan.tables, expected).await?;
         let more = self.run.accepted;
-        comparison.accept(|it| plan.accepts(it) || more.iter().any(|name| it.is_called(name)));
+        comparison.accept(|it| {
+            let object = it.object();
+            plan.accepts(object) || more.iter().any(|name| object.is_called(name))
+        });
         let release = &at.hop.to;
         self.observer.tell(&Event::Proved { release, comparison: &comparison });
         failpoint::hit(Point::Proved);

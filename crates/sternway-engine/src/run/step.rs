@@ -38,6 +38,7 @@ impl Executor<'_, '_> {
             Step::Check { at } => found.findings = self.check(*at).await?,
             Step::Stop => self.stop(step, at).await?,
             Step::Fence(request) => self.raise_fence(request).await?,
+            Step::Rebuild { taken } => self.rebuild(taken).await?,
             Step::Prove => found.proofs[at.index] = self.prove(at).await?,
             Step::Unfence => self.lower_fence().await?,
             Step::Swap { from, to } => self.swap(step, from.as_ref(), to, at).await?,
@@ -55,7 +56,8 @@ impl Executor<'_, '_> {
     ) -> Result<(), RunError> {
         match step {
             Step::Migrate(migrate) => return self.undo_migration(migrate, at, way).await,
-            Step::Check { .. } | Step::Prove => {}
+            // What is gone again when its migration is undone, or was left out then, is not ours to take.
+            Step::Check { .. } | Step::Rebuild { .. } | Step::Prove => {}
             Step::Stop => self.undo_stop(step, at).await?,
             Step::Fence(_) => self.lower_fence().await?,
             Step::Unfence => self.undo_unfence(at.number).await?,
@@ -70,7 +72,11 @@ impl Executor<'_, '_> {
         match step {
             Step::Migrate(migrate) => self.other_half(migrate, None).map(drop),
             Step::Stop | Step::Swap { .. } | Step::Start { .. } => self.needs_app(),
-            Step::Check { .. } | Step::Fence(_) | Step::Prove | Step::Unfence => Ok(()),
+            Step::Check { .. }
+            | Step::Fence(_)
+            | Step::Rebuild { .. }
+            | Step::Prove
+            | Step::Unfence => Ok(()),
         }
     }
 }
@@ -90,7 +96,7 @@ impl Kind for Step {
     fn may_have_left_something(&self, reached: Reached) -> bool {
         match self {
             Step::Migrate(_) => reached.done > 0,
-            Step::Check { .. } | Step::Prove => false,
+            Step::Check { .. } | Step::Rebuild { .. } | Step::Prove => false,
             // Asking for what is so already does no harm.
             Step::Stop
             | Step::Fence(_)
@@ -104,7 +110,9 @@ impl Kind for Step {
         match self {
             Step::Swap { .. } | Step::Start { .. } => true,
             Step::Check { .. } | Step::Fence(_) => plan.migrations_before(number) == 0,
-            Step::Stop | Step::Migrate(_) | Step::Prove | Step::Unfence => false,
+            Step::Stop | Step::Migrate(_) | Step::Rebuild { .. } | Step::Prove | Step::Unfence => {
+                false
+            }
         }
     }
 }

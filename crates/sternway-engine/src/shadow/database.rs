@@ -11,12 +11,13 @@ use serde::de::DeserializeOwned;
 use sternway_database::{Database, Limits, Preservation, Settings, StepError, Work};
 use sternway_model::catalog::Digest;
 use sternway_model::effect::Effects;
-use sternway_model::plan::{Migrate, Plan};
+use sternway_model::plan::{Migrate, Plan, Step, Taken};
 use sternway_model::proof::{Fingerprint, ObjectName};
 
 use super::server::Idle;
 use super::written::{self, WrittenTables};
 use super::{Cache, Material, Positions, RehearsalError, Shadow, start, start_step};
+use crate::taken::staying_after;
 
 /// A database that is empty at first, and on which bodies are run.
 pub(crate) struct ShadowDatabase<'a> {
@@ -101,19 +102,67 @@ impl<'a> ShadowDatabase<'a> {
         Ok(())
     }
 
-    /// Which of these statements run where a plan starts, in an order in which they do: each is tried
-    /// again as long as others took effect. Where the database is then is not known: nothing else can be
-    /// asked.
+    /// Goes a plan's steps up to and with the first one that `is_last`.
     ///
     /// # Errors
-    /// When a clean install of the start cannot be made.
+    /// When one does not run.
+    pub async fn go(
+        &mut self,
+        plan: &Plan,
+        is_last: impl Fn(&Migrate) -> bool,
+    ) -> Result<(), RehearsalError> {
+        for (_, step) in plan.all_steps() {
+            match step {
+                Step::Migrate(step) => {
+                    self.run(step).await?;
+                    if is_last(step) {
+                        break;
+                    }
+                }
+                Step::Rebuild { taken } => self.rebuild(plan, taken),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes again what others had made. Whether it can be made is found out by what is asked next.
+    pub fn rebuild(&mut self, plan: &Plan, taken: &[Taken]) {
+        for it in taken {
+            let up = plan.steps().find(|step| step.track == it.track && step.version == it.version);
+            let Some(step) = up.map(staying_after) else { continue };
+            for statement in &it.statements {
+                self.act(How::Part, &step, statement.clone());
+            }
+        }
+    }
+
+    /// The statements that make the schema `from` into the one after all that was done.
+    ///
+    /// # Errors
+    /// As [`ShadowDatabase::fingerprint`].
+    pub async fn statements_from(
+        &mut self,
+        from: &Fingerprint,
+    ) -> Result<Vec<String>, RehearsalError> {
+        let (acts, tables) = (self.acts.len(), self.material.tables);
+        let question = format!("statements from {}", from.digest());
+        self.answer(acts, &question, async |it| {
+            Ok(it.after(acts).await?.database.statements_from(from, tables).await?)
+        })
+        .await
+    }
+
+    /// Which of these statements run here, in an order in which they do: each is tried again as long as
+    /// others took effect. Where the database is then is not known: nothing else can be asked.
+    ///
+    /// # Errors
+    /// When what was done before does not run.
     pub async fn runnable(
         mut self,
-        plan: &Plan,
+        step: &Migrate,
         statements: &[String],
     ) -> Result<Vec<String>, RehearsalError> {
-        self.install(&start(plan))?;
-        let Some(step) = start_step(plan) else { return Ok(Vec::new()) };
         let question = format!("runnable {statements:?}");
         let ask = async |it: &mut Self| -> Result<Vec<String>, RehearsalError> {
             let live = it.after(it.acts.len()).await?;

@@ -95,6 +95,8 @@ impl<'a> Material<'a> {
             origin: BodyOrigin::Records,
             mode: Mode::Transaction, // The dialect says better in `ShadowDatabase::run`.
             destroys: Vec::new(),
+            completed_by: Vec::new(),
+            leaves_out: Vec::new(),
             is_there: false,
             effects: None,
         })
@@ -113,21 +115,7 @@ pub(crate) fn start(plan: &Plan) -> Positions {
 pub(crate) fn start_step(plan: &Plan) -> Option<Migrate> {
     let (track, table) = plan.tracks.first()?;
     let at = start(plan).get(track).copied().flatten();
-    Some(Migrate {
-        track: track.clone(),
-        table: table.clone(),
-        version: at.unwrap_or(0),
-        direction: Direction::Up,
-        from: at,
-        to: at,
-        file: "how this schema differs".to_owned(),
-        hash: Digest::of_bytes(&[]),
-        origin: BodyOrigin::Records,
-        mode: Mode::Transaction,
-        destroys: Vec::new(),
-        is_there: false,
-        effects: None,
-    })
+    Some(Migrate::staying(track.clone(), table.clone(), at, "how this schema differs"))
 }
 
 /// The fingerprint of a clean install.

@@ -175,7 +175,7 @@ fn words(statement: &str) -> impl Iterator<Item = String> {
 }
 
 /// The table whose rows a statement is about, in small letters, where it begins with one of these words.
-fn rows_of(statement: &str, begins: &[&str]) -> Option<String> {
+pub(crate) fn rows_of(statement: &str, begins: &[&str]) -> Option<String> {
     let mut words = words(statement);
     let first = words.next()?;
     if !begins.contains(&first.as_str()) {

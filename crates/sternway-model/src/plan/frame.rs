@@ -96,7 +96,9 @@ impl Plan {
             Deployment { from: from.flatten() }
         });
         for hop in &mut self.hops {
-            hop.steps.retain(|step| matches!(step, Step::Migrate(_) | Step::Prove));
+            hop.steps.retain(|step| {
+                matches!(step, Step::Migrate(_) | Step::Rebuild { .. } | Step::Prove)
+            });
         }
         let fence = fence.filter(|it| !it.is_nothing());
         let fence = fence.map(|it| FenceRequest { others: it.roles.is_empty(), ..it });

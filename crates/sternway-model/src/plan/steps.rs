@@ -208,6 +208,8 @@ fn step(
         origin,
         mode: body.mode.clone(),
         destroys: body.destroys.clone(),
+        completed_by: Vec::new(),
+        leaves_out: Vec::new(),
         is_there: false,
         effects: None,
     })
@@ -288,6 +290,7 @@ pub(super) fn pack(
         keeps: !request.discard,
         checks: request.checks.clone(),
         accepted: request.accepted.clone(),
+        taken: facts.state.records.taken.clone(),
         hops,
         notes,
         releases: made_of(facts, &migrations),

@@ -7,7 +7,7 @@ use crate::body::Mode;
 use crate::check::{Severity, When};
 use crate::effect::{Effects, Loss, Lost, counted};
 use crate::plan::error::number;
-use crate::plan::{BodyOrigin, Course, Deviation, Hop, Migrate, Note, Plan, Step};
+use crate::plan::{BodyOrigin, Course, Deviation, Hop, Migrate, Note, Plan, Step, Taken};
 use crate::proof::ObjectName;
 
 /// More new and altered objects than this are counted, and not named.
@@ -85,6 +85,18 @@ impl Plan {
         Ok(())
     }
 
+    /// What a migration takes along that others had made.
+    fn write_taken(&self, f: &mut fmt::Formatter<'_>, migrate: &Migrate) -> fmt::Result {
+        for object in self.takes_of_others(migrate) {
+            let again = match self.taken.iter().any(|it| it.object == *object) {
+                true => "made again on the way back, where it fits",
+                false => "NOT made again",
+            };
+            writeln!(f, "      takes along what others made: {object}; {again}")?;
+        }
+        Ok(())
+    }
+
     /// What the proof of a hop will find.
     fn write_proof(&self, f: &mut fmt::Formatter<'_>, hop: &Hop) -> fmt::Result {
         let install = self.clean_install(hop);
@@ -93,7 +105,7 @@ impl Plan {
         }
         writeln!(f, "  proof: the schema equals a clean install of {install} but for")?;
         for difference in &hop.leaves {
-            let why = if self.accepts(difference) {
+            let why = if self.accepts(difference.object()) {
                 "accepted"
             } else if self.was_there(difference) {
                 "known from before"
@@ -112,15 +124,25 @@ impl Plan {
                 Step::Check { at } => self.checks(f, *at)?,
                 Step::Migrate(migrate) => {
                     write_step(f, migrate)?;
+                    for statement in migrate.leaves_out.iter().filter(|_| !migrate.is_there) {
+                        let first = statement.trim().lines().next().unwrap_or_default();
+                        writeln!(f, "      passed over, for it is there: {first}")?;
+                    }
+                    for statement in &migrate.completed_by {
+                        let first = statement.lines().next().unwrap_or_default();
+                        writeln!(f, "      generated, for the file leaves it out: {first}")?;
+                    }
                     match &migrate.effects {
                         Some(effects) => write_effects(f, effects, self.keeps)?,
                         None => write_destruction(f, migrate, self.keeps)?,
                     }
+                    self.write_taken(f, migrate)?;
                 }
                 Step::Prove => {
                     self.write_stays(f, hop, migrates)?;
                     self.write_proof(f, hop)?;
                 }
+                Step::Rebuild { taken } => write_rebuild(f, taken)?,
                 Step::Start { release } => {
                     writeln!(f, "  app: start {release}, wait until ready")?;
                 }
@@ -184,6 +206,10 @@ impl Step {
             (Self::Migrate(migrate), true) => {
                 format!("{}: the other half of {}", migrate.track, migrate.file)
             }
+            (Self::Rebuild { taken }, false) => {
+                format!("make again what others had made: {}", rebuilt(taken))
+            }
+            (Self::Rebuild { .. }, true) => "leave what others had made".to_owned(),
             (Self::Prove, _) => "prove the schema".to_owned(),
             (Self::Swap { from: Some(from), to }, false) => format!("app: swap {from} for {to}"),
             (Self::Swap { from: Some(from), to }, true) => format!("app: swap {to} for {from}"),
@@ -195,6 +221,15 @@ impl Step {
             (Self::Start { release }, true) => format!("app: stop {release}"),
         }
     }
+}
+
+fn rebuilt(taken: &[Taken]) -> String {
+    let names: Vec<String> = taken.iter().map(|it| it.object.to_string()).collect();
+    names.join(", ")
+}
+
+fn write_rebuild(f: &mut fmt::Formatter<'_>, taken: &[Taken]) -> fmt::Result {
+    writeln!(f, "  what others had made, again: {}", rebuilt(taken))
 }
 
 fn write_step(f: &mut fmt::Formatter<'_>, step: &Migrate) -> fmt::Result {

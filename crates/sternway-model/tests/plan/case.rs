@@ -262,6 +262,7 @@ impl DatabaseFacts {
                 releases,
                 arrived_at: None,
                 leaves: Vec::new(),
+                taken: Vec::new(),
             },
             fingerprint: None,
             clients: self.clients,

@@ -26,8 +26,12 @@ fn status(tracks: Vec<TrackStatus>, verdict: Verdict) -> engine::Status {
         schema: "public".to_owned(),
         user: "me".to_owned(),
     };
-    let records =
-        RecordsStatus { access: RecordsAccess::Available, migrations: 12, arrived_at: None };
+    let records = RecordsStatus {
+        access: RecordsAccess::Available,
+        migrations: 12,
+        arrived_at: None,
+        taken: Vec::new(),
+    };
     engine::Status {
         app: "harbour".to_owned(),
         database,

@@ -31,12 +31,6 @@ UNION ALL
 SELECT 'statistics', quote_ident(stxname), r.name, pg_get_statisticsobjdef(x.oid)
 FROM pg_statistic_ext x JOIN relation r ON r.oid = x.stxrelid
 UNION ALL
-SELECT 'publication', quote_ident(pubname), NULL,
-       concat_ws(' ', puballtables, pubinsert, pubupdate, pubdelete, pubtruncate,
-                 (SELECT string_agg(r.name, ', ' ORDER BY r.name) FROM pg_publication_rel p
-                  JOIN relation r ON r.oid = p.prrelid WHERE p.prpubid = b.oid))
-FROM pg_publication b
-UNION ALL
 SELECT 'default grant', acl::text,
        concat_ws(' ', defaclobjtype::text, pg_get_userbyid(defaclrole), nullif(defaclnamespace, 0)::regnamespace), ''
 FROM pg_default_acl, unnest(defaclacl) AS acl

@@ -1,0 +1,258 @@
+//! Down files that leave something out, and what is on the way beside the application: told before the first
+//! write, closed where that can be, and never called proved where it is not.
+
+use crate::both::server::Kind;
+use crate::both::{Pair, Place};
+use crate::dialects::{Harbour, alone};
+
+const ALL: &[&str] = &["1.0.0", "1.1.0", "1.2.0"];
+const LATER: &[&str] = &["1.1.0", "1.2.0"];
+
+/// A database of a kind, with these files; nothing where there is no server of it.
+fn with(
+    kind: Kind,
+    test: &str,
+    files: &[(&str, &[&str], &str)],
+    what: impl FnOnce(&Harbour<'_>, &mut dyn FnMut(&str) -> Vec<String>),
+) {
+    let Some(pair) = Pair::new(kind, test) else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let harbour = Harbour::on(&place, files);
+    what(&harbour, &mut |sql| {
+        if sql.starts_with("SELECT") {
+            return admin.rows(&place, sql);
+        }
+        place.execute(&mut admin, sql);
+        Vec::new()
+    });
+}
+
+/// The up half takes a column and a table away and makes another; the down half does nothing.
+const EMPTY: [(&str, &[&str], &str); 6] = [
+    (
+        "1_flow.up.sql",
+        ALL,
+        "CREATE TABLE flow (id integer PRIMARY KEY, template integer NOT NULL DEFAULT 0);\n\
+         CREATE TABLE request (id integer PRIMARY KEY, note varchar(20) NOT NULL);",
+    ),
+    ("1_flow.down.sql", ALL, "DROP TABLE request;\nDROP TABLE flow;"),
+    (
+        "2_stage.up.sql",
+        LATER,
+        "ALTER TABLE flow DROP COLUMN template;\nDROP TABLE request;\n\
+         CREATE TABLE stage (id integer PRIMARY KEY, note varchar(20));\n\
+         INSERT INTO stage VALUES (1, 'seed');",
+    ),
+    ("2_stage.down.sql", LATER, "-- nothing is taken back"),
+    ("3_more.up.sql", &["1.2.0"], "ALTER TABLE stage ADD COLUMN more integer;"),
+    ("3_more.down.sql", &["1.2.0"], "ALTER TABLE stage DROP COLUMN more;"),
+];
+
+/// What an empty down half leaves out is generated, its data comes back, and what it leaves over is named,
+/// recorded, and passed over on the way up. Twice, with the same end.
+fn empty_down_half(kind: Kind, test: &str) {
+    with(kind, test, &EMPTY, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+        sql("INSERT INTO flow VALUES (1, 7)");
+        sql("INSERT INTO request VALUES (1, 'kept')");
+        harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
+        sql("INSERT INTO stage VALUES (2, 'mine', 5)");
+        for round in 0..2 {
+            harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0).says(&[
+                "generated, for the file leaves it out: ",
+                "table `stage` should not be there",
+                "(the application's own migrations)",
+                "ok 1.1.0: the schema is proved",
+                "ok 1.0.0: the schema is as rehearsed, and not that of a clean install",
+                "rolled back to 1.0.0; the schema is that of a clean install of core 1 but for 1 difference",
+            ]);
+            assert_eq!(sql("SELECT template FROM flow WHERE id = 1"), ["7"]);
+            assert_eq!(sql("SELECT note FROM request"), ["kept"]);
+            harbour
+                .run(&["status"])
+                .ended(0)
+                .says(&["drift: none", "known from before: table `stage` should not be there"]);
+            // The same again does nothing, and says so.
+            harbour
+                .run(&["rollback", "--to", "1.0.0", "--yes"])
+                .ended(0)
+                .says(&["schema: no change"]);
+            harbour.run(&["status"]).ended(0).says(&["known from before: table `stage`"]);
+            harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0).says(&[
+                "passed over, for it is there: CREATE TABLE stage",
+                "passed over, for it is there: INSERT INTO stage",
+                "ok 1.2.0: the schema is proved",
+                "upgraded to 1.2.0; the schema is that of a clean install of core 3",
+            ]);
+            let rows = sql("SELECT id FROM stage ORDER BY id");
+            assert_eq!(rows, ["1", "2"], "round {round}");
+            assert_eq!(sql("SELECT more FROM stage WHERE id = 2"), ["5"], "round {round}");
+            harbour.run(&["status"]).ended(0).says(&["schema: of 1.2.0", "drift: none"]);
+        }
+    });
+}
+
+#[test]
+fn an_empty_down_half_is_completed_on_mariadb() {
+    empty_down_half(Kind::MariaDb, "an empty down half on MariaDB");
+}
+
+#[test]
+fn an_empty_down_half_is_completed_on_sqlite() {
+    empty_down_half(Kind::Sqlite, "an empty down half on SQLite");
+}
+
+/// What cannot be made among rows is refused before the first write, and accepted by name.
+fn lacking(kind: Kind, test: &str) {
+    let files: [(&str, &[&str], &str); 4] = [
+        (
+            "1_ship.up.sql",
+            ALL,
+            "CREATE TABLE ship (id integer PRIMARY KEY, name varchar(20) NOT NULL);",
+        ),
+        ("1_ship.down.sql", ALL, "DROP TABLE ship;"),
+        ("2_no_name.up.sql", LATER, "ALTER TABLE ship DROP COLUMN name;"),
+        ("2_no_name.down.sql", LATER, "-- nothing is taken back"),
+    ];
+    with(kind, test, &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        sql("INSERT INTO ship (id) VALUES (1)");
+        for command in [&["plan", "--to", "1.0.0"][..], &["rollback", "--to", "1.0.0", "--yes"]] {
+            harbour.run(command).ended(3).explains(&[
+                "release 1.0.0 would be without what it has on a clean install",
+                "column `name` of `ship` is missing",
+                "nothing was touched",
+                "--accept-difference ship.name",
+            ]);
+        }
+        harbour.run(&["status"]).ended(0).says(&["drift: none"]);
+        let accepted = ["rollback", "--to", "1.0.0", "--yes", "--accept-difference", "ship.name"];
+        harbour.run(&accepted).ended(0).says(&[
+            "(accepted)",
+            "accepted: column `name` of `ship` is missing",
+            "the schema is that of a clean install of core 1 but for 1 difference",
+        ]);
+        harbour.run(&["status"]).ended(0).says(&["known from before: column `name` of `ship`"]);
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0).says(&[
+            "is there already: only its row is written",
+            "the schema is that of a clean install of core 2",
+        ]);
+        assert_eq!(sql("SELECT id FROM ship"), ["1"]);
+    });
+}
+
+#[test]
+fn what_cannot_be_made_again_is_refused_on_mariadb() {
+    lacking(Kind::MariaDb, "a column that is lacking on MariaDB");
+}
+
+#[test]
+fn what_cannot_be_made_again_is_refused_on_sqlite() {
+    lacking(Kind::Sqlite, "a column that is lacking on SQLite");
+}
+
+/// A down half makes what a clean install never had: the middle of the way up does not stop for it.
+fn what_a_down_half_adds(kind: Kind, test: &str) {
+    let files: [(&str, &[&str], &str); 6] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY, place varchar(20));"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("2_b.up.sql", LATER, "CREATE TABLE b (id integer PRIMARY KEY);"),
+        ("2_b.down.sql", LATER, "DROP TABLE b;"),
+        ("3_c.up.sql", &["1.2.0"], "DROP INDEX IF EXISTS a_place;"),
+        ("3_c.down.sql", &["1.2.0"], "CREATE UNIQUE INDEX a_place ON a (place);"),
+    ];
+    with(kind, test, &files, |harbour, _| {
+        harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        harbour.run(&["status"]).ended(0);
+        harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0).says(&[
+            "ok 1.2.0: the schema is proved",
+            "upgraded to 1.2.0; the schema is that of a clean install of core 3",
+        ]);
+        harbour.run(&["resume"]).ended(3).explains(&["no run is unfinished"]);
+    });
+}
+
+#[test]
+fn what_a_down_half_adds_is_no_drift_on_sqlite() {
+    what_a_down_half_adds(Kind::Sqlite, "a down half that adds on SQLite");
+}
+
+/// What others have made on a table that goes is named, goes with consent only, and is made again.
+fn what_others_made_goes_with_consent_and_comes_again() {
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY);"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("2_person.up.sql", LATER, "CREATE TABLE person (id integer PRIMARY KEY, name text);"),
+        ("2_person.down.sql", LATER, "DROP TABLE person CASCADE;"),
+    ];
+    with(Kind::PostgreSql, "what others made on PostgreSQL", &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        sql("INSERT INTO person VALUES (1, 'Anna')");
+        sql("CREATE VIEW of_others AS SELECT name FROM person");
+        sql("CREATE TABLE visit (person integer REFERENCES person (id))");
+        sql("INSERT INTO visit VALUES (1)");
+        sql("CREATE INDEX of_others_by_name ON person (name)");
+        sql(
+            "CREATE FUNCTION everybody() RETURNS SETOF person LANGUAGE sql AS 'SELECT * FROM person'",
+        );
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(3).explains(&[
+            "2_person.down.sql takes along what others have made",
+            "view `of_others`",
+            "nothing was touched",
+            "--accept of_others",
+            "--accept visit.visit_person_fkey",
+        ]);
+        assert_eq!(sql("SELECT name FROM of_others"), ["Anna"]);
+        let accept = ["--accept", "of_others", "--accept", "visit.*", "--accept", "everybody()"];
+        let back = [&["rollback", "--to", "1.0.0", "--yes"], &accept[..]].concat();
+        harbour.run(&back).ended(0).says(&[
+            "takes along what others made: view `of_others`; made again on the way back",
+            "rolled back to 1.0.0; the schema is that of a clean install of core 1",
+        ]);
+        harbour.run(&["status"]).ended(0).says(&["taken along, to be made again on the way back"]);
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0).says(&[
+            "made again: view `of_others`, which others had made",
+            "made again: index `of_others_by_name`",
+            "upgraded to 1.1.0; the schema is that of a clean install of core 2",
+        ]);
+        assert_eq!(sql("SELECT name FROM of_others"), ["Anna"]);
+        assert_eq!(sql("SELECT name FROM everybody()"), ["Anna"]);
+        let keys = "SELECT count(*) FROM pg_constraint WHERE conname = 'visit_person_fkey'
+                    AND connamespace = current_schema()::regnamespace AND convalidated";
+        assert_eq!(sql(keys), ["1"]);
+    });
+}
+
+/// Large objects are beyond the archive: their removal is refused, or accepted by name.
+fn large_objects_are_refused() {
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY);"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("2_file.up.sql", LATER, "CREATE TABLE file (id integer PRIMARY KEY, data oid);"),
+        ("2_file.down.sql", LATER, "SELECT lo_unlink(data) FROM file;\nDROP TABLE file;"),
+    ];
+    with(Kind::PostgreSql, "large objects on PostgreSQL", &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        sql("INSERT INTO file VALUES (1, lo_from_bytea(0, 'hello'))");
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(3).explains(&[
+            "2_file.down.sql calls lo_unlink: the large objects that it takes are not kept",
+            "--accept lo_unlink",
+        ]);
+        assert_eq!(sql("SELECT convert_from(lo_get(data), 'UTF8') FROM file"), ["hello"]);
+        let accepted = ["rollback", "--to", "1.0.0", "--yes", "--accept", "lo_unlink"];
+        harbour.run(&accepted).ended(0);
+    });
+}
+
+/// One after the other: they are in one database, and its fingerprint has every schema.
+#[test]
+fn all_on_postgresql() {
+    let _alone = alone();
+    empty_down_half(Kind::PostgreSql, "an empty down half on PostgreSQL");
+    lacking(Kind::PostgreSql, "a column that is lacking on PostgreSQL");
+    what_a_down_half_adds(Kind::PostgreSql, "a down half that adds on PostgreSQL");
+    what_others_made_goes_with_consent_and_comes_again();
+    large_objects_are_refused();
+}
