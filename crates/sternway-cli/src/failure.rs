@@ -369,7 +369,7 @@ impl Failure {
             JourneyError::LargeObjects { .. } => Self::new(cause.to_string(), Exit::Refused).hint(
                 "nothing was touched. `pg_dump --large-objects` makes a copy of them; --accept lo_unlink goes on, and they are LOST for good",
             ),
-            JourneyError::TakesOfOthers { ref objects, .. } => {
+            JourneyError::TakesForeign { ref objects, .. } => {
                 let names: Vec<String> = objects.iter().map(|it| flag("--accept", it)).collect();
                 let hint = format!(
                     "nothing was touched. What makes it again is kept, and the way back makes it again where it fits: {} goes on; `accept` in [policy] of sternway.toml lists names for good",

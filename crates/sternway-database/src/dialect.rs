@@ -228,13 +228,15 @@ pub async fn shadow_server(url: &str) -> Result<String, Connect> {
     }
 }
 
-/// An empty database to rehearse in, and what [`remove_shadow`] finds it by.
+/// An empty database to rehearse in, and what [`remove_shadow`] finds it by. On MySQL it has this
+/// collation, or where it is empty that of the database that the URL names.
 ///
 /// # Errors
 /// When none can be made.
 pub async fn create_shadow(
     url: &str,
     schema: &str,
+    collation: &str,
 ) -> Result<(Box<dyn Database>, String), Connect> {
     match Dialect::of(url)? {
         Dialect::Postgres => {
@@ -242,7 +244,7 @@ pub async fn create_shadow(
             Ok((Box::new(database), name))
         }
         Dialect::MySql => {
-            let (database, name) = mysql::shadow::create(url).await?;
+            let (database, name) = mysql::shadow::create(url, collation).await?;
             Ok((Box::new(database), name))
         }
         Dialect::Sqlite => {

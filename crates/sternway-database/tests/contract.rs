@@ -13,6 +13,8 @@ mod fence;
 mod query;
 #[path = "contract/reconcile.rs"]
 mod reconcile;
+#[path = "contract/statements_from.rs"]
+mod statements_from;
 mod support;
 
 use std::time::{Duration, Instant};
@@ -480,7 +482,7 @@ async fn a_shadow_database_is_empty_and_has_the_same_fingerprint() {
         let body = "CREATE TABLE a (x INT PRIMARY KEY, y VARCHAR(9) DEFAULT 'z')";
         went(&mut session, None, Some(1), body).await;
         let schema = session.identity().schema.clone();
-        let shadow = create_shadow(&ground.url, &schema).await;
+        let shadow = create_shadow(&ground.url, &schema, "").await;
         let (mut shadow, name) = shadow.unwrap_or_else(|error| panic!("{}", whole(&error)));
         assert_eq!(track(&mut shadow).await, TrackState::NoTable);
         went(&mut shadow, None, Some(1), body).await;

@@ -53,7 +53,7 @@ pub async fn with_deviation(
             .collect(),
         known: known.into_iter().filter(|it| it.is_so_in(&found)).collect(),
         differences: differs.clone(),
-        of_others: found
+        foreign: found
             .objects
             .keys()
             .filter(|it| !mine.contains(*it) && !ours(it))

@@ -160,7 +160,7 @@ pub enum JourneyError {
     },
     /// It would take along what others have made.
     #[error("{step} takes along what others have made: {}", named(.objects))]
-    TakesOfOthers {
+    TakesForeign {
         /// The file.
         step: String,
         /// What goes.
@@ -394,11 +394,11 @@ fn takes_nothing_unasked(plan: &Plan) -> Result<(), JourneyError> {
         {
             return Err(JourneyError::LargeObjects { step: step.file.clone() });
         }
-        let taken = plan.takes_of_others(step).filter(|it| it.kind != "index");
+        let taken = plan.takes_foreign(step).filter(|it| it.kind != "index");
         let unasked: Vec<ObjectName> = taken.filter(|it| !plan.accepts(it)).cloned().collect();
         if !unasked.is_empty() {
             let step = step.file.clone();
-            return Err(JourneyError::TakesOfOthers { step, objects: unasked });
+            return Err(JourneyError::TakesForeign { step, objects: unasked });
         }
     }
     Ok(())

@@ -20,6 +20,7 @@ pub struct InstallMaterial {
     /// Every tracking table of the application.
     pub tables: Vec<String>,
     schema: String,
+    collation: String,
 }
 
 impl InstallMaterial {
@@ -83,6 +84,7 @@ impl InstallMaterial {
                 .map(|(track, set)| (track, set.iter().cloned().collect()))
                 .collect(),
             schema: facts.state.identity.schema.clone(),
+            collation: facts.state.identity.collation.clone(),
         }
     }
 
@@ -94,6 +96,7 @@ impl InstallMaterial {
             bodies: &self.bodies,
             tables: &self.tables,
             schema: &self.schema,
+            collation: &self.collation,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::verify::fingerprint;
 pub async fn with_taken(mut plan: Plan, database: &mut dyn Database) -> Result<Plan, Unanswered> {
     let taken = |step: &Migrate| {
         let (track, version) = (step.track.clone(), step.version);
-        let objects = plan.takes_of_others(step).cloned();
+        let objects = plan.takes_foreign(step).cloned();
         objects.map(move |object| (track.clone(), version, object)).collect::<Vec<_>>()
     };
     let taken: Vec<_> = plan.steps().flat_map(taken).collect();
@@ -53,7 +53,7 @@ pub async fn with_taken(mut plan: Plan, database: &mut dyn Database) -> Result<P
 /// # Errors
 /// When the journey cannot be made.
 pub async fn with_rebuilds(shadow: &Shadow, mut plan: Plan) -> Result<Plan, RehearsalError> {
-    let there = plan.basis.deviation.of_others.clone();
+    let there = plan.basis.deviation.foreign.clone();
     plan.taken.retain(|it| !there.contains(&it.object));
     if plan.taken.is_empty() {
         return Ok(plan);

@@ -137,7 +137,7 @@ pub struct Deviation {
     /// Statements that make a clean install into this schema: a rehearsal begins there.
     pub statements: Vec<String>,
     /// What others have made beside the application, as far as no migration makes it.
-    pub of_others: BTreeSet<ObjectName>,
+    pub foreign: BTreeSet<ObjectName>,
     /// What no statement was found for, and how the database has it: the rehearsal is without.
     pub not_rehearsed: Vec<(ObjectName, Option<Definition>)>,
 }
@@ -155,11 +155,11 @@ pub enum BodyOrigin {
 impl Deviation {
     /// Whether the schema is that of a clean install, and nothing is there beside it.
     pub fn is_none(&self) -> bool {
-        let Deviation { differences, known, statements, of_others, not_rehearsed } = self;
+        let Deviation { differences, known, statements, foreign, not_rehearsed } = self;
         differences.is_empty()
             && known.is_empty()
             && statements.is_empty()
-            && of_others.is_empty()
+            && foreign.is_empty()
             && not_rehearsed.is_empty()
     }
 }
@@ -439,13 +439,10 @@ impl Plan {
     }
 
     /// What others have made and a migration takes along.
-    pub fn takes_of_others<'a>(
-        &'a self,
-        step: &'a Migrate,
-    ) -> impl Iterator<Item = &'a ObjectName> {
-        let of_others = &self.basis.deviation.of_others;
+    pub fn takes_foreign<'a>(&'a self, step: &'a Migrate) -> impl Iterator<Item = &'a ObjectName> {
+        let foreign = &self.basis.deviation.foreign;
         let destroyed = step.effects.iter().flat_map(|it| &it.destroyed);
-        destroyed.filter(|it| of_others.contains(*it))
+        destroyed.filter(|it| foreign.contains(*it))
     }
 
     /// What others had made and it makes again.

@@ -19,6 +19,9 @@ pub struct Identity {
     pub database: String,
     /// The schema that unqualified names are created in.
     pub schema: String,
+    /// The collation that its tables take over, where the server says it; empty otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub collation: String,
     /// The user connected as.
     pub user: String,
 }

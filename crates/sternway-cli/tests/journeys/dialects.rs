@@ -45,7 +45,7 @@ impl<'a> Harbour<'a> {
         Harbour { machine, place }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         match self.place.pair.kind {
             Kind::Sqlite => format!("sqlite://{}", self.place.database_file().display()),
             _ => self.place.url(""),

@@ -246,6 +246,27 @@ fn large_objects_are_refused() {
     });
 }
 
+/// Tables take over the collation of their database, and so they do where it is rehearsed, whatever the
+/// server there has.
+#[test]
+fn a_database_of_another_collation_is_no_drift_on_mariadb() {
+    let files: [(&str, &[&str], &str); 2] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY, name varchar(20));"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+    ];
+    with(Kind::MariaDb, "a collation on MariaDB", &files, |harbour, sql| {
+        sql("ALTER DATABASE COLLATE latin1_bin");
+        let url = harbour.url();
+        let (server, _) = url.rsplit_once('/').expect("a URL with a database");
+        let server = format!("{server}/");
+        harbour
+            .run(&["upgrade", "--to", "1.0.0", "--yes", "--rehearsal", &server])
+            .ended(0)
+            .says(&["upgraded to 1.0.0; the schema is that of a clean install of core 1"]);
+        harbour.run(&["status", "--rehearsal", &server]).ended(0).says(&["drift: none"]);
+    });
+}
+
 /// One after the other: they are in one database, and its fingerprint has every schema.
 #[test]
 fn all_on_postgresql() {

@@ -152,7 +152,7 @@ async fn set_up(mysql: &mut MySql) -> Result<(), DatabaseError> {
     mysql.run(doing, keep).await?;
     mysql.note_mode(known.get("sql_mode").map_or("", String::as_str));
     let sql = "SELECT VERSION() AS version, DATABASE() AS name, CONNECTION_ID() AS id,
-               SUBSTRING_INDEX(USER(), '@', 1) AS user";
+               @@collation_database AS collation, SUBSTRING_INDEX(USER(), '@', 1) AS user";
     let doing = "ask which database this is";
     let rows = mysql.fetch(doing, sql.to_owned()).await?;
     let row = rows.first().ok_or_else(|| failed(doing)(sqlx::Error::RowNotFound))?;
@@ -166,6 +166,7 @@ async fn set_up(mysql: &mut MySql) -> Result<(), DatabaseError> {
         server: format!("{engine} {number}"),
         schema: database.clone(),
         database,
+        collation: cell(row, "collation"),
         user: cell(row, "user"),
     };
     mysql.reset = format!("SET {back};");

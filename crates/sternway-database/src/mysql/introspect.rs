@@ -211,9 +211,9 @@ impl Reader<'_> {
 
     async fn foreign_keys(&mut self, tables: &BTreeSet<String>) -> Result<(), DatabaseError> {
         let mut columns: BTreeMap<Part, References> = BTreeMap::new();
-        let of_others = "AND REFERENCED_TABLE_NAME IS NOT NULL
+        let foreign = "AND REFERENCED_TABLE_NAME IS NOT NULL
                          ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION";
-        for row in &self.rows("KEY_COLUMN_USAGE", of_others).await? {
+        for row in &self.rows("KEY_COLUMN_USAGE", foreign).await? {
             let key = (cell(row, "TABLE_NAME"), cell(row, "CONSTRAINT_NAME"));
             let entry = columns.entry(key).or_default();
             entry.schema = cell(row, "REFERENCED_TABLE_SCHEMA");

@@ -53,16 +53,20 @@ pub async fn server(url: &str) -> Result<String, Connect> {
 ///
 /// # Errors
 /// When there is no session, or the user may not create databases.
-pub async fn create(url: &str) -> Result<(MySql, String), Connect> {
+pub async fn create(url: &str, collation: &str) -> Result<(MySql, String), Connect> {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let made = MADE.fetch_add(1, Ordering::Relaxed);
     let (process, nanos) = (std::process::id(), since.as_nanos());
     let name = format!("sternway_rehearsal_{process}_{nanos}_{made}");
     let mut server = open(&target(url, None)?).await?;
-    // With the character set of the database that the URL names: tables take it over.
+    // Tables take it over.
+    let collation = match collation {
+        "" => "@@collation_database".to_owned(),
+        collation => MySql::literal(collation),
+    };
     let sql = format!(
-        "SET @sternway_make = CONCAT('CREATE DATABASE {} COLLATE ', @@collation_database);
+        "SET @sternway_make = CONCAT('CREATE DATABASE {} COLLATE ', {collation});
          PREPARE sternway_make FROM @sternway_make; EXECUTE sternway_make",
         MySql::quote(&name)
     );

@@ -88,6 +88,7 @@ pub(super) async fn learn(
         server: version.to_owned(),
         database: text(0)?.unwrap_or_default(),
         schema: text(1)?.ok_or(DatabaseError::NoSchema)?,
+        collation: String::new(),
         user: text(2)?.unwrap_or_default(),
     };
     postgres.user = text(4)?.unwrap_or_default();

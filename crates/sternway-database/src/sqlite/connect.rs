@@ -61,6 +61,7 @@ pub(super) async fn session(options: Options) -> Result<Sqlite, Connect> {
         server: format!("SQLite {version}"),
         database: path.map_or_else(|| ":memory:".to_owned(), |path| path.display().to_string()),
         schema: "main".to_owned(),
+        collation: String::new(),
         user: user.unwrap_or_default(),
     };
     let tracked = Default::default();

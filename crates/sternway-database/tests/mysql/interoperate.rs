@@ -117,7 +117,8 @@ async fn what_keeps_a_session_from_being_had_is_told_without_the_password() {
 #[tokio::test]
 async fn an_empty_database_to_rehearse_in_comes_and_goes() {
     let Some(fresh) = fresh().await else { return };
-    let (mut shadow, name) = dialect::create_shadow(&fresh.url(), "").await.expect("a database");
+    let (mut shadow, name) =
+        dialect::create_shadow(&fresh.url(), "", "").await.expect("a database");
     assert!(name.starts_with("sternway_rehearsal_"));
     assert_eq!(shadow.identity().database, name);
     assert!(shadow.tables(&[]).await.expect("tables").is_empty());

@@ -25,6 +25,8 @@ pub struct Material<'a> {
     pub tables: &'a [String],
     /// The schema that the application lives in.
     pub schema: &'a str,
+    /// The collation of its database, where that matters; else empty.
+    pub collation: &'a str,
 }
 
 impl<'a> Material<'a> {
@@ -39,6 +41,7 @@ impl<'a> Material<'a> {
                 "" => "public",
                 schema => schema,
             },
+            collation: &plan.basis.identity.collation,
         }
     }
 

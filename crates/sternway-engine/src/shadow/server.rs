@@ -92,7 +92,8 @@ impl Shadow {
         let (build, extensions) = (cache.map(Cache::build), self.extensions(material));
         let program = (FORMAT, env!("CARGO_PKG_VERSION"), build);
         let server = (self.dialect, &self.url, server, extensions);
-        let root = format!("{program:?} {server:?} {:?} {:?}", material.schema, material.tables);
+        let Material { schema, collation, tables, .. } = material;
+        let root = format!("{program:?} {server:?} {schema:?} {collation:?} {tables:?}");
         (cache, Digest::of_bytes(root.as_bytes()))
     }
 
@@ -157,7 +158,7 @@ impl Shadow {
             (None, Dialect::Sqlite) => IN_MEMORY,
             (None, Dialect::MySql) => return Err(RehearsalError::NotInside(self.dialect)),
         };
-        let created = create_shadow(url, material.schema).await;
+        let created = create_shadow(url, material.schema, material.collation).await;
         let (database, name) = created.map_err(RehearsalError::Server)?;
         self.made.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         Ok(database)

@@ -16,7 +16,7 @@ use sternway_model::plan::{Course, Request};
 use crate::support::{Proofs, embedded, release};
 
 /// Where the releases are.
-struct Shelf(Catalog);
+pub struct Shelf(pub Catalog);
 
 impl Source for Shelf {
     fn catalog(&mut self) -> Result<Catalog, Box<dyn Error + Send + Sync>> {

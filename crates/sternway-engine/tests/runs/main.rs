@@ -7,5 +7,6 @@ mod support;
 
 mod fence;
 mod journey;
+mod random_downs;
 mod resume;
 mod run;

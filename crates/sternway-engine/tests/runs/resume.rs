@@ -74,7 +74,7 @@ impl Ground {
             }
             Dialect::MySql => {
                 let server = needs(test, "STERNWAY_TEST_MARIADB")?;
-                let made = create_shadow(&server, "").await.expect("a database");
+                let made = create_shadow(&server, "", "").await.expect("a database");
                 (format!("{server}{}", made.1), Some((server, made.1)))
             }
             Dialect::Sqlite => {

@@ -183,6 +183,7 @@ impl Parts {
             bodies: &self.bodies,
             tables: &self.tables,
             schema: "public",
+            collation: "",
         }
     }
 }

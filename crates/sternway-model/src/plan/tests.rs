@@ -8,6 +8,7 @@ fn state(database: &str, core: Option<u64>, dirty: bool) -> State {
             server: "PostgreSQL 17.5".to_owned(),
             database: database.to_owned(),
             schema: "public".to_owned(),
+            collation: String::new(),
             user: "planner".to_owned(),
         },
         tracks: [("core".into(), TrackState::At(position))].into(),

@@ -87,7 +87,7 @@ impl Plan {
 
     /// What a migration takes along that others had made.
     fn write_taken(&self, f: &mut fmt::Formatter<'_>, migrate: &Migrate) -> fmt::Result {
-        for object in self.takes_of_others(migrate) {
+        for object in self.takes_foreign(migrate) {
             let again = match self.taken.iter().any(|it| it.object == *object) {
                 true => "made again on the way back, where it fits",
                 false => "NOT made again",

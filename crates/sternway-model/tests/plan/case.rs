@@ -245,6 +245,7 @@ impl DatabaseFacts {
             server: "PostgreSQL 17.5".to_owned(),
             database: "shop_db".to_owned(),
             schema: "public".to_owned(),
+            collation: String::new(),
             user: "shop".to_owned(),
         };
         Ok(State {

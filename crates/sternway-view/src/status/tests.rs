@@ -24,6 +24,7 @@ fn status(tracks: Vec<TrackStatus>, verdict: Verdict) -> engine::Status {
         server: "PostgreSQL 16.4".to_owned(),
         database: "harbour".to_owned(),
         schema: "public".to_owned(),
+        collation: String::new(),
         user: "me".to_owned(),
     };
     let records = RecordsStatus {
