@@ -16,7 +16,7 @@ use sternway_engine::journey::JourneyError;
 use sternway_engine::preflight::{PreflightError, UnfinishedRun};
 use sternway_engine::run::RunError;
 use sternway_engine::shadow::RehearsalError;
-use sternway_model::catalog::{Catalog, Digest, Release};
+use sternway_model::catalog::{Catalog, Digest, Direction, Release};
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Course, Holder, Plan, PlanError, PlanFileError};
 use sternway_source::SourceError;
@@ -144,17 +144,16 @@ impl Failure {
             PlanError::Diverged { .. } => {
                 ("name the release whose files made this database with --from".to_owned(), Exit::Refused)
             }
-            PlanError::Contents { track, version, holders, .. } => {
-                let stored = holders.iter().any(|(holder, _)| *holder == Holder::Records);
-                let way = match stored {
-                    true => format!("if the stored copy is no longer wanted, DELETE FROM sternway.migration WHERE track = '{track}' AND version = {version} forgets it"),
-                    false => "--from RELEASE says whose files made this database".to_owned(),
+            PlanError::Contents { shared, holders, asks, direction, .. } => {
+                let way = match (asks, direction) {
+                    (Some(_), Direction::Up) => redo(target, *shared),
+                    _ => "--from RELEASE says whose files made this database".to_owned(),
                 };
                 let text = format!("a published migration was changed; {way}{}", differing(holders, known));
                 (text, Exit::Refused)
             }
-            PlanError::Forked { .. } => (
-                "golang-migrate keeps one number per track, which cannot say this; choose a release whose migrations continue the database's".to_owned(),
+            PlanError::Forked { shared, .. } => (
+                format!("golang-migrate keeps one number per track, which cannot say this; {}", redo(target, *shared)),
                 Exit::Refused,
             ),
             PlanError::MissingBody { .. } => {
@@ -668,6 +667,14 @@ impl From<Unanswered> for Failure {
     fn from(unanswered: Unanswered) -> Failure {
         Failure::to_ask(&unanswered.to_string(), unanswered.cause)
     }
+}
+
+/// The way where the database and the target go apart.
+fn redo(target: &Release, shared: Option<u64>) -> String {
+    let back = shared.map_or("nothing".to_owned(), |it| it.to_string());
+    format!(
+        "with --redo the way to {target} goes back to {back}, the last that both have, and up again with the migrations of {target}: what that takes away is kept, and put back as far as it fits"
+    )
 }
 
 /// The first line in which the contents differ, as each holder has it.

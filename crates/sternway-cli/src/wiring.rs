@@ -92,6 +92,7 @@ impl<'a> Setup<'a> {
             course,
             reset_schema: way.reset_schema,
             adopt: way.adopt,
+            redo: way.redo,
             discard: way.discard,
             deploy: self.config.deploy.is_some(),
             fence: others.request(),

@@ -8,7 +8,7 @@ use sternway_database::{Database, DatabaseError, Dialect};
 use sternway_model::app::App;
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Release, Track};
-use sternway_model::plan::Facts;
+use sternway_model::plan::{Facts, Findings};
 use sternway_model::policy::Policy;
 use sternway_model::state::{AppState, Position, State, TrackState};
 use thiserror::Error;
@@ -56,6 +56,8 @@ pub struct Snapshot {
     pub policy: Policy,
     /// What the application runs.
     pub app: AppState,
+    /// What shadow databases told of migrations that differ in words.
+    pub findings: Findings,
 }
 
 impl Snapshot {
@@ -67,6 +69,7 @@ impl Snapshot {
             state: &self.state,
             policy: &self.policy,
             app: &self.app,
+            findings: &self.findings,
         }
     }
 }
@@ -205,5 +208,6 @@ fn snapshot(
     let texts = catalog.bodies.iter().chain(&state.records.bodies);
     let bodies = texts.map(|(hash, body)| (*hash, settings.dialect.facts(body))).collect();
     let policy = settings.policy.clone();
-    Ok(Snapshot { catalog, bodies, state, policy, app: AppState { running } })
+    let (app, findings) = (AppState { running }, Findings::default());
+    Ok(Snapshot { catalog, bodies, state, policy, app, findings })
 }

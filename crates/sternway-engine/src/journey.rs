@@ -10,13 +10,14 @@ use sternway_database::{Database, Limits, LockError, Unfinished};
 use sternway_model::app::App;
 use sternway_model::check::When;
 use sternway_model::journal::Progress;
-use sternway_model::plan::{Plan, PlanError, Request, plan};
+use sternway_model::plan::{Plan, PlanError, Request};
 use sternway_model::proof::Expected;
 use thiserror::Error;
 
 use crate::check::{self, CheckError, MendError};
 use crate::event::{Event, Observer};
 use crate::gather::{GatherError, Settings, Snapshot, Source, gather};
+use crate::identity::{planned, settle};
 use crate::observe::tables;
 use crate::preflight::{
     PreflightError, UnfinishedRun, none_unfinished, not_pooled, plan_in_step, rows_in_step,
@@ -272,8 +273,9 @@ async fn look(
     ports: &mut Ports<'_>,
 ) -> Result<Plan, JourneyError> {
     let (source, app) = (ports.source.as_deref_mut(), ports.app.as_deref_mut());
-    let snapshot = gather(settings, source, ports.database, app, ports.observer).await?;
-    match plan(&snapshot.facts(), request) {
+    let mut snapshot = gather(settings, source, ports.database, app, ports.observer).await?;
+    settle(&mut snapshot, ports.shadow, ports.database).await?;
+    match planned(&mut snapshot, request, ports.shadow).await {
         Ok(plan) => {
             rows_in_step(&snapshot.facts(), ports.shadow, ports.database).await?;
             Ok(plan)

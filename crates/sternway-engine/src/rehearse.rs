@@ -103,16 +103,22 @@ async fn journey(
 ) -> Result<Rehearsal, RehearsalError> {
     let material = Material::of(plan);
     let start = start(plan);
+    // Where the start has other migrations, it is no clean install of the plan's.
+    let starts = Some(&start).filter(|_| plan.before.is_empty());
     let ends: BTreeSet<&Positions> = match proving {
-        Proving::Hops => plan.hops.iter().map(|hop| &hop.ends_at).chain([&start]).collect(),
+        Proving::Hops => plan.hops.iter().map(|hop| &hop.ends_at).chain(starts).collect(),
         Proving::Nothing => BTreeSet::new(),
     };
     let is_below = |end: &&Positions| end.iter().all(|(track, at)| start.get(track) >= Some(at));
     let (below, above) = ends.into_iter().partition(is_below);
     let mut clean = installs(shadow, plan, below).await?;
     let mut journey = ShadowDatabase::open(shadow, &material).await;
-    journey.install(&start)?;
+    journey.install_start(plan)?;
     let (mut effects, mut arrived) = (Vec::new(), Vec::new());
+    let before = match (proving, plan.before.is_empty()) {
+        (Proving::Hops, false) => Some(journey.fingerprint().await?),
+        _ => None,
+    };
     for hop in &plan.hops {
         for step in hop.migrations() {
             effects.push(journey.rehearse(&plan.app, step).await?);
@@ -123,7 +129,8 @@ async fn journey(
     }
     drop(journey);
     clean.extend(installs(shadow, plan, above).await?);
-    let known = clean.values().chain(&arrived).flat_map(|it| it.objects.keys().cloned());
+    let known =
+        clean.values().chain(&arrived).chain(&before).flat_map(|it| it.objects.keys().cloned());
     let known: BTreeSet<ObjectName> = known.collect();
     let expected = plan.hops.iter().zip(arrived).filter_map(|(hop, arrived)| {
         let clean = clean.get(&hop.ends_at)?.clone();

@@ -150,6 +150,7 @@ impl History {
             bodies: &bodies,
             state: &state,
             policy: &self.app.policy,
+            findings: sternway_model::plan::Findings::none(),
             app: &AppState { running: Some(release(from)) },
         };
         plan(&facts, &Request { reset_schema: true, ..Request::to(release(to)) })

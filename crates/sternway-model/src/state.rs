@@ -134,7 +134,9 @@ impl Records {
                 numbers.iter().all(|number| known.get(*number).is_some())
             })
         };
-        let releases = self.releases.iter().filter(|(_, numbers)| whole(numbers));
+        // One without numbers was forgotten.
+        let known = self.releases.iter().filter(|(_, numbers)| !numbers.is_empty());
+        let releases = known.filter(|(_, numbers)| whole(numbers));
         Catalog {
             app: app.to_owned(),
             tracks: tracks.to_vec(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sternway_model::catalog::{Catalog, Enabled, Release, ReleaseEntry, Track, TrackName};
+use sternway_model::catalog::{Catalog, Digest, Enabled, Release, ReleaseEntry, Track, TrackName};
 
 use crate::words::table;
 
@@ -35,15 +35,19 @@ pub struct ReleaseRow {
 }
 
 impl Releases {
-    /// The releases of a catalog, or only those that are no prereleases.
-    pub fn of(catalog: &Catalog, stable: bool) -> Releases {
+    /// The releases of a catalog, or only those that are no prereleases. `normal` has what bodies that do
+    /// the same have in common.
+    pub fn of(catalog: &Catalog, stable: bool, normal: impl Fn(Digest) -> Digest) -> Releases {
         // The oldest of these releases with each schema, by the migrations that make it.
         let mut schemas: BTreeMap<String, Release> = BTreeMap::new();
         let releases = catalog.releases.iter();
         let releases = releases.filter(|(release, _)| !(stable && release.is_prerelease()));
         let rows = releases.map(|(release, entry)| {
             let schema = (!entry.is_empty()).then(|| {
-                schemas.entry(schema(catalog, entry)).or_insert_with(|| release.clone()).clone()
+                schemas
+                    .entry(schema(catalog, entry, &normal))
+                    .or_insert_with(|| release.clone())
+                    .clone()
             });
             ReleaseRow {
                 release: release.clone(),
@@ -91,12 +95,12 @@ fn tracks(catalog: &Catalog) -> impl Iterator<Item = &Track> {
     catalog.tracks.iter().filter(|track| track.enabled != Enabled::Never)
 }
 
-/// What two releases with the same schema have in common: the hashes of their up bodies.
-fn schema(catalog: &Catalog, entry: &ReleaseEntry) -> String {
+/// What two releases with the same migrations have in common: what their up bodies do.
+fn schema(catalog: &Catalog, entry: &ReleaseEntry, normal: &impl Fn(Digest) -> Digest) -> String {
     let mut key = String::new();
     for track in tracks(catalog) {
         for migration in entry.set(&track.name).iter() {
-            let hash = migration.up.as_ref().map(|half| half.hash.to_string());
+            let hash = migration.up.as_ref().map(|half| normal(half.hash).to_string());
             let (track, version) = (&track.name, migration.version);
             key.push_str(&format!("{track} {version} {}\n", hash.unwrap_or_default()));
         }

@@ -6,7 +6,7 @@ use sternway_model::catalog::Direction;
 use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Expected, Fingerprint, ObjectName};
 
-use super::{Material, RehearsalError, Shadow, ShadowDatabase, start};
+use super::{Material, RehearsalError, Shadow, ShadowDatabase};
 
 /// What the schema should be around the place where a run was left, on a clean install of where its
 /// plan starts.
@@ -58,7 +58,7 @@ async fn around(
 ) -> Result<Checkpoints, RehearsalError> {
     let material = Material::of(plan);
     let mut shadow = ShadowDatabase::open(shadow, &material).await;
-    shadow.install(&start(plan))?;
+    shadow.install_start(plan)?;
     let first = shadow.fingerprint().await?;
     let mut known: BTreeSet<_> = first.objects.keys().cloned().collect();
     let mut along = BTreeMap::from([(0, first.clone())]);
@@ -92,8 +92,7 @@ async fn undone(
             Direction::Up => Direction::Down,
             Direction::Down => Direction::Up,
         };
-        let mut migrations = plan.migrations.get(&step.track)?.iter();
-        let half = migrations.find(|it| it.version == step.version)?.half(direction)?;
+        let half = plan.migration_of(step)?.half(direction)?;
         let (from, to) = (step.to, step.from);
         let (file, hash) = (half.file.clone(), half.hash);
         let other = Migrate { direction, from, to, file, hash, ..(*step).clone() };

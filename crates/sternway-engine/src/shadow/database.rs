@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use sternway_database::{Database, Limits, Preservation, Settings, StepError, Work};
 use sternway_model::catalog::Digest;
 use sternway_model::effect::Effects;
-use sternway_model::plan::Migrate;
+use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Fingerprint, ObjectName};
 
 use super::server::Idle;
@@ -81,6 +81,17 @@ impl<'a> ShadowDatabase<'a> {
     /// When a body is not known.
     pub fn install(&mut self, ends_at: &Positions) -> Result<(), RehearsalError> {
         for step in self.material.install(ends_at)? {
+            self.install_step(&step);
+        }
+        Ok(())
+    }
+
+    /// Makes a clean install of where a plan starts.
+    ///
+    /// # Errors
+    /// As [`ShadowDatabase::install`].
+    pub fn install_start(&mut self, plan: &Plan) -> Result<(), RehearsalError> {
+        for step in super::install_start(plan)? {
             self.install_step(&step);
         }
         Ok(())

@@ -6,7 +6,7 @@ use sternway_database::Dialect;
 use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Fingerprint, ObjectName};
 
-use super::{Material, RehearsalError, Shadow, ShadowDatabase, start};
+use super::{Material, RehearsalError, Shadow, ShadowDatabase};
 
 /// Finds out, on a shadow, which statements of `other`, the other half of the plan's migration number
 /// `index`, lead back from where the first `done` statements of its body took effect. `None` where
@@ -43,7 +43,7 @@ async fn tried(
     let material = Material::of(plan);
     let begin = async || {
         let mut shadow = ShadowDatabase::open(shadow, &material).await;
-        shadow.install(&start(plan))?;
+        shadow.install_start(plan)?;
         for earlier in plan.steps().take(index) {
             shadow.run(earlier).await?;
         }

@@ -359,7 +359,14 @@ async fn scenario_09_an_application_that_does_not_start_on_the_schema() {
     let runs = |running: &str| {
         let app_state = AppState { running: Some(release(running)) };
         let (catalog, policy) = (&app.catalog, &app.policy);
-        let facts = Facts { catalog, bodies: &bodies, state: &state, policy, app: &app_state };
+        let facts = Facts {
+            catalog,
+            bodies: &bodies,
+            state: &state,
+            policy,
+            app: &app_state,
+            findings: sternway_model::plan::Findings::none(),
+        };
         standing(&facts).expect("a standing").runs
     };
     assert_eq!(runs("0.9.0"), Some(false));

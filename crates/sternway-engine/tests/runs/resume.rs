@@ -145,6 +145,7 @@ impl Ground {
             bodies: &bodies,
             state: &state,
             policy: &Policy::default(),
+            findings: sternway_model::plan::Findings::none(),
             app: &AppState { running: from.map(release) },
         };
         plan(&facts, &request).expect("a plan")

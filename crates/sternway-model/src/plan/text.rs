@@ -323,6 +323,30 @@ impl fmt::Display for Note {
             Self::MinorSkipped { minor } => {
                 write!(f, "{minor} has no stable release, so the journey does not stop there")
             }
+            Self::TrackRetired { track, at } => write!(
+                f,
+                "the target has track `{track}` no longer; it is left at {}, and so are its tables",
+                number(*at)
+            ),
+            Self::StopSkipped { release } => write!(
+                f,
+                "{release} has other migrations than those on the way, so the journey does not stop there"
+            ),
+            Self::SameByEffect { track, at, rows } => write!(
+                f,
+                "what is applied in track `{track}` and what the target has up to {} differ in words; clean installs of both have the same schema{}",
+                number(*at),
+                if *rows { ", what they do to rows was not compared" } else { "" }
+            ),
+            Self::SchemaDecided { track, version } => write!(
+                f,
+                "several ways lead to {version} in track `{track}`; the schema of this database told which one it went"
+            ),
+            Self::Redone { track, shared } => write!(
+                f,
+                "track `{track}` goes back to {} and up again with the target's migrations",
+                number(*shared)
+            ),
             Self::PrereleaseTarget => f.write_str("the target is a prerelease"),
             Self::RunningReleaseDecided { track, version } => write!(
                 f,
