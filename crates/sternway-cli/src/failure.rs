@@ -144,18 +144,19 @@ impl Failure {
             PlanError::Diverged { .. } => {
                 ("name the release whose files made this database with --from".to_owned(), Exit::Refused)
             }
-            PlanError::Contents { shared, holders, asks, direction, .. } => {
+            PlanError::Contents { shared, holders, asks, direction, compared, .. } => {
                 let way = match (asks, direction) {
-                    (Some(_), Direction::Up) => redo(target, *shared),
+                    (Some(_), Direction::Up) => redo(target, *shared, *compared),
                     _ => "--from RELEASE says whose files made this database".to_owned(),
                 };
                 let text = format!("a published migration was changed; {way}{}", differing(holders, known));
                 (text, Exit::Refused)
             }
-            PlanError::Forked { shared, .. } => (
-                format!("golang-migrate keeps one number per track, which cannot say this; {}", redo(target, *shared)),
-                Exit::Refused,
-            ),
+            PlanError::Forked { shared, compared, .. } => {
+                let way = redo(target, *shared, *compared);
+                let text = "golang-migrate keeps one number per track, which cannot say this";
+                (format!("{text}; {way}"), Exit::Refused)
+            }
             PlanError::MissingBody { .. } => {
                 ("without that file the step cannot be made; write it, and name its release with --from".to_owned(), Exit::Refused)
             }
@@ -670,10 +671,19 @@ impl From<Unanswered> for Failure {
 }
 
 /// The way where the database and the target go apart.
-fn redo(target: &Release, shared: Option<u64>) -> String {
-    let back = shared.map_or("nothing".to_owned(), |it| it.to_string());
+fn redo(target: &Release, shared: Option<u64>, compared: Option<bool>) -> String {
+    let back = match shared {
+        Some(shared) => format!("{shared}, the last that both have,"),
+        None => "nothing".to_owned(),
+    };
+    let unknown = match compared {
+        Some(_) => "",
+        None => {
+            ". Whether the two lead to the same schema could not be found out: --rehearsal names a server on which it can"
+        }
+    };
     format!(
-        "with --redo the way to {target} goes back to {back}, the last that both have, and up again with the migrations of {target}: what that takes away is kept, and put back as far as it fits"
+        "with --redo the way to {target} goes back to {back} and up again with the migrations of {target}: what that takes away is kept, and put back as far as it fits{unknown}"
     )
 }
 

@@ -551,7 +551,8 @@ pub struct Standing {
     pub applied: BTreeMap<TrackName, MigrationSet>,
     /// The releases that have exactly this schema, oldest first.
     pub releases: Vec<Release>,
-    /// What the newest release with the same last number has below it and the database has not, by track.
+    /// Where no release has this schema: what the newest one with the number of a track's row has below it
+    /// and the database has not.
     pub lacking: BTreeMap<TrackName, (Release, Vec<u64>)>,
     /// The lowest minor that has all that is applied.
     pub minor: Option<Minor>,
@@ -573,12 +574,18 @@ pub fn standing(facts: &Facts<'_>) -> Result<Standing, PlanError> {
     let releases: Vec<Release> = releases.map(|(release, _)| release.clone()).collect();
     let runs = facts.app.running.as_ref().and_then(|running| {
         let entry = catalog.releases.get(running)?;
-        let gaps = course::gaps(facts, &applied.tracks, &applied.sets, running, false).ok()?;
+        let gaps = match course::gaps(facts, &applied.tracks, &applied.sets, running, false) {
+            Ok(gaps) => gaps,
+            Err(apart) => return apart.differs().then_some(false),
+        };
         let ahead = gaps.values().all(|gap| *gap != course::Gap::Behind);
         let tolerated = || facts.policy.tolerates(running, applied.minor?, catalog).then_some(());
         Some(fits(running, entry) || (ahead && tolerated().is_some()))
     });
-    let lacking = lacking(facts, &applied.sets);
+    let lacking = match releases.is_empty() {
+        true => lacking(facts, &applied.sets),
+        false => BTreeMap::new(),
+    };
     Ok(Standing { minor: applied.minor, applied: applied.sets, releases, lacking, runs })
 }
 

@@ -289,7 +289,7 @@ impl Status {
         for Lacking { track, release, migrations } in &self.lacking {
             let numbers = migrations.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
             text.push_str(&format!(
-                "lacking: track {track} has not {numbers}, which {release} has below this number; `sternway upgrade --to {release} --redo` goes back and runs it\n"
+                "lacking: {numbers} of track {track}, which {release} has below the row's number and nobody has run; `sternway upgrade --to {release} --redo` goes back and runs them in their order\n"
             ));
         }
         if let Some(running) = &self.running {

@@ -24,6 +24,8 @@ pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
 
 fn exit(verdict: &Verdict) -> Exit {
     match verdict {
+        // A migrator has passed something over.
+        Verdict::Stands { standing, .. } if !standing.lacking.is_empty() => Exit::Drift,
         Verdict::Stands { schema, .. } => match schema {
             Schema::NotInstalled | Schema::Unproven(_) => Exit::Done,
             Schema::Compared(comparison) if comparison.holds() => Exit::Done,

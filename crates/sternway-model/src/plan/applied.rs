@@ -277,30 +277,32 @@ fn up(
 }
 
 /// The down halves that an applied migration may have, the likeliest first and each only once: the
-/// stored one, the running release's, and those of the releases with the same up half. The first two
-/// leave no doubt.
+/// stored one and those of the releases with the same up half. There is no doubt where the stored one is
+/// a release's too, and about the running release's.
 pub(super) fn downs(facts: &Facts<'_>, track: &TrackName, applied: &Migration) -> Vec<Half> {
     let down = |it: &Migration| {
         if facts.same_up(it, applied) { it.down.clone() } else { None }
     };
     let stored = facts.state.records.migrations.get(track).and_then(|it| it.get(applied.version));
-    if let Some(down) = stored.and_then(down) {
-        return vec![down];
-    }
+    let stored = stored.and_then(down);
     let releases = facts.catalog.releases.iter().filter_map(|(release, entry)| {
         let half = down(entry.tracks.get(track)?.get(applied.version)?)?;
         Some((release, half))
     });
     let found: Vec<(&Release, Half)> = releases.collect();
+    let has = |half: &Half| found.iter().any(|(_, it)| facts.same_half(Some(it), Some(half)));
+    if let Some(half) = stored.clone().filter(has) {
+        return vec![half];
+    }
     let running = facts.app.running.as_ref();
     if let Some((_, half)) = found.iter().find(|(release, _)| Some(*release) == running) {
         return vec![half.clone()];
     }
-    let mut downs: Vec<Half> = Vec::new();
-    downs.extend(newest_stable_first(&found).map(|(_, half)| half.clone()));
-    for (_, half) in found {
-        if !downs.iter().any(|it| facts.same_half(Some(it), Some(&half))) {
-            downs.push(half);
+    let mut downs: Vec<Half> = stored.into_iter().collect();
+    let newest = newest_stable_first(&found).map(|(_, half)| half);
+    for half in newest.into_iter().chain(found.iter().map(|(_, half)| half)) {
+        if !downs.iter().any(|it| facts.same_half(Some(it), Some(half))) {
+            downs.push(half.clone());
         }
     }
     downs

@@ -209,6 +209,14 @@ pub enum PlanError {
 }
 
 impl PlanError {
+    /// Whether it was found out that what differs in words differs in what it leads to.
+    pub(super) fn differs(&self) -> bool {
+        let (Self::Contents { compared, .. } | Self::Forked { compared, .. }) = self else {
+            return false;
+        };
+        *compared == Some(false)
+    }
+
     /// What has to be found out on a shadow database before this is a reason to refuse.
     pub fn asks(&self) -> Option<&Question> {
         match self {
