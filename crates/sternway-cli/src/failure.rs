@@ -127,10 +127,11 @@ impl Failure {
             PlanError::UnknownRelease(release) => {
                 (nearest(&release.to_string(), catalog), Exit::Usage)
             }
-            PlanError::NoMigrations(_) => (
-                "it is from before the application had migrations; a snapshot of its database is the only way back".to_owned(),
+            PlanError::LeftOut { .. } => (
+                "mend that release in the source, or choose another; `sternway releases` lists them all".to_owned(),
                 Exit::Refused,
             ),
+            PlanError::NoMigrations(_) => (no_migrations(catalog), Exit::Refused),
             PlanError::BelowFloor { .. } => {
                 ("restore a snapshot that was taken with that release".to_owned(), Exit::Refused)
             }
@@ -211,7 +212,7 @@ impl Failure {
                 "`git fetch --tags --refetch --filter=tree:0 --no-filter`, or a fresh clone, brings the rest"
             }
             SourceError::NoTrackFolder { .. } => {
-                "`path` of each track is the folder of its migrations, from the root of the repository"
+                "`path` of each track is the folder of its migrations, from the root of the repository; a list of them where it has moved"
             }
             SourceError::Duplicate { .. } => {
                 "golang-migrate refuses such a folder too; --disable leaves a track out"
@@ -668,6 +669,16 @@ impl From<Unanswered> for Failure {
     fn from(unanswered: Unanswered) -> Failure {
         Failure::to_ask(&unanswered.to_string(), unanswered.cause)
     }
+}
+
+/// What is said of a release without migrations.
+fn no_migrations(catalog: &Catalog) -> String {
+    let paths = catalog.tracks.iter().flat_map(|track| &track.paths);
+    let paths: Vec<String> = paths.map(|it| format!("`{}`", it.path)).collect();
+    format!(
+        "it has no folder {}. If they lay elsewhere then, `path` of the track takes a list of folders, of which the first that a release has counts: path = [\"NEW\", \"OLD\"]. If it is from before the application had migrations, a snapshot of its database is the only way back",
+        paths.join(" or ")
+    )
 }
 
 /// The way where the database and the target go apart.

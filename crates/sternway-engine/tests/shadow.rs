@@ -60,7 +60,8 @@ impl History {
         }
         let track = |name: &str| Track {
             name: name.into(),
-            path: name.to_owned(),
+            paths: vec![name.into()],
+            until: None,
             table: format!("{name}_migrations"),
             enabled: Enabled::Always,
             requires_extension: None,

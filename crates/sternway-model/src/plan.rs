@@ -101,6 +101,13 @@ pub struct Request {
 }
 
 impl Request {
+    /// The same, with the target written as the catalog writes it.
+    fn as_known(&self, catalog: &Catalog) -> Request {
+        let known = catalog.releases.get_key_value(&self.target);
+        let target = known.map_or(&self.target, |(release, _)| release).clone();
+        Request { target, ..self.clone() }
+    }
+
     /// The way to `target`, with nothing special asked for.
     pub fn to(target: Release) -> Request {
         Request {
@@ -490,6 +497,7 @@ pub enum PlanFileError {
 /// # Errors
 /// The first reason to refuse, in the order of the stages; nothing has been touched.
 pub fn plan(facts: &Facts<'_>, request: &Request) -> Result<Plan, PlanError> {
+    let request = &request.as_known(facts.catalog);
     let target = course::target(facts, &request.target)?;
     let applied = applied::applied(facts)?;
     let (course, gaps) = course::course(facts, request, target, &applied)?;

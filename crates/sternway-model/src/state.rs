@@ -141,6 +141,7 @@ impl Records {
             app: app.to_owned(),
             tracks: tracks.to_vec(),
             releases: releases.map(|(release, it)| (release.clone(), entry(it))).collect(),
+            left_out: BTreeMap::new(),
             bodies: self.bodies.clone(),
         }
     }

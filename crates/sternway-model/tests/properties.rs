@@ -136,7 +136,8 @@ fn world(
     for (name, (optional, _)) in names.iter().zip(tracks) {
         world.catalog.tracks.push(Track {
             name: (*name).into(),
-            path: (*name).to_owned(),
+            paths: vec![(*name).into()],
+            until: None,
             table: format!("{name}_migrations"),
             enabled: if *optional { Enabled::Auto } else { Enabled::Always },
             requires_extension: None,

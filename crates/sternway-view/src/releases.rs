@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Release, ReleaseEntry, Track, TrackName};
 
-use crate::words::table;
+use crate::words::{plural, table};
 
 /// `sternway.releases/1`
 #[derive(Debug, Serialize)]
@@ -15,6 +15,8 @@ pub struct Releases {
     pub app: String,
     /// The releases, oldest first.
     pub releases: Vec<ReleaseRow>,
+    /// Those that cannot be read, and why.
+    pub left_out: BTreeMap<Release, String>,
 }
 
 /// One release.
@@ -61,7 +63,8 @@ impl Releases {
             }
         });
         let releases = rows.collect();
-        Releases { format: "sternway.releases/1", app: catalog.app.clone(), releases }
+        let (app, left_out) = (catalog.app.clone(), catalog.left_out.clone());
+        Releases { format: "sternway.releases/1", app, releases, left_out }
     }
 
     /// A line each, with the tracks in the order of `catalog`.
@@ -85,7 +88,15 @@ impl Releases {
         let mut text = table(&lines);
         let without = self.releases.iter().filter(|row| row.schema_of.is_none()).count();
         if without > 0 {
-            text.push_str(&format!("{without} more releases have no migrations\n"));
+            let paths = tracks(catalog).flat_map(|track| &track.paths);
+            let paths: Vec<String> = paths.map(|it| format!("`{}`", it.path)).collect();
+            let more = plural(without, "more release has", "more releases have");
+            text.push_str(&format!("{more} no migrations in {}\n", paths.join(" or ")));
+        }
+        if !self.left_out.is_empty() {
+            let names: Vec<String> = self.left_out.keys().map(Release::to_string).collect();
+            let number = plural(names.len(), "release is", "releases are");
+            text.push_str(&format!("{number} left out: {}\n", names.join(", ")));
         }
         text
     }

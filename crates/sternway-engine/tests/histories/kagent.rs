@@ -56,7 +56,8 @@ fn kagent(repository: &str, vector: Enabled) -> App {
     let app = read.get_or_insert_with(|| {
         let track = |name: &str, table: &str, extension: Option<&str>| Track {
             name: name.into(),
-            path: format!("go/core/pkg/migrations/{name}"),
+            paths: vec![format!("go/core/pkg/migrations/{name}").as_str().into()],
+            until: None,
             table: table.to_owned(),
             enabled: Enabled::Always,
             requires_extension: extension.map(str::to_owned),

@@ -110,7 +110,8 @@ impl Ground {
         }
         let core = Track {
             name: "core".into(),
-            path: "core".to_owned(),
+            paths: vec!["core".into()],
+            until: None,
             table: "schema_migrations".to_owned(),
             enabled: Enabled::Always,
             requires_extension: None,

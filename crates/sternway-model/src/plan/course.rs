@@ -35,7 +35,10 @@ pub(super) fn target<'a>(
     target: &Release,
 ) -> Result<&'a ReleaseEntry, PlanError> {
     let entry = facts.catalog.releases.get(target);
-    let entry = entry.ok_or_else(|| PlanError::UnknownRelease(target.clone()))?;
+    let entry = entry.ok_or_else(|| match facts.catalog.left_out.get(target) {
+        Some(reason) => PlanError::LeftOut { release: target.clone(), reason: reason.clone() },
+        None => PlanError::UnknownRelease(target.clone()),
+    })?;
     match &facts.policy.floor {
         Some(floor) if target < floor => {
             Err(PlanError::BelowFloor { target: target.clone(), floor: floor.clone() })

@@ -32,6 +32,14 @@ pub enum PlanError {
     /// The catalog does not have the release.
     #[error("release {0} is not in the catalog")]
     UnknownRelease(Release),
+    /// The catalog has the release, and its source could not be read.
+    #[error("release {release} is left out: {reason}")]
+    LeftOut {
+        /// The release asked for.
+        release: Release,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The release has no migrations, so its schema is not known.
     #[error("release {0} has no migrations in any track, so the schema that it needs is unknown")]
     NoMigrations(Release),

@@ -219,6 +219,7 @@ impl File {
                 app: self.catalog.unwrap_or("shop".to_owned()),
                 tracks,
                 releases,
+                left_out: BTreeMap::new(),
                 bodies: read,
             },
             state: self.database.state(migrations, bodies.texts)?,
@@ -240,7 +241,8 @@ fn track(facts: &TrackFacts) -> Track {
     let prefix = if name.0 == "core" { String::new() } else { format!("{name}_") };
     Track {
         name: name.clone(),
-        path: format!("migrations/{name}"),
+        paths: vec![format!("migrations/{name}").as_str().into()],
+        until: None,
         table: format!("{prefix}schema_migrations"),
         enabled: facts.enabled,
         requires_extension: facts.requires_extension.clone(),
