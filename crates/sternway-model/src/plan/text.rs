@@ -325,7 +325,7 @@ impl fmt::Display for Note {
             }
             Self::TrackRetired { track, at } => write!(
                 f,
-                "the target has track `{track}` no longer; it is left at {}, and so are its tables",
+                "the target has no migrations of track `{track}`, which older releases have: it is left at {}, and so are its tables. Where its folder has only moved, `path` of the track takes a list",
                 number(*at)
             ),
             Self::StopSkipped { release } => write!(
