@@ -131,7 +131,8 @@ impl CommandsTable {
 #[serde(deny_unknown_fields)]
 pub struct TrackTable {
     name: String,
-    path: Paths,
+    #[serde(deserialize_with = "read_paths")]
+    path: Vec<TrackPath>,
     until: Option<Release>,
     #[serde(default = "default_table")]
     table: String,
@@ -140,45 +141,42 @@ pub struct TrackTable {
     requires_extension: Option<String>,
 }
 
-/// `path = "db"`, or a list of such, each alone or as `{ path = "db", since = "1.2.0" }`.
-#[derive(Debug)]
-struct Paths(Vec<TrackPath>);
-
-impl<'de> Deserialize<'de> for Paths {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum One {
-            Path(String),
-            Since(Since),
-        }
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Since {
-            path: String,
-            since: Option<Release>,
-        }
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            One(One),
-            Several(Vec<One>),
-        }
-        let wrong = "`path` is a folder, or a list of folders, each of which may be { path = …, since = RELEASE }";
-        let paths = match Either::deserialize(deserializer) {
-            Ok(Either::One(one)) => vec![one],
-            Ok(Either::Several(several)) if !several.is_empty() => several,
-            _ => return Err(serde::de::Error::custom(wrong)),
-        };
-        let path = |one| {
-            let (path, since) = match one {
-                One::Path(path) => (path, None),
-                One::Since(Since { path, since }) => (path, since),
-            };
-            TrackPath { path: path.trim_matches('/').to_owned(), since }
-        };
-        Ok(Paths(paths.into_iter().map(path).collect()))
+/// Reads `path = "db"`, or a list of such, each alone or as `{ path = "db", since = "1.2.0" }`.
+fn read_paths<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<TrackPath>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum One {
+        Path(String),
+        Since(Since),
     }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Since {
+        path: String,
+        since: Option<Release>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        One(One),
+        Several(Vec<One>),
+    }
+    let paths = match Either::deserialize(from) {
+        Ok(Either::One(one)) => vec![one],
+        Ok(Either::Several(several)) if !several.is_empty() => several,
+        _ => {
+            let wrong = "`path` is a folder, or a list of folders, each of which may be { path = FOLDER, since = RELEASE }";
+            return Err(serde::de::Error::custom(wrong));
+        }
+    };
+    let path = |one| {
+        let (path, since) = match one {
+            One::Path(path) => (path, None),
+            One::Since(Since { path, since }) => (path, since),
+        };
+        TrackPath { path: path.trim_matches('/').to_owned(), since }
+    };
+    Ok(paths.into_iter().map(path).collect())
 }
 
 /// `enabled = true`, `false` or `"auto"`.
@@ -214,7 +212,7 @@ impl TrackTable {
     pub fn into_track(self) -> Track {
         Track {
             name: TrackName(self.name),
-            paths: self.path.0,
+            paths: self.path,
             until: self.until,
             table: self.table,
             enabled: self.enabled.0,

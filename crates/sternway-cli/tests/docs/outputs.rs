@@ -78,23 +78,23 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     machine.write("sternway.toml", &format!("{APP}{CORE}{SEARCH}{check}"));
     let mut outputs = vec![json(0, "sternway.releases/1", &["releases"])];
     outputs.push(json(0, "sternway.run/1", &["upgrade", "--to", "1.2.1", "--yes"]));
-    outputs.push(json(0, "sternway.plan/3", &["plan", "--to", "1.0.3", "--from", "1.2.1"]));
+    outputs.push(json(0, "sternway.plan/4", &["plan", "--to", "1.0.3", "--from", "1.2.1"]));
     let assumed = ["plan", "--to", "1.0.3", "--from", "1.2.1", "--output", "json"];
-    let plan = machine.run(&assumed).ended(0).json("sternway.plan/3");
-    outputs.push(("sternway.plan/3".to_owned(), plan));
+    let plan = machine.run(&assumed).ended(0).json("sternway.plan/4");
+    outputs.push(("sternway.plan/4".to_owned(), plan));
     // Everything that is done around the migrations.
     let around = "[[check]]\nat = \"before\"\nmessage = \"there is nothing\"\nsql = \"select true\"\nrows = \"select 1\"\nmigration = \"core 1\"\n\
         [deploy.commands]\nstop = \"true\"\nswap = \"true\"\nstart = \"true\"\n";
     machine.write("sternway.toml", &format!("{APP}{CORE}{SEARCH}{around}"));
     let fenced = ["--fence", "no-connect", "--fence-role", "harbour", "--end-sessions"];
-    let fenced = machine.run(&[&assumed[..], &fenced].concat()).ended(0).json("sternway.plan/3");
-    outputs.push(("sternway.plan/3".to_owned(), fenced));
+    let fenced = machine.run(&[&assumed[..], &fenced].concat()).ended(0).json("sternway.plan/4");
+    outputs.push(("sternway.plan/4".to_owned(), fenced));
     // The search track is off where its table has no version.
     machine.write("sternway.toml", &format!("{APP}{CORE}{SEARCH}enabled = \"auto\"\n"));
     let core = format!("embedded:{}", machine.text("core"));
     let plan = ["plan", "--to", "1.2.1", "--output", "json"];
-    let plan = machine.on(&core, &plan).ended(0).json("sternway.plan/3");
-    outputs.push(("sternway.plan/3".to_owned(), plan));
+    let plan = machine.on(&core, &plan).ended(0).json("sternway.plan/4");
+    outputs.push(("sternway.plan/4".to_owned(), plan));
     outputs.extend(archived(&machine));
     support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");
     outputs.push(json(5, "sternway.doctor/1", &["doctor"]));
@@ -167,10 +167,10 @@ fn archived(machine: &Machine) -> Vec<(String, Value)> {
          INSERT INTO port_call (reference, ship_id, arrives_at, billed_to)
          SELECT name, id, now(), 'e' FROM ship",
     );
-    let plan = json("sternway.plan/3", &["plan", "--to", "1.0.3"]);
+    let plan = json("sternway.plan/4", &["plan", "--to", "1.0.3"]);
     machine.on(&url, &["rollback", "--to", "1.0.3", "--yes"]).ended(0);
     support::execute(&url, "DELETE FROM port_call WHERE reference = 'a'");
-    let up = json("sternway.plan/3", &["plan", "--to", "1.2.1"]);
+    let up = json("sternway.plan/4", &["plan", "--to", "1.2.1"]);
     // A schema that is there again without the archive's knowledge.
     support::execute(&url, "ALTER TABLE port_call ADD COLUMN billed_to text");
     let list = machine.on(&url, &["archive", "list", "--output", "json"]).ended(0);

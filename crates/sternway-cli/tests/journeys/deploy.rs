@@ -30,7 +30,7 @@ fn a_plan_stops_first_and_swaps_and_starts_last() {
     order(&ran.stdout, &["proof:", "app: swap 1.2.1 for 1.0.3", "app: start 1.0.3, wait"]);
     assert_eq!(ran.stdout.matches("app: ").count(), 3, "{}", ran.stdout);
     let plan = machine.run(&["plan", "--to", "1.0.3", "--output", "json"]).ended(0);
-    let plan = plan.json("sternway.plan/3");
+    let plan = plan.json("sternway.plan/4");
     let kinds = |hop: usize| -> Vec<String> {
         let steps = plan["hops"][hop]["steps"].as_array().expect("steps");
         steps.iter().map(|step| step["kind"].as_str().expect("a kind").to_owned()).collect()

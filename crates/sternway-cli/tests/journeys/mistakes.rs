@@ -15,10 +15,12 @@ fn a_release_that_is_not_there_is_answered_with_the_nearest() {
         "did you mean 1.0.3 or",
         "`sternway releases` lists them all",
     ]);
-    plan("1.1").ended(2).explains(&[
-        "`1.1` is not a release number such as 1.2.3",
+    plan("1.1.x").ended(2).explains(&[
+        "`1.1.x` is not a release number such as 1.2.3",
         "did you mean 1.1.2 or 1.1.1 or 1.1.0?",
     ]);
+    plan("1.1").ended(0).quiet().says(&["rollback of harbour from 1.2.1 to 1.1.0"]);
+    plan("1.3").ended(2).explains(&["release 1.3 is not in the catalog", "did you mean 1.0.3 or"]);
     plan("v1.0.3").ended(0).quiet().says(&["rollback of harbour from 1.2.1 to 1.0.3"]);
     let run = machine.run(&["plan", "--from", "1.2.2", "--to", "1.0.3"]).ended(2);
     run.explains(&["release 1.2.2 is not in the catalog", "did you mean 1.2.1"]);
@@ -354,8 +356,8 @@ fn a_plan_that_cannot_be_trusted_is_not_executed() {
     apply(&good.replace("CREATE TABLE IF NOT EXISTS ship", "DROP TABLE ship")).ended(2).explains(
         &["was changed after the plan was made", "`sternway plan --to RELEASE --out FILE`"],
     );
-    apply(&good.replace("sternway.plan/3", "sternway.plan/1")).ended(2).explains(&[
-        "the plan has the format `sternway.plan/1`, and this version reads `sternway.plan/3`",
+    apply(&good.replace("sternway.plan/4", "sternway.plan/1")).ended(2).explains(&[
+        "the plan has the format `sternway.plan/1`, and this version reads `sternway.plan/4`",
     ]);
     apply(&good.replace("\"app\": \"harbour\"", "\"app\": \"market\""))
         .ended(2)

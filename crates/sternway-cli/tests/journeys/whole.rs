@@ -47,7 +47,7 @@ fn every_command_speaks_to_machines_in_one_document() {
     assert_eq!(run["outcome"], "arrived");
     assert_eq!(run["plan"]["target"], "1.1.2");
     assert_eq!(run["proofs"][0]["drift"], serde_json::json!([]));
-    let plan = on(&["plan", "--to", "1.0.3"], "sternway.plan/3");
+    let plan = on(&["plan", "--to", "1.0.3"], "sternway.plan/4");
     assert_eq!(plan["course"], "rollback");
     let releases = on(&["releases"], "sternway.releases/1");
     assert_eq!(releases["releases"][1]["schema_of"], "1.0.0");
@@ -96,7 +96,7 @@ fn going_to_where_one_is_changes_nothing() {
     let run = machine.on(&url, &["upgrade", "--to", "1.0.3", "--yes"]).ended(0);
     run.says(&["schema: no change", "ok 1.0.3: the schema is proved"]);
     let plan = machine.on(&url, &["plan", "--to", "1.0.3", "--output", "json"]).ended(0);
-    let plan = plan.json("sternway.plan/3");
+    let plan = plan.json("sternway.plan/4");
     assert_eq!(plan["hops"][0]["steps"], serde_json::json!([{ "kind": "prove" }]));
 }
 

@@ -68,8 +68,8 @@ impl Release {
         self.text[..end].split('.').count()
     }
 
-    /// Whether `longer` is a release that this one, written with fewer numbers, may stand for: the newest
-    /// of a line is often tagged so as well.
+    /// Whether `longer` is a release that this one, written with one or two numbers, may stand for: the
+    /// newest of a line is often tagged so as well.
     pub fn abbreviates(&self, longer: &Release) -> bool {
         let suffix = self.is_prerelease() || !self.build.is_empty();
         let begins = || {
@@ -77,7 +77,7 @@ impl Release {
             let own = self.text.split('.').map(str::parse::<u64>);
             own.zip(longer).all(|(own, longer)| own == longer)
         };
-        !suffix && self.parts() < longer.parts() && begins()
+        !suffix && self.parts() <= 2 && self.parts() < longer.parts() && begins()
     }
 }
 
@@ -261,5 +261,6 @@ mod tests {
         assert!(!release("1.4").abbreviates(&release("1.5.0")));
         assert!(!release("1.4.2").abbreviates(&release("1.4")));
         assert!(!release("1.4").abbreviates(&release("1.4")));
+        assert!(!release("1.4.2").abbreviates(&release("1.4.2.1")));
     }
 }

@@ -67,6 +67,6 @@ fn a_text_that_is_no_plan_is_refused() {
     check("{}", "not a plan");
     check(&format!(r#"{{"format": "{FORMAT}"}}"#), "not a plan");
     let sentence =
-        "the plan has the format `sternway.plan/1`, and this version reads `sternway.plan/3`";
+        "the plan has the format `sternway.plan/1`, and this version reads `sternway.plan/4`";
     check(r#"{"format": "sternway.plan/1", "legs": []}"#, sentence);
 }
