@@ -138,10 +138,16 @@ impl Failure {
             PlanError::Dirty { .. } => {
                 ("`sternway status` finds out what the schema really has, and shows how to repair it".to_owned(), Exit::Dirty)
             }
-            PlanError::UnknownVersion { .. } => (
-                "the source may be older than the database: fetch its tags. If another build made this schema, name that build's source with --source".to_owned(),
-                Exit::Refused,
-            ),
+            PlanError::UnknownVersion { .. } => {
+                let left_out: Vec<String> =
+                    catalog.left_out.keys().map(Release::to_string).collect();
+                let left_out = match left_out.is_empty() {
+                    true => String::new(),
+                    false => format!(". It may be of a release that is left out: {}", left_out.join(", ")),
+                };
+                let text = "the source may be older than the database: fetch its tags. If another build made this schema, name that build's source with --source";
+                (format!("{text}{left_out}"), Exit::Refused)
+            }
             PlanError::Diverged { .. } => {
                 ("name the release whose files made this database with --from".to_owned(), Exit::Refused)
             }
@@ -153,10 +159,13 @@ impl Failure {
                 let text = format!("a published migration was changed; {way}{}", differing(holders, known));
                 (text, Exit::Refused)
             }
-            PlanError::Forked { shared, compared, .. } => {
+            PlanError::Forked { shared, by, compared, .. } => {
                 let way = redo(target, *shared, *compared);
+                let by = by.as_ref().map_or(String::new(), |by| {
+                    format!(". `sternway upgrade --to {by}` may lead to where {target} goes on")
+                });
                 let text = "golang-migrate keeps one number per track, which cannot say this";
-                (format!("{text}; {way}"), Exit::Refused)
+                (format!("{text}; {way}{by}"), Exit::Refused)
             }
             PlanError::MissingBody { .. } => {
                 ("without that file the step cannot be made; write it, and name its release with --from".to_owned(), Exit::Refused)

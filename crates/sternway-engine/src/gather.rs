@@ -202,6 +202,9 @@ fn snapshot(
     state: State,
     running: Option<Release>,
 ) -> Result<Snapshot, GatherError> {
+    // As the catalog writes it.
+    let known = running.as_ref().and_then(|it| catalog.releases.get_key_value(it));
+    let running = known.map(|(release, _)| release.clone()).or(running);
     if let Some(running) = running.clone().filter(|it| !catalog.releases.contains_key(it)) {
         return Err(GatherError::RunsUnknown { running, catalog: Box::new(catalog) });
     }

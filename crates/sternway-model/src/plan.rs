@@ -295,8 +295,6 @@ pub enum Note {
         track: TrackName,
         /// Up to which number.
         at: Option<u64>,
-        /// Whether the bodies in which they differ change rows, which was not compared.
-        rows: bool,
     },
     /// Several lineages lead to what the tracking row says; the schema told which one it is.
     SchemaDecided {
@@ -391,8 +389,12 @@ impl Plan {
 
     /// The migration of which a step runs a half.
     pub fn migration_of(&self, step: &Migrate) -> Option<&Migration> {
-        let known =
-            self.migrations.get(&step.track).into_iter().chain(self.before.get(&step.track));
+        // What is taken back is what was there before.
+        let lineages = match step.direction {
+            Direction::Up => [&self.migrations, &self.before],
+            Direction::Down => [&self.before, &self.migrations],
+        };
+        let known = lineages.into_iter().filter_map(|it| it.get(&step.track));
         let mut known = known.flatten().filter(|it| it.version == step.version);
         known.find(|it| it.half(step.direction).is_some_and(|half| half.hash == step.hash))
     }

@@ -55,7 +55,7 @@ fn edited(kind: Kind, test: &str) {
     run(&["upgrade", "--to", "1.1.0", "--redo", "--yes"]).ended(0).says(&[
         "core 2 -> 1: 2_berth.down.sql",
         "core 1 -> 2: 2_berth.up.sql",
-        "note: track `core` goes back to 1 and up again with the target's migrations",
+        "note: track `core` goes back to 1 and up again with the target's migrations; what no step",
         "ok 1.1.0: the schema is proved",
     ]);
     assert_eq!(admin.rows(&place, "SELECT name FROM berth"), ["north"]);
@@ -172,6 +172,60 @@ fn what_the_records_have_of_a_hotfix_that_is_not_applied_does_not_count() {
     // The records do not say any more that 1.0.1 is made of what they have.
     on(&["plan", "--to", "1.0.1", "--offline"]).ended(2).explains(&["1.0.1 is not in the catalog"]);
     on(&["rollback", "--to", "1.0.0", "--offline", "--yes"]).ended(0);
+}
+
+#[test]
+fn a_way_back_and_up_again_that_fails_is_taken_back() {
+    let (old, new): (&[&str], &[&str]) = (&["1.0.0"], &["1.1.0"]);
+    let (machine, url) = harbour(&[
+        ("db/1_ship.up.sql", &["1.0.0", "1.1.0"], SHIP),
+        ("db/1_ship.down.sql", &["1.0.0", "1.1.0"], "DROP TABLE ship;"),
+        ("db/2_berth.up.sql", old, BERTH),
+        ("db/2_berth.up.sql", new, WIDER),
+        ("db/2_berth.down.sql", &["1.0.0", "1.1.0"], "DROP TABLE berth;"),
+        ("db/3_unique.up.sql", new, "CREATE UNIQUE INDEX one_name ON berth (name);"),
+        ("db/3_unique.down.sql", new, "DROP INDEX one_name;"),
+    ]);
+    let on = |arguments: &[&str]| machine.on(&url, arguments);
+    let rows = |sql: &str| {
+        let output =
+            std::process::Command::new("sqlite3").arg(machine.path("harbour.db")).arg(sql).output();
+        String::from_utf8(output.expect("sqlite3").stdout).expect("text")
+    };
+    on(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    rows("INSERT INTO berth VALUES (1, 'north'), (2, 'north')");
+    on(&["upgrade", "--to", "1.1.0", "--redo", "--yes"]).ended(1).explains(&["UNIQUE"]);
+    on(&["abort", "--yes"]).ended(0);
+    assert_eq!(rows("SELECT name FROM berth"), "north\nnorth\n");
+    on(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
+    on(&["upgrade", "--to", "1.1.0", "--redo", "--yes"]).ended(1);
+    rows("UPDATE berth SET name = 'south' WHERE id = 2");
+    on(&["resume", "--yes"]).ended(0).says(&["ok 1.1.0: the schema is proved"]);
+    assert_eq!(rows("SELECT name FROM berth"), "north\nsouth\n");
+}
+
+#[test]
+fn a_squashed_history_is_reached_by_the_last_release_before_it() {
+    let (first, long): (&[&str], &[&str]) = (&["0.9.0", "1.0.0"], &["1.0.0"]);
+    let (machine, url) = harbour(&[
+        ("db/1_ship.up.sql", first, SHIP),
+        ("db/1_ship.down.sql", first, "DROP TABLE ship;"),
+        ("db/2_flag.up.sql", long, FLAG),
+        ("db/2_flag.down.sql", long, "DROP TABLE flag;"),
+        ("db/2_all.up.sql", &["2.0.0"], &format!("{SHIP}{FLAG}")),
+        ("db/2_all.down.sql", &["2.0.0"], "DROP TABLE flag; DROP TABLE ship;"),
+        ("db/3_berth.up.sql", &["2.0.0"], BERTH),
+        ("db/3_berth.down.sql", &["2.0.0"], "DROP TABLE berth;"),
+    ]);
+    let on = |arguments: &[&str]| machine.on(&url, arguments);
+    on(&["upgrade", "--to", "0.9.0", "--yes"]).ended(0);
+    on(&["upgrade", "--to", "2.0.0", "--yes"]).ended(3).explains(&[
+        "it has 1, between the release's",
+        "`sternway upgrade --to 1.0.0` may lead to where 2.0.0 goes on",
+    ]);
+    on(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    on(&["upgrade", "--to", "2.0.0", "--yes"]).ended(0).says(&["ok 2.0.0: the schema is proved"]);
+    on(&["rollback", "--to", "0.9.0", "--yes"]).ended(0).says(&["ok 0.9.0: the schema is proved"]);
 }
 
 #[test]

@@ -110,6 +110,13 @@ impl FromStr for Release {
             return Err(invalid());
         }
         let mut numbers = numbers;
+        // What follows a date is no prerelease where it is a number: it is another release of that day.
+        let mut prerelease = prerelease;
+        let of_that_day = prerelease.and_then(|it| it.parse::<u64>().ok());
+        if let (Some(number), Some(1900..=2999)) = (of_that_day, numbers.first()) {
+            numbers.push(number);
+            prerelease = None;
+        }
         while numbers.last() == Some(&0) {
             numbers.pop();
         }
@@ -226,7 +233,9 @@ mod tests {
     #[test]
     fn releases_of_any_number_of_parts_are_ordered_among_one_another() {
         check_order("0 1 1.2.0.1 1.2.1-rc1 1.2.1 1.2.3.4 1.2.3.10 1.10 2 2.0.0.1");
-        check_order("2023.12.31 2024.01.05-rc1 2024.01.05 2024.1.6 2024-02-01 2024.10.01");
+        check_order(
+            "2023.12.31 2024.01.05-rc1 2024.01.05 2024.01.05-2 2024.1.6 2024-02-01 2024.10.01",
+        );
     }
 
     #[test]

@@ -318,9 +318,12 @@ pub(super) fn lookalikes(
     for (track, set) in sets.iter().filter(|(_, set)| !set.is_empty()) {
         let mut met = vec![set.clone()];
         for entry in facts.catalog.releases.values().rev() {
-            let theirs = with_ups(facts, track, &entry.set(track));
-            let other = theirs.last() == set.last();
-            if !other || met.iter().any(|it| facts.same_words(it, &theirs)) {
+            let theirs = entry.set(track);
+            if theirs.last() != set.last() {
+                continue;
+            }
+            let theirs = with_ups(facts, track, &theirs);
+            if met.iter().any(|it| facts.same_words(it, &theirs)) {
                 continue;
             }
             if met.len() < LINEAGES {

@@ -136,7 +136,15 @@ fn apart(
         let direction = Direction::Up;
         return PlanError::Contents { track, version, direction, holders, shared, compared, asks };
     }
-    PlanError::Forked { track, to: release.clone(), missing, extra, shared, compared, asks }
+    // A release that goes on from here and ends at a number that the target goes on from.
+    let leads_there = |other: &ReleaseEntry| {
+        let set = other.set(&track);
+        let ends_there = set.last().is_some_and(|last| theirs.get(last).is_some());
+        ends_there && set.last() > ours.last() && facts.same_words(&set.up_to(ours.last()), ours)
+    };
+    let mut releases = facts.catalog.releases.iter().rev().filter(|(it, _)| *it < release);
+    let by = releases.find(|(_, entry)| leads_there(entry)).map(|(release, _)| release.clone());
+    PlanError::Forked { track, to: release.clone(), missing, extra, shared, by, compared, asks }
 }
 
 /// Decides the way, and refuses what lies the other way or is another application's.
@@ -261,8 +269,7 @@ pub(super) fn notes(
                 let both = at.min(theirs.last());
                 let (ours, theirs) = (applied.set(name).up_to(both), theirs.up_to(both));
                 if !facts.same_words(&ours, &theirs) {
-                    let rows = facts.differ_in_rows(&ours, &theirs);
-                    notes.push(Note::SameByEffect { track, at: both, rows });
+                    notes.push(Note::SameByEffect { track, at: both });
                 }
             }
         }

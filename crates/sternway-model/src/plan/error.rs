@@ -121,6 +121,8 @@ pub enum PlanError {
         extra: Vec<u64>,
         /// The last number up to which the two are the same.
         shared: Option<u64>,
+        /// A release in between that can be reached, and that may lead there.
+        by: Option<Release>,
         /// Whether they lead to the same schema, where that was found out.
         compared: Option<bool>,
         /// What would tell whether they differ in more than words.

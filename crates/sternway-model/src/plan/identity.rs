@@ -141,8 +141,9 @@ impl Facts<'_> {
         ours: &MigrationSet,
         theirs: &MigrationSet,
     ) -> bool {
-        if self.same_words(ours, theirs) {
-            return true;
+        let words = self.same_words(ours, theirs);
+        if words || self.findings.alike.is_empty() {
+            return words;
         }
         let keys = [ours, theirs].map(|set| self.lineage(track, set.clone()).key);
         self.findings.are_alike(keys[0], keys[1]) == Some(true) && !self.lacks(ours, theirs)
@@ -172,17 +173,6 @@ impl Facts<'_> {
     pub(super) fn shared(&self, one: &MigrationSet, other: &MigrationSet) -> Option<u64> {
         let same = |(a, b): &(&Migration, &Migration)| a.version == b.version && self.same_up(a, b);
         one.iter().zip(other.iter()).take_while(same).last().map(|(it, _)| it.version)
-    }
-
-    /// Whether any of the bodies in which two sets differ changes rows.
-    pub(super) fn differ_in_rows(&self, one: &MigrationSet, other: &MigrationSet) -> bool {
-        let alone = |a: &MigrationSet, b: &MigrationSet| {
-            a.iter()
-                .filter(|it| !b.get(it.version).is_some_and(|b| self.same_up(it, b)))
-                .filter_map(|it| self.bodies.get(&it.up.as_ref()?.hash))
-                .any(|body| !body.changes.is_empty() || !body.unforeseen.is_empty())
-        };
-        alone(one, other) || alone(other, one)
     }
 
     /// Whether a release has no longer a track that an older one has.

@@ -332,11 +332,10 @@ impl fmt::Display for Note {
                 f,
                 "{release} has other migrations than those on the way, so the journey does not stop there"
             ),
-            Self::SameByEffect { track, at, rows } => write!(
+            Self::SameByEffect { track, at } => write!(
                 f,
-                "what is applied in track `{track}` and what the target has up to {} differ in words; clean installs of both have the same schema{}",
-                number(*at),
-                if *rows { ", what they do to rows was not compared" } else { "" }
+                "what is applied in track `{track}` and what the target has up to {} differ in words; clean installs of both have the same schema, and what they do to rows was not compared",
+                number(*at)
             ),
             Self::SchemaDecided { track, version } => write!(
                 f,
@@ -344,7 +343,7 @@ impl fmt::Display for Note {
             ),
             Self::Redone { track, shared } => write!(
                 f,
-                "track `{track}` goes back to {} and up again with the target's migrations",
+                "track `{track}` goes back to {} and up again with the target's migrations; what no step puts back stays in the archive",
                 number(*shared)
             ),
             Self::PrereleaseTarget => f.write_str("the target is a prerelease"),
