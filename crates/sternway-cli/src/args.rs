@@ -328,6 +328,10 @@ pub struct RollbackArgs {
     /// Take the schema back even where the target runs on the present one
     #[arg(long)]
     pub reset_schema: bool,
+    /// Where the database has other migrations than the target, go back to the last one that both have
+    /// and up again with the target's; what that takes away is kept and put back as far as it fits
+    #[arg(long)]
+    pub redo: bool,
     /// Keep nothing of what the steps take away: it is lost for good
     #[arg(long)]
     pub discard: bool,
@@ -351,6 +355,10 @@ pub struct UpgradeArgs {
     /// Install into a database that already has tables but no tracking table
     #[arg(long)]
     pub adopt: bool,
+    /// Where the database has other migrations than the target, go back to the last one that both have
+    /// and up again with the target's; what that takes away is kept and put back as far as it fits
+    #[arg(long)]
+    pub redo: bool,
     /// Keep nothing of what the steps take away: it is lost for good
     #[arg(long)]
     pub discard: bool,
@@ -464,6 +472,10 @@ pub struct WayArgs {
     /// Install into a database that already has tables but no tracking table
     #[arg(long)]
     pub adopt: bool,
+    /// Where the database has other migrations than the target, go back to the last one that both have
+    /// and up again with the target's; what that takes away is kept and put back as far as it fits
+    #[arg(long)]
+    pub redo: bool,
     /// Keep nothing of what the steps take away: it is lost for good
     #[arg(long)]
     pub discard: bool,

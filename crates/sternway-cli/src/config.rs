@@ -242,21 +242,27 @@ pub fn closest<'a>(word: &str, among: &[&'a str]) -> Option<&'a str> {
     (distance <= 1 + word.len() / 3).then_some(near)
 }
 
-/// Reads `name=core,path=…,table=…`.
+/// Reads `name=core,path=…,table=…`; several paths are looked for in their order.
 fn track(text: &str) -> Result<Track, Failure> {
-    const KEYS: [&str; 5] = ["name", "path", "table", "enabled", "requires_extension"];
+    const KEYS: [&str; 6] = ["name", "path", "table", "until", "enabled", "requires_extension"];
     let wrong = |what: String| {
         let failure = Failure::new(format!("--track {text}: {what}"), Exit::Usage);
         failure.hint("a track looks like name=core,path=db/migrations,table=schema_migrations")
     };
-    let mut lines = String::new();
+    let (mut lines, mut paths) = (String::new(), Vec::new());
     for part in text.split(',') {
         let (key, value) =
             part.split_once('=').ok_or_else(|| wrong(format!("`{part}` is no key=value")))?;
         if !KEYS.contains(&key.trim()) {
             return Err(wrong(format!("`{key}` is none of {}", KEYS.join(", "))));
         }
-        lines.push_str(&format!("{} = {}\n", key.trim(), toml::Value::from(value.trim())));
+        match key.trim() {
+            "path" => paths.push(value.trim()),
+            key => lines.push_str(&format!("{key} = {}\n", toml::Value::from(value.trim()))),
+        }
+    }
+    if !paths.is_empty() {
+        lines.push_str(&format!("path = {}\n", toml::Value::from(paths)));
     }
     toml::from_str::<file::TrackTable>(&lines)
         .map(file::TrackTable::into_track)

@@ -16,7 +16,7 @@ use sternway_engine::journey::JourneyError;
 use sternway_engine::preflight::{PreflightError, UnfinishedRun};
 use sternway_engine::run::RunError;
 use sternway_engine::shadow::RehearsalError;
-use sternway_model::catalog::{Catalog, Digest, Release};
+use sternway_model::catalog::{Catalog, Digest, Direction, Release};
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Course, Holder, Plan, PlanError, PlanFileError};
 use sternway_model::proof::{Difference, ObjectName};
@@ -157,36 +157,46 @@ impl Failure {
             PlanError::UnknownRelease(release) => {
                 (nearest(&release.to_string(), catalog), Exit::Usage)
             }
-            PlanError::NoMigrations(_) => (
-                "it is from before the application had migrations; a snapshot of its database is the only way back".to_owned(),
+            PlanError::LeftOut { .. } => (
+                "mend that release in the source, or choose another; `sternway releases` lists them all".to_owned(),
                 Exit::Refused,
             ),
+            PlanError::NoMigrations(_) => (no_migrations(catalog), Exit::Refused),
             PlanError::BelowFloor { .. } => {
                 ("restore a snapshot that was taken with that release".to_owned(), Exit::Refused)
             }
             PlanError::Dirty { .. } => {
                 ("`sternway status` finds out what the schema really has, and shows how to repair it".to_owned(), Exit::Dirty)
             }
-            PlanError::UnknownVersion { .. } => (
-                "the source may be older than the database: fetch its tags. If another build made this schema, name that build's source with --source".to_owned(),
-                Exit::Refused,
-            ),
+            PlanError::UnknownVersion { .. } => {
+                let left_out: Vec<String> =
+                    catalog.left_out.keys().map(Release::to_string).collect();
+                let left_out = match left_out.is_empty() {
+                    true => String::new(),
+                    false => format!(". It may be of a release that is left out: {}", left_out.join(", ")),
+                };
+                let text = "the source may be older than the database: fetch its tags. If another build made this schema, name that build's source with --source";
+                (format!("{text}{left_out}"), Exit::Refused)
+            }
             PlanError::Diverged { .. } => {
                 ("name the release whose files made this database with --from".to_owned(), Exit::Refused)
             }
-            PlanError::Contents { track, version, holders, .. } => {
-                let stored = holders.iter().any(|(holder, _)| *holder == Holder::Records);
-                let way = match stored {
-                    true => format!("if the stored copy is no longer wanted, DELETE FROM sternway.migration WHERE track = '{track}' AND version = {version} forgets it"),
-                    false => "--from RELEASE says whose files made this database".to_owned(),
+            PlanError::Contents { shared, holders, asks, direction, compared, .. } => {
+                let way = match (asks, direction) {
+                    (Some(_), Direction::Up) => redo(target, *shared, *compared),
+                    _ => "--from RELEASE says whose files made this database".to_owned(),
                 };
                 let text = format!("a published migration was changed; {way}{}", differing(holders, known));
                 (text, Exit::Refused)
             }
-            PlanError::Forked { .. } => (
-                "golang-migrate keeps one number per track, which cannot say this; choose a release whose migrations continue the database's".to_owned(),
-                Exit::Refused,
-            ),
+            PlanError::Forked { shared, by, compared, .. } => {
+                let way = redo(target, *shared, *compared);
+                let by = by.as_ref().map_or(String::new(), |by| {
+                    format!(". `sternway upgrade --to {by}` may lead to where {target} goes on")
+                });
+                let text = "golang-migrate keeps one number per track, which cannot say this";
+                (format!("{text}; {way}{by}"), Exit::Refused)
+            }
             PlanError::MissingBody { .. } => {
                 ("without that file the step cannot be made; write it, and name its release with --from".to_owned(), Exit::Refused)
             }
@@ -241,7 +251,7 @@ impl Failure {
                 "`git fetch --tags --refetch --filter=tree:0 --no-filter`, or a fresh clone, brings the rest"
             }
             SourceError::NoTrackFolder { .. } => {
-                "`path` of each track is the folder of its migrations, from the root of the repository"
+                "`path` of each track is the folder of its migrations, from the root of the repository; a list of them where it has moved"
             }
             SourceError::Duplicate { .. } => {
                 "golang-migrate refuses such a folder too; --disable leaves a track out"
@@ -729,6 +739,33 @@ impl From<Unanswered> for Failure {
     fn from(unanswered: Unanswered) -> Failure {
         Failure::to_ask(&unanswered.to_string(), unanswered.cause)
     }
+}
+
+/// What is said of a release without migrations.
+fn no_migrations(catalog: &Catalog) -> String {
+    let paths = catalog.tracks.iter().flat_map(|track| &track.paths);
+    let paths: Vec<String> = paths.map(|it| format!("`{}`", it.path)).collect();
+    format!(
+        "it has no folder {}. If they lay elsewhere then, `path` of the track takes a list of folders, of which the first that a release has counts: path = [\"NEW\", \"OLD\"]. If it is from before the application had migrations, a snapshot of its database is the only way back",
+        paths.join(" or ")
+    )
+}
+
+/// The way where the database and the target go apart.
+fn redo(target: &Release, shared: Option<u64>, compared: Option<bool>) -> String {
+    let back = match shared {
+        Some(shared) => format!("{shared}, the last that both have,"),
+        None => "nothing".to_owned(),
+    };
+    let unknown = match compared {
+        Some(_) => "",
+        None => {
+            ". Whether the two lead to the same schema could not be found out: --rehearsal names a server on which it can"
+        }
+    };
+    format!(
+        "with --redo the way to {target} goes back to {back} and up again with the migrations of {target}: what that takes away is kept, and put back as far as it fits{unknown}"
+    )
 }
 
 /// The first line in which the contents differ, as each holder has it.

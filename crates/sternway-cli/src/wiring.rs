@@ -78,7 +78,9 @@ impl<'a> Setup<'a> {
         way: &WayArgs,
         others: &FenceArgs,
     ) -> Result<Request, Failure> {
-        let target: Release = to.parse().map_err(|error| {
+        // A tag means its release.
+        let tagged = self.config.layout.tag.release(to).map(Ok);
+        let target: Release = tagged.unwrap_or_else(|| to.parse()).map_err(|error| {
             let attempt = format!("cannot plan the way to release {to}");
             let hint = self.catalog().map(|catalog| nearest(to, &catalog));
             let failure = Failure::usage(attempt, error);
@@ -92,6 +94,7 @@ impl<'a> Setup<'a> {
             course,
             reset_schema: way.reset_schema,
             adopt: way.adopt,
+            redo: way.redo,
             discard: way.discard,
             accepted: [&self.config.accept[..], &way.accept, &way.accept_difference].concat(),
             deploy: self.config.deploy.is_some(),
@@ -192,7 +195,15 @@ impl<'a> Setup<'a> {
                     }
                     (None, Ok(_)) => text,
                 };
-                Failure::new(text, Exit::Usage).hint(nearest(&running.to_string(), &catalog))
+                match catalog.left_out.get(&running) {
+                    Some(reason) => {
+                        let text = format!("release {running} is left out: {reason}");
+                        Failure::new(text, Exit::Refused)
+                            .hint("mend that release in the source; without --from the schema of the database tells where it is")
+                    }
+                    None => Failure::new(text, Exit::Usage)
+                        .hint(nearest(&running.to_string(), &catalog)),
+                }
             }
             GatherError::NothingKnown => {
                 let hint = self.config.database.as_ref().err().cloned().unwrap_or_default();

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use sternway_model::body::BodyFacts;
+use sternway_model::catalog::Digest;
 use sternway_model::rules::Deed;
 
 use crate::port::{Connect, Database, DatabaseError};
-use crate::{mysql, postgres, sqlite};
+use crate::{mysql, normal, postgres, sqlite};
 
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,10 +118,30 @@ impl Dialect {
 
     /// What a body says, without asking a server.
     pub fn facts(self, body: &str) -> BodyFacts {
-        match self {
+        let facts = match self {
             Dialect::Postgres => postgres::statements::facts(body),
             Dialect::MySql => mysql::statements::facts(body),
             Dialect::Sqlite => sqlite::statements::facts(body),
+        };
+        BodyFacts { normal: self.normal(body), ..facts }
+    }
+
+    /// The hash of a body's normal form; none where it cannot be cut into words with certainty.
+    fn normal(self, body: &str) -> Option<Digest> {
+        let form = |words: normal::Words| normal::digest(body, &words);
+        match self {
+            Dialect::Postgres => postgres::statements::normal_words(body).map(form),
+            Dialect::Sqlite => sqlite::statements::normal_words(body).map(form),
+            Dialect::MySql => {
+                let escaped = mysql::statements::normal_words(body, true).map(form)?;
+                if !body.contains('\\') {
+                    return Some(escaped);
+                }
+                // The session decides what a backslash means, so that both have to be the same.
+                let plain = mysql::statements::normal_words(body, false).map(form);
+                let plain = plain.unwrap_or_else(|| Digest::of_body(body));
+                Some(Digest::of_bytes(format!("{escaped} {plain}").as_bytes()))
+            }
         }
     }
 }

@@ -7,13 +7,15 @@
 //! became of one, `archive.rs` has what was kept, `clients.rs` sees the sessions of others, `fence.rs`
 //! keeps them out, `introspect.rs` describes the schema, `records.rs` keeps Sternway's own records,
 //! `interrupt.rs` ends a statement, `shadow.rs` makes a database to rehearse in. Dialect-specific SQL
-//! lives there and nowhere else; `tokens.rs` has what the lexers share. [`embedded`] is a PostgreSQL
+//! lives there and nowhere else; `tokens.rs` has what the lexers share, and `normal.rs` what is left of a body
+//! when all that does not count is taken away. [`embedded`] is a PostgreSQL
 //! inside the process.
 
 pub mod port;
 pub mod failpoint;
 mod go;
 mod tokens;
+mod normal;
 mod query;
 mod records;
 mod effects;

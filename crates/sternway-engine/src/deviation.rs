@@ -10,7 +10,7 @@ use sternway_database::Database;
 use sternway_model::plan::{Deviation, Plan};
 use sternway_model::proof::{Expected, Fingerprint, ObjectName, compare};
 
-use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, start, start_step};
+use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, start_step};
 use crate::unanswered::Unanswered;
 use crate::verify::fingerprint;
 
@@ -66,7 +66,7 @@ pub async fn with_deviation(
 
 async fn clean_start(shadow: &Shadow, plan: &Plan) -> Result<Fingerprint, RehearsalError> {
     let mut install = ShadowDatabase::open(shadow, &Material::of(plan)).await;
-    install.install(&start(plan))?;
+    install.install_start(plan)?;
     install.fingerprint().await
 }
 
@@ -78,7 +78,7 @@ async fn made(
 ) -> Result<Fingerprint, RehearsalError> {
     let Some(step) = start_step(plan) else { return clean_start(shadow, plan).await };
     let mut trial = ShadowDatabase::open(shadow, &Material::of(plan)).await;
-    trial.install(&start(plan))?;
+    trial.install_start(plan)?;
     plan.basis.deviation.statements = trial.runnable(&step, &statements).await?;
     let mut begun = ShadowDatabase::open(shadow, &Material::of(plan)).await;
     begun.begin(plan)?;

@@ -299,14 +299,17 @@ pub async fn out_of_step(
 }
 
 /// What tells the states of one track apart: the objects that not all of them have alike.
-struct Signs {
+pub(crate) struct Signs {
     found: BTreeMap<ObjectName, Option<Definition>>,
     /// Indexes that are there and invalid, and are not in any state.
     invalid: BTreeSet<ObjectName>,
 }
 
 impl Signs {
-    fn of<'a>(states: impl Iterator<Item = &'a Fingerprint> + Clone, found: &Fingerprint) -> Signs {
+    pub(crate) fn of<'a>(
+        states: impl Iterator<Item = &'a Fingerprint> + Clone,
+        found: &Fingerprint,
+    ) -> Signs {
         let names: BTreeSet<&ObjectName> =
             states.clone().flat_map(|state| state.objects.keys()).collect();
         let mut signs = Signs { found: BTreeMap::new(), invalid: BTreeSet::new() };
@@ -328,7 +331,7 @@ impl Signs {
         signs
     }
 
-    fn fit(&self, state: &Fingerprint) -> bool {
+    pub(crate) fn fit(&self, state: &Fingerprint) -> bool {
         self.found.iter().all(|(name, found)| state.objects.get(name) == found.as_ref())
     }
 }

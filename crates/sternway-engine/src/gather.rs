@@ -8,7 +8,7 @@ use sternway_database::{Database, DatabaseError, Dialect};
 use sternway_model::app::App;
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Release, Track};
-use sternway_model::plan::Facts;
+use sternway_model::plan::{Facts, Findings};
 use sternway_model::policy::Policy;
 use sternway_model::state::{AppState, Position, State, TrackState};
 use thiserror::Error;
@@ -56,6 +56,8 @@ pub struct Snapshot {
     pub policy: Policy,
     /// What the application runs.
     pub app: AppState,
+    /// What shadow databases told of migrations that differ in words.
+    pub findings: Findings,
 }
 
 impl Snapshot {
@@ -67,6 +69,7 @@ impl Snapshot {
             state: &self.state,
             policy: &self.policy,
             app: &self.app,
+            findings: &self.findings,
         }
     }
 }
@@ -199,11 +202,15 @@ fn snapshot(
     state: State,
     running: Option<Release>,
 ) -> Result<Snapshot, GatherError> {
+    // As the catalog writes it.
+    let known = running.as_ref().and_then(|it| catalog.releases.get_key_value(it));
+    let running = known.map(|(release, _)| release.clone()).or(running);
     if let Some(running) = running.clone().filter(|it| !catalog.releases.contains_key(it)) {
         return Err(GatherError::RunsUnknown { running, catalog: Box::new(catalog) });
     }
     let texts = catalog.bodies.iter().chain(&state.records.bodies);
     let bodies = texts.map(|(hash, body)| (*hash, settings.dialect.facts(body))).collect();
     let policy = settings.policy.clone();
-    Ok(Snapshot { catalog, bodies, state, policy, app: AppState { running } })
+    let (app, findings) = (AppState { running }, Findings::default());
+    Ok(Snapshot { catalog, bodies, state, policy, app, findings })
 }

@@ -11,7 +11,7 @@ use sternway_model::app::App;
 use sternway_model::catalog::Release;
 use sternway_model::check::When;
 use sternway_model::journal::Progress;
-use sternway_model::plan::{Deviation, Plan, PlanError, Request, plan};
+use sternway_model::plan::{Deviation, Plan, PlanError, Request};
 use sternway_model::proof::{Difference, Expected, ObjectName};
 use thiserror::Error;
 
@@ -20,6 +20,7 @@ use crate::completion::with_completions;
 use crate::deviation::with_deviation;
 use crate::event::{Event, Observer};
 use crate::gather::{GatherError, Settings, Snapshot, Source, gather};
+use crate::identity::{planned, settle};
 use crate::leftover::with_what_is_there;
 use crate::observe::tables;
 use crate::preflight::{
@@ -324,8 +325,9 @@ async fn look(
     ports: &mut Ports<'_>,
 ) -> Result<Plan, JourneyError> {
     let (source, app) = (ports.source.as_deref_mut(), ports.app.as_deref_mut());
-    let snapshot = gather(settings, source, ports.database, app, ports.observer).await?;
-    match plan(&snapshot.facts(), request) {
+    let mut snapshot = gather(settings, source, ports.database, app, ports.observer).await?;
+    settle(&mut snapshot, ports.shadow, ports.database).await?;
+    match planned(&mut snapshot, request, ports.shadow).await {
         Ok(plan) => {
             rows_in_step(&snapshot.facts(), ports.shadow, ports.database).await?;
             Ok(plan)

@@ -1,4 +1,5 @@
-//! What acts. The modules stand in the order of the flow: [`observe`] a database, [`rehearse`] a
+//! What acts. The modules stand in the order of the flow: [`observe`] a database, find out by [`identity`]
+//! which migrations it has, [`rehearse`] a
 //! plan to learn what it should lead to, [`run`] it behind a [`fence`], and [`verify`] the result.
 //! [`diagnose`] finds out what a dirty database really has, [`status`] where any database stands, and
 //! [`doctor`] how to repair it safely. [`archive`] looks after what migrations took away.
@@ -16,6 +17,7 @@ pub mod locks;
 pub mod gather;
 pub mod preflight;
 pub mod shadow;
+pub mod identity;
 pub mod deviation;
 pub mod leftover;
 pub mod completion;

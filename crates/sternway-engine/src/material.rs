@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use sternway_model::catalog::{Digest, Migration, MigrationSet, TrackName};
-use sternway_model::plan::Facts;
+use sternway_model::plan::{Facts, standing};
 use sternway_model::state::Position;
 
 use crate::observe::tables;
-use crate::shadow::Material;
+use crate::shadow::{Material, Positions};
 
 /// [`Material`] that owns what it is made of.
 #[derive(Debug, Clone)]
@@ -41,14 +41,22 @@ impl InstallMaterial {
     }
 
     /// Each of these tracks as the newest release has it that has what its row says, or else the
-    /// newest that has the track; and what only the records have.
+    /// newest that has the track; what is known to be applied instead of that; and what only the
+    /// records have.
     pub fn newest(facts: &Facts<'_>, rows: &BTreeMap<TrackName, Position>) -> InstallMaterial {
+        let standing = standing(facts).ok();
         let sets = rows.iter().map(|(track, row)| {
             let sets: Vec<MigrationSet> =
                 of_releases(facts, track).filter(|set| !set.is_empty()).collect();
             let has = |set: &&MigrationSet| row.version.is_none_or(|it| set.get(it).is_some());
             let set = sets.iter().find(has).or(sets.first());
             let mut set = set.cloned().unwrap_or_default();
+            if let Some(applied) = standing.as_ref().and_then(|it| it.applied.get(track)) {
+                let above = set.iter().filter(|it| Some(it.version) > applied.last());
+                set = applied.iter().chain(above).cloned().collect();
+                // What the records have beside that is not applied.
+                return (track.clone(), set);
+            }
             let recorded = facts.state.records.migrations.get(track);
             for migration in recorded.into_iter().flat_map(MigrationSet::iter) {
                 if set.get(migration.version).is_none() {
@@ -58,6 +66,28 @@ impl InstallMaterial {
             (track.clone(), set)
         });
         InstallMaterial::of(facts, sets.collect())
+    }
+
+    /// One track as these migrations have it, beside the others where their rows say that they stand.
+    pub(crate) fn beside(
+        facts: &Facts<'_>,
+        track: &TrackName,
+        set: &MigrationSet,
+    ) -> InstallMaterial {
+        let others = facts.state.tracks.iter().filter(|(name, _)| *name != track);
+        let others = others.filter_map(|(name, state)| {
+            let version = state.position().version?;
+            let mut sets = of_releases(facts, name);
+            let set = sets.find(|set| set.get(version).is_some())?;
+            Some((name.clone(), set.up_to(Some(version))))
+        });
+        InstallMaterial::of(facts, others.chain([(track.clone(), set.clone())]).collect())
+    }
+
+    /// Where each track ends.
+    pub(crate) fn ends(&self) -> Positions {
+        let last = |of: &Vec<Migration>| of.last().map(|it| it.version);
+        self.migrations.iter().map(|(track, of)| (track.clone(), last(of))).collect()
     }
 
     /// Each of these tracks as the newest release has it that has the track.

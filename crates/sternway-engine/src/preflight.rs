@@ -167,7 +167,9 @@ pub async fn plan_in_step(
     }
     let on = plan.tracks.iter().filter_map(|(track, _)| plan.basis.tracks.get_key_value(track));
     let rows: Rows = on.map(|(track, state)| (track.clone(), state.position())).collect();
-    hold(shadow, &Material::of(plan), &rows, database).await
+    let mut migrations = plan.migrations.clone();
+    migrations.extend(plan.before.clone());
+    hold(shadow, &Material::before(plan, &migrations), &rows, database).await
 }
 
 async fn hold(

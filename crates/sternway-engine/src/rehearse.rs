@@ -84,15 +84,20 @@ pub async fn measure(plan: &mut Plan, database: &mut dyn Database) -> Result<(),
 async fn journey(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, RehearsalError> {
     let material = Material::of(plan);
     let start = start(plan);
+    // Where the start has other migrations, it is no clean install of the plan's.
+    let starts = Some(&start).filter(|_| plan.before.is_empty());
     let ends: BTreeSet<&Positions> =
-        plan.hops.iter().map(|hop| &hop.ends_at).chain([&start]).collect();
+        plan.hops.iter().map(|hop| &hop.ends_at).chain(starts).collect();
     let is_below = |end: &&Positions| end.iter().all(|(track, at)| start.get(track) >= Some(at));
     let (below, above) = ends.into_iter().partition(is_below);
     let mut clean = installs(shadow, plan, below).await?;
     let mut journey = ShadowDatabase::open(shadow, &material).await;
     journey.begin(plan)?;
     let deviates = !plan.basis.deviation.statements.is_empty();
-    let begun = if deviates { journey.fingerprint().await? } else { Fingerprint::default() };
+    let begun = match deviates || !plan.before.is_empty() {
+        true => journey.fingerprint().await?,
+        false => Fingerprint::default(),
+    };
     let (mut effects, mut arrived) = (Vec::new(), Vec::new());
     for hop in &plan.hops {
         for step in &hop.steps {
@@ -108,12 +113,15 @@ async fn journey(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, RehearsalErr
     clean.extend(installs(shadow, plan, above).await?);
     // What others have made is on the way too, and is not the application's.
     let made: BTreeSet<&ObjectName> = clean.values().flat_map(|it| it.objects.keys()).collect();
-    let on_the_way = arrived.iter().flat_map(|it| it.objects.keys());
+    let foreign = &plan.basis.deviation.foreign;
+    let on_the_way = arrived.iter().chain([&begun]).flat_map(|it| it.objects.keys());
     let again: BTreeSet<&ObjectName> = plan.rebuilds().map(|it| &it.object).collect();
-    let on_the_way =
-        on_the_way.filter(|it| !begun.objects.contains_key(*it) && !again.contains(it));
+    let on_the_way = on_the_way.filter(|it| !foreign.contains(*it) && !again.contains(it));
     let known: BTreeSet<ObjectName> = made.into_iter().chain(on_the_way).cloned().collect();
-    let begun = if deviates { &begun } else { clean.get(&start).unwrap_or(&begun) };
+    let begun = match clean.get(&start) {
+        Some(clean) if !deviates && plan.before.is_empty() => clean,
+        _ => &begun,
+    };
     for arrived in &mut arrived {
         stay_as_they_are(plan, begun, arrived);
     }

@@ -60,7 +60,8 @@ impl History {
         }
         let track = |name: &str| Track {
             name: name.into(),
-            path: name.to_owned(),
+            paths: vec![name.into()],
+            until: None,
             table: format!("{name}_migrations"),
             enabled: Enabled::Always,
             requires_extension: None,
@@ -150,6 +151,7 @@ impl History {
             bodies: &bodies,
             state: &state,
             policy: &self.app.policy,
+            findings: sternway_model::plan::Findings::none(),
             app: &AppState { running: Some(release(from)) },
         };
         plan(&facts, &Request { reset_schema: true, ..Request::to(release(to)) })

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Digest;
+
 /// How the server runs a body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "protocol")]
@@ -139,6 +141,10 @@ impl fmt::Display for Destroyed {
 /// What one body says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyFacts {
+    /// The hash of its normal form: what is left of it without comments, white space and a transaction
+    /// around all of it. Bodies with one normal form do the same. None where it has none; then only the
+    /// same text is the same body.
+    pub normal: Option<Digest>,
     /// How it is run.
     pub mode: Mode,
     /// The statements that take something away, in order.
@@ -160,6 +166,7 @@ pub struct BodyFacts {
 impl Default for BodyFacts {
     fn default() -> Self {
         Self {
+            normal: None,
             mode: Mode::Transaction,
             destroys: Vec::new(),
             changes: BTreeSet::new(),

@@ -79,13 +79,41 @@ pub enum Enabled {
     Auto,
 }
 
+/// A folder in which a track's migrations lie, or lay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackPath {
+    /// The folder, from the root of a release; parts joined by `/`.
+    pub path: String,
+    /// The first release of which it counts.
+    pub since: Option<Release>,
+}
+
+impl From<&str> for TrackPath {
+    fn from(path: &str) -> Self {
+        Self { path: path.to_owned(), since: None }
+    }
+}
+
+impl Track {
+    /// The folders that count in a release, in the order in which they are looked for.
+    pub fn paths_in<'t>(&'t self, release: &Release) -> impl Iterator<Item = &'t str> {
+        let has = self.until.as_ref().is_none_or(|until| release <= until);
+        let counts = |it: &&TrackPath| has && it.since.as_ref().is_none_or(|it| it <= release);
+        let paths: Vec<&str> =
+            self.paths.iter().filter(counts).map(|it| it.path.as_str()).collect();
+        paths.into_iter()
+    }
+}
+
 /// One ordered list of migrations with its own tracking table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
     /// How people call it.
     pub name: TrackName,
-    /// The folder of its migration files, from the root of a release; parts joined by `/`.
-    pub path: String,
+    /// The folders of its migration files: the first that a release has counts.
+    pub paths: Vec<TrackPath>,
+    /// The last release that has it, where there is one.
+    pub until: Option<Release>,
     /// The tracking table, unqualified: it lives in the connection's current schema.
     pub table: String,
     /// When it takes part.
@@ -252,8 +280,10 @@ pub struct Catalog {
     pub app: String,
     /// The tracks in registration order: the order in which they go up.
     pub tracks: Vec<Track>,
-    /// The releases in semver order.
+    /// The releases in the order of their numbers.
     pub releases: BTreeMap<Release, ReleaseEntry>,
+    /// The releases that could not be read, and why. They matter only where a journey begins or ends at one.
+    pub left_out: BTreeMap<Release, String>,
     /// The bodies by hash. One that could not be read is missing.
     pub bodies: BTreeMap<Digest, Arc<str>>,
 }

@@ -4,10 +4,11 @@
 //! It works on sets of migrations and not on their highest number, because two releases may share a
 //! number and mean different things by it.
 //!
-//! The stages stand in their order: `applied` finds out what is in the database, `course` which
+//! `identity` says which migrations are the same. The stages stand in their order: `applied` finds out what is in the database, `course` which
 //! way to go, `route` the hops, `steps` their migrations with the bodies to run, `frame` what is done
 //! around these: checks, the application, the fence.
 
+mod identity;
 mod applied;
 mod course;
 mod route;
@@ -35,6 +36,7 @@ use crate::proof::{Definition, Difference, ObjectName};
 use crate::state::{AppState, Identity, Numbers, RecordsAccess, State, TrackState};
 
 pub use error::{Holder, PlanError};
+pub use identity::{Findings, Lineage, Question};
 
 /// The shape of a plan as JSON; a plan of another shape is not executed.
 pub const FORMAT: &str = "sternway.plan/4";
@@ -52,6 +54,8 @@ pub struct Facts<'a> {
     pub policy: &'a Policy,
     /// What the application runs.
     pub app: &'a AppState,
+    /// What shadow databases told of migrations that differ in words.
+    pub findings: &'a Findings,
 }
 
 /// Which way a plan goes.
@@ -84,6 +88,9 @@ pub struct Request {
     pub reset_schema: bool,
     /// Install into a database that already has tables but no tracking table.
     pub adopt: bool,
+    /// Where the database has other migrations than the target: go back to the last one that both have,
+    /// and up again with the target's.
+    pub redo: bool,
     /// Keep nothing of what the bodies destroy.
     pub discard: bool,
     /// The differences from a clean install that the target may end up with, and the objects of others
@@ -98,6 +105,13 @@ pub struct Request {
 }
 
 impl Request {
+    /// The same, with the target written as the catalog writes it.
+    fn as_known(&self, catalog: &Catalog) -> Request {
+        let known = catalog.releases.get_key_value(&self.target);
+        let target = known.map_or(&self.target, |(release, _)| release).clone();
+        Request { target, ..self.clone() }
+    }
+
     /// The way to `target`, with nothing special asked for.
     pub fn to(target: Release) -> Request {
         Request {
@@ -105,6 +119,7 @@ impl Request {
             course: None,
             reset_schema: false,
             adopt: false,
+            redo: false,
             discard: false,
             accepted: Vec::new(),
             deploy: false,
@@ -348,6 +363,39 @@ pub enum Note {
     },
     /// The target is a prerelease.
     PrereleaseTarget,
+    /// The target has a track no longer; it is left where it is.
+    TrackRetired {
+        /// The track.
+        track: TrackName,
+        /// Where it stays.
+        at: Option<u64>,
+    },
+    /// A release in between has other migrations than the journey comes by.
+    StopSkipped {
+        /// The release.
+        release: Release,
+    },
+    /// What is applied and what the target has differ in words and lead to the same schema.
+    SameByEffect {
+        /// The track.
+        track: TrackName,
+        /// Up to which number.
+        at: Option<u64>,
+    },
+    /// Several lineages lead to what the tracking row says; the schema told which one it is.
+    SchemaDecided {
+        /// The track.
+        track: TrackName,
+        /// What its tracking row says.
+        version: u64,
+    },
+    /// What the database has and the target has not is taken back, and the target's is run.
+    Redone {
+        /// The track.
+        track: TrackName,
+        /// The last number that both have.
+        shared: Option<u64>,
+    },
     /// Releases differ in a migration; the running release decided.
     RunningReleaseDecided {
         /// The track.
@@ -415,7 +463,11 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// Every migration that is applied or met on the way: kept in the database's records.
     pub migrations: BTreeMap<TrackName, Vec<Migration>>,
-    /// The releases made of these migrations alone.
+    /// What is applied before in the tracks of which these migrations are others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub before: BTreeMap<TrackName, Vec<Migration>>,
+    /// The releases made of these migrations alone. Those without numbers are forgotten: by one of
+    /// their numbers another migration is known from now on.
     pub releases: BTreeMap<Release, Numbers>,
     /// The bodies of these migrations, by hash.
     pub bodies: BTreeMap<Digest, String>,
@@ -464,6 +516,18 @@ impl Plan {
     /// The migrations that it runs, in order.
     pub fn steps(&self) -> impl Iterator<Item = &Migrate> {
         self.hops.iter().flat_map(Hop::migrations)
+    }
+
+    /// The migration of which a step runs a half.
+    pub fn migration_of(&self, step: &Migrate) -> Option<&Migration> {
+        // What is taken back is what was there before.
+        let lineages = match step.direction {
+            Direction::Up => [&self.migrations, &self.before],
+            Direction::Down => [&self.before, &self.migrations],
+        };
+        let known = lineages.into_iter().filter_map(|it| it.get(&step.track));
+        let mut known = known.flatten().filter(|it| it.version == step.version);
+        known.find(|it| it.half(step.direction).is_some_and(|half| half.hash == step.hash))
     }
 
     /// Every step in order, with the hop that it belongs to. A run counts its steps so, from 0.
@@ -566,14 +630,15 @@ pub enum PlanFileError {
 /// # Errors
 /// The first reason to refuse, in the order of the stages; nothing has been touched.
 pub fn plan(facts: &Facts<'_>, request: &Request) -> Result<Plan, PlanError> {
+    let request = &request.as_known(facts.catalog);
     let target = course::target(facts, &request.target)?;
     let applied = applied::applied(facts)?;
     let (course, gaps) = course::course(facts, request, target, &applied)?;
-    let mut notes = course::notes(facts, request, &applied);
+    let mut notes = course::notes(facts, request, &applied, &gaps);
     let route = route::route(facts, request, course, &applied, &gaps, &mut notes)?;
-    let hops = steps::steps(facts, course, &applied, route)?;
+    let way = steps::steps(facts, course, &applied, route)?;
     let app = if request.deploy { Some(frame::Deployment::of(facts, &applied)?) } else { None };
-    let mut plan = steps::pack(facts, request, course, &applied, hops, notes);
+    let mut plan = steps::pack(facts, request, course, &applied, way, notes);
     frame::frame(&mut plan, app.as_ref(), frame::for_whom(request.fence.as_ref(), facts));
     Ok(plan)
 }
@@ -628,6 +693,9 @@ pub struct Standing {
     pub applied: BTreeMap<TrackName, MigrationSet>,
     /// The releases that have exactly this schema, oldest first.
     pub releases: Vec<Release>,
+    /// Where no release has this schema: what the newest one with the number of a track's row has below it
+    /// and the database has not.
+    pub lacking: BTreeMap<TrackName, (Release, Vec<u64>)>,
     /// The lowest minor that has all that is applied.
     pub minor: Option<Minor>,
     /// Whether the running release is known to work on this schema; `None` when none is known.
@@ -641,20 +709,57 @@ pub struct Standing {
 pub fn standing(facts: &Facts<'_>) -> Result<Standing, PlanError> {
     let applied = applied::applied(facts)?;
     let catalog = facts.catalog;
-    let fits = |entry: &ReleaseEntry| {
-        let mut sets = applied.sets.iter();
-        sets.all(|(track, set)| entry.set(track).same_versions(set))
+    let fits = |release: &Release, entry: &ReleaseEntry| {
+        applied::fits(facts, &applied.sets, release, entry)
     };
-    let releases = catalog.releases.iter().filter(|(_, entry)| !entry.is_empty() && fits(entry));
+    let releases = catalog.releases.iter().filter(|(release, entry)| fits(release, entry));
     let releases: Vec<Release> = releases.map(|(release, _)| release.clone()).collect();
     let runs = facts.app.running.as_ref().and_then(|running| {
         let entry = catalog.releases.get(running)?;
-        let gaps = course::gaps(&applied.tracks, &applied.sets, running, entry).ok()?;
+        let gaps = match course::gaps(facts, &applied.tracks, &applied.sets, running, false) {
+            Ok(gaps) => gaps,
+            Err(apart) => return apart.differs().then_some(false),
+        };
         let ahead = gaps.values().all(|gap| *gap != course::Gap::Behind);
         let tolerated = || facts.policy.tolerates(running, applied.minor?, catalog).then_some(());
-        Some(fits(entry) || (ahead && tolerated().is_some()))
+        Some(fits(running, entry) || (ahead && tolerated().is_some()))
     });
-    Ok(Standing { minor: applied.minor, applied: applied.sets, releases, runs })
+    let lacking = match releases.is_empty() {
+        true => lacking(facts, &applied.sets),
+        false => BTreeMap::new(),
+    };
+    Ok(Standing { minor: applied.minor, applied: applied.sets, releases, lacking, runs })
+}
+
+/// What the newest release with the number of a tracking row has below it and is not applied: a migrator
+/// that knows numbers alone passes it over.
+fn lacking(
+    facts: &Facts<'_>,
+    sets: &BTreeMap<TrackName, MigrationSet>,
+) -> BTreeMap<TrackName, (Release, Vec<u64>)> {
+    let lacks = sets.iter().filter_map(|(track, set)| {
+        let has_row = |entry: &ReleaseEntry| entry.set(track).get(set.last()?).map(drop);
+        let mut releases = facts.catalog.releases.iter().rev();
+        let (release, entry) = releases.find(|(_, entry)| has_row(entry).is_some())?;
+        let theirs = entry.set(track).up_to(set.last());
+        let lacking = theirs.versions().filter(|it| set.get(*it).is_none());
+        let lacking: Vec<u64> = lacking.collect();
+        let is_other = !lacking.is_empty() && !facts.same(track, set, &theirs);
+        is_other.then(|| (track.clone(), (release.clone(), lacking)))
+    });
+    lacks.collect()
+}
+
+/// What has to be found out of a database before it is known what is applied.
+pub fn doubts(facts: &Facts<'_>) -> Vec<Question> {
+    applied::doubts(facts)
+}
+
+/// What has to be found out before it is known which releases a database is at: whether those that
+/// mean something else by its numbers lead to the same schema.
+pub fn lookalikes(facts: &Facts<'_>) -> Vec<Question> {
+    let applied = applied::applied(facts);
+    applied.map_or(Vec::new(), |applied| applied::lookalikes(facts, &applied.sets))
 }
 
 /// Whether the records can be kept, as a note where they cannot.

@@ -143,11 +143,14 @@ impl Records {
                 numbers.iter().all(|number| known.get(*number).is_some())
             })
         };
-        let releases = self.releases.iter().filter(|(_, numbers)| whole(numbers));
+        // One without numbers was forgotten.
+        let known = self.releases.iter().filter(|(_, numbers)| !numbers.is_empty());
+        let releases = known.filter(|(_, numbers)| whole(numbers));
         Catalog {
             app: app.to_owned(),
             tracks: tracks.to_vec(),
             releases: releases.map(|(release, it)| (release.clone(), entry(it))).collect(),
+            left_out: BTreeMap::new(),
             bodies: self.bodies.clone(),
         }
     }

@@ -8,11 +8,10 @@ use std::path::Path;
 
 use case::Case;
 use snapbox::{Data, assert_data_eq};
-use sternway_model::plan::plan;
 
 fn check(facts_file: &Path) -> datatest_stable::Result<()> {
-    let case = Case::read(facts_file)?;
-    let outcome = match plan(&case.facts(), &case.request) {
+    let mut case = Case::read(facts_file)?;
+    let outcome = match case.plan() {
         Ok(plan) => plan.to_string(),
         Err(reason) => format!("refused: {reason}\n"),
     };

@@ -68,7 +68,14 @@ impl World {
         let state = State { tracks: tracks.collect(), ..State::default() };
         let app = AppState { running: running.cloned() };
         let (catalog, bodies, policy) = (&self.catalog, &self.bodies, &self.policy);
-        at_facts(&Facts { catalog, bodies, state: &state, policy, app: &app })
+        at_facts(&Facts {
+            catalog,
+            bodies,
+            state: &state,
+            policy,
+            app: &app,
+            findings: sternway_model::plan::Findings::none(),
+        })
     }
 
     /// Puts a release in, with these numbers of each track.
@@ -129,7 +136,8 @@ fn world(
     for (name, (optional, _)) in names.iter().zip(tracks) {
         world.catalog.tracks.push(Track {
             name: (*name).into(),
-            path: (*name).to_owned(),
+            paths: vec![(*name).into()],
+            until: None,
             table: format!("{name}_migrations"),
             enabled: if *optional { Enabled::Auto } else { Enabled::Always },
             requires_extension: None,

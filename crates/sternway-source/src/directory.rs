@@ -3,16 +3,17 @@
 //! Symbolic links are followed, as golang-migrate follows them: Kubernetes mounts files that way.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use sternway_model::catalog::Release;
+
 use crate::folder::{Body, File, Folder, is_migration};
 use crate::layout::{bare_release, path_parts};
 use crate::reading::{Builder, Found};
-use crate::{Layout, Reading, SourceError};
+use crate::{Layout, Reading, SourceError, Warning};
 
 /// Reads the folder at `path`.
 pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Reading, SourceError> {
@@ -25,19 +26,13 @@ pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Reading, SourceError>
             folders.push(name.to_string_lossy().into_owned());
         }
     }
-    let mut releases = BTreeMap::new();
+    let mut releases: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    let mut missed = Vec::new();
     for name in &folders {
-        let Some(release) = layout.tag.release(name).or_else(|| bare_release(name)) else {
-            continue;
-        };
-        match releases.entry(release) {
-            Entry::Vacant(entry) => {
-                entry.insert(name.clone());
-            }
-            Entry::Occupied(entry) => {
-                let (release, first) = entry.remove_entry();
-                return Err(SourceError::TwoFolders { release, first, second: name.clone() });
-            }
+        match layout.tag.release(name).or_else(|| bare_release(name)) {
+            Some(release) => releases.entry(release).or_default().push(name.clone()),
+            None if layout.tag.is_missed_by(name) => missed.push(name.clone()),
+            None => {}
         }
     }
     if releases.is_empty() {
@@ -50,21 +45,47 @@ pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Reading, SourceError>
     }
 
     let mut builder = Builder::new(layout);
-    for (release, label) in releases {
-        let root = path.join(&label);
-        let mut folders = Vec::new();
-        for track in layout.read_tracks() {
-            let folder = path_parts(&track.path).fold(root.clone(), |path, part| path.join(part));
-            let there = is_folder(&folder)?;
-            folders.push(if there { Some(files(&folder)?) } else { None });
-        }
-        builder.add(release, Found { label, commit: None, folders })?;
+    if !missed.is_empty() {
+        builder.warn(Warning::NoNumber { names: missed });
+    }
+    for (release, labels) in releases {
+        let found = match labels.as_slice() {
+            [first, second, ..] => {
+                let (first, second) = (first.clone(), second.clone());
+                Err(SourceError::TwoFolders { release: release.clone(), first, second })
+            }
+            labels => found(path, layout, &release, labels.first().map_or("", String::as_str)),
+        };
+        builder.add(release, found);
     }
     builder.finish()
 }
 
+/// The release in the folder `label`.
+fn found(
+    path: &Path,
+    layout: &Layout,
+    release: &Release,
+    label: &str,
+) -> Result<Found, SourceError> {
+    let root = path.join(label);
+    let mut folders = Vec::new();
+    for track in layout.read_tracks() {
+        let mut found = None;
+        for path in track.paths_in(release) {
+            let folder = path_parts(path).fold(root.clone(), |path, part| path.join(part));
+            if is_folder(&folder)? {
+                found = Some(Folder { path: path.to_owned(), files: files(&folder)? });
+                break;
+            }
+        }
+        folders.push(found);
+    }
+    Ok(Found { label: label.to_owned(), commit: None, folders })
+}
+
 /// The migration files of a folder.
-fn files(folder: &Path) -> Result<Folder, SourceError> {
+fn files(folder: &Path) -> Result<Vec<File>, SourceError> {
     let mut files = Vec::new();
     for os_name in names(folder)? {
         let name = os_name.to_string_lossy().into_owned();

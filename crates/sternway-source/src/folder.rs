@@ -6,7 +6,13 @@ use serde::{Deserialize, Serialize};
 use sternway_model::catalog::{Digest, FileName, canonical};
 
 /// The migration files of a folder, by name. Other files have been left out.
-pub(crate) type Folder = Vec<File>;
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    /// Where it lies, from the root of the release.
+    pub path: String,
+    /// Its files.
+    pub files: Vec<File>,
+}
 
 /// One migration file.
 #[derive(Debug, Clone)]

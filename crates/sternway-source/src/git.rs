@@ -40,25 +40,45 @@ pub(crate) fn read(
         |cause: gix::Error| SourceError::Repository { path: path.into(), source: cause.into() };
     let tags = tags(&repository).map_err(broken)?;
     let shallow = repository.is_shallow().map_err(broken)?;
-    let releases = releases(path, layout, tags, shallow)?;
-
     let mut builder = Builder::new(layout);
+    let missed = tags.iter().map(|tag| tag.name.clone());
+    let missed: Vec<String> = missed.filter(|name| layout.tag.is_missed_by(name)).collect();
+    let releases = releases(path, layout, tags, shallow)?;
+    if !missed.is_empty() {
+        builder.warn(Warning::NoNumber { names: missed });
+    }
     if shallow {
         builder.warn(Warning::Shallow { path: path.into() });
     }
     let common = repository.common_dir();
     let common = common.canonicalize().unwrap_or_else(|_| common.to_owned());
-    let paths: Vec<&str> = layout.read_tracks().map(|track| track.path.as_str()).collect();
+    let paths = layout.read_tracks().flat_map(|track| &track.paths);
+    let paths: Vec<&str> = paths.map(|it| it.path.as_str()).collect();
     let cache = Cache::open(cache, &common, paths.iter().copied());
     let mut reader = Reader { objects: Objects::new(&repository), cache, paths };
+    let mut read: BTreeMap<Release, Result<Found, SourceError>> = BTreeMap::new();
     for (release, tag) in releases {
-        let found = reader.release(&tag).map_err(|error| explain(&repository, &tag, error))?;
-        match found {
-            Some(found) => builder.add(release, found)?,
-            None => builder.warn(Warning::NotACommit { tag: tag.name }),
+        match reader.release(layout, &release, &tag) {
+            Ok(None) => builder.warn(Warning::NotACommit { tag: tag.name }),
+            Ok(Some(found)) => match read.get_key_value(&release) {
+                // The one that says more comes first.
+                Some((release, Ok(taken))) => builder.warn(Warning::SameRelease {
+                    tag: tag.name,
+                    release: release.clone(),
+                    taken: taken.label.clone(),
+                }),
+                _ => drop(read.insert(release, Ok(found))),
+            },
+            Err(error) => {
+                let error = explain(&repository, &tag, error);
+                read.entry(release).or_insert(Err(error));
+            }
         }
     }
     reader.cache.save();
+    for (release, found) in without_abbreviations(read, &mut builder) {
+        builder.add(release, found);
+    }
     builder.finish()
 }
 
@@ -99,17 +119,46 @@ fn tags(repository: &gix::Repository) -> gix::Result<Vec<Tag>> {
     Ok(tags)
 }
 
-/// The tags that stand for releases. The pattern gives no two tags the same release.
+/// The releases without those tags that only follow a line, such as `v1` beside `v1.4.2` at one commit.
+fn without_abbreviations(
+    read: BTreeMap<Release, Result<Found, SourceError>>,
+    builder: &mut Builder<'_>,
+) -> Vec<(Release, Result<Found, SourceError>)> {
+    let commits = read.iter().filter_map(|(release, found)| {
+        let found = found.as_ref().ok()?;
+        Some((release.clone(), found.commit.clone(), found.label.clone()))
+    });
+    let commits: Vec<(Release, Option<String>, String)> = commits.collect();
+    let stands_for = |release: &Release, found: &Found| {
+        let mut others = commits.iter();
+        others.find(|(it, commit, _)| release.abbreviates(it) && *commit == found.commit)
+    };
+    let mut kept = Vec::new();
+    for (release, found) in read {
+        match found.as_ref().ok().and_then(|found| Some((found, stands_for(&release, found)?))) {
+            Some((found, (release, _, taken))) => builder.warn(Warning::SameRelease {
+                tag: found.label.clone(),
+                release: release.clone(),
+                taken: taken.clone(),
+            }),
+            None => kept.push((release, found)),
+        }
+    }
+    kept
+}
+
+/// The tags that stand for releases, in their order; of those that stand for one, the longest first.
 fn releases(
     path: &Path,
     layout: &Layout,
     tags: Vec<Tag>,
     shallow: bool,
-) -> Result<BTreeMap<Release, Tag>, SourceError> {
+) -> Result<Vec<(Release, Tag)>, SourceError> {
     let count = tags.len();
     let examples = tags.iter().take(3).map(|tag| tag.name.clone()).collect();
-    let releases: BTreeMap<Release, Tag> =
-        tags.into_iter().filter_map(|tag| Some((layout.tag.release(&tag.name)?, tag))).collect();
+    let releases = tags.into_iter().filter_map(|tag| Some((layout.tag.release(&tag.name)?, tag)));
+    let mut releases: Vec<(Release, Tag)> = releases.collect();
+    releases.sort_by(|(a, _), (b, _)| a.cmp(b).then(b.parts().cmp(&a.parts())));
     let (path, pattern) = (path.to_owned(), layout.tag.clone());
     match (releases.is_empty(), shallow, count) {
         (false, _, _) => Ok(releases),
@@ -128,7 +177,12 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     /// The release at `tag`; `None` if it does not lead to a commit.
-    fn release(&mut self, tag: &Tag) -> Result<Option<Found>, ObjectError> {
+    fn release(
+        &mut self,
+        layout: &Layout,
+        release: &Release,
+        tag: &Tag,
+    ) -> Result<Option<Found>, ObjectError> {
         let Self { objects, cache, paths } = self;
         let commit = cache.commits.get_or_read(Id(tag.target), || {
             let Some((commit, tree)) = objects.commit(tag.target)? else { return Ok(None) };
@@ -141,18 +195,26 @@ impl Reader<'_> {
         let Some(Commit { id, folders }) = commit.clone() else { return Ok(None) };
         let mut found =
             Found { label: tag.name.clone(), commit: Some(id.to_string()), folders: Vec::new() };
-        for tree in folders {
-            found.folders.push(match tree {
-                Some(tree) => Some(self.folder(tree)?),
+        let trees: BTreeMap<&str, Option<Id>> =
+            self.paths.iter().copied().zip(folders.iter().copied()).collect();
+        for track in layout.read_tracks() {
+            let mut there = track.paths_in(release).filter_map(|path| {
+                let tree = trees.get(path).copied().flatten()?;
+                Some((path.to_owned(), tree))
+            });
+            let folder = there.next();
+            drop(there);
+            found.folders.push(match folder {
+                Some((path, tree)) => Some(Folder { path, files: self.files(tree)? }),
                 None => None,
             });
         }
         Ok(Some(found))
     }
 
-    fn folder(&mut self, tree: Id) -> Result<Folder, ObjectError> {
+    fn files(&mut self, tree: Id) -> Result<Vec<File>, ObjectError> {
         let Self { objects, cache, .. } = self;
-        let mut folder = Folder::new();
+        let mut folder = Vec::new();
         for Blob { name, id } in cache.folders.get_or_read(tree, || objects.files(tree.0))? {
             let body = match *id {
                 Some(id) => {

@@ -27,10 +27,13 @@ impl Layout {
 
     /// Refuses a track whose path could lead out of its release.
     pub(crate) fn check(&self) -> Result<(), SourceError> {
-        match self.read_tracks().find(|track| path_parts(&track.path).any(|part| part == "..")) {
+        let paths =
+            self.read_tracks().flat_map(|track| track.paths.iter().map(move |it| (track, it)));
+        let mut leading_out = paths.filter(|(_, it)| path_parts(&it.path).any(|part| part == ".."));
+        match leading_out.next() {
             None => Ok(()),
-            Some(track) => {
-                Err(SourceError::TrackPath { track: track.name.clone(), path: track.path.clone() })
+            Some((track, it)) => {
+                Err(SourceError::TrackPath { track: track.name.clone(), path: it.path.clone() })
             }
         }
     }
@@ -63,11 +66,20 @@ const PLACEHOLDER: &str = "{version}";
 impl TagPattern {
     /// The release that a tag of this name stands for; `None` for other tags.
     ///
-    /// The version has to be written out as semver 2.0.0 wants it, so no two tags stand for the same
-    /// release: `v{version}` matches `v1.2.3`, but neither `v1.2` nor `vv1.2.3`.
+    /// `v{version}` matches `v1.2.3`, `v1.2` and `v2024.01.05`, but not `vv1.2.3`.
     pub fn release(&self, tag: &str) -> Option<Release> {
-        let version = tag.strip_prefix(&self.prefix)?.strip_suffix(&self.suffix)?;
-        bare_release(version)
+        bare_release(self.version(tag)?)
+    }
+
+    /// Whether a tag seems to be meant for a release, and has no release number.
+    pub(crate) fn is_missed_by(&self, tag: &str) -> bool {
+        let version = self.version(tag).unwrap_or_default();
+        let seems = !self.prefix.is_empty() || version.starts_with(|it: char| it.is_ascii_digit());
+        !version.is_empty() && seems && bare_release(version).is_none()
+    }
+
+    fn version<'t>(&self, tag: &'t str) -> Option<&'t str> {
+        tag.strip_prefix(&self.prefix)?.strip_suffix(&self.suffix)
     }
 }
 
@@ -113,16 +125,31 @@ mod tests {
         check("{version}", "1.2.3+build.5", Some("1.2.3+build.5"));
         check("app/v{version}", "app/v1.2.3", Some("1.2.3"));
         check("v{version}-app", "v1.2.3-rc.1-app", Some("1.2.3-rc.1"));
+        check("v{version}", "v1.2", Some("1.2"));
+        check("v{version}", "v1.2.3.4", Some("1.2.3.4"));
+        check("v{version}", "v01.2.3", Some("01.2.3"));
+        check("v{version}", "v2024.01.05", Some("2024.01.05"));
+        check("{version}", "2024-01-05", Some("2024-01-05"));
     }
 
     #[test]
     fn other_tags_are_not() {
-        for tag in ["1.2.3", "v1.2", "vv1.2.3", "v 1.2.3", "v1.2.3 ", "v01.2.3", "v", "", "V1.2.3"]
-        {
+        for tag in ["1.2.3", "vv1.2.3", "v 1.2.3", "v1.2.3 ", "v1.2.x", "v", "", "V1.2.3"] {
             check("v{version}", tag, None);
         }
         check("{version}", "v1.2.3", None);
         check("v{version}v", "v", None);
+    }
+
+    #[test]
+    fn tags_that_seem_to_be_meant_for_releases_are_noticed() {
+        let missed = |pattern: &str, tag: &str| {
+            pattern.parse::<TagPattern>().expect("a pattern").is_missed_by(tag)
+        };
+        assert!(missed("v{version}", "v1.x") && missed("app/v{version}", "app/vnext"));
+        assert!(!missed("v{version}", "v1.2") && !missed("v{version}", "v"));
+        assert!(missed("{version}", "1.2.3_hotfix") && !missed("{version}", "nightly"));
+        assert!(!missed("app/v{version}", "v1.x"));
     }
 
     #[test]

@@ -40,8 +40,32 @@ pub enum Warning {
     NoFolder {
         /// The track.
         track: TrackName,
-        /// Its path.
+        /// Its path; several as `one` or `other`.
         path: String,
+    },
+    /// A release cannot be read.
+    #[error("release {release} is left out: {reason}")]
+    LeftOut {
+        /// The release.
+        release: Release,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Names that seem to be meant for releases and have no release number.
+    #[error("{} left out: {} no release number", counted(.names), quoted(.names))]
+    NoNumber {
+        /// The tags or folders.
+        names: Vec<String>,
+    },
+    /// Two tags stand for one release.
+    #[error("the tag `{tag}` is left out: it stands for release {release}, as `{taken}` does")]
+    SameRelease {
+        /// The tag.
+        tag: String,
+        /// The release.
+        release: Release,
+        /// The tag that was taken.
+        taken: String,
     },
     /// A file was left out.
     #[error("`{file}` in track `{track}` is a symbolic link and was not read, {}", of(.releases))]
@@ -65,12 +89,38 @@ pub enum Warning {
     },
 }
 
+fn counted(names: &[String]) -> String {
+    if names.len() == 1 { "1 name is".to_owned() } else { format!("{} names are", names.len()) }
+}
+
+/// The first names, as the beginning of a sentence about all of them.
+fn quoted(names: &[String]) -> String {
+    const NAMED: usize = 8;
+    let first = names.iter().take(NAMED).map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        1 => format!("{first} has"),
+        2..=NAMED => format!("{first} have"),
+        more => format!("{first} and {} more have", more - NAMED),
+    }
+}
+
 fn of(releases: &[Release]) -> String {
     match releases {
         [] => "in no release".to_owned(),
         [release] => format!("in release {release}"),
         [first, rest @ ..] => format!("in release {first} and {} more", rest.len()),
     }
+}
+
+/// An error with its causes, in one line.
+fn in_a_line(error: &SourceError) -> String {
+    let mut line = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        line.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    line
 }
 
 /// A reading under way. Releases are added in their order.
@@ -81,6 +131,8 @@ pub(crate) struct Builder<'l> {
     warnings: Vec<Warning>,
     links: BTreeMap<(TrackName, String), Vec<Release>>,
     not_utf8: BTreeMap<(TrackName, String), Vec<Release>>,
+    /// Why the first release was left out that was.
+    first_error: Option<SourceError>,
 }
 
 /// One release as its source shows it.
@@ -109,27 +161,37 @@ impl<'l> Builder<'l> {
             warnings: Vec::new(),
             links: BTreeMap::new(),
             not_utf8: BTreeMap::new(),
+            first_error: None,
         }
     }
 
     /// Adds a warning.
-    #[cfg(feature = "git")]
     pub fn warn(&mut self, warning: Warning) {
         self.warnings.push(warning);
     }
 
-    /// Adds a release.
-    pub fn add(&mut self, release: Release, found: Found) -> Result<(), SourceError> {
+    /// Adds a release; one that cannot be read is left out, and matters only to who wants to go there.
+    pub fn add(&mut self, release: Release, found: Result<Found, SourceError>) {
+        match found.and_then(|found| self.entry(&release, found)) {
+            Ok(entry) => drop(self.catalog.releases.insert(release, entry)),
+            Err(error) => {
+                let reason = in_a_line(&error);
+                self.warn(Warning::LeftOut { release: release.clone(), reason: reason.clone() });
+                self.catalog.left_out.insert(release, reason);
+                self.first_error.get_or_insert(error);
+            }
+        }
+    }
+
+    fn entry(&mut self, release: &Release, found: Found) -> Result<ReleaseEntry, SourceError> {
         let mut tracks = BTreeMap::new();
         for (number, folder) in found.folders.iter().enumerate() {
             let (Some(&track), Some(folder)) = (self.tracks.get(number), folder) else { continue };
             self.found[number] = true;
-            let set = self.set(&release, track, folder)?;
+            let set = self.set(release, track, folder)?;
             tracks.insert(track.name.clone(), set);
         }
-        let entry = ReleaseEntry { label: found.label, commit: found.commit, tracks };
-        self.catalog.releases.insert(release, entry);
-        Ok(())
+        Ok(ReleaseEntry { label: found.label, commit: found.commit, tracks })
     }
 
     fn set(
@@ -139,7 +201,7 @@ impl<'l> Builder<'l> {
         folder: &Folder,
     ) -> Result<MigrationSet, SourceError> {
         let mut set = MigrationSet::default();
-        for file in folder {
+        for file in &folder.files {
             let Some(name) = FileName::parse(&file.name) else { continue };
             if i64::try_from(name.version).is_err() {
                 return Err(SourceError::NumberTooLarge {
@@ -156,7 +218,7 @@ impl<'l> Builder<'l> {
             set.add(&file.name, &name, body.digest).map_err(|source| SourceError::Duplicate {
                 release: release.clone(),
                 track: track.name.clone(),
-                folder: track.path.clone(),
+                folder: folder.path.clone(),
                 source: source.into(),
             })?;
             match &body.text {
@@ -171,15 +233,19 @@ impl<'l> Builder<'l> {
 
     /// The reading, once every release was added.
     pub fn finish(self) -> Result<Reading, SourceError> {
-        let Self { tracks, found, catalog, mut warnings, links, not_utf8 } = self;
+        let Self { tracks, found, catalog, mut warnings, links, not_utf8, first_error } = self;
+        if let (true, Some(error)) = (catalog.releases.is_empty(), first_error) {
+            return Err(error);
+        }
         let mut missing = tracks.iter().zip(&found).filter(|(_, found)| !**found).peekable();
         if missing.peek().is_some() && !found.contains(&true) {
-            let paths = missing.map(|(track, _)| track.path.clone()).collect();
+            let paths = missing.flat_map(|(track, _)| track.paths.iter().map(|it| it.path.clone()));
+            let paths = paths.collect();
             return Err(SourceError::NoTrackFolder { paths });
         }
         warnings.extend(missing.map(|(track, _)| Warning::NoFolder {
             track: track.name.clone(),
-            path: track.path.clone(),
+            path: track.paths.iter().map(|it| it.path.as_str()).collect::<Vec<_>>().join("` or `"),
         }));
         warnings.extend(links.into_iter().map(|((track, file), releases)| Warning::Link {
             track,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sternway_model::catalog::{Catalog, Enabled, Release, ReleaseEntry, Track, TrackName};
+use sternway_model::catalog::{Catalog, Digest, Enabled, Release, ReleaseEntry, Track, TrackName};
 
-use crate::words::table;
+use crate::words::{plural, table};
 
 /// `sternway.releases/1`
 #[derive(Debug, Serialize)]
@@ -15,6 +15,8 @@ pub struct Releases {
     pub app: String,
     /// The releases, oldest first.
     pub releases: Vec<ReleaseRow>,
+    /// Those that cannot be read, and why.
+    pub left_out: BTreeMap<Release, String>,
 }
 
 /// One release.
@@ -35,15 +37,19 @@ pub struct ReleaseRow {
 }
 
 impl Releases {
-    /// The releases of a catalog, or only those that are no prereleases.
-    pub fn of(catalog: &Catalog, stable: bool) -> Releases {
+    /// The releases of a catalog, or only those that are no prereleases. `normal` has what bodies that do
+    /// the same have in common.
+    pub fn of(catalog: &Catalog, stable: bool, normal: impl Fn(Digest) -> Digest) -> Releases {
         // The oldest of these releases with each schema, by the migrations that make it.
         let mut schemas: BTreeMap<String, Release> = BTreeMap::new();
         let releases = catalog.releases.iter();
         let releases = releases.filter(|(release, _)| !(stable && release.is_prerelease()));
         let rows = releases.map(|(release, entry)| {
             let schema = (!entry.is_empty()).then(|| {
-                schemas.entry(schema(catalog, entry)).or_insert_with(|| release.clone()).clone()
+                schemas
+                    .entry(schema(catalog, entry, &normal))
+                    .or_insert_with(|| release.clone())
+                    .clone()
             });
             ReleaseRow {
                 release: release.clone(),
@@ -57,7 +63,8 @@ impl Releases {
             }
         });
         let releases = rows.collect();
-        Releases { format: "sternway.releases/1", app: catalog.app.clone(), releases }
+        let (app, left_out) = (catalog.app.clone(), catalog.left_out.clone());
+        Releases { format: "sternway.releases/1", app, releases, left_out }
     }
 
     /// A line each, with the tracks in the order of `catalog`.
@@ -81,7 +88,15 @@ impl Releases {
         let mut text = table(&lines);
         let without = self.releases.iter().filter(|row| row.schema_of.is_none()).count();
         if without > 0 {
-            text.push_str(&format!("{without} more releases have no migrations\n"));
+            let paths = tracks(catalog).flat_map(|track| &track.paths);
+            let paths: Vec<String> = paths.map(|it| format!("`{}`", it.path)).collect();
+            let more = plural(without, "more release has", "more releases have");
+            text.push_str(&format!("{more} no migrations in {}\n", paths.join(" or ")));
+        }
+        if !self.left_out.is_empty() {
+            let names: Vec<String> = self.left_out.keys().map(Release::to_string).collect();
+            let number = plural(names.len(), "release is", "releases are");
+            text.push_str(&format!("{number} left out: {}\n", names.join(", ")));
         }
         text
     }
@@ -91,12 +106,12 @@ fn tracks(catalog: &Catalog) -> impl Iterator<Item = &Track> {
     catalog.tracks.iter().filter(|track| track.enabled != Enabled::Never)
 }
 
-/// What two releases with the same schema have in common: the hashes of their up bodies.
-fn schema(catalog: &Catalog, entry: &ReleaseEntry) -> String {
+/// What two releases with the same migrations have in common: what their up bodies do.
+fn schema(catalog: &Catalog, entry: &ReleaseEntry, normal: &impl Fn(Digest) -> Digest) -> String {
     let mut key = String::new();
     for track in tracks(catalog) {
         for migration in entry.set(&track.name).iter() {
-            let hash = migration.up.as_ref().map(|half| half.hash.to_string());
+            let hash = migration.up.as_ref().map(|half| normal(half.hash).to_string());
             let (track, version) = (&track.name, migration.version);
             key.push_str(&format!("{track} {version} {}\n", hash.unwrap_or_default()));
         }

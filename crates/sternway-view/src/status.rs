@@ -29,6 +29,8 @@ pub struct Status {
     pub releases: Vec<Release>,
     /// The release that the application runs.
     pub running: Option<Release>,
+    /// What a release has below the number of a tracking row and the database has not.
+    pub lacking: Vec<Lacking>,
     /// Whether it runs on this schema, where that is known.
     pub runs_on_this_schema: Option<bool>,
     /// The schema beside a clean install, where one was made.
@@ -47,6 +49,17 @@ pub struct Status {
     pub records: Records,
     /// What is kept of what migrations took away.
     pub archive: Shelf,
+}
+
+/// Migrations that a migrator has passed over.
+#[derive(Debug, Serialize)]
+pub struct Lacking {
+    /// The track.
+    pub track: TrackName,
+    /// The newest release that has them and the number of the row.
+    pub release: Release,
+    /// Their numbers.
+    pub migrations: Vec<u64>,
 }
 
 /// One track.
@@ -164,6 +177,7 @@ impl Status {
             tracks: status.tracks.iter().map(TrackRow::of).collect(),
             releases: Vec::new(),
             running: status.running.clone(),
+            lacking: Vec::new(),
             runs_on_this_schema: None,
             comparison: None,
             unproven: None,
@@ -192,6 +206,13 @@ impl Status {
             Verdict::Stands { standing, schema } => {
                 shape.releases.clone_from(&standing.releases);
                 shape.runs_on_this_schema = standing.runs;
+                let lacking =
+                    standing.lacking.iter().map(|(track, (release, migrations))| Lacking {
+                        track: track.clone(),
+                        release: release.clone(),
+                        migrations: migrations.clone(),
+                    });
+                shape.lacking = lacking.collect();
                 match schema {
                     Schema::Compared(comparison) => shape.comparison = Some(comparison.clone()),
                     Schema::Unproven(cause) => shape.unproven = Some(error::in_a_line(cause)),
@@ -268,6 +289,12 @@ impl Status {
                 format!("schema: of {} releases, {first} to {last}\n", self.releases.len())
             }
         };
+        for Lacking { track, release, migrations } in &self.lacking {
+            let numbers = migrations.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+            text.push_str(&format!(
+                "lacking: {numbers} of track {track}, which {release} has below the row's number and nobody has run; `sternway upgrade --to {release} --redo` goes back and runs them in their order\n"
+            ));
+        }
         if let Some(running) = &self.running {
             let works = match self.runs_on_this_schema {
                 Some(true) => "it runs on this schema",

@@ -66,7 +66,7 @@ pub async fn demo(ui: &Ui, args: &DemoArgs) -> Result<Exit, Failure> {
     let head = |text: &str| ui.say(format!("\n{}", ui.strong(&format!("== {text}"))));
     head("A harbour office, with ten releases over three minors and two tracks of migrations");
     let catalog = Setup::new(ui, &nothing)?.catalog()?;
-    ui.say(Releases::of(&catalog, false).text(&catalog).trim_end());
+    ui.say(Releases::of(&catalog, false, |hash| hash).text(&catalog).trim_end());
 
     head("Day 1: release 1.0.0 is installed on an empty PostgreSQL, and people work with it");
     go(ui, &nothing, &mut database, "1.0.0", Course::Upgrade).await?;

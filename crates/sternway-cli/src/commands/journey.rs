@@ -18,6 +18,7 @@ pub async fn rollback(ui: &Ui, shared: &Shared, args: &RollbackArgs) -> Result<E
     let way = WayArgs {
         reset_schema: args.reset_schema,
         adopt: false,
+        redo: args.redo,
         discard: args.discard,
         accept: args.accept.clone(),
         accept_difference: args.accept_difference.clone(),
@@ -31,6 +32,7 @@ pub async fn upgrade(ui: &Ui, shared: &Shared, args: &UpgradeArgs) -> Result<Exi
     let way = WayArgs {
         reset_schema: false,
         adopt: args.adopt,
+        redo: args.redo,
         discard: args.discard,
         accept: args.accept.clone(),
         accept_difference: args.accept_difference.clone(),

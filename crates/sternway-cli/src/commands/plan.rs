@@ -4,8 +4,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use sternway_engine::gather::{Source, assume};
+use sternway_engine::identity::planned;
 use sternway_engine::journey::{JourneyError, Ports, way, with_numbers};
-use sternway_model::plan::{Plan, Request, plan as plan_of};
+use sternway_model::plan::{Plan, Request};
 use sternway_view::plan::sql;
 
 use crate::args::{PlanArgs, Shared};
@@ -68,8 +69,8 @@ async fn assumed(setup: &Setup<'_>, request: &Request) -> Result<Plan, Failure> 
     let source = source.as_mut().map(|it| it as &mut dyn Source);
     let mut terminal = Terminal::new(setup.ui);
     let snapshot = assume(&setup.settings()?, source, app.as_deref_mut(), &mut terminal).await;
-    let snapshot = snapshot.map_err(|cause| setup.to_gather(cause))?;
-    plan_of(&snapshot.facts(), request).map_err(|cause| {
+    let mut snapshot = snapshot.map_err(|cause| setup.to_gather(cause))?;
+    planned(&mut snapshot, request, &setup.shadow()).await.map_err(|cause| {
         let (snapshot, dirty) = (Box::new(snapshot), None);
         setup.to_prepare(&request.target, JourneyError::Plan { cause, snapshot, dirty })
     })

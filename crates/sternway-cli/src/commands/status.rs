@@ -1,5 +1,6 @@
 //! `sternway status`
 
+use sternway_engine::identity::settle;
 use sternway_engine::status::{self as engine, Schema, Verdict};
 use sternway_view::status::Status;
 
@@ -12,8 +13,9 @@ use crate::wiring::Setup;
 pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
     let setup = Setup::new(ui, shared)?;
     let mut database = setup.connect().await?;
-    let known = setup.know(&mut *database).await?;
-    let status = engine::status(&known.facts(), &setup.shadow(), &mut *database).await?;
+    let (mut known, shadow) = (setup.know(&mut *database).await?, setup.shadow());
+    settle(&mut known, &shadow, &mut *database).await?;
+    let status = engine::status(&known.facts(), &shadow, &mut *database).await?;
     warn_of(&setup, &status.archive);
     let shape = Status::of(&status, setup.config.warn_after_days);
     ui.show(|paint| shape.text(paint), &shape);
@@ -22,6 +24,8 @@ pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
 
 fn exit(verdict: &Verdict) -> Exit {
     match verdict {
+        // A migrator has passed something over.
+        Verdict::Stands { standing, .. } if !standing.lacking.is_empty() => Exit::Drift,
         Verdict::Stands { schema, .. } => match schema {
             Schema::NotInstalled | Schema::Unproven(_) => Exit::Done,
             Schema::Compared(comparison) if comparison.holds() => Exit::Done,

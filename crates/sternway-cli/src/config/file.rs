@@ -4,7 +4,7 @@ use std::path::Path;
 
 use miette::{NamedSource, SourceSpan};
 use serde::Deserialize;
-use sternway_model::catalog::{Enabled, Release, Track, TrackName};
+use sternway_model::catalog::{Enabled, Release, Track, TrackName, TrackPath};
 use sternway_model::policy::Window;
 
 use super::checks::CheckTable;
@@ -132,12 +132,52 @@ impl CommandsTable {
 #[serde(deny_unknown_fields)]
 pub struct TrackTable {
     name: String,
-    path: String,
+    #[serde(deserialize_with = "read_paths")]
+    path: Vec<TrackPath>,
+    until: Option<Release>,
     #[serde(default = "default_table")]
     table: String,
     #[serde(default)]
     enabled: Switch,
     requires_extension: Option<String>,
+}
+
+/// Reads `path = "db"`, or a list of such, each alone or as `{ path = "db", since = "1.2.0" }`.
+fn read_paths<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<TrackPath>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum One {
+        Path(String),
+        Since(Since),
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Since {
+        path: String,
+        since: Option<Release>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        One(One),
+        Several(Vec<One>),
+    }
+    let paths = match Either::deserialize(from) {
+        Ok(Either::One(one)) => vec![one],
+        Ok(Either::Several(several)) if !several.is_empty() => several,
+        _ => {
+            let wrong = "`path` is a folder, or a list of folders, each of which may be { path = FOLDER, since = RELEASE }";
+            return Err(serde::de::Error::custom(wrong));
+        }
+    };
+    let path = |one| {
+        let (path, since) = match one {
+            One::Path(path) => (path, None),
+            One::Since(Since { path, since }) => (path, since),
+        };
+        TrackPath { path: path.trim_matches('/').to_owned(), since }
+    };
+    Ok(paths.into_iter().map(path).collect())
 }
 
 /// `enabled = true`, `false` or `"auto"`.
@@ -173,7 +213,8 @@ impl TrackTable {
     pub fn into_track(self) -> Track {
         Track {
             name: TrackName(self.name),
-            path: self.path.trim_matches('/').to_owned(),
+            paths: self.path,
+            until: self.until,
             table: self.table,
             enabled: self.enabled.0,
             requires_extension: self.requires_extension,

@@ -96,6 +96,7 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     let plan = machine.on(&core, &plan).ended(0).json("sternway.plan/4");
     outputs.push(("sternway.plan/4".to_owned(), plan));
     outputs.extend(archived(&machine));
+    outputs.extend(passed_over());
     support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");
     outputs.push(json(5, "sternway.doctor/1", &["doctor"]));
     support::execute(&url, "UPDATE schema_migrations SET version = 9, dirty = false");
@@ -159,6 +160,33 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
         assert!(unknown.is_empty(), "{format}: not documented: {unknown:?}");
         assert!(unreal.is_empty(), "{format}: in no output: {unreal:?}");
     }
+}
+
+/// What is said of a release that cannot be read, and of a number that was put in below those applied.
+fn passed_over() -> Vec<(String, Value)> {
+    let machine = Machine::of("harbour", "db");
+    let url = format!("sqlite://{}", machine.text("harbour.db"));
+    for (release, numbers) in [("1.0.0", &[1, 5][..]), ("1.1.0", &[1, 3, 5, 9])] {
+        for number in numbers {
+            let file = |half| format!("releases/{release}/db/{number}_t.{half}.sql");
+            machine.write(&file("up"), &format!("CREATE TABLE t{number} (x integer);"));
+            machine.write(&file("down"), &format!("DROP TABLE t{number};"));
+        }
+    }
+    for file in ["1_a.up.sql", "1_b.up.sql"] {
+        machine.write(&format!("releases/0.9.0/db/{file}"), "");
+    }
+    let json = |code: i32, format: &str, arguments: &[&str]| {
+        let arguments = [arguments, &["--output", "json"]].concat();
+        (format.to_owned(), machine.on(&url, &arguments).ended(code).json(format))
+    };
+    let releases = json(0, "sternway.releases/1", &["releases"]);
+    machine.on(&url, &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    let folder = machine.text("releases/1.1.0/db");
+    machine.run(&["migrate", "-path", &folder, "-database", &url, "up"]).ended(0);
+    let status = json(4, "sternway.status/1", &["status"]);
+    let redo = json(0, "sternway.plan/4", &["plan", "--to", "1.1.0", "--redo"]);
+    vec![releases, status, redo]
 }
 
 /// What the archive's commands print, and plans that take away every kind of data.

@@ -17,6 +17,7 @@ mod dialects_kept;
 mod doctor;
 mod fence;
 mod fenced;
+mod identity;
 mod kagent;
 mod leftovers;
 mod mistakes;

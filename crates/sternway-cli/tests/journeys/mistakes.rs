@@ -15,10 +15,12 @@ fn a_release_that_is_not_there_is_answered_with_the_nearest() {
         "did you mean 1.0.3 or",
         "`sternway releases` lists them all",
     ]);
-    plan("1.1").ended(2).explains(&[
-        "`1.1` is not a release number such as 1.2.3",
+    plan("1.1.x").ended(2).explains(&[
+        "`1.1.x` is not a release number such as 1.2.3",
         "did you mean 1.1.2 or 1.1.1 or 1.1.0?",
     ]);
+    plan("1.1").ended(0).quiet().says(&["rollback of harbour from 1.2.1 to 1.1.0"]);
+    plan("1.3").ended(2).explains(&["release 1.3 is not in the catalog", "did you mean 1.0.3 or"]);
     plan("v1.0.3").ended(0).quiet().says(&["rollback of harbour from 1.2.1 to 1.0.3"]);
     let run = machine.run(&["plan", "--from", "1.2.2", "--to", "1.0.3"]).ended(2);
     run.explains(&["release 1.2.2 is not in the catalog", "did you mean 1.2.1"]);

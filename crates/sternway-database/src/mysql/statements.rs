@@ -56,6 +56,16 @@ pub fn statements(body: &str, escapes: bool) -> Vec<Statement<'_>> {
     statements
 }
 
+/// The words between semicolons, with the marks of the comments that servers run, for the body's normal
+/// form; none where that is not certain.
+pub(crate) fn normal_words(body: &str, escapes: bool) -> Option<crate::normal::Words> {
+    let found = words(body, escapes);
+    let statements = found.words.split(|word| word.is(";"));
+    let ranges = |words: &[Word<'_>]| words.iter().map(|it| it.offset..it.end()).collect();
+    let statements = statements.filter(|words| !words.is_empty()).map(ranges).collect();
+    found.unterminated.is_none().then_some(statements)
+}
+
 /// What a body says.
 pub fn facts(body: &str) -> BodyFacts {
     facts_with(body, true)

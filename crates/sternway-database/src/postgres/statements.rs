@@ -59,6 +59,13 @@ pub fn statements(body: &str) -> Vec<Statement<'_>> {
     statements.collect()
 }
 
+/// The words of each statement, for the body's normal form; none where that is not certain.
+pub(crate) fn normal_words(body: &str) -> Option<crate::normal::Words> {
+    let split = split(body);
+    let ranges = |words: &Vec<Word<'_>>| words.iter().map(|it| it.offset..it.end()).collect();
+    split.obstacle.is_none().then(|| split.statements.iter().map(ranges).collect())
+}
+
 /// What a body says.
 pub fn facts(body: &str) -> BodyFacts {
     let split = split(body);

@@ -2,7 +2,6 @@
 //! that a fingerprint sees.
 
 use sternway_database::Dialect;
-use sternway_database::port::prelude::*;
 
 use crate::support::TABLE;
 use crate::{Session, go, grounds};

@@ -275,6 +275,7 @@ pub fn plan(app: &str, target: &str, bodies: &[&str]) -> Plan {
         hops: vec![Hop { to: target.clone(), steps, ends_at: BTreeMap::new(), leaves: Vec::new() }],
         notes: Vec::new(),
         migrations: BTreeMap::from([(track.clone(), migrations)]),
+        before: BTreeMap::new(),
         releases: BTreeMap::from([(target, BTreeMap::from([(track, numbers)]))]),
         bodies: bodies.iter().map(|body| (Digest::of_body(body), (*body).to_owned())).collect(),
     }

@@ -289,9 +289,7 @@ impl Executor<'_, '_> {
             return Ok(Migrate { direction, from, to, ..step.clone() });
         }
         let refused = |why: &str| RunError::no_way_back(&step.track, step.version, direction, why);
-        let mut migrations = plan.migrations.get(&step.track).into_iter().flatten();
-        let migration = migrations.find(|it| it.version == step.version);
-        let half = migration.and_then(|it| it.half(direction));
+        let half = plan.migration_of(step).and_then(|it| it.half(direction));
         let half = half.ok_or_else(|| refused("is missing"))?;
         let body = plan.bodies.get(&half.hash).ok_or_else(|| refused("is not in the plan"))?;
         let facts = self.database.facts(way.unwrap_or(body));

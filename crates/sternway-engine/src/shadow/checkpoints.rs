@@ -96,8 +96,7 @@ async fn undone(
         if step.is_there {
             continue;
         }
-        let mut migrations = plan.migrations.get(&step.track)?.iter();
-        let half = migrations.find(|it| it.version == step.version)?.half(direction)?;
+        let half = plan.migration_of(step)?.half(direction)?;
         let (from, to) = (step.to, step.from);
         let (file, hash) = (half.file.clone(), half.hash);
         let other = Migrate { direction, from, to, file, hash, ..(*step).clone() };

@@ -16,7 +16,7 @@ use sternway_model::proof::{Fingerprint, ObjectName};
 
 use super::server::Idle;
 use super::written::{self, WrittenTables};
-use super::{Cache, Material, Positions, RehearsalError, Shadow, start, start_step};
+use super::{Cache, Material, Positions, RehearsalError, Shadow, start_step};
 use crate::taken::staying_after;
 
 /// A database that is empty at first, and on which bodies are run.
@@ -87,13 +87,24 @@ impl<'a> ShadowDatabase<'a> {
         Ok(())
     }
 
+    /// Makes a clean install of where a plan starts.
+    ///
+    /// # Errors
+    /// As [`ShadowDatabase::install`].
+    pub fn install_start(&mut self, plan: &Plan) -> Result<(), RehearsalError> {
+        for step in super::install_start(plan)? {
+            self.install_step(&step);
+        }
+        Ok(())
+    }
+
     /// Makes the schema from which a plan starts: a clean install, and what this database has
     /// otherwise. Whether it can be made is found out by what is asked next.
     ///
     /// # Errors
-    /// When a body is not known.
+    /// As [`ShadowDatabase::install`].
     pub fn begin(&mut self, plan: &Plan) -> Result<(), RehearsalError> {
-        self.install(&start(plan))?;
+        self.install_start(plan)?;
         if let Some(step) = start_step(plan) {
             for statement in &plan.basis.deviation.statements {
                 self.act(How::Part, &step, statement.clone());

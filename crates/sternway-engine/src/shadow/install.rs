@@ -45,8 +45,16 @@ impl<'a> Material<'a> {
         }
     }
 
+    /// What is applied before a plan is executed, where `before` has what its migrations are not.
+    pub(crate) fn before(
+        plan: &'a Plan,
+        before: &'a BTreeMap<TrackName, Vec<Migration>>,
+    ) -> Material<'a> {
+        Material { migrations: before, ..Material::of(plan) }
+    }
+
     /// The steps of a clean install, tracks in registration order.
-    pub(super) fn install(&self, ends_at: &Positions) -> Result<Vec<Migrate>, RehearsalError> {
+    pub(crate) fn install(&self, ends_at: &Positions) -> Result<Vec<Migrate>, RehearsalError> {
         let mut steps = Vec::new();
         for (track, table) in self.tracks {
             let end = ends_at.get(track).copied().flatten();
@@ -70,7 +78,7 @@ impl<'a> Material<'a> {
     }
 
     /// The number before one of a track's.
-    fn before(&self, track: &TrackName, version: u64) -> Option<u64> {
+    fn number_before(&self, track: &TrackName, version: u64) -> Option<u64> {
         let versions = self.migrations.get(track)?.iter().map(|migration| migration.version);
         versions.filter(|it| *it < version).max()
     }
@@ -91,7 +99,7 @@ impl<'a> Material<'a> {
             table: table.to_owned(),
             version,
             direction: Direction::Up,
-            from: self.before(track, version),
+            from: self.number_before(track, version),
             to: Some(version),
             file: half.file.clone(),
             hash: half.hash,
@@ -104,6 +112,13 @@ impl<'a> Material<'a> {
             effects: None,
         })
     }
+}
+
+/// The steps of a clean install of where a plan starts.
+pub(crate) fn install_start(plan: &Plan) -> Result<Vec<Migrate>, RehearsalError> {
+    let mut migrations = plan.migrations.clone();
+    migrations.extend(plan.before.clone());
+    Material::before(plan, &migrations).install(&start(plan))
 }
 
 /// Where each track stands before a plan is executed.

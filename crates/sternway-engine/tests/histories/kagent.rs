@@ -56,7 +56,8 @@ fn kagent(repository: &str, vector: Enabled) -> App {
     let app = read.get_or_insert_with(|| {
         let track = |name: &str, table: &str, extension: Option<&str>| Track {
             name: name.into(),
-            path: format!("go/core/pkg/migrations/{name}"),
+            paths: vec![format!("go/core/pkg/migrations/{name}").as_str().into()],
+            until: None,
             table: table.to_owned(),
             enabled: Enabled::Always,
             requires_extension: extension.map(str::to_owned),
@@ -359,7 +360,14 @@ async fn scenario_09_an_application_that_does_not_start_on_the_schema() {
     let runs = |running: &str| {
         let app_state = AppState { running: Some(release(running)) };
         let (catalog, policy) = (&app.catalog, &app.policy);
-        let facts = Facts { catalog, bodies: &bodies, state: &state, policy, app: &app_state };
+        let facts = Facts {
+            catalog,
+            bodies: &bodies,
+            state: &state,
+            policy,
+            app: &app_state,
+            findings: sternway_model::plan::Findings::none(),
+        };
         standing(&facts).expect("a standing").runs
     };
     assert_eq!(runs("0.9.0"), Some(false));

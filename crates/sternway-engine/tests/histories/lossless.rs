@@ -80,7 +80,8 @@ impl History {
         }
         let track = |(name, table, vectors): &Line| Track {
             name: (*name).into(),
-            path: (*name).to_owned(),
+            paths: vec![(*name).into()],
+            until: None,
             table: (*table).to_owned(),
             enabled: Enabled::Always,
             requires_extension: vectors.then(|| "vector".to_owned()),

@@ -68,7 +68,8 @@ impl Line {
 fn sqlxmq(folder: String) -> App {
     let track = Track {
         name: "sqlxmq".into(),
-        path: "migrations".to_owned(),
+        paths: vec!["migrations".into()],
+        until: None,
         table: "schema_migrations".to_owned(),
         enabled: Enabled::Always,
         requires_extension: Some(EXTENSION.to_owned()),

@@ -9,7 +9,6 @@ use std::path::Path;
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 use sternway_database::Dialect;
 use sternway_database::dialect::connect;
-use sternway_database::port::prelude::*;
 use sternway_engine::event::Quiet;
 use sternway_engine::gather::{Settings, gather};
 use sternway_engine::journey::{Approval, JourneyError, Manner, Ports, prepare, travel};
@@ -183,7 +182,8 @@ async fn case(seed: u64, count: &mut Count) {
     let model = write(&folder, &mut dice);
     let track = Track {
         name: "core".into(),
-        path: "m".to_owned(),
+        paths: vec!["m".into()],
+        until: None,
         table: "migrations".to_owned(),
         enabled: Enabled::Always,
         requires_extension: None,

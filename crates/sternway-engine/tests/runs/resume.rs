@@ -110,7 +110,8 @@ impl Ground {
         }
         let core = Track {
             name: "core".into(),
-            path: "core".to_owned(),
+            paths: vec!["core".into()],
+            until: None,
             table: "schema_migrations".to_owned(),
             enabled: Enabled::Always,
             requires_extension: None,
@@ -145,6 +146,7 @@ impl Ground {
             bodies: &bodies,
             state: &state,
             policy: &Policy::default(),
+            findings: sternway_model::plan::Findings::none(),
             app: &AppState { running: from.map(release) },
         };
         plan(&facts, &request).expect("a plan")

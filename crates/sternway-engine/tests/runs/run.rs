@@ -56,7 +56,8 @@ pub fn harbour() -> (App, TempDir) {
 fn track(name: &str, table: &str, extension: Option<&str>) -> Track {
     Track {
         name: name.into(),
-        path: name.to_owned(),
+        paths: vec![name.into()],
+        until: None,
         table: table.to_owned(),
         enabled: Enabled::Always,
         requires_extension: extension.map(str::to_owned),

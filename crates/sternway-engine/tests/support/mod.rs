@@ -127,6 +127,7 @@ impl App {
                 bodies: &bodies,
                 state,
                 policy: &self.policy,
+                findings: sternway_model::plan::Findings::none(),
                 app: &AppState { running },
             },
             request,

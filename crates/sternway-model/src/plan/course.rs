@@ -1,10 +1,13 @@
 //! Which way to go, and whether one may: everything that is refused before a route is sought.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Direction, MigrationSet, Release, ReleaseEntry, Track, TrackName};
 use crate::plan::applied::Applied;
-use crate::plan::error::PlanError;
+use crate::plan::error::{Holder, PlanError};
+use crate::plan::identity::Question;
+use crate::plan::steps::holder;
 use crate::plan::{Course, Facts, Note, Request, records_note};
 use crate::state::TrackState;
 
@@ -17,6 +20,10 @@ pub(super) enum Gap {
     Ahead,
     /// The database has less.
     Behind,
+    /// The release has the track no longer, and nothing is done about it.
+    Retired,
+    /// They go apart behind this number, and it was asked for to go back there and on to the release's.
+    Apart(Option<u64>),
 }
 
 /// The gap of each track that takes part.
@@ -28,7 +35,10 @@ pub(super) fn target<'a>(
     target: &Release,
 ) -> Result<&'a ReleaseEntry, PlanError> {
     let entry = facts.catalog.releases.get(target);
-    let entry = entry.ok_or_else(|| PlanError::UnknownRelease(target.clone()))?;
+    let entry = entry.ok_or_else(|| match facts.catalog.left_out.get(target) {
+        Some(reason) => PlanError::LeftOut { release: target.clone(), reason: reason.clone() },
+        None => PlanError::UnknownRelease(target.clone()),
+    })?;
     match &facts.policy.floor {
         Some(floor) if target < floor => {
             Err(PlanError::BelowFloor { target: target.clone(), floor: floor.clone() })
@@ -38,46 +48,103 @@ pub(super) fn target<'a>(
     }
 }
 
-/// Compares what is applied with what `release` has.
+/// Compares what is applied with what `release` has. `redo`: where they go apart, the way leads back to
+/// where they do.
 pub(super) fn gaps(
+    facts: &Facts<'_>,
     tracks: &[&Track],
     applied: &BTreeMap<TrackName, MigrationSet>,
     release: &Release,
-    entry: &ReleaseEntry,
+    redo: bool,
 ) -> Result<Gaps, PlanError> {
     let mut gaps = Gaps::new();
     for track in tracks {
-        let gap = gap(&applied[&track.name], &entry.set(&track.name));
-        let gap = gap.map_err(|(missing, extra)| PlanError::Forked {
-            track: track.name.clone(),
-            to: release.clone(),
-            missing,
-            extra,
-        })?;
+        let gap = match gap(facts, track, &applied[&track.name], release) {
+            Err(PlanError::Forked { shared, .. } | PlanError::Contents { shared, .. }) if redo => {
+                Gap::Apart(shared)
+            }
+            gap => gap?,
+        };
         gaps.insert(track.name.clone(), gap);
     }
     Ok(gaps)
 }
 
-/// Compares two sets; the error is what `theirs` has alone and what `ours` has alone, each below
-/// the other's number.
+/// Compares what is applied in a track with what a release has.
 ///
-/// Only a set that is a prefix of the other can be reached by moving a single number.
-pub(super) fn gap(ours: &MigrationSet, theirs: &MigrationSet) -> Result<Gap, (Vec<u64>, Vec<u64>)> {
-    if ours.same_versions(theirs) {
-        Ok(Gap::Equal)
-    } else if ours.up_to(theirs.last()).same_versions(theirs) {
-        Ok(Gap::Ahead)
-    } else if theirs.up_to(ours.last()).same_versions(ours) {
-        Ok(Gap::Behind)
-    } else {
-        // Only what lies below the other's number stands in the way.
-        let alone = |a: &MigrationSet, b: &MigrationSet| {
-            let below = a.versions().filter(|version| Some(*version) < b.last());
-            below.filter(|version| b.get(*version).is_none()).collect()
-        };
-        Err((alone(theirs, ours), alone(ours, theirs)))
+/// Only a lineage that is the other one's beginning can be reached by moving a single number; by its
+/// words, or by what it leads to.
+fn gap(
+    facts: &Facts<'_>,
+    track: &Track,
+    ours: &MigrationSet,
+    release: &Release,
+) -> Result<Gap, PlanError> {
+    let theirs = facts.catalog.releases[release].set(&track.name);
+    let (Some(here), Some(there)) = (ours.last(), theirs.last()) else {
+        return Ok(match (ours.is_empty(), theirs.is_empty()) {
+            (true, true) => Gap::Equal,
+            (true, false) => Gap::Behind,
+            (false, _) if facts.is_retired(&track.name, release) => Gap::Retired,
+            (false, _) => Gap::Ahead,
+        });
+    };
+    let both = Some(here.min(there));
+    let (one, other) = (ours.up_to(both), theirs.up_to(both));
+    if !facts.same(&track.name, &one, &other) {
+        return Err(apart(facts, track, ours, release, &theirs));
     }
+    Ok(match here.cmp(&there) {
+        Ordering::Less => Gap::Behind,
+        Ordering::Equal => Gap::Equal,
+        Ordering::Greater => Gap::Ahead,
+    })
+}
+
+/// Why what is applied and what a release has are not one way.
+fn apart(
+    facts: &Facts<'_>,
+    track: &Track,
+    ours: &MigrationSet,
+    release: &Release,
+    theirs: &MigrationSet,
+) -> PlanError {
+    let both = ours.last().min(theirs.last());
+    let (one, other) = (ours.up_to(both), theirs.up_to(both));
+    let shared = facts.shared(&one, &other);
+    let lineages = [&one, &other].map(|set| facts.lineage(&track.name, set.clone()));
+    let compared = facts.found(&lineages[0], &lineages[1]);
+    let [here, there] = lineages.map(Box::new);
+    let asks = Some(Question::Alike { track: track.name.clone(), one: here, other: there });
+    let track = track.name.clone();
+    // Only what lies below the other's number stands in the way.
+    let alone = |a: &MigrationSet, b: &MigrationSet| -> Vec<u64> {
+        let below = a.versions().filter(|version| Some(*version) < b.last());
+        below.filter(|version| b.get(*version).is_none()).collect()
+    };
+    let (missing, extra) = (alone(theirs, ours), alone(ours, theirs));
+    let differing = one.iter().find_map(|it| {
+        let there = other.get(it.version)?;
+        (!facts.same_up(it, there)).then_some((it, there))
+    });
+    if let (true, Some((here, there))) = (missing.is_empty() && extra.is_empty(), differing)
+        && let (Some(up), Some(their)) = (&here.up, &there.up)
+    {
+        let version = here.version;
+        let holder = holder(facts, &track, version, Direction::Up, up.hash);
+        let holders = vec![(holder, up.hash), (Holder::Release(release.clone()), their.hash)];
+        let direction = Direction::Up;
+        return PlanError::Contents { track, version, direction, holders, shared, compared, asks };
+    }
+    // A release that goes on from here and ends at a number that the target goes on from.
+    let leads_there = |other: &ReleaseEntry| {
+        let set = other.set(&track);
+        let ends_there = set.last().is_some_and(|last| theirs.get(last).is_some());
+        ends_there && set.last() > ours.last() && facts.same_words(&set.up_to(ours.last()), ours)
+    };
+    let mut releases = facts.catalog.releases.iter().rev().filter(|(it, _)| *it < release);
+    let by = releases.find(|(_, entry)| leads_there(entry)).map(|(release, _)| release.clone());
+    PlanError::Forked { track, to: release.clone(), missing, extra, shared, by, compared, asks }
 }
 
 /// Decides the way, and refuses what lies the other way or is another application's.
@@ -88,8 +155,9 @@ pub(super) fn course(
     applied: &Applied<'_>,
 ) -> Result<(Course, Gaps), PlanError> {
     identify(facts, request, entry, applied)?;
-    let gaps = gaps(&applied.tracks, &applied.sets, &request.target, entry)?;
+    let gaps = gaps(facts, &applied.tracks, &applied.sets, &request.target, request.redo)?;
     let any = |gap| gaps.values().any(|it| *it == gap);
+    let apart = gaps.values().any(|it| matches!(it, Gap::Apart(_)));
     let course = request.course.unwrap_or_else(|| {
         let from = facts.app.running.as_ref().or(applied.schema_of.as_ref());
         match (any(Gap::Ahead), any(Gap::Behind), &facts.app.running) {
@@ -106,7 +174,7 @@ pub(super) fn course(
     let newer_than_running = running.is_some_and(|running| request.target > *running);
     let older_than_running = running.is_some_and(|running| request.target < *running);
     match course {
-        Course::Rollback if any(Gap::Behind) && !any(Gap::Ahead) => {
+        Course::Rollback if any(Gap::Behind) && !any(Gap::Ahead) && !apart => {
             let behind = gaps.iter().find(|(_, gap)| **gap == Gap::Behind);
             let behind = behind.map(|(track, _)| {
                 (track.clone(), applied.set(track).last(), entry.set(track).last())
@@ -184,8 +252,28 @@ fn creates(facts: &Facts<'_>, set: &MigrationSet) -> Vec<String> {
 }
 
 /// What is worth saying before any step.
-pub(super) fn notes(facts: &Facts<'_>, request: &Request, applied: &Applied<'_>) -> Vec<Note> {
+pub(super) fn notes(
+    facts: &Facts<'_>,
+    request: &Request,
+    applied: &Applied<'_>,
+    gaps: &Gaps,
+) -> Vec<Note> {
     let mut notes = applied.notes.clone();
+    for (name, gap) in gaps {
+        let (track, at) = (name.clone(), applied.set(name).last());
+        match gap {
+            Gap::Retired => notes.push(Note::TrackRetired { track, at }),
+            Gap::Apart(shared) => notes.push(Note::Redone { track, shared: *shared }),
+            Gap::Equal | Gap::Ahead | Gap::Behind => {
+                let theirs = facts.catalog.releases[&request.target].set(name);
+                let both = at.min(theirs.last());
+                let (ours, theirs) = (applied.set(name).up_to(both), theirs.up_to(both));
+                if !facts.same_words(&ours, &theirs) {
+                    notes.push(Note::SameByEffect { track, at: both });
+                }
+            }
+        }
+    }
     if request.target.is_prerelease() {
         notes.push(Note::PrereleaseTarget);
     }

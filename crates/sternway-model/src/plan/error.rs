@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::catalog::{Digest, Direction, Release, TrackName};
 use crate::plan::Course;
+use crate::plan::identity::Question;
 
 /// Who has a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,14 @@ pub enum PlanError {
     /// The catalog does not have the release.
     #[error("release {0} is not in the catalog")]
     UnknownRelease(Release),
+    /// The catalog has the release, and its source could not be read.
+    #[error("release {release} is left out: {reason}")]
+    LeftOut {
+        /// The release asked for.
+        release: Release,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The release has no migrations, so its schema is not known.
     #[error("release {0} has no migrations in any track, so the schema that it needs is unknown")]
     NoMigrations(Release),
@@ -79,8 +88,9 @@ pub enum PlanError {
     },
     /// One number, several contents.
     #[error(
-        "the {direction} half of migration {version} of track `{track}` has different contents: {}",
-        list(holders)
+        "the {direction} half of migration {version} of track `{track}` has different contents: {}{}",
+        list(holders),
+        told(*compared)
     )]
     Contents {
         /// The track.
@@ -91,9 +101,15 @@ pub enum PlanError {
         direction: Direction,
         /// Who has which content.
         holders: Vec<(Holder, Digest)>,
+        /// The last number up to which the database and the target are the same, where these differ.
+        shared: Option<u64>,
+        /// Whether they lead to the same schema, where that was found out.
+        compared: Option<bool>,
+        /// What would tell whether they differ in more than words.
+        asks: Option<Question>,
     },
     /// The tracking row's single number cannot say what the target needs.
-    #[error("track `{track}` cannot get to release {to}: {}", fork(missing, extra))]
+    #[error("track `{track}` cannot get to release {to}: {}{}", fork(missing, extra), told(*compared))]
     Forked {
         /// The track.
         track: TrackName,
@@ -103,6 +119,14 @@ pub enum PlanError {
         missing: Vec<u64>,
         /// What the database has and the release lacks below its number.
         extra: Vec<u64>,
+        /// The last number up to which the two are the same.
+        shared: Option<u64>,
+        /// A release in between that can be reached, and that may lead there.
+        by: Option<Release>,
+        /// Whether they lead to the same schema, where that was found out.
+        compared: Option<bool>,
+        /// What would tell whether they differ in more than words.
+        asks: Option<Question>,
     },
     /// A migration lacks the half that the plan needs.
     #[error("migration {version} of track `{track}` has no {direction} file")]
@@ -192,6 +216,35 @@ pub enum PlanError {
     /// No track takes part.
     #[error("every track is switched off")]
     NoTracks,
+}
+
+impl PlanError {
+    /// Whether it was found out that what differs in words differs in what it leads to.
+    pub(super) fn differs(&self) -> bool {
+        let (Self::Contents { compared, .. } | Self::Forked { compared, .. }) = self else {
+            return false;
+        };
+        *compared == Some(false)
+    }
+
+    /// What has to be found out on a shadow database before this is a reason to refuse.
+    pub fn asks(&self) -> Option<&Question> {
+        match self {
+            Self::Contents { asks, .. } | Self::Forked { asks, .. } => asks.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// What was found out about two lineages that differ in words.
+fn told(compared: Option<bool>) -> &'static str {
+    match compared {
+        Some(false) => "; clean installs of the two do not have the same schema",
+        Some(true) => {
+            "; clean installs of the two have the same schema, but rows that it changes are not changed here"
+        }
+        None => "",
+    }
 }
 
 /// A number in a tracking row, which may be empty.

@@ -1,6 +1,6 @@
 //! The hops: where a journey stops on its way.
 
-use crate::catalog::{Minor, Release};
+use crate::catalog::{MigrationSet, Minor, Release};
 use crate::plan::applied::Applied;
 use crate::plan::course::{Gap, Gaps};
 use crate::plan::error::PlanError;
@@ -13,6 +13,8 @@ pub(super) struct Route {
     pub stops: Vec<Release>,
     /// Whether the schema goes along; otherwise the application alone is swapped.
     pub moves_schema: bool,
+    /// Whether it may lead back to where the database and the target go apart.
+    pub redo: bool,
 }
 
 /// Finds the stops.
@@ -31,12 +33,13 @@ pub(super) fn route(
     let target = &request.target;
     report(facts, target, course, applied, gaps, notes);
     let ahead = gaps.values().any(|gap| *gap == Gap::Ahead);
-    let equal = gaps.values().all(|gap| *gap == Gap::Equal);
+    let equal = gaps.values().all(|gap| matches!(gap, Gap::Equal | Gap::Retired));
+    let apart = gaps.values().any(|gap| matches!(gap, Gap::Apart(_)));
     let tolerated = match applied.minor {
         Some(minor) => facts.policy.tolerates(target, minor, facts.catalog),
         None => false,
     };
-    let stays = course == Course::Rollback && ahead && tolerated && !request.reset_schema;
+    let stays = course == Course::Rollback && ahead && !apart && tolerated && !request.reset_schema;
     if equal || stays {
         if stays {
             for track in tracks_with(gaps, Gap::Ahead) {
@@ -47,18 +50,22 @@ pub(super) fn route(
                 });
             }
         }
-        return Ok(Route { stops: vec![target.clone()], moves_schema: false });
+        return Ok(Route { stops: vec![target.clone()], moves_schema: false, redo: request.redo });
     }
-    let from = applied.schema_of.as_ref().map(Release::minor);
+    // Where the way leads back and on again, no release in between lies on it.
+    let from = applied.schema_of.as_ref().map(Release::minor).filter(|_| !apart);
     let mut stops = Vec::new();
     for minor in from.map_or(Vec::new(), |from| between(facts, from, target.minor())) {
         match facts.catalog.newest_stable(minor) {
-            Some(release) => stops.push(release.clone()),
+            Some(release) if lies_between(facts, applied, release, target) => {
+                stops.push(release.clone());
+            }
+            Some(release) => notes.push(Note::StopSkipped { release: release.clone() }),
             None => notes.push(Note::MinorSkipped { minor }),
         }
     }
     stops.push(target.clone());
-    Ok(Route { stops, moves_schema: true })
+    Ok(Route { stops, moves_schema: true, redo: request.redo })
 }
 
 /// The minors strictly between two, in the order in which one meets them.
@@ -70,6 +77,26 @@ fn between(facts: &Facts<'_>, from: Minor, to: Minor) -> Vec<Minor> {
         between.reverse();
     }
     between
+}
+
+/// Whether a journey to `target` comes by what a release has, as its words tell. One that it does not come
+/// by is not stopped at: nobody starts it, and what is proved there would not be its schema.
+fn lies_between(
+    facts: &Facts<'_>,
+    applied: &Applied<'_>,
+    release: &Release,
+    target: &Release,
+) -> bool {
+    applied.tracks.iter().all(|track| {
+        let set = |release: &Release| facts.catalog.releases[release].set(&track.name);
+        let (stop, end, start) = (set(release), set(target), applied.set(&track.name));
+        let begins = |one: &MigrationSet, other: &MigrationSet| {
+            let both = one.last().min(other.last());
+            facts.same(&track.name, &one.up_to(both), &other.up_to(both))
+        };
+        // An empty set is the beginning of any, and a track that is left alone stands in no way.
+        begins(start, &stop) && begins(&stop, &end)
+    })
 }
 
 fn tracks_with(gaps: &Gaps, wanted: Gap) -> impl Iterator<Item = &crate::catalog::TrackName> {

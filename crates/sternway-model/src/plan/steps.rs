@@ -2,15 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Digest, Direction, Migration, MigrationSet, Release, Track, TrackName};
-use crate::plan::applied::{Applied, halves, newest_stable_first, stored_half};
+use crate::catalog::{Digest, Direction, Half, Migration, MigrationSet, Release, Track, TrackName};
+use crate::plan::applied::{self, Applied, halves, newest_stable_first, stored_half};
 use crate::plan::course::{Gap, gaps};
 use crate::plan::error::{Holder, PlanError};
+use crate::plan::identity::Question;
 use crate::plan::route::Route;
 use crate::plan::{
     Basis, BodyOrigin, Course, FORMAT, Facts, Hop, Migrate, Note, Plan, Request, Step,
 };
 use crate::state::Numbers;
+
+/// The hops of a journey, and the migrations that they meet.
+pub(super) struct Way {
+    /// The hops.
+    pub hops: Vec<Hop>,
+    /// What is applied at the end or was on the way there, by track.
+    pub met: BTreeMap<TrackName, MigrationSet>,
+    /// What is applied at the start in the tracks that go another way than that.
+    pub before: BTreeMap<TrackName, MigrationSet>,
+}
 
 /// Fills the stops of a route with steps.
 pub(super) fn steps(
@@ -18,76 +29,76 @@ pub(super) fn steps(
     course: Course,
     applied: &Applied<'_>,
     route: Route,
-) -> Result<Vec<Hop>, PlanError> {
+) -> Result<Way, PlanError> {
     let mut present = applied.sets.clone();
-    let mut hops = Vec::new();
-    for stop in route.stops {
+    let mut way = Way { hops: Vec::new(), met: present.clone(), before: BTreeMap::new() };
+    let Some(target) = route.stops.last() else { return Ok(way) };
+    for stop in &route.stops {
         let mut steps = Vec::new();
-        let entry = &facts.catalog.releases[&stop];
-        for track in &applied.tracks {
-            let theirs = entry.set(&track.name);
-            same_contents(facts, track, &stop, &present[&track.name], &theirs)?;
-        }
         if route.moves_schema {
-            let gaps = gaps(&applied.tracks, &present, &stop, entry)?;
+            let gaps = gaps(facts, &applied.tracks, &present, stop, route.redo)?;
             let mut tracks: Vec<&Track> = applied.tracks.clone();
             if course == Course::Rollback {
                 tracks.reverse();
             }
             for track in tracks {
-                let theirs = entry.set(&track.name);
+                let theirs = as_the_target(facts, track, stop, target);
                 let ours = &present[&track.name];
-                match (course, gaps[&track.name]) {
+                let gap = gaps[&track.name];
+                let end = theirs.last();
+                let kept = match (course, gap) {
                     (Course::Rollback, Gap::Ahead) => {
-                        steps.extend(downs(facts, track, ours, theirs.last())?);
+                        steps.extend(downs(facts, track, ours, end)?);
+                        ours.up_to(end)
                     }
                     (Course::Upgrade, Gap::Behind) => {
                         offers(facts, track)?;
-                        steps.extend(ups(facts, track, &stop, ours.last(), &theirs)?);
+                        steps.extend(ups(facts, track, (stop, target), ours.last(), &theirs)?);
+                        let above = theirs.iter().filter(|it| Some(it.version) > ours.last());
+                        ours.iter().chain(above).cloned().collect()
+                    }
+                    (_, Gap::Apart(shared)) => {
+                        offers(facts, track)?;
+                        steps.extend(downs(facts, track, ours, shared)?);
+                        steps.extend(ups(facts, track, (stop, target), shared, &theirs)?);
+                        way.before.insert(track.name.clone(), ours.clone());
+                        way.met.remove(&track.name);
+                        let mut kept = ours.up_to(shared);
+                        let above = theirs.iter().filter(|it| Some(it.version) > shared);
+                        above.for_each(|it| kept.insert(it.clone()));
+                        kept
                     }
                     _ => continue,
-                }
-                // What is kept keeps the contents that were found applied.
-                let kept = theirs.iter().map(|it| ours.get(it.version).unwrap_or(it).clone());
-                present.insert(track.name.clone(), kept.collect());
+                };
+                let met = way.met.entry(track.name.clone()).or_default();
+                kept.iter().for_each(|it: &Migration| met.insert(it.clone()));
+                present.insert(track.name.clone(), kept);
             }
         }
         let ends_at = present.iter().map(|(track, set)| (track.clone(), set.last())).collect();
         let mut steps: Vec<Step> =
             steps.into_iter().map(|it| Step::Migrate(Box::new(it))).collect();
         steps.push(Step::Prove);
-        hops.push(Hop { to: stop, steps, ends_at, leaves: Vec::new() });
+        way.hops.push(Hop { to: stop.clone(), steps, ends_at, leaves: Vec::new() });
     }
-    Ok(hops)
+    Ok(way)
 }
 
-/// Refuses a stop that means something else by a number that is applied.
-fn same_contents(
+/// What a stop has of a track, with the bodies that the target has for the same numbers: what is still to
+/// be applied is applied as the target says.
+fn as_the_target(
     facts: &Facts<'_>,
     track: &Track,
     stop: &Release,
-    ours: &MigrationSet,
-    theirs: &MigrationSet,
-) -> Result<(), PlanError> {
-    for migration in theirs.iter() {
-        let here = ours.get(migration.version).and_then(|it| it.up.as_ref());
-        if let (Some(here), Some(there)) = (here, &migration.up)
-            && here.hash != there.hash
-        {
-            let version = migration.version;
-            let holder = match origin(facts, &track.name, version, Direction::Up, here.hash, None) {
-                BodyOrigin::Records => Holder::Records,
-                BodyOrigin::Release(release) => Holder::Release(release),
-            };
-            return Err(PlanError::Contents {
-                track: track.name.clone(),
-                version,
-                direction: Direction::Up,
-                holders: vec![(holder, here.hash), (Holder::Release(stop.clone()), there.hash)],
-            });
-        }
-    }
-    Ok(())
+    target: &Release,
+) -> MigrationSet {
+    let set = |release: &Release| facts.catalog.releases[release].set(&track.name);
+    let theirs = set(target);
+    let of_the_target = |it: &Migration| match theirs.get(it.version) {
+        Some(theirs) if it.up.is_none() || theirs.up.is_some() => theirs.clone(),
+        _ => it.clone(),
+    };
+    set(stop).iter().map(of_the_target).collect()
 }
 
 fn offers(facts: &Facts<'_>, track: &Track) -> Result<(), PlanError> {
@@ -111,50 +122,66 @@ fn downs(
     for (index, version) in undone.iter().enumerate() {
         let to = undone.get(index + 1).copied().or(end);
         let change = Change { direction: Direction::Down, from: Some(*version), to };
+        certain_down(facts, track, ours, *version)?;
         steps.push(step(facts, track, ours, *version, change, None)?);
     }
     Ok(steps)
 }
 
+/// Refuses a down half of which releases have several that do not lead to the same schema.
+fn certain_down(
+    facts: &Facts<'_>,
+    track: &Track,
+    ours: &MigrationSet,
+    version: u64,
+) -> Result<(), PlanError> {
+    let Some(applied) = ours.get(version) else { return Ok(()) };
+    let several = applied::downs(facts, &track.name, applied);
+    let Some((first, others)) = several.split_first() else { return Ok(()) };
+    let then =
+        |down: &Half| facts.lineage_then(&track.name, ours.up_to(Some(version)), down.clone());
+    for other in others {
+        let (one, two) = (then(first), then(other));
+        let compared = facts.found(&one, &two);
+        if compared == Some(true) {
+            continue;
+        }
+        let direction = Direction::Down;
+        let of =
+            |half: &Half| (holder(facts, &track.name, version, direction, half.hash), half.hash);
+        let (one, two) = (Box::new(one), Box::new(two));
+        return Err(PlanError::Contents {
+            track: track.name.clone(),
+            version,
+            direction,
+            holders: vec![of(first), of(other)],
+            shared: None,
+            compared,
+            asks: Some(Question::Alike { track: track.name.clone(), one, other: two }),
+        });
+    }
+    Ok(())
+}
+
 fn ups(
     facts: &Facts<'_>,
     track: &Track,
-    stop: &Release,
+    (stop, target): (&Release, &Release),
     start: Option<u64>,
     theirs: &MigrationSet,
 ) -> Result<Vec<Migrate>, PlanError> {
     let mut steps = Vec::new();
     let mut from = start;
+    let of_the_stop = facts.catalog.releases[stop].set(&track.name);
     for migration in theirs.iter().filter(|it| Some(it.version) > start) {
-        same_as_stored(facts, track, stop, migration)?;
         let to = Some(migration.version);
         let change = Change { direction: Direction::Up, from, to };
-        steps.push(step(facts, track, theirs, migration.version, change, Some(stop))?);
+        let up = |set: &MigrationSet| set.get(migration.version)?.up.as_ref().map(|it| it.hash);
+        let holder = if up(&of_the_stop) == up(theirs) { stop } else { target };
+        steps.push(step(facts, track, theirs, migration.version, change, Some(holder))?);
         from = to;
     }
     Ok(steps)
-}
-
-/// Refuses a migration of a release that the records know with other contents, from an earlier run.
-fn same_as_stored(
-    facts: &Facts<'_>,
-    track: &Track,
-    stop: &Release,
-    migration: &Migration,
-) -> Result<(), PlanError> {
-    let version = migration.version;
-    for direction in [Direction::Up, Direction::Down] {
-        let stored = stored_half(facts, &track.name, version, direction);
-        if let (Some(stored), Some(there)) = (stored, migration.half(direction))
-            && stored.hash != there.hash
-        {
-            let (stored, there) =
-                ((Holder::Records, stored.hash), (Holder::Release(stop.clone()), there.hash));
-            let (track, holders) = (track.name.clone(), vec![stored, there]);
-            return Err(PlanError::Contents { track, version, direction, holders });
-        }
-    }
-    Ok(())
 }
 
 /// What a step does to the tracking row, and with which half.
@@ -183,10 +210,7 @@ fn step(
         return Err(PlanError::UnreadableBody {
             track: track.name.clone(),
             file: half.file.clone(),
-            holder: match origin {
-                BodyOrigin::Records => Holder::Records,
-                BodyOrigin::Release(release) => Holder::Release(release),
-            },
+            holder: origin.into(),
         });
     };
     if let Some(obstacle) = &body.obstacle {
@@ -215,6 +239,26 @@ fn step(
     })
 }
 
+/// Who has the body with this hash.
+pub(super) fn holder(
+    facts: &Facts<'_>,
+    track: &TrackName,
+    version: u64,
+    direction: Direction,
+    hash: Digest,
+) -> Holder {
+    origin(facts, track, version, direction, hash, None).into()
+}
+
+impl From<BodyOrigin> for Holder {
+    fn from(origin: BodyOrigin) -> Holder {
+        match origin {
+            BodyOrigin::Records => Holder::Records,
+            BodyOrigin::Release(release) => Holder::Release(release),
+        }
+    }
+}
+
 /// Where the body with this hash is: the records, the running release, the newest stable release.
 fn origin(
     facts: &Facts<'_>,
@@ -227,7 +271,7 @@ fn origin(
     if let Some(stop) = stop {
         return BodyOrigin::Release(stop.clone());
     }
-    if stored_half(facts, track, version, direction).is_some() {
+    if stored_half(facts, track, version, direction).is_some_and(|it| it.hash == hash) {
         return BodyOrigin::Records;
     }
     let holders: Vec<_> = halves(facts, track, version, direction)
@@ -248,22 +292,18 @@ pub(super) fn pack(
     request: &Request,
     course: Course,
     applied: &Applied<'_>,
-    hops: Vec<Hop>,
+    way: Way,
     notes: Vec<Note>,
 ) -> Plan {
-    let mut migrations: BTreeMap<TrackName, BTreeMap<u64, Migration>> = BTreeMap::new();
-    for track in &applied.tracks {
-        let met = migrations.entry(track.name.clone()).or_default();
-        for hop in &hops {
-            let set = facts.catalog.releases[&hop.to].set(&track.name);
-            let end = hop.ends_at.get(&track.name).copied().flatten();
-            met.extend(set.up_to(end).iter().map(|it| (it.version, it.clone())));
-        }
-        met.extend(applied.set(&track.name).iter().map(|it| (it.version, it.clone())));
-    }
-    let migrations: BTreeMap<TrackName, Vec<Migration>> =
-        migrations.into_iter().map(|(track, met)| (track, met.into_values().collect())).collect();
-    let used = migrations.values().flatten().flat_map(|it| [&it.up, &it.down]).flatten();
+    let listed = |sets: BTreeMap<TrackName, MigrationSet>| -> BTreeMap<TrackName, Vec<Migration>> {
+        let lists = sets.into_iter().map(|(track, set)| (track, set.iter().cloned().collect()));
+        lists.collect()
+    };
+    let releases = made_of(facts, &way.met);
+    let Way { hops, met, before } = way;
+    let (migrations, before) = (listed(met), listed(before));
+    let used = migrations.values().chain(before.values()).flatten();
+    let used = used.flat_map(|it| [&it.up, &it.down]).flatten();
     let hashes: BTreeSet<Digest> = used.map(|half| half.hash).collect();
     let text = |hash: &Digest| {
         let body = facts.catalog.bodies.get(hash).or(facts.state.records.bodies.get(hash))?;
@@ -293,29 +333,44 @@ pub(super) fn pack(
         taken: facts.state.records.taken.clone(),
         hops,
         notes,
-        releases: made_of(facts, &migrations),
+        releases,
         bodies: hashes.iter().filter_map(text).collect(),
         migrations,
+        before,
     }
 }
 
-/// The releases on the journey's way that consist of these migrations alone.
+/// The releases on the journey's way that consist of these migrations alone; and without any numbers those
+/// of which the records would say from now on what is not so.
 fn made_of(
     facts: &Facts<'_>,
-    migrations: &BTreeMap<TrackName, Vec<Migration>>,
+    met: &BTreeMap<TrackName, MigrationSet>,
 ) -> BTreeMap<Release, Numbers> {
     let known = |track: &TrackName, set: &MigrationSet| {
-        let Some(met) = migrations.get(track) else { return true };
-        set.iter().all(|it| met.contains(it))
+        let Some(met) = met.get(track) else { return true };
+        set.iter().all(|it| met.get(it.version).is_some_and(|met| facts.same_up(met, it)))
     };
     let releases = facts.catalog.releases.iter();
     let made = releases.filter(|(_, entry)| {
         !entry.is_empty() && entry.tracks.iter().all(|(track, set)| known(track, set))
     });
-    made.map(|(release, entry)| {
-        let tracks = entry.tracks.iter().filter(|(track, _)| migrations.contains_key(*track));
+    let made = made.map(|(release, entry)| {
+        let tracks = entry.tracks.iter().filter(|(track, _)| met.contains_key(*track));
         let numbers = tracks.map(|(track, set)| (track.clone(), set.versions().collect()));
         (release.clone(), numbers.collect())
-    })
-    .collect()
+    });
+    // What the records have by a number is about to be another migration.
+    let records = &facts.state.records;
+    let changes = |(track, numbers): (&TrackName, &Vec<u64>)| {
+        numbers.iter().any(|number| {
+            let (old, new) = (records.migrations.get(track), met.get(track));
+            match (old.and_then(|it| it.get(*number)), new.and_then(|it| it.get(*number))) {
+                (Some(old), Some(new)) => !facts.same_up(old, new),
+                _ => false,
+            }
+        })
+    };
+    let untrue = records.releases.iter().filter(|(_, numbers)| numbers.iter().any(changes));
+    let untrue = untrue.map(|(release, _)| (release.clone(), Numbers::new()));
+    untrue.chain(made).collect()
 }

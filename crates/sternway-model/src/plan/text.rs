@@ -401,6 +401,29 @@ impl fmt::Display for Note {
             Self::MinorSkipped { minor } => {
                 write!(f, "{minor} has no stable release, so the journey does not stop there")
             }
+            Self::TrackRetired { track, at } => write!(
+                f,
+                "the target has no migrations of track `{track}`, which older releases have: it is left at {}, and so are its tables. Where its folder has only moved, `path` of the track takes a list",
+                number(*at)
+            ),
+            Self::StopSkipped { release } => write!(
+                f,
+                "{release} has other migrations than those on the way, so the journey does not stop there"
+            ),
+            Self::SameByEffect { track, at } => write!(
+                f,
+                "what is applied in track `{track}` and what the target has up to {} differ in words; clean installs of both have the same schema, and what they do to rows was not compared",
+                number(*at)
+            ),
+            Self::SchemaDecided { track, version } => write!(
+                f,
+                "several ways lead to {version} in track `{track}`; the schema of this database told which one it went"
+            ),
+            Self::Redone { track, shared } => write!(
+                f,
+                "track `{track}` goes back to {} and up again with the target's migrations; what no step puts back stays in the archive",
+                number(*shared)
+            ),
             Self::PrereleaseTarget => f.write_str("the target is a prerelease"),
             Self::RunningReleaseDecided { track, version } => write!(
                 f,

@@ -94,7 +94,8 @@ pub fn git_in(folder: &Path, arguments: &[&str]) -> String {
 pub fn track(name: &str, path: &str) -> Track {
     Track {
         name: name.into(),
-        path: path.to_owned(),
+        paths: vec![path.into()],
+        until: None,
         table: "unread".to_owned(),
         enabled: Enabled::Always,
         requires_extension: None,

@@ -50,8 +50,10 @@ fn links_are_followed() {
     assert_eq!(files(&reading), ["1.0.0: 1_a.up.sql", "1.1.0: 1_a.up.sql 1_a.down.sql"]);
 
     symlink("nowhere", place.join("1.1.0/sql/core/2_b.up.sql")).expect("a link");
-    let refused = read_folder(&place).expect_err("a dangling link");
-    assert!(matches!(refused, SourceError::File { .. }), "{refused}");
+    let reading = read_folder(&place).expect("what can be read");
+    assert_eq!(files(&reading), ["1.0.0: 1_a.up.sql"]);
+    let warning = reading.warnings[0].to_string();
+    assert!(warning.starts_with("release 1.1.0 is left out: cannot read"), "{warning}");
 }
 
 #[test]
@@ -79,6 +81,18 @@ fn what_is_not_a_folder_of_releases_is_explained() {
     place.write("v1.0.0/README.md", "");
     let refused = read_folder(&place).expect_err("one release twice").to_string();
     assert_eq!(refused, "release 1.0.0 has two folders: `1.0.0` and `v1.0.0`");
+    place.write("2024.01/sql/core/1_a.up.sql", "");
+    place.write("v1.x/sql/core/1_a.up.sql", "");
+    let reading = read_folder(&place).expect("another release");
+    assert_eq!(files(&reading), ["2024.01: 1_a.up.sql"]);
+    let warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "1 name is left out: `v1.x` has no release number",
+            "release 1.0.0 is left out: release 1.0.0 has two folders: `1.0.0` and `v1.0.0`",
+        ]
+    );
 }
 
 #[test]

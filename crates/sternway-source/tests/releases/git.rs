@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use sternway_model::catalog::{Digest, Enabled};
+use sternway_model::catalog::{Digest, Enabled, ReleaseEntry, TrackPath};
 use sternway_source::{CloneKind, Location, SourceError, Warning, read};
 
 use crate::common::{Place, chain, files, git_in, layout, read_git, release, track};
@@ -136,29 +136,95 @@ fn a_missing_folder_leaves_its_track_out() {
 }
 
 #[test]
-fn a_folder_that_golang_migrate_refuses_is_refused() {
+fn a_release_that_golang_migrate_refuses_is_left_out_and_hides_no_other() {
     let place = Place::one_release();
     place.write("sql/core/001_b.up.sql", "SELECT 2;\n");
     place.release("v1.1.0");
-    let refused = read_git(place.path()).expect_err("a duplicate");
-    assert_eq!(
-        chain(&refused),
-        "cannot read track `core` of release 1.1.0, in `sql/core`: two files hold the up half of \
-         migration 1: `001_b.up.sql` and `1_a.up.sql`"
-    );
-
-    let place = Place::one_release();
+    place.git(&["rm", "--quiet", "sql/core/001_b.up.sql"]);
     place.write("sql/core/9223372036854775807_b.up.sql", "SELECT 2;\n");
-    place.release("v1.1.0");
-    read_git(place.path()).expect("the highest number");
-    place.write("sql/core/9223372036854775808_c.up.sql", "SELECT 2;\n");
     place.release("v1.2.0");
-    let refused = read_git(place.path()).expect_err("a huge number");
+    place.write("sql/core/9223372036854775808_c.up.sql", "SELECT 2;\n");
+    place.release("v1.3.0");
+    let reading = read_git(place.path()).expect("two of four");
+    let read: Vec<String> = reading.catalog.releases.keys().map(ToString::to_string).collect();
+    assert_eq!(read, ["1.0.0", "1.2.0"]);
+    let left_out: Vec<String> = reading.catalog.left_out.keys().map(ToString::to_string).collect();
+    assert_eq!(left_out, ["1.1.0", "1.3.0"]);
+    let warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
-        refused.to_string(),
-        "the number of `9223372036854775808_c.up.sql` in track `core` of release 1.2.0 is above \
-         9223372036854775807"
+        warnings,
+        [
+            "release 1.1.0 is left out: cannot read track `core` of release 1.1.0, in `sql/core`: two \
+             files hold the up half of migration 1: `001_b.up.sql` and `1_a.up.sql`",
+            "release 1.3.0 is left out: the number of `9223372036854775808_c.up.sql` in track `core` of \
+             release 1.3.0 is above 9223372036854775807",
+        ]
     );
+    for tag in ["v1.0.0", "v1.2.0"] {
+        place.git(&["tag", "--delete", tag]);
+    }
+    let refused = read_git(place.path()).expect_err("none is left");
+    assert!(matches!(refused, SourceError::Duplicate { .. }), "{refused}");
+}
+
+#[test]
+fn versions_of_any_shape_are_releases_and_what_is_left_out_is_named() {
+    let place = Place::one_release();
+    for tag in ["v1", "v1.0", "v1.0.0.1", "v2024.01.05", "v2024-02-01", "v1.x", "vnext", "nightly"]
+    {
+        place.git(&["tag", tag]);
+    }
+    place.write("sql/core/2_b.up.sql", "SELECT 2;\n");
+    place.release("v2.0");
+    place.git(&["tag", "v2.1.7"]);
+    place.git(&["tag", "v2.1"]);
+    let reading = read_git(place.path()).expect("a repository");
+    let labels = reading.catalog.releases.values().map(|entry| entry.label.as_str());
+    assert_eq!(
+        labels.collect::<Vec<_>>(),
+        ["v1.0.0", "v1.0.0.1", "v2.0", "v2.1.7", "v2024.01.05", "v2024-02-01"]
+    );
+    assert!(reading.catalog.releases.contains_key(&release("2.0.0")), "as 2.0");
+    let warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "2 names are left out: `v1.x`, `vnext` have no release number",
+            "the tag `v1.0` is left out: it stands for release 1.0.0, as `v1.0.0` does",
+            "the tag `v1` is left out: it stands for release 1.0.0, as `v1.0.0` does",
+            "the tag `v2.1` is left out: it stands for release 2.1.7, as `v2.1.7` does",
+        ]
+    );
+}
+
+#[test]
+fn a_track_may_move_between_releases_and_end() {
+    let place = Place::one_release();
+    place.write("db/core/1_a.up.sql", "SELECT 1;\n");
+    place.write("db/core/2_b.up.sql", "SELECT 2;\n");
+    place.release("v1.1.0");
+    place.git(&["rm", "--quiet", "-r", "sql"]);
+    place.release("v1.2.0");
+    let read_with = |paths: &[(&str, Option<&str>)], until: Option<&str>| {
+        let mut layout = layout();
+        let path = |(path, since): &(&str, Option<&str>)| {
+            let mut path = TrackPath::from(*path);
+            path.since = since.map(release);
+            path
+        };
+        layout.tracks[0].paths = paths.iter().map(path).collect();
+        layout.tracks[0].until = until.map(release);
+        let reading = read(&Location::Git(place.path().into()), &layout, None).expect("releases");
+        let last = |entry: &ReleaseEntry| entry.set(&"core".into()).last();
+        reading.catalog.releases.values().map(last).collect::<Vec<_>>()
+    };
+    let (old, new) = (("sql/core", None), ("db/core", None));
+    assert_eq!(read_with(&[new], None), [None, Some(2), Some(2)]);
+    assert_eq!(read_with(&[new, old], None), [Some(1), Some(2), Some(2)]);
+    assert_eq!(read_with(&[old, new], None), [Some(1), Some(1), Some(2)]);
+    let since = ("db/core", Some("1.2.0"));
+    assert_eq!(read_with(&[since, old], None), [Some(1), Some(1), Some(2)]);
+    assert_eq!(read_with(&[new, old], Some("1.1.0")), [Some(1), Some(2), None]);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use sternway_source::{Layout, Location, Reading, read};
 fn track(name: &str) -> Track {
     Track {
         name: name.into(),
-        path: format!("go/core/pkg/migrations/{name}"),
+        paths: vec![format!("go/core/pkg/migrations/{name}").as_str().into()],
+        until: None,
         table: "unread".to_owned(),
         enabled: Enabled::Always,
         requires_extension: None,

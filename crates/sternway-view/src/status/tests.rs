@@ -53,8 +53,13 @@ fn release(text: &str) -> Release {
 
 fn standing(releases: &[&str], schema: Schema) -> Verdict {
     let releases = releases.iter().map(|it| release(it)).collect();
-    let standing =
-        Standing { applied: Default::default(), releases, minor: None, runs: Some(true) };
+    let standing = Standing {
+        applied: Default::default(),
+        releases,
+        lacking: Default::default(),
+        minor: None,
+        runs: Some(true),
+    };
     Verdict::Stands { standing, schema }
 }
 

@@ -1,6 +1,7 @@
 //! Where the migrations of an application's tracks are read from.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -25,7 +26,7 @@ pub enum Chosen {
 /// or the newest stable release.
 pub fn choose(setup: &Setup<'_>, release: &str, log: &Log) -> Result<Chosen, Trouble> {
     let tracks = &setup.config.layout.tracks;
-    let here = |track: &Track| setup.config.folder.join(&track.path).is_dir();
+    let here = |track: &Track| folder(setup, track).is_dir();
     if release.is_empty() && tracks.iter().any(here) {
         return Ok(Chosen::Here);
     }
@@ -56,11 +57,18 @@ pub fn choose(setup: &Setup<'_>, release: &str, log: &Log) -> Result<Chosen, Tro
     Ok(Chosen::Release(Box::new(catalog), chosen))
 }
 
+/// The folder of a track where the settings lie: the first that is there.
+fn folder(setup: &Setup<'_>, track: &Track) -> PathBuf {
+    let mut folders = track.paths.iter().map(|it| setup.config.folder.join(&it.path));
+    let first = folders.next().unwrap_or_default();
+    if first.is_dir() { first } else { folders.find(|it| it.is_dir()).unwrap_or(first) }
+}
+
 impl Chosen {
     /// The files of a track.
     pub async fn folder(&self, setup: &Setup<'_>, track: &Track) -> Result<Folder, Trouble> {
         let files: Box<dyn Files> = match self {
-            Chosen::Here => Box::new(files::directory(&setup.config.folder.join(&track.path))),
+            Chosen::Here => Box::new(files::directory(&folder(setup, track))),
             Chosen::Release(catalog, release) => Box::new(Released {
                 place: format!("release {release}"),
                 set: catalog
