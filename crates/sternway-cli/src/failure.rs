@@ -158,7 +158,7 @@ impl Failure {
                 (nearest(&release.to_string(), catalog), Exit::Usage)
             }
             PlanError::LeftOut { .. } => (
-                "mend that release in the source, or choose another; `sternway releases` lists them all".to_owned(),
+                "mend that release in the source, or choose another; a fresh clone, or `git fetch --unshallow --tags`, brings what a clone lacks".to_owned(),
                 Exit::Refused,
             ),
             PlanError::NoMigrations(_) => (no_migrations(catalog), Exit::Refused),

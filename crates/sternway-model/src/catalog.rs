@@ -96,12 +96,10 @@ impl From<&str> for TrackPath {
 
 impl Track {
     /// The folders that count in a release, in the order in which they are looked for.
-    pub fn paths_in<'t>(&'t self, release: &Release) -> impl Iterator<Item = &'t str> {
+    pub fn paths_in<'t>(&'t self, release: &'t Release) -> impl Iterator<Item = &'t str> {
         let has = self.until.as_ref().is_none_or(|until| release <= until);
-        let counts = |it: &&TrackPath| has && it.since.as_ref().is_none_or(|it| it <= release);
-        let paths: Vec<&str> =
-            self.paths.iter().filter(counts).map(|it| it.path.as_str()).collect();
-        paths.into_iter()
+        let counts = move |it: &&TrackPath| has && it.since.as_ref().is_none_or(|it| it <= release);
+        self.paths.iter().filter(counts).map(|it| it.path.as_str())
     }
 }
 

@@ -738,9 +738,9 @@ fn lacking(
     sets: &BTreeMap<TrackName, MigrationSet>,
 ) -> BTreeMap<TrackName, (Release, Vec<u64>)> {
     let lacks = sets.iter().filter_map(|(track, set)| {
-        let has_row = |entry: &ReleaseEntry| entry.set(track).get(set.last()?).map(drop);
+        let last = set.last()?;
         let mut releases = facts.catalog.releases.iter().rev();
-        let (release, entry) = releases.find(|(_, entry)| has_row(entry).is_some())?;
+        let (release, entry) = releases.find(|(_, entry)| entry.set(track).get(last).is_some())?;
         let theirs = entry.set(track).up_to(set.last());
         let lacking = theirs.versions().filter(|it| set.get(*it).is_none());
         let lacking: Vec<u64> = lacking.collect();

@@ -198,12 +198,9 @@ impl Reader<'_> {
         let trees: BTreeMap<&str, Option<Id>> =
             self.paths.iter().copied().zip(folders.iter().copied()).collect();
         for track in layout.read_tracks() {
-            let mut there = track.paths_in(release).filter_map(|path| {
-                let tree = trees.get(path).copied().flatten()?;
-                Some((path.to_owned(), tree))
-            });
-            let folder = there.next();
-            drop(there);
+            let tree = |path: &str| trees.get(path).copied().flatten();
+            let folder =
+                track.paths_in(release).find_map(|path| Some((path.to_owned(), tree(path)?)));
             found.folders.push(match folder {
                 Some((path, tree)) => Some(Folder { path, files: self.files(tree)? }),
                 None => None,

@@ -9,6 +9,7 @@ use sternway_model::catalog::{Direction, TrackName};
 use sternway_model::state::Identity;
 
 use crate::Paint;
+use crate::status::Lacking;
 use crate::words::{position, positions};
 
 /// `sternway.doctor/1`
@@ -23,6 +24,8 @@ pub struct Doctor {
     pub orphans: Vec<String>,
     /// The tracks that take part.
     pub tracks: Vec<TrackRow>,
+    /// What a release has below the number of a tracking row and the database has not.
+    pub lacking: Vec<Lacking>,
     /// The fences that a run left standing, in words.
     pub fences: Vec<String>,
     /// What was done: `finish`, `undo`, `set_row` or `lower_fence`.
@@ -102,6 +105,7 @@ impl Doctor {
             database,
             orphans: Vec::new(),
             tracks: Vec::new(),
+            lacking: Vec::new(),
             fences: Vec::new(),
             did: None,
         }
@@ -173,8 +177,13 @@ pub fn orphans(orphans: &[Orphan]) -> String {
     text
 }
 
-/// All that was found out about one track.
-pub fn text(paint: Paint, examined: &Examination, diagnosis: &Diagnosis) -> String {
+/// All that was found out about one track. `lacking`: what was passed over there.
+pub fn text(
+    paint: Paint,
+    examined: &Examination,
+    diagnosis: &Diagnosis,
+    lacking: &[Lacking],
+) -> String {
     let Examination { dialect, schema, .. } = examined;
     let Diagnosis { track, row, fits, .. } = diagnosis;
     let schema_of = match fits.as_slice() {
@@ -183,7 +192,9 @@ pub fn text(paint: Paint, examined: &Examination, diagnosis: &Diagnosis) -> Stri
     };
     let mut text = paint.strong(&format!("track {track}: the row says {row}; {schema_of}"));
     text.push('\n');
-    if diagnosis.is_well() {
+    if let Some(lacking) = lacking.iter().find(|it| it.track == *track) {
+        text.push_str(&format!("  {}\n", lacking.text()));
+    } else if diagnosis.is_well() {
         text.push_str(match diagnosis.by_downs {
             true => "  all is well: the application's own down migrations leave that schema\n",
             false => "  all is well\n",

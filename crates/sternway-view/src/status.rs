@@ -8,6 +8,7 @@ use sternway_model::archive::Entry;
 use sternway_model::catalog::{Release, TrackName};
 use sternway_model::effect::{counted, size};
 use sternway_model::journal::Progress;
+use sternway_model::plan::Standing;
 use sternway_model::proof::Comparison;
 use sternway_model::state::{Identity, RecordsAccess, TrackState};
 
@@ -60,6 +61,27 @@ pub struct Lacking {
     pub release: Release,
     /// Their numbers.
     pub migrations: Vec<u64>,
+}
+
+impl Lacking {
+    /// What a database lacks that stands there.
+    pub fn of(standing: &Standing) -> Vec<Lacking> {
+        let lacking = standing.lacking.iter().map(|(track, (release, migrations))| Lacking {
+            track: track.clone(),
+            release: release.clone(),
+            migrations: migrations.clone(),
+        });
+        lacking.collect()
+    }
+
+    /// The same for people, and what to do about it.
+    pub fn text(&self) -> String {
+        let Lacking { track, release, migrations } = self;
+        let numbers = migrations.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        format!(
+            "lacking: {numbers} of track {track}, which {release} has below the row's number and nobody has run; `sternway upgrade --to {release} --redo` goes back and runs them in their order"
+        )
+    }
 }
 
 /// One track.
@@ -206,13 +228,7 @@ impl Status {
             Verdict::Stands { standing, schema } => {
                 shape.releases.clone_from(&standing.releases);
                 shape.runs_on_this_schema = standing.runs;
-                let lacking =
-                    standing.lacking.iter().map(|(track, (release, migrations))| Lacking {
-                        track: track.clone(),
-                        release: release.clone(),
-                        migrations: migrations.clone(),
-                    });
-                shape.lacking = lacking.collect();
+                shape.lacking = Lacking::of(standing);
                 match schema {
                     Schema::Compared(comparison) => shape.comparison = Some(comparison.clone()),
                     Schema::Unproven(cause) => shape.unproven = Some(error::in_a_line(cause)),
@@ -289,11 +305,8 @@ impl Status {
                 format!("schema: of {} releases, {first} to {last}\n", self.releases.len())
             }
         };
-        for Lacking { track, release, migrations } in &self.lacking {
-            let numbers = migrations.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-            text.push_str(&format!(
-                "lacking: {numbers} of track {track}, which {release} has below the row's number and nobody has run; `sternway upgrade --to {release} --redo` goes back and runs them in their order\n"
-            ));
+        for lacking in &self.lacking {
+            text.push_str(&format!("{}\n", lacking.text()));
         }
         if let Some(running) = &self.running {
             let works = match self.runs_on_this_schema {

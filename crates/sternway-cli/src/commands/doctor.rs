@@ -9,7 +9,9 @@ use sternway_engine::identity::settle;
 use sternway_engine::observe::tables;
 use sternway_engine::preflight;
 use sternway_engine::status::forgotten_fences;
+use sternway_model::plan;
 use sternway_view::doctor::{self as view, Doctor};
+use sternway_view::status::Lacking;
 
 use crate::args::{DoctorArgs, Shared};
 use crate::failure::{Exit, Failure};
@@ -58,14 +60,15 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
     let reported = Reported { file: args.file.clone(), took: args.took };
     let examined = examine_all(&known.facts(), &shadow, &mut *database, &reported).await;
     let examined = examined.map_err(Failure::to_examine)?;
+    shape.lacking = plan::standing(&known.facts()).map_or(Vec::new(), |it| Lacking::of(&it));
     for diagnosis in &examined.diagnoses {
-        ui.say(view::text(ui.paint(), &examined, diagnosis).trim_end());
+        ui.say(view::text(ui.paint(), &examined, diagnosis, &shape.lacking).trim_end());
     }
     shape.tracks = view::tracks(&examined);
     let Some(choice) = choice else {
         ui.json(&shape);
         return Ok(match standing(&examined.diagnoses) {
-            Exit::Done if !shape.fences.is_empty() => Exit::Drift,
+            Exit::Done if !shape.fences.is_empty() || !shape.lacking.is_empty() => Exit::Drift,
             exit => exit,
         });
     };

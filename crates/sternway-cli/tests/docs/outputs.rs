@@ -185,8 +185,9 @@ fn passed_over() -> Vec<(String, Value)> {
     let folder = machine.text("releases/1.1.0/db");
     machine.run(&["migrate", "-path", &folder, "-database", &url, "up"]).ended(0);
     let status = json(4, "sternway.status/1", &["status"]);
+    let doctor = json(4, "sternway.doctor/1", &["doctor"]);
     let redo = json(0, "sternway.plan/4", &["plan", "--to", "1.1.0", "--redo"]);
-    vec![releases, status, redo]
+    vec![releases, status, doctor, redo]
 }
 
 /// What the archive's commands print, and plans that take away every kind of data.

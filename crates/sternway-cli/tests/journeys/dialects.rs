@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::both::server::Kind;
 use crate::both::{self, Pair, Place, Tool};
+use crate::identity;
 use crate::support::{Machine, Run};
 
 /// Each file, and the releases that have it.
@@ -132,6 +133,8 @@ fn all_journeys_on_postgresql() {
     half_way_with_rows(Kind::PostgreSql, "half a body with rows on PostgreSQL");
     tried_again(Kind::PostgreSql, "a statement that waits on PostgreSQL");
     rows_in_errors(Kind::PostgreSql, "rows in errors on PostgreSQL");
+    identity::edited(Kind::PostgreSql, "edited files on PostgreSQL");
+    identity::lower(Kind::PostgreSql, "a lower number on PostgreSQL");
 }
 
 #[test]

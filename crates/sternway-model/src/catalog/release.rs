@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -16,7 +17,10 @@ use thiserror::Error;
 /// `beta10`; a word with digits at its end is therefore compared by the word and then by the number.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Release {
+pub struct Release(Arc<Version>);
+
+#[derive(Debug)]
+struct Version {
     /// The numbers without zeros at their end.
     numbers: Vec<u64>,
     /// What follows a `-`; empty for a release that is final.
@@ -53,28 +57,28 @@ pub struct InvalidRelease {
 impl Release {
     /// The minor it belongs to; a prerelease belongs to the minor that it leads up to.
     pub fn minor(&self) -> Minor {
-        let number = |index: usize| self.numbers.get(index).copied().unwrap_or(0);
+        let number = |index: usize| self.0.numbers.get(index).copied().unwrap_or(0);
         Minor { major: number(0), minor: number(1) }
     }
 
     /// Whether it has a prerelease suffix.
     pub fn is_prerelease(&self) -> bool {
-        !self.prerelease.is_empty()
+        !self.0.prerelease.is_empty()
     }
 
     /// How many numbers it is written with: of two that are the same release, the longer one says more.
     pub fn parts(&self) -> usize {
-        let end = self.text.find(['-', '+']).unwrap_or(self.text.len());
-        self.text[..end].split('.').count()
+        let core = self.0.text.split(['-', '+']).next().unwrap_or_default();
+        core.split('.').count()
     }
 
     /// Whether `longer` is a release that this one, written with one or two numbers, may stand for: the
     /// newest of a line is often tagged so as well.
     pub fn abbreviates(&self, longer: &Release) -> bool {
-        let suffix = self.is_prerelease() || !self.build.is_empty();
+        let suffix = self.is_prerelease() || !self.0.build.is_empty();
         let begins = || {
-            let longer = longer.text.split(['.', '-', '+']).map(str::parse::<u64>);
-            let own = self.text.split('.').map(str::parse::<u64>);
+            let longer = longer.0.text.split(['.', '-', '+']).map(str::parse::<u64>);
+            let own = self.0.text.split('.').map(str::parse::<u64>);
             own.zip(longer).all(|(own, longer)| own == longer)
         };
         !suffix && self.parts() <= 2 && self.parts() < longer.parts() && begins()
@@ -120,12 +124,12 @@ impl FromStr for Release {
         while numbers.last() == Some(&0) {
             numbers.pop();
         }
-        Ok(Release {
+        Ok(Release(Arc::new(Version {
             numbers,
             prerelease: prerelease.unwrap_or_default().to_owned(),
             build: build.unwrap_or_default().to_owned(),
             text: bare.to_owned(),
-        })
+        })))
     }
 }
 
@@ -147,20 +151,19 @@ impl TryFrom<String> for Release {
 
 impl From<Release> for String {
     fn from(release: Release) -> String {
-        release.text
+        release.0.text.clone()
     }
 }
 
 impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
 impl PartialEq for Release {
     fn eq(&self, other: &Self) -> bool {
-        (&self.numbers, &self.prerelease, &self.build)
-            == (&other.numbers, &other.prerelease, &other.build)
+        self.cmp(other).is_eq()
     }
 }
 
@@ -168,7 +171,7 @@ impl Eq for Release {}
 
 impl Hash for Release {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.numbers, &self.prerelease, &self.build).hash(state);
+        (&self.0.numbers, &self.0.prerelease, &self.0.build).hash(state);
     }
 }
 
@@ -181,13 +184,14 @@ impl PartialOrd for Release {
 impl Ord for Release {
     fn cmp(&self, other: &Self) -> Ordering {
         // A release comes after its prereleases, and before what was built of it again.
-        let is_final = self.prerelease.is_empty().cmp(&other.prerelease.is_empty());
-        self.numbers
+        let (this, other) = (&self.0, &other.0);
+        let is_final = this.prerelease.is_empty().cmp(&other.prerelease.is_empty());
+        this.numbers
             .cmp(&other.numbers)
             .then(is_final)
-            .then_with(|| compare(&self.prerelease, &other.prerelease))
-            .then_with(|| self.build.is_empty().cmp(&other.build.is_empty()).reverse())
-            .then_with(|| compare(&self.build, &other.build))
+            .then_with(|| compare(&this.prerelease, &other.prerelease))
+            .then_with(|| this.build.is_empty().cmp(&other.build.is_empty()).reverse())
+            .then_with(|| compare(&this.build, &other.build))
     }
 }
 

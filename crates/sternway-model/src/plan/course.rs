@@ -115,7 +115,8 @@ fn apart(
     let lineages = [&one, &other].map(|set| facts.lineage(&track.name, set.clone()));
     let compared = facts.found(&lineages[0], &lineages[1]);
     let [here, there] = lineages.map(Box::new);
-    let asks = Some(Question::Alike { track: track.name.clone(), one: here, other: there });
+    let asks = Question::Alike { track: track.name.clone(), one: here, other: there };
+    let asks = Some(Box::new(asks));
     let track = track.name.clone();
     // Only what lies below the other's number stands in the way.
     let alone = |a: &MigrationSet, b: &MigrationSet| -> Vec<u64> {

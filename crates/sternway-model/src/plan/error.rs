@@ -106,7 +106,7 @@ pub enum PlanError {
         /// Whether they lead to the same schema, where that was found out.
         compared: Option<bool>,
         /// What would tell whether they differ in more than words.
-        asks: Option<Question>,
+        asks: Option<Box<Question>>,
     },
     /// The tracking row's single number cannot say what the target needs.
     #[error("track `{track}` cannot get to release {to}: {}{}", fork(missing, extra), told(*compared))]
@@ -126,7 +126,7 @@ pub enum PlanError {
         /// Whether they lead to the same schema, where that was found out.
         compared: Option<bool>,
         /// What would tell whether they differ in more than words.
-        asks: Option<Question>,
+        asks: Option<Box<Question>>,
     },
     /// A migration lacks the half that the plan needs.
     #[error("migration {version} of track `{track}` has no {direction} file")]
@@ -230,7 +230,7 @@ impl PlanError {
     /// What has to be found out on a shadow database before this is a reason to refuse.
     pub fn asks(&self) -> Option<&Question> {
         match self {
-            Self::Contents { asks, .. } | Self::Forked { asks, .. } => asks.as_ref(),
+            Self::Contents { asks, .. } | Self::Forked { asks, .. } => asks.as_deref(),
             _ => None,
         }
     }

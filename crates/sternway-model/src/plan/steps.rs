@@ -157,7 +157,7 @@ fn certain_down(
             holders: vec![of(first), of(other)],
             shared: None,
             compared,
-            asks: Some(Question::Alike { track: track.name.clone(), one, other: two }),
+            asks: Some(Box::new(Question::Alike { track: track.name.clone(), one, other: two })),
         });
     }
     Ok(())

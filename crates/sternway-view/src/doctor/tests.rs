@@ -59,7 +59,7 @@ fn a_body_that_came_to_its_middle_is_told_with_what_finishes_it() {
     let row = Position { version: Some(7), dirty: true };
     let examined = examined(Dialect::Postgres, row, vec![in_doubt], vec![repair]);
     assert_eq!(
-        text(Paint::Plain, &examined, &examined.diagnoses[0]),
+        text(Paint::Plain, &examined, &examined.diagnoses[0], &[]),
         "track core: the row says 7 (dirty); the schema is that of 6\n  \
          `7_a.up.sql` may have been under way: 1 of its 2 parts took effect\n    \
            it cannot be undone: the other file does not lead back from there\n  \
