@@ -14,6 +14,7 @@ pub mod port;
 pub mod failpoint;
 mod go;
 mod tokens;
+mod origin;
 mod query;
 mod records;
 mod effects;

@@ -145,7 +145,7 @@ async fn every_row_that_no_longer_fits_has_its_reason() {
         )
     );
     journey.execute("DELETE FROM t WHERE id = 9; INSERT INTO p VALUES (2)").await;
-    let put = journey.session.restore(done.restored[0].id).await.expect("put back");
+    let put = journey.session.restore(&[done.restored[0].id]).await.expect("put back").remove(0);
     assert_eq!((put.restored.back, put.restored.left()), (3, 3));
     let page = journey.session.archive_page(put.id, 0, 1).await.expect("a page");
     assert_eq!(page.rows[0][0].as_deref(), Some("3"));

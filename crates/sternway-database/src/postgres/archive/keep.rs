@@ -9,7 +9,7 @@ use sternway_model::archive::{EntryId, Preserved};
 use sternway_model::effect::Lost;
 
 use super::relocate::{self, Relocation};
-use super::{AFTER, CONFLICT, Detail, KeptColumn, forgetting, store};
+use super::{AFTER, CONFLICT, Detail, KeptColumn, REST, forgetting, hash, store};
 use crate::port::{DatabaseError, Preservation};
 use crate::postgres::effects::{Column, Oid, Relation, Snapshot, Taken, WrittenTable, json};
 use crate::postgres::{Postgres, failed, literal};
@@ -90,13 +90,19 @@ impl Source {
     /// A column in the list of what is copied.
     fn copied(&self, column: &KeptColumn, number: i64) -> String {
         let known = Postgres::quote(&column.name);
-        let is = self.is.columns.iter().find(|it| it.number == number);
-        let is = is.map_or_else(|| known.clone(), |it| Postgres::quote(&it.name));
+        let is = self.now(number, &column.name);
         match (column.text, is == known) {
-            (true, _) => format!("{is}::text AS {known}"),
+            // Nor must it rest on a collation that somebody made.
+            (true, _) => format!("{is}::text COLLATE pg_catalog.\"default\" AS {known}"),
             (false, true) => is,
             (false, false) => format!("{is} AS {known}"),
         }
+    }
+
+    /// What a column is called now, that was once called `known`.
+    fn now(&self, number: i64, known: &str) -> String {
+        let is = self.is.columns.iter().find(|it| it.number == number);
+        Postgres::quote(is.map_or(known, |it| &it.name))
     }
 
     /// The columns to keep at which `wanted` holds, and the list of what is copied for them.
@@ -129,7 +135,7 @@ pub(in crate::postgres) async fn keep(
 ) -> Result<Vec<Keeping>, DatabaseError> {
     let mut kept = Vec::new();
     let relation = |oid: &Oid| looks.table(oid);
-    let mut copier = Copier { postgres, care, run };
+    let mut copier = Copier { postgres, care, run, batch: batch(transaction, run) };
     // The positions of sequences first: a table that is moved takes its own along.
     for sequence in taken.sequences.iter().filter_map(relation) {
         kept.push(copier.sequence(&sequence).await?);
@@ -199,6 +205,12 @@ struct Copier<'a, 'c> {
     postgres: &'a mut Postgres,
     care: &'a Preservation<'c>,
     run: Option<i64>,
+    batch: Option<String>,
+}
+
+/// What tells what one body made from what another one did, where no run does.
+fn batch(transaction: i64, run: Option<i64>) -> Option<String> {
+    run.is_none().then(|| transaction.to_string())
 }
 
 impl Copier<'_, '_> {
@@ -232,6 +244,8 @@ impl Copier<'_, '_> {
             retyped: false,
             uncertain: false,
             owner: None,
+            rest: Vec::new(),
+            batch: self.batch.clone(),
         }
     }
 
@@ -298,10 +312,18 @@ impl Copier<'_, '_> {
         let key = key(self.postgres, known, numbers).await?;
         let goes = |it: &Column| numbers.contains(&it.number);
         // Without a key, all that stays has to tell where a value came from.
-        let (columns, list) =
-            source.columns(|it| goes(it) || key.is_empty() || key.contains(&it.name));
+        let tells = |it: &Column| key.is_empty() || key.contains(&it.name);
+        let (columns, mut list) = source.columns(|it| goes(it) || tells(it));
+        let stays = |it: &&Column| !goes(it) && !tells(it) && !it.generated;
+        let rest: Vec<&Column> = known.columns.iter().filter(stays).collect();
+        if !rest.is_empty() {
+            let hashes = rest.iter().map(|it| hash(&source.now(it.number, &it.name)));
+            let hashes = hashes.collect::<Vec<_>>().join(", ");
+            list.push(format!("ARRAY[{hashes}]::bigint[] AS {REST}"));
+        }
+        let rest = rest.iter().map(|it| it.name.clone()).collect();
         let lost: Vec<&Column> = known.columns.iter().filter(|it| goes(it)).collect();
-        let mut detail = self.detail(known, columns, key);
+        let mut detail = Detail { rest, ..self.detail(known, columns, key) };
         detail.lost = lost.iter().map(|it| it.name.clone()).collect();
         let column = lost.iter().map(|it| it.shown.as_str()).collect::<Vec<_>>().join(", ");
         let lost = Lost::Column { table: known.shown.clone(), column };
