@@ -20,6 +20,7 @@ use super::entry::{Stored, conflicts};
 use super::shape::Shape;
 use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore, Value};
 use super::{Layout, PREFIX, Result, reason};
+use crate::failpoint::{Rule, holds};
 use crate::origin::{Filled, Origin};
 
 /// What waits to be restored, with what was found in its place: batches, the newest first, of groups
@@ -113,9 +114,10 @@ pub async fn look_at<S: RowStore>(
     for (_, batch) in batches.into_iter().rev() {
         let mut groups: Vec<Group> = batch.into_values().collect();
         for group in &mut groups {
-            let newer = found.iter().flatten().any(|it| it.layout.table == group.layout.table);
+            let newer = found.iter().flatten().any(|it| it.layout.table == group.layout.table)
+                && holds(Rule::NewerStays);
             group.older = newer;
-            group.layout.carried |= newer || group.origins.is_none();
+            group.layout.carried |= newer || (group.origins.is_none() && holds(Rule::NewerStays));
             look_in_place(store, group).await?;
         }
         // Values go back to rows that are there, and what is referred to has to be there first. What
@@ -393,6 +395,8 @@ fn set(group: &Group, place: &Place, row: &Match, columns: &[usize]) -> Verdict 
 /// Whether a value goes over what the row has there.
 fn fits(origin: Option<&Origin>, value: Value) -> bool {
     match origin {
+        None if !holds(Rule::NewerStays) => true,
+        Some(_) if !holds(Rule::ComputedStays) => true,
         None | Some(Origin::Elsewhere) => value.blank,
         Some(Origin::Constant) => true,
         Some(Origin::Row(_)) => !value.moved,
@@ -432,7 +436,7 @@ fn deleted(group: &Group, place: &Place, row: &Match) -> Verdict {
         _ if place.fires("INSERT") => reason::TRIGGERS,
         Some(Found::There) => return Verdict::Back,
         Some(Found::Taken) if !place.key.is_empty() => reason::TAKEN,
-        Some(Found::Anew) if !row.is_there => reason::ANEW,
+        Some(Found::Anew) if !row.is_there && holds(Rule::OnlyOnce) => reason::ANEW,
         _ if !row.is_there => return Verdict::Act(Act::Insert),
         _ if !is_newer => return Verdict::Act(Act::Replace),
         _ if row.is_same => return Verdict::Back,

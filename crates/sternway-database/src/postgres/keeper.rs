@@ -41,6 +41,8 @@ struct SoFar {
     /// What there was before it: what it makes itself is nothing to be preserved.
     start: Snapshot,
     objects: Option<Fingerprint>,
+    /// What tells what its statements make in the archive from what others do, where that is no run.
+    batch: Option<String>,
     /// What the archive has of its statements.
     entries: Vec<EntryId>,
     /// Whether they put rows somewhere, and the tables that they read.
@@ -132,8 +134,9 @@ impl<'a> Keeper<'a> {
     ) -> Result<(), Failure> {
         let opening = if own { "SAVEPOINT sternway_statement;" } else { "BEGIN;" };
         let part = self.so_far.as_ref().map(|so_far| {
-            let SoFar { start, entries, writes, read, .. } = so_far;
-            Part { number, own, start, entries, writes: *writes, read }
+            let SoFar { start, batch, entries, writes, read, .. } = so_far;
+            let batch = batch.as_deref();
+            Part { number, own, start, batch, entries, writes: *writes, read }
         });
         let mut attempt = Attempt::begin(postgres, self.work, self.care, opening, part).await?;
         let (ran, kept) = attempt.run(&Piece::of(statement, self.work.body)).await?;
@@ -227,7 +230,19 @@ impl SoFar {
             true => (true, start.relations.keys().copied().collect()),
             false => (false, BTreeSet::new()),
         };
-        Ok(SoFar { start, objects, entries, writes, read })
+        let batch = match work.journal.is_none() && care.keep {
+            true => {
+                let number =
+                    "SELECT pg_catalog.to_json(pg_catalog.txid_current())::text".to_owned();
+                Some(
+                    effects::json::<i64>(postgres, "look at the catalogs", number)
+                        .await?
+                        .to_string(),
+                )
+            }
+            false => None,
+        };
+        Ok(SoFar { start, objects, batch, entries, writes, read })
     }
 }
 

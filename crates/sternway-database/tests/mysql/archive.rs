@@ -213,7 +213,7 @@ async fn several_rollbacks_in_a_row_have_an_entry_each() {
     assert_eq!(journey.waiting().await, 3);
     let done = journey.up(create).await;
     let put: Vec<_> = done.restored.iter().map(|put| outcome(&put.restored)).collect();
-    assert_eq!(put, [(2, vec![]), (0, vec![("a row with its key is there", 1)])]);
+    assert_eq!(put, [(2, vec![]), (0, vec![("a later rollback kept newer values", 1)])]);
     assert_eq!(journey.ask("SELECT GROUP_CONCAT(a ORDER BY id) FROM t").await, "second,own");
 }
 

@@ -304,12 +304,12 @@ async fn rows_that_do_not_fit_are_found_among_thousands() {
 #[tokio::test]
 async fn a_damaged_entry_is_told_and_not_read() {
     for (damage, words) in [
-        ("layout = JSON_SET(layout, '$.types', JSON_ARRAY())", "has 2 columns and 0 types"),
+        ("layout = JSON_SET(layout, '$.types', JSON_ARRAY())", "has 3 columns and 0 types"),
         (
             "layout = JSON_SET(layout, '$.renamed', JSON_ARRAY(NULL))",
-            "has 2 columns and 1 later names",
+            "has 3 columns and 1 later names",
         ),
-        ("layout = JSON_SET(layout, '$.columns', JSON_ARRAY('x', 'y'))", "has no column `a`"),
+        ("layout = JSON_SET(layout, '$.columns', JSON_ARRAY('x', 'y', 'z'))", "has no column `a`"),
         ("layout = '{}'", "has no table"),
         ("row_count = -1", "`-1` is no such number"),
         ("direction = 'side'", "direction `side`"),

@@ -77,6 +77,14 @@ impl Looks<'_> {
     }
 }
 
+/// What keeps something.
+pub(in crate::postgres) struct Owner<'a> {
+    pub care: &'a Preservation<'a>,
+    pub run: Option<i64>,
+    /// What tells what it keeps from what others do, where that is no run.
+    pub batch: Option<String>,
+}
+
 /// Where something is kept from.
 #[derive(Debug, Clone)]
 struct Source {
@@ -126,8 +134,7 @@ impl Source {
 /// Keeps all that `taken` says. The tables are locked.
 pub(in crate::postgres) async fn keep(
     postgres: &mut Postgres,
-    care: &Preservation<'_>,
-    run: Option<i64>,
+    owner: Owner<'_>,
     looks: Looks<'_>,
     taken: &Taken,
     transaction: i64,
@@ -135,7 +142,7 @@ pub(in crate::postgres) async fn keep(
 ) -> Result<Vec<Keeping>, DatabaseError> {
     let mut kept = Vec::new();
     let relation = |oid: &Oid| looks.table(oid);
-    let mut copier = Copier { postgres, care, run, batch: batch(transaction, run) };
+    let mut copier = Copier { postgres, owner };
     // The positions of sequences first: a table that is moved takes its own along.
     for sequence in taken.sequences.iter().filter_map(relation) {
         kept.push(copier.sequence(&sequence).await?);
@@ -203,21 +210,14 @@ pub(super) fn kept_column(column: &Column) -> KeptColumn {
 
 struct Copier<'a, 'c> {
     postgres: &'a mut Postgres,
-    care: &'a Preservation<'c>,
-    run: Option<i64>,
-    batch: Option<String>,
-}
-
-/// What tells what one body made from what another one did, where no run does.
-fn batch(transaction: i64, run: Option<i64>) -> Option<String> {
-    run.is_none().then(|| transaction.to_string())
+    owner: Owner<'c>,
 }
 
 impl Copier<'_, '_> {
     /// Notes an entry in the index.
     async fn note(&mut self, lost: Lost, detail: Detail) -> Result<Keeping, DatabaseError> {
-        let Preservation { app, track, version, direction, .. } = self.care;
-        let run = self.run.map_or("NULL".to_owned(), |it| it.to_string());
+        let Preservation { app, track, version, direction, .. } = self.owner.care;
+        let run = self.owner.run.map_or("NULL".to_owned(), |it| it.to_string());
         let sql = format!(
             "INSERT INTO sternway.archive (app, schema, run, track, version, direction, lost, detail, rows)
              VALUES ({}, {}, {run}, {}, {}, {}, {}, {}, 0) RETURNING id",
@@ -245,7 +245,7 @@ impl Copier<'_, '_> {
             uncertain: false,
             owner: None,
             rest: Vec::new(),
-            batch: self.batch.clone(),
+            batch: self.owner.batch.clone(),
         }
     }
 

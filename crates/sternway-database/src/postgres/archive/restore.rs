@@ -22,6 +22,7 @@ use self::columns::{before_rows, columns, retyped};
 use super::conflicts::{Live, LiveColumn, Part, attempt, inserts, live, put};
 use super::{AFTER, CONFLICT, KeptColumn, Stored, Which, stored};
 use crate::archive::reason::{self, ALIKE, CHANGED, DELETED, LOST_TRACK, TAKEN as THERE};
+use crate::failpoint::{Rule, holds};
 use crate::origin::{Filled, Origin};
 use crate::port::DatabaseError;
 use crate::postgres::effects::{Oid, json};
@@ -110,6 +111,8 @@ impl<'a> Target<'a> {
         unmoved: &(dyn Fn(Option<&[String]>) -> String + Sync),
     ) -> Result<Option<String>, DatabaseError> {
         Ok(match self.origin(&column.name, new) {
+            None if !holds(Rule::NewerStays) => None,
+            Some(_) if !holds(Rule::ComputedStays) => None,
             Some(Origin::Constant) => None,
             Some(Origin::Row(inputs)) => {
                 let inputs: Vec<String> = inputs.into_iter().collect();
@@ -307,7 +310,7 @@ pub(in crate::postgres) async fn restore(
     batches.sort_by_key(|batch| Reverse(batch.iter().map(|it| it.entry.id).max()));
     let mut newer: Vec<&Stored> = Vec::new();
     for batch in &batches {
-        for old in batch {
+        for old in batch.iter().filter(|_| holds(Rule::NewerStays)) {
             for new in &newer {
                 supersede(postgres, old, new).await?;
             }
@@ -400,7 +403,7 @@ async fn restore_together(
     let targets: Vec<Target<'_>> = entries
         .iter()
         .filter_map(|stored| {
-            let older = newer.contains(&stored.table());
+            let older = newer.contains(&stored.table()) && holds(Rule::NewerStays);
             Some(Target { stored, live: lives.get(&stored.entry.id)?, after, older })
         })
         .collect();
@@ -610,8 +613,8 @@ const OURS: &str = "CASE WHEN pg_catalog.age(t.xmin) <= 0
 async fn made_anew(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), DatabaseError> {
     let (store, rows) = (target.stored.store(), target.rows());
     let own = |name: &str| target.live.columns.iter().any(|it| it.name == name && it.own);
-    let Some(key) = target.key().filter(|_| target.stored.detail.key.iter().any(|it| own(it)))
-    else {
+    let may = target.stored.detail.key.iter().any(|it| own(it)) && holds(Rule::OnlyOnce);
+    let Some(key) = target.key().filter(|_| may) else {
         return Ok(());
     };
     let given = target.written().filter(|it| !own(&it.name));
