@@ -44,14 +44,28 @@ pub struct Filled<'a> {
     pub new: &'a [String],
 }
 
-/// Where the values of `column` come from, by the statements of a body. `opaque` says that it runs
-/// what is not among them.
+/// What a body runs that is not among its statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unseen {
+    /// Code that it calls.
+    pub code: bool,
+    /// Triggers that it makes.
+    pub triggers: bool,
+}
+
+/// Where the values of `column` come from, by the statements of a body.
 pub fn origin<K: Spelling>(
     statements: &[Vec<Word<'_, K>>],
-    opaque: bool,
+    unseen: Unseen,
     filled: &Filled<'_>,
     column: &str,
 ) -> Origin {
+    // A trigger only has a part in what is written to its table.
+    let names = names(statements, filled.table);
+    let updates = |words: &Vec<Word<'_, K>>| {
+        words.iter().position(|it| it.is("UPDATE")).is_some_and(|at| is_update(words, at, &names))
+    };
+    let opaque = unseen.code || unseen.triggers && statements.iter().any(updates);
     let mut seen = BTreeSet::new();
     follow(statements, opaque, filled, column, &mut seen)
 }
@@ -191,13 +205,11 @@ fn by_update<K: Spelling>(
     filled: &Filled<'_>,
     column: &str,
 ) -> Option<Origin> {
-    let set = update + words.get(update..)?.iter().position(|it| it.is("SET"))?;
-    let targets = &words[update + 1..set];
-    let is_table =
-        |it: &Word<'_, K>| it.name().is_some_and(|it| names.contains(&it.to_lowercase()));
-    if !targets.iter().any(is_table) {
+    if !is_update(words, update, names) {
         return None;
     }
+    let set = update + words.get(update..)?.iter().position(|it| it.is("SET"))?;
+    let targets = &words[update + 1..set];
     let rest = &words[set + 1..];
     let mut depth = 0_usize;
     let outside: Vec<bool> = rest
@@ -236,6 +248,14 @@ fn by_update<K: Spelling>(
     let condition = find(&["WHERE"]).map_or(&[][..], |at| &rest[at..]);
     let found = inputs(value, names, filled, column).and(inputs(condition, names, filled, column));
     Some(if elsewhere { Origin::Elsewhere } else { found })
+}
+
+/// Whether the `UPDATE` at a place is one of the table.
+fn is_update<K: Spelling>(words: &[Word<'_, K>], update: usize, names: &BTreeSet<String>) -> bool {
+    let rest = &words[update + 1..];
+    let Some(set) = rest.iter().position(|it| it.is("SET")) else { return false };
+    let tables = rest[..set].iter().filter_map(Word::name);
+    tables.into_iter().any(|it| names.contains(&it.to_lowercase()))
 }
 
 /// `INSERT INTO t (a, b) SELECT …, … FROM …`: how a table is made anew.
@@ -304,4 +324,63 @@ fn inputs<K: Spelling>(
         }
     }
     if found.is_empty() { Origin::Constant } else { Origin::Row(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Filled, Origin};
+    use crate::postgres::statements::origin;
+
+    /// Where the column `v` of `t`, which has `n` and `o` besides, comes from.
+    fn of(body: &str) -> Origin {
+        let columns = ["id", "n", "o", "v", "w"].map(str::to_owned);
+        let new = ["v", "w"].map(str::to_owned);
+        origin(body, &Filled { table: "t", columns: &columns, new: &new }, "v")
+    }
+
+    #[test]
+    fn it_is_read_from_the_words_of_a_body() {
+        let row =
+            |columns: &[&str]| Origin::Row(columns.iter().map(|it| (*it).to_owned()).collect());
+        let add = "ALTER TABLE t ADD COLUMN v text";
+        for (body, expected) in [
+            ("", Origin::Constant),
+            ("ALTER TABLE t ADD v text DEFAULT gen_random_uuid()", Origin::Constant),
+            ("UPDATE t SET v = 'n'", Origin::Constant),
+            ("UPDATE t SET v = now(), o = n", Origin::Constant),
+            ("UPDATE t SET v = v || '!' WHERE v IS NOT NULL", Origin::Constant),
+            ("UPDATE other SET v = n", Origin::Constant),
+            ("UPDATE ONLY public.t AS x SET o = 1, v = upper(x.n)", row(&["n"])),
+            ("UPDATE t SET v = 'x' WHERE n LIKE 'a%' AND o IS DISTINCT FROM 'b'", row(&["n", "o"])),
+            ("UPDATE t SET (v, o) = (n, 'x')", row(&["n"])),
+            ("UPDATE t SET w = n; UPDATE t SET v = w || o", row(&["n", "o"])),
+            ("UPDATE t SET v = md5(t::text)", row(&["id", "n", "o"])),
+            ("UPDATE t SET v = CASE WHEN o > 'a' THEN substring(n FROM 2) END", row(&["n", "o"])),
+            ("DO $$ BEGIN UPDATE t SET v = lower(n); END $$", row(&["n"])),
+            ("DO $$ BEGIN EXECUTE 'UPDATE t SET v = n'; END $$", Origin::Hidden),
+            ("SELECT fill()", Origin::Hidden),
+            (
+                "CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+                Origin::Constant,
+            ),
+            (
+                "CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f(); UPDATE t SET o = o",
+                Origin::Hidden,
+            ),
+            ("UPDATE t SET v = p.n FROM p WHERE p.id = t.o", Origin::Elsewhere),
+            ("UPDATE t SET v = (SELECT max(n) FROM p)", Origin::Elsewhere),
+            ("WITH p AS (SELECT 1 AS n) UPDATE t SET v = n", Origin::Elsewhere),
+            (
+                "INSERT INTO u (id, v) SELECT id, upper(n) FROM t; DROP TABLE t; ALTER TABLE u RENAME TO t",
+                row(&["n"]),
+            ),
+            (
+                "INSERT INTO u (id, v) SELECT id, 'x' FROM t; ALTER TABLE u RENAME TO t",
+                Origin::Constant,
+            ),
+            ("INSERT INTO t (id, v) SELECT a.id, b.n FROM a JOIN b USING (id)", Origin::Elsewhere),
+        ] {
+            assert_eq!(of(&format!("{add}; {body}")), expected, "{body}");
+        }
+    }
 }

@@ -8,6 +8,8 @@
 
 #[path = "random_schemas/bodies.rs"]
 mod bodies;
+#[path = "random_schemas/rounds.rs"]
+mod rounds;
 #[path = "random_schemas/schema.rs"]
 mod schema;
 mod support;

@@ -18,7 +18,7 @@ use sternway_model::body::{BodyFacts, Mode};
 use words::{Word, split};
 
 use crate::external;
-use crate::origin::{self, Filled, Origin};
+use crate::origin::{self, Filled, Origin, Unseen};
 use crate::port::DatabaseError;
 use crate::query::only;
 use crate::tokens::{self, Split, after_guard, name};
@@ -137,17 +137,18 @@ pub(super) fn elsewhere(body: &str) -> Option<String> {
 }
 
 /// Where a body takes the values of a column from that it fills.
-pub(super) fn origin(body: &str, filled: &Filled<'_>, column: &str) -> Origin {
+pub(crate) fn origin(body: &str, filled: &Filled<'_>, column: &str) -> Origin {
     let mut statements = split(body).statements;
     let is_trigger = |words: &Vec<Word<'_>>| {
         words.first().is_some_and(|it| it.is("CREATE"))
             && words.iter().take(5).any(|it| it.is("TRIGGER"))
     };
-    let opaque = statements.iter().any(is_trigger) || !facts(body).unforeseen.is_empty();
+    let triggers = statements.iter().any(is_trigger);
+    let unseen = Unseen { code: !facts(body).unforeseen.is_empty(), triggers };
     let blocks = statements.iter().filter(|words| words.first().is_some_and(|it| it.is("DO")));
     let code: Vec<&str> = blocks.flatten().filter_map(Word::code).collect();
     statements.extend(code.into_iter().flat_map(|code| split(code).statements));
-    origin::origin(&statements, opaque, filled, column)
+    origin::origin(&statements, unseen, filled, column)
 }
 
 /// The columns, with their unqualified tables, that a body adds.

@@ -12,7 +12,7 @@ use crate::archive::{
 };
 use crate::mysql::MySql;
 use crate::mysql::statements::{Statement, Word, words_of};
-use crate::origin::{Filled, origin};
+use crate::origin::{Filled, Unseen, origin};
 use crate::port::{DatabaseError, Preservation};
 
 const DOING: &str = "restore rows";
@@ -27,18 +27,22 @@ pub async fn waiting(
     let escapes = mysql.escapes;
     let words: Vec<Vec<Word<'_>>> =
         statements.iter().map(|it| words_of(it.text, escapes)).collect();
-    let origins = |of: &Filled<'_>, column: &str| origin(&words, calls(&words), of, column);
+    let unseen = unseen(&words);
+    let origins = |of: &Filled<'_>, column: &str| origin(&words, unseen, of, column);
     let waiting = format!("{step} AND state = '{KEPT}' AND restored IS NULL");
     look_at(mysql, &waiting, Some(&origins)).await
 }
 
-/// Whether statements run what is not among them.
-fn calls(statements: &[Vec<Word<'_>>]) -> bool {
-    statements.iter().any(|words| {
-        let first = words.first().map_or("", |word| word.key.as_str());
-        let makes = first == "CREATE" && words.iter().take(8).any(|it| it.is("TRIGGER"));
-        makes || ["CALL", "EXECUTE"].contains(&first)
-    })
+/// What statements run that is not among them.
+fn unseen(statements: &[Vec<Word<'_>>]) -> Unseen {
+    let begins = |words: &Vec<Word<'_>>, keys: &[&str]| {
+        words.first().is_some_and(|word| keys.contains(&word.key.as_str()))
+    };
+    let makes_trigger = |words: &Vec<Word<'_>>| {
+        begins(words, &["CREATE"]) && words.iter().take(8).any(|it| it.is("TRIGGER"))
+    };
+    let code = statements.iter().any(|words| begins(words, &["CALL", "EXECUTE"]));
+    Unseen { code, triggers: statements.iter().any(makes_trigger) }
 }
 
 /// Looks at entries, and at what is in their place now.

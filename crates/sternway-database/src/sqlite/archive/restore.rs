@@ -8,7 +8,7 @@ use super::shape::{rows, text};
 use crate::archive::Result;
 use crate::archive::sql::data;
 use crate::archive::{self, Waiting, of_step, opposite, sharing, stored};
-use crate::origin::{Filled, origin};
+use crate::origin::{Filled, Unseen, origin};
 use crate::port::Preservation;
 use crate::sqlite::Sqlite;
 use crate::sqlite::statements::words::{Word, split};
@@ -24,8 +24,8 @@ pub async fn waiting(sqlite: &mut Sqlite, care: &Preservation<'_>, body: &str) -
         words.first().is_some_and(|it| it.is("CREATE"))
             && words.iter().take(3).any(|it| it.is("TRIGGER"))
     };
-    let opaque = statements.iter().any(makes_trigger);
-    let origins = |of: &Filled<'_>, column: &str| origin(&statements, opaque, of, column);
+    let unseen = Unseen { code: false, triggers: statements.iter().any(makes_trigger) };
+    let origins = |of: &Filled<'_>, column: &str| origin(&statements, unseen, of, column);
     archive::look_at(sqlite, found, Some(&origins)).await
 }
 

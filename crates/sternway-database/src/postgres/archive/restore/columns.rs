@@ -57,8 +57,13 @@ pub(super) async fn columns(
     let Some(key) = target.key() else {
         return look_alike(postgres, target, &values, &stay).await;
     };
-    // Where the body carried values to other columns of the row, and somebody has written to those,
-    // what is there is newer.
+    // Where the body carried a value to another column of the row, as it was or with something around
+    // it, and somebody has written to that, what is there is newer.
+    let carried = values.iter().map(|(name, _)| {
+        let value = format!("pg_catalog.lower(k.{}::text)", Postgres::quote(name));
+        format!("pg_catalog.strpos(pg_catalog.lower(a.value), {value}) > 0")
+    });
+    let carried = carried.collect::<Vec<_>>().join(" OR ");
     let of_rows = |it: &&Target<'_>| {
         it.live.oid == target.live.oid
             && matches!(it.stored.entry.lost, Lost::Rows { .. })
@@ -71,7 +76,8 @@ pub(super) async fn columns(
         });
         let same = same.collect::<Vec<_>>().join(" AND ");
         let newer = format!(
-            "EXISTS (SELECT FROM {} AS r WHERE r.{CONFLICT} = {} AND {same})",
+            "EXISTS (SELECT FROM {} AS r, pg_catalog.jsonb_each_text(r.{AFTER}) AS a
+                     WHERE r.{CONFLICT} = {} AND {same} AND ({carried}))",
             rows.stored.store(),
             literal(CHANGED)
         );
