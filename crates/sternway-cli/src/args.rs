@@ -413,7 +413,7 @@ pub enum ExportFormat {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, args = ["id", "waiting"])]
+#[group(id = "what", required = true, multiple = false, args = ["id", "waiting"])]
 pub struct RestoreArgs {
     /// The entry's number
     #[arg(value_name = "ID")]

@@ -218,6 +218,7 @@ async fn case(shadow: &mut Shadow, seed: u64, keep: bool) -> Result<Case, String
             kept: &kept,
             owed: &owed,
             seeds: &bodies.seeds,
+            computed: &[],
             carried: &carried,
         };
         let mut account = journey.account();

@@ -47,7 +47,24 @@ pub fn wander(stays: &[Stay], after: &Snapshot, kept: &[KeptRows]) -> Vec<Findin
                 let last = stays.last().and_then(|stay| stay.left.tables.get(name));
                 let last = last.and_then(|it| cell(it, &table_key(table), &key, &column.name));
                 let older = written.iter().any(|it| it.is_some() && now.as_ref() == Some(it));
-                let older = older && now != last;
+                // Nor does a value tell anything that other rows have too.
+                let common = |value: &Option<String>| {
+                    let lefts = stays.iter().filter_map(|stay| stay.left.tables.get(name));
+                    let mut rows =
+                        lefts.flat_map(|it| it.named_at(&column.name).map(|at| (it, at)));
+                    rows.any(|(it, at)| {
+                        it.rows.iter().any(|other| {
+                            let same = it.keys.first().is_some_and(|places| {
+                                places
+                                    .iter()
+                                    .zip(&key)
+                                    .all(|(place, value)| other[*place] == *value)
+                            });
+                            !same && other[at] == *value
+                        })
+                    })
+                };
+                let older = older && now != last && !now.as_ref().is_some_and(common);
                 if older {
                     let now = now.flatten();
                     findings.push(told(format!("is {} and was {}", one(&now), one(newest))));

@@ -179,7 +179,7 @@ fn a_body_outside_a_transaction_is_killed_on_sqlite() {
 /// restored in a transaction of its own, which may never begin.
 #[test]
 fn what_is_restored_after_the_commit_is_restored_wherever_the_program_is_killed() {
-    let Some(server) = Server::new("values of an enum") else { return };
+    let Some(server) = Server::new("enum") else { return };
     let machine = Machine::of("jobs", "migrations");
     let halves = [
         (

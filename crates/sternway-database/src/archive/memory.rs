@@ -234,6 +234,10 @@ impl RowStore for Memory {
         Ok(rows.len() > 1 && rows.iter().all(|row| row[at] == rows[0][at]))
     }
 
+    async fn went(&mut self, _: &str, _: [EntryId; 2]) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn supersede(&mut self, place: &Place, newer: &Place) -> Result<()> {
         let later = self.data.kept[&newer.data].clone();
         for (n, kept) in self.data.kept[&place.data].clone() {

@@ -205,10 +205,14 @@ async fn supersede<S: RowStore>(store: &mut S, waiting: &Waiting) -> Result<()> 
             let same =
                 |it: &&&Group| it.kind == group.kind && it.layout.table == group.layout.table;
             for later in newer.iter().filter(same) {
-                if let (Some(place), Some(later)) =
-                    (place_of(store, group).await?, place_of(store, later).await?)
-                {
-                    store.supersede(&place, &later).await?;
+                let ids = [group, later].map(|it| it.entries.first().map_or(0, |it| it.entry.id));
+                let (of, later) = (place_of(store, group).await?, place_of(store, later).await?);
+                let (Some(place), Some(later)) = (of, later) else { continue };
+                // Where the table went in between, a row with the same key is another one.
+                let went = place.of_columns && store.went(&place.layout.table, ids).await?;
+                match went {
+                    true => store.refuse(place.data, None, reason::NEWER).await?,
+                    false => store.supersede(&place, &later).await?,
                 }
             }
         }
@@ -397,10 +401,10 @@ fn fits(origin: Option<&Origin>, value: Value) -> bool {
     match origin {
         None if !holds(Rule::NewerStays) => true,
         Some(_) if !holds(Rule::ComputedStays) => true,
-        None | Some(Origin::Elsewhere) => value.blank,
+        None => value.blank,
         Some(Origin::Constant) => true,
         Some(Origin::Row(_)) => !value.moved,
-        Some(Origin::Hidden) => value.blank || !value.moved,
+        Some(Origin::Hidden | Origin::Elsewhere) => value.blank || !value.moved,
     }
 }
 

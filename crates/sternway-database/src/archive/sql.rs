@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use sternway_model::archive::{EntryId, Restored};
+use sternway_model::effect::Lost;
 
 use super::shape::{Column, ForeignKey, Given, Shape};
 use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore, Value};
@@ -440,6 +441,15 @@ impl<S: SqlStore> RowStore for S {
             words.table
         );
         Ok(count(self, sql).await? == 1)
+    }
+
+    async fn went(&mut self, table: &str, [after, before]: [EntryId; 2]) -> Result<bool> {
+        let index = self.qualified(INDEX);
+        let sql = format!("SELECT lost FROM {index} WHERE id > {after} AND id < {before}");
+        let found = self.cells("read the archive", sql).await?;
+        let whole = Lost::Table { table: table.to_owned() };
+        let lost = found.into_iter().flatten().flatten();
+        Ok(lost.into_iter().any(|it| serde_json::from_str::<Lost>(&it).is_ok_and(|it| it == whole)))
     }
 
     async fn supersede(&mut self, place: &Place, newer: &Place) -> Result<()> {

@@ -163,6 +163,9 @@ pub trait RowStore: Send {
     /// Whether all rows of a table have the same in a column, and there are several.
     async fn is_uniform(&mut self, place: &Place, column: usize) -> Result<bool>;
 
+    /// Whether a table was kept whole after one entry and before another one.
+    async fn went(&mut self, table: &str, between: [EntryId; 2]) -> Result<bool>;
+
     /// Gives those rows of a place a conflict of which `newer`, kept later, has something newer.
     async fn supersede(&mut self, place: &Place, newer: &Place) -> Result<()>;
 

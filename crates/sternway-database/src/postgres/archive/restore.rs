@@ -120,8 +120,40 @@ impl<'a> Target<'a> {
             }
             Some(Origin::Hidden) if self.is_uniform(postgres, column).await? => None,
             Some(Origin::Hidden) => Some(format!("{} OR {}", column.blank(), unmoved(None))),
-            Some(Origin::Elsewhere) | None => Some(column.blank()),
+            Some(Origin::Elsewhere) => match self.sources_moved(postgres).await? {
+                true => Some(column.blank()),
+                false => Some(format!("{} OR {}", column.blank(), unmoved(None))),
+            },
+            None => Some(column.blank()),
         })
+    }
+
+    /// Whether somebody has written to another table that the body names, since the entry was kept. What
+    /// was deleted there does not show.
+    async fn sources_moved(&self, postgres: &mut Postgres) -> Result<bool, DatabaseError> {
+        let (After::Body(body) | After::Committed(body)) = self.after else { return Ok(false) };
+        let Some(horizon) = self.stored.detail.horizon else { return Ok(true) };
+        let names = statements::names(body).iter().map(|it| literal(it)).collect::<Vec<_>>();
+        let sql = format!(
+            "SELECT coalesce(pg_catalog.json_agg(c.oid::regclass::text), '[]')::text
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('r', 'p') AND c.oid <> {}::oid AND n.nspname = {}
+               AND c.relname = ANY (ARRAY[{}]::name[])",
+            self.live.oid,
+            literal(&self.stored.detail.schema),
+            names.join(", ")
+        );
+        let tables: Vec<String> = json(postgres, DOING, sql).await?;
+        for table in tables {
+            let sql = format!(
+                "SELECT pg_catalog.to_json(EXISTS (SELECT FROM {table} AS t
+                    WHERE pg_catalog.age(t.xmin) <= pg_catalog.age('{horizon}'::xid) AND NOT coalesce({OURS}, false)))::text"
+            );
+            if json(postgres, DOING, sql).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether all rows have the same in a column, and there are several.
@@ -308,11 +340,19 @@ pub(in crate::postgres) async fn restore(
     }
     let mut batches: Vec<Vec<&Stored>> = batches.into_values().collect();
     batches.sort_by_key(|batch| Reverse(batch.iter().map(|it| it.entry.id).max()));
+    // The tables that were kept whole, to know which row is which.
+    let whole = match batches.len() > 1 {
+        true => {
+            let app = app_of(postgres, entries).await?;
+            stored(postgres, Which::Of(&app)).await?
+        }
+        false => Vec::new(),
+    };
     let mut newer: Vec<&Stored> = Vec::new();
     for batch in &batches {
         for old in batch.iter().filter(|_| holds(Rule::NewerStays)) {
             for new in &newer {
-                supersede(postgres, old, new).await?;
+                supersede(postgres, old, new, &whole).await?;
             }
         }
         newer.extend(batch.iter().copied());
@@ -325,11 +365,19 @@ pub(in crate::postgres) async fn restore(
     Ok(outcomes)
 }
 
+/// The application that entries are of.
+async fn app_of(postgres: &mut Postgres, entries: &[Stored]) -> Result<String, DatabaseError> {
+    let id = entries.first().map_or(0, |it| it.entry.id);
+    let sql = format!("SELECT pg_catalog.to_json(app)::text FROM sternway.archive WHERE id = {id}");
+    json(postgres, DOING, sql).await
+}
+
 /// Keeps an older entry from what a newer one has: asked before either of them is restored.
 async fn supersede(
     postgres: &mut Postgres,
     old: &Stored,
     new: &Stored,
+    whole: &[Stored],
 ) -> Result<(), DatabaseError> {
     let kind = std::mem::discriminant(&old.entry.lost) == std::mem::discriminant(&new.entry.lost);
     let same = kind && old.table() == new.table();
@@ -341,7 +389,13 @@ async fn supersede(
     let is = key.iter().map(|it| format!("{} = k.{}::text", other(it), Postgres::quote(it)));
     let is = is.collect::<Vec<_>>().join(" AND ");
     let shared = old.detail.lost.iter().filter(|it| new.detail.lost.contains(it));
-    let marks = match (key.is_empty() || *key != new.detail.key, columns) {
+    // Where the table went in between, a row with the same key is another one.
+    let went = |it: &Stored| {
+        let between = old.entry.id < it.entry.id && it.entry.id < new.entry.id;
+        between && matches!(it.entry.lost, Lost::Table { .. }) && it.table() == old.table()
+    };
+    let unknown = key.is_empty() || *key != new.detail.key;
+    let marks = match (unknown || columns && whole.iter().any(went), columns) {
         // Nobody can tell which are newer.
         (true, true) if shared.clone().next().is_some() => vec![(reason::NEWER, "true".to_owned())],
         (true, _) => Vec::new(),

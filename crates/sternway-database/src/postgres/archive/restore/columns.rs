@@ -87,7 +87,8 @@ pub(super) async fn columns(
     let changed = put(postgres, &[part]).await?;
     target.stays(postgres, &key, &stay).await?;
     // Which rows are gone is only worth a look where fewer were changed than are kept.
-    if changed.is_some()
+    if stay.is_empty()
+        && changed.is_some()
         && target.live.tells_apart(&stored.detail.key)
         && changed == Some(target.waiting(postgres).await?)
     {
