@@ -397,7 +397,7 @@ pub enum ArchiveCommand {
     Show(ShowArgs),
     /// Write the rows of one entry as CSV or SQL
     Export(ExportArgs),
-    /// Put the rows of one entry back, as far as they fit
+    /// Put the rows of one entry, or of all that wait, back, as far as they fit
     Restore(RestoreArgs),
     /// Drop entries, with the rows that are nowhere else
     Drop(DropArgs),
@@ -437,10 +437,14 @@ pub enum ExportFormat {
 }
 
 #[derive(Debug, Args)]
+#[group(id = "what", required = true, multiple = false, args = ["id", "waiting"])]
 pub struct RestoreArgs {
     /// The entry's number
     #[arg(value_name = "ID")]
-    pub id: i64,
+    pub id: Option<i64>,
+    /// All that waits though its migration is applied again, by the application's own runner say
+    #[arg(long)]
+    pub waiting: bool,
     /// Do not ask; needed where there is no terminal
     #[arg(long, short)]
     pub yes: bool,

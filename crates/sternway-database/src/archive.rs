@@ -25,10 +25,10 @@ use std::str::FromStr;
 use crate::port::DatabaseError;
 
 pub use entry::{KEPT, NewEntry, Stored, Trouble, direction, opposite};
-pub use index::{forget, insertion, is_there, last_id, list, of_step, one, page, stored};
+pub use index::{forget, insertion, is_there, last_id, list, of_step, one, page, sharing, stored};
 pub use layout::Layout;
 pub use measure::measure;
-pub use restore::{Outcome, Waiting, advance, look_at, restore};
+pub use restore::{Origins, Outcome, Waiting, advance, leave, look_at, restore};
 pub use store::{BATCH, Place};
 
 /// The index.

@@ -134,13 +134,48 @@ pub fn listen() {
 #[inline]
 pub fn listen() {}
 
+/// A rule of restoring. A test switches one off to see whether a suite would notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Nothing that is newer is overwritten.
+    NewerStays,
+    /// What a body computes from what has changed since stays.
+    ComputedStays,
+    /// A row that a body has made anew is not restored beside that.
+    OnlyOnce,
+}
+
+/// Switches a rule off for whatever runs on this thread from now on, or none.
+#[cfg(debug_assertions)]
+pub fn break_rule(rule: Option<Rule>) {
+    armed::BROKEN.set(rule);
+}
+
+/// Whether a rule holds.
+#[cfg(debug_assertions)]
+pub fn holds(rule: Rule) -> bool {
+    armed::BROKEN.get() != Some(rule)
+}
+
+/// Whether a rule holds.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn holds(_: Rule) -> bool {
+    true
+}
+
 #[cfg(debug_assertions)]
 mod armed {
+    use std::cell::Cell;
     use std::io::Write;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::Point;
+
+    thread_local! {
+        pub static BROKEN: Cell<Option<super::Rule>> = const { Cell::new(None) };
+    }
 
     /// Where the process dies: the point, or any; and how often it is come by before.
     struct Fate {

@@ -16,6 +16,7 @@ pub mod failpoint;
 mod go;
 mod tokens;
 mod normal;
+mod origin;
 mod query;
 mod records;
 mod effects;

@@ -311,8 +311,12 @@ impl Archive for MySql {
         crate::archive::forget(self, id).await
     }
 
-    async fn restore(&mut self, id: EntryId) -> Result<Restoration, DatabaseError> {
-        archive::restore_one(self, id).await
+    async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError> {
+        archive::leave(self, ids).await
+    }
+
+    async fn restore(&mut self, ids: &[EntryId]) -> Result<Vec<Restoration>, DatabaseError> {
+        archive::restore_some(self, ids).await
     }
 }
 

@@ -302,7 +302,11 @@ impl Archive for Postgres {
         archive::forget(self, id).await
     }
 
-    async fn restore(&mut self, id: EntryId) -> Result<Restoration, DatabaseError> {
-        archive::restore::restore_one(self, id).await
+    async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError> {
+        archive::leave(self, ids).await
+    }
+
+    async fn restore(&mut self, ids: &[EntryId]) -> Result<Vec<Restoration>, DatabaseError> {
+        archive::restore::restore_some(self, ids).await
     }
 }

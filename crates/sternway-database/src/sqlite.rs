@@ -194,8 +194,13 @@ impl Archive for Sqlite {
         crate::archive::forget(self, id).await
     }
 
-    async fn restore(&mut self, id: EntryId) -> Result<Restoration, DatabaseError> {
+    async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError> {
         connect::use_file(self, false).await?;
-        archive::restore_one(self, id).await
+        archive::leave(self, ids).await
+    }
+
+    async fn restore(&mut self, ids: &[EntryId]) -> Result<Vec<Restoration>, DatabaseError> {
+        connect::use_file(self, false).await?;
+        archive::restore_some(self, ids).await
     }
 }

@@ -9,6 +9,8 @@ mod archive;
 mod canary;
 #[path = "contract/fence.rs"]
 mod fence;
+#[path = "contract/newer.rs"]
+mod newer;
 #[path = "contract/query.rs"]
 mod query;
 #[path = "contract/reconcile.rs"]
@@ -542,6 +544,11 @@ promised! {
     archive::an_entry_is_restored_and_dropped_by_its_number;
     archive::nothing_is_destroyed_that_the_plan_does_not_say;
     archive::what_there_is_to_lose_is_counted;
+    newer::what_somebody_wrote_since_is_not_overwritten;
+    newer::the_last_value_of_every_row_comes_back;
+    newer::what_a_body_computes_is_told_from_what_somebody_wrote;
+    newer::rows_that_are_made_anew_are_there_once;
+    newer::what_is_left_is_not_restored_by_itself;
     reconcile::a_statement_that_took_effect_is_told_from_one_that_did_not;
     fence::a_fence_stands_until_it_is_lowered;
     query::a_query_writes_nothing_whatever_it_says;

@@ -8,6 +8,8 @@
 
 #[path = "random_schemas/bodies.rs"]
 mod bodies;
+#[path = "random_schemas/rounds.rs"]
+mod rounds;
 #[path = "random_schemas/schema.rs"]
 mod schema;
 mod support;
@@ -216,6 +218,7 @@ async fn case(shadow: &mut Shadow, seed: u64, keep: bool) -> Result<Case, String
             kept: &kept,
             owed: &owed,
             seeds: &bodies.seeds,
+            computed: &[],
             carried: &carried,
         };
         let mut account = journey.account();

@@ -1,12 +1,16 @@
 //! The archive of an application: looking into it, and changing it while nobody migrates.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sternway_database::{Database, DatabaseError, LockError};
 use sternway_model::archive::{Entry, EntryId, EntryState, Page, Restoration};
+use sternway_model::catalog::{Direction, Track, TrackName};
+use sternway_model::state::Position;
 use thiserror::Error;
 
 use crate::locks::under_locks;
+use crate::observe::tables;
 use crate::unanswered::Unanswered;
 
 /// About how many bytes are read at once, and at most how many rows.
@@ -134,8 +138,82 @@ pub async fn restore(
     tables: &[String],
     lock_timeout: Duration,
 ) -> Result<Restoration, ArchiveError> {
-    let restore = async |database: &mut dyn Database| Ok(database.restore(id).await?);
+    let restore = async |database: &mut dyn Database| {
+        let restored = database.restore(&[id]).await?.into_iter().find(|it| it.id == id);
+        restored.ok_or(DatabaseError::NoEntry(id).into())
+    };
     under_locks(database, tables, lock_timeout, restore).await
+}
+
+/// Those of the entries that wait although their migration is where it was when they were kept: somebody
+/// other than Sternway has applied it again, or taken it back. They are in the order in which they are
+/// to be restored, those of one half of a migration together. `positions` says where the tracks stand;
+/// nothing is known of one that is dirty.
+pub fn overdue<'a>(
+    entries: &'a [Entry],
+    positions: impl Fn(&TrackName) -> Option<Position>,
+) -> Vec<Vec<&'a Entry>> {
+    let is_overdue = |entry: &&Entry| {
+        let at = positions(&entry.track).filter(|at| !at.dirty);
+        let applied = at.is_some_and(|at| at.version.is_some_and(|at| at >= entry.version));
+        let taken_back = at.is_some_and(|at| at.version.is_none_or(|at| at < entry.version));
+        entry.state() == EntryState::Waiting
+            && match entry.direction {
+                Direction::Down => applied,
+                Direction::Up => taken_back,
+            }
+    };
+    let mut halves: BTreeMap<(&TrackName, u64, Direction), Vec<&Entry>> = BTreeMap::new();
+    for entry in entries.iter().filter(is_overdue) {
+        let half = (&entry.track, entry.version, entry.direction);
+        halves.entry(half).or_default().push(entry);
+    }
+    // As their migrations were applied again: upwards, or downwards.
+    let (up, mut down): (Vec<_>, Vec<_>) =
+        halves.into_iter().partition(|((.., direction), _)| *direction == Direction::Down);
+    down.reverse();
+    up.into_iter().chain(down).map(|(_, entries)| entries).collect()
+}
+
+/// As [`overdue`], with the positions that the tracking tables have now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn overdue_here(
+    database: &mut dyn Database,
+    app: &str,
+    tracks: &[Track],
+) -> Result<Vec<Vec<Entry>>, Unanswered> {
+    let mut positions = BTreeMap::new();
+    for track in tracks {
+        let state = database.track(&track.table).await;
+        let state = state.map_err(Unanswered::to("read the tracking tables"))?;
+        positions.insert(track.name.clone(), state.position());
+    }
+    let entries = entries(database, app).await?;
+    let halves = overdue(&entries, |track| positions.get(track).copied());
+    Ok(halves.into_iter().map(|half| half.into_iter().cloned().collect()).collect())
+}
+
+/// Restores all that is [`overdue`], as far as it fits, under the locks of the tracking tables.
+///
+/// # Errors
+/// When the locks are not obtained, or the database refuses; what was restored before stays.
+pub async fn restore_overdue(
+    database: &mut dyn Database,
+    app: &str,
+    tracks: &[Track],
+    lock_timeout: Duration,
+) -> Result<Vec<Restoration>, ArchiveError> {
+    let restore = async |database: &mut dyn Database| {
+        let mut restored = Vec::new();
+        for half in overdue_here(database, app, tracks).await? {
+            let ids: Vec<EntryId> = half.iter().map(|it| it.id).collect();
+            restored.extend(database.restore(&ids).await?);
+        }
+        Ok(restored)
+    };
+    under_locks(database, &tables(tracks), lock_timeout, restore).await
 }
 
 /// Which entries are to be dropped.

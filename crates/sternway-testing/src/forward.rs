@@ -132,8 +132,10 @@ macro_rules! forward {
             -> Result<sternway_model::archive::Page, sternway_database::DatabaseError>;
         drop_entry(id: sternway_model::archive::EntryId)
             -> Result<(), sternway_database::DatabaseError>;
-        restore(id: sternway_model::archive::EntryId)
-            -> Result<sternway_model::archive::Restoration, sternway_database::DatabaseError>;
+        leave(ids: &[sternway_model::archive::EntryId])
+            -> Result<(), sternway_database::DatabaseError>;
+        restore(ids: &[sternway_model::archive::EntryId])
+            -> Result<Vec<sternway_model::archive::Restoration>, sternway_database::DatabaseError>;
     } };
     (@Clients $type:ty, $field:ident) => { $crate::forward! { @call $type, $field, Clients:
         sessions()

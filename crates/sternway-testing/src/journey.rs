@@ -23,6 +23,9 @@ pub struct Journey<'a> {
     pub owed: &'a [KeptRows],
     /// Rows that the bodies themselves insert: the values of some columns, by table.
     pub seeds: &'a [(String, BTreeMap<String, String>)],
+    /// Columns that the way up computes from what is elsewhere, by table: what was kept of those stays in
+    /// the archive where that has changed.
+    pub computed: &'a [(&'a str, &'a str)],
     /// Tables whose rows the way down carried over into others, where they went on living: what is
     /// there afterwards is newer than what the archive has, and stays.
     pub carried: &'a [String],
@@ -55,6 +58,7 @@ impl Journey<'_> {
                     .and_then(|after| self.written.after.numbered(after.oid)),
                 seeds: self.seeds,
                 carried: self.carried.contains(name),
+                computed: self.computed,
             };
             if !keyed::account(&part, &mut shelf, &mut owed, &mut account) {
                 unkeyed::account(&part, &mut shelf, &mut account);
@@ -88,6 +92,7 @@ pub(crate) struct Part<'a> {
     /// What it is afterwards, where the older release left that: another one, where the way up renames.
     pub origin: Option<&'a Table>,
     pub carried: bool,
+    pub computed: &'a [(&'a str, &'a str)],
     pub seeds: &'a [(String, BTreeMap<String, String>)],
 }
 

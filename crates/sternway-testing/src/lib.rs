@@ -6,6 +6,9 @@
 //! release does, and [`Journey::account`] says of every row what became of it. What is still in the
 //! archive and would fit is found by trying: [`Account::try_misfits`].
 //!
+//! Where the application migrates up by itself between several ways down, [`wander()`] says what was
+//! written and is nowhere, or has something older in its place.
+//!
 //! Everything that is random comes from a seed, and the same seed gives the same rows.
 //!
 //! [`forward!`] makes a session out of another one, for a test that wants part of it to go otherwise.
@@ -23,6 +26,7 @@ mod account;
 mod kept;
 mod journey;
 mod misfits;
+mod wander;
 mod forward;
 
 pub use account::{Account, Finding};
@@ -32,4 +36,5 @@ pub use kept::KeptRows;
 pub use random::Random;
 pub use snapshot::{Difference, Row, Snapshot, Table};
 pub use sql::{literal, quote, run};
+pub use wander::{Stay, wander};
 pub use writes::{Written, old_release_writes};

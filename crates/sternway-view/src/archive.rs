@@ -80,6 +80,14 @@ pub struct RestoredEntry {
     pub restored: Restored,
 }
 
+/// `sternway.archive.restore.waiting/1`
+#[derive(Debug, Serialize)]
+pub struct RestoredEntries {
+    format: &'static str,
+    /// What became of each entry.
+    pub restored: Vec<Restoration>,
+}
+
 /// `sternway.archive.drop/1`
 #[derive(Debug, Serialize)]
 pub struct Dropped {
@@ -155,6 +163,13 @@ impl RestoredEntry {
     }
 }
 
+impl RestoredEntries {
+    /// The shape of restored entries.
+    pub fn of(restored: Vec<Restoration>) -> RestoredEntries {
+        RestoredEntries { format: "sternway.archive.restore.waiting/1", restored }
+    }
+}
+
 impl Dropped {
     /// The shape of entries that were dropped.
     pub fn of(entries: Vec<Entry>, warn_after_days: u64) -> Dropped {
@@ -177,7 +192,8 @@ fn state(entry: &Entry) -> String {
             let reasons = restored.conflicts.iter();
             let reasons: Vec<String> =
                 reasons.map(|it| format!("{} ({})", it.reason, it.rows)).collect();
-            format!("put back but {}: {}", restored.left(), reasons.join(", "))
+            let but = if restored.back > 0 { "put back but" } else { "left" };
+            format!("{but} {}: {}", restored.left(), reasons.join(", "))
         }
     }
 }
@@ -225,10 +241,26 @@ pub fn restore_question(entry: &Entry) -> String {
     format!("Put {} of {} back?", counted(entry.waiting(), "row"), entry.lost)
 }
 
+/// What is asked before entries are restored.
+pub fn restore_all_question(entries: &[Entry]) -> String {
+    let each = |entry: &Entry| format!("{} of {}", counted(entry.waiting(), "row"), entry.lost);
+    let each: Vec<String> = entries.iter().map(each).collect();
+    format!("Put back {}, as far as they fit?", each.join("; "))
+}
+
+/// What became of entries that were restored.
+pub fn all_restored(paint: Paint, all: &[Restoration]) -> String {
+    if all.is_empty() {
+        return "nothing waits in the archive whose migration is applied again".to_owned();
+    }
+    all.iter().map(|it| restored(paint, it)).collect()
+}
+
 /// What became of an entry that was restored.
 pub fn restored(paint: Paint, restored: &Restoration) -> String {
     let Restoration { lost, restored, .. } = restored;
-    let back = paint.good(&format!("{} are back", counted(restored.back, "row")));
+    let are = if restored.back == 1 { "is" } else { "are" };
+    let back = paint.good(&format!("{} {are} back", counted(restored.back, "row")));
     let mut text = format!("{lost}: {back}\n");
     for conflict in &restored.conflicts {
         let (rows, reason) = (counted(conflict.rows, "row"), &conflict.reason);

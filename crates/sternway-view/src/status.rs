@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use sternway_database::{Dialect, Raised};
+use sternway_engine::archive;
 use sternway_engine::doctor::row_statement;
 use sternway_engine::status::{self as engine, DirtyTracks, Schema, TrackStatus, Unknown, Verdict};
-use sternway_model::archive::Entry;
+use sternway_model::archive::{Entry, EntryId};
 use sternway_model::catalog::{Release, TrackName};
 use sternway_model::effect::{counted, size};
 use sternway_model::journal::Progress;
@@ -129,6 +130,8 @@ pub struct Shelf {
     pub bytes: u64,
     /// How many entries are older than the settings like.
     pub old: usize,
+    /// The entries that wait though their migration is applied again, and not by Sternway.
+    pub overdue: Vec<EntryId>,
 }
 
 impl Shelf {
@@ -139,8 +142,20 @@ impl Shelf {
             waiting: entries.iter().map(Entry::waiting).sum(),
             bytes: entries.iter().map(|entry| entry.bytes).sum(),
             old: entries.iter().filter(|entry| entry.is_older_than(warn_after_days)).count(),
+            overdue: Vec::new(),
         }
     }
+}
+
+/// The entries of the archive that wait though their migration is applied again.
+fn overdue(status: &engine::Status) -> Vec<EntryId> {
+    if status.unfinished.is_some() {
+        return Vec::new();
+    }
+    let at = |track: &TrackName| {
+        status.tracks.iter().find(|it| it.track == *track).map(TrackStatus::position)
+    };
+    archive::overdue(&status.archive, at).into_iter().flatten().map(|entry| entry.id).collect()
 }
 
 impl TrackRow {
@@ -216,7 +231,10 @@ impl Status {
                 arrived_at: status.records.arrived_at.clone(),
                 taken: status.records.taken.iter().map(ToString::to_string).collect(),
             },
-            archive: Shelf::of(&status.archive, warn_after_days),
+            archive: Shelf {
+                overdue: overdue(status),
+                ..Shelf::of(&status.archive, warn_after_days)
+            },
         };
         match &status.verdict {
             Verdict::Stands { schema: Schema::OfAnotherApp, .. } => {
@@ -360,6 +378,18 @@ impl Status {
                 plural(kept.entries, "entry", "entries"),
                 counted(kept.waiting, "row"),
                 size(kept.bytes)
+            ));
+        }
+        if !kept.overdue.is_empty() {
+            let (entries, wait) = match kept.overdue.as_slice() {
+                [one] => (format!("entry {one}"), "waits"),
+                some => {
+                    let some: Vec<String> = some.iter().map(ToString::to_string).collect();
+                    (format!("entries {}", some.join(", ")), "wait")
+                }
+            };
+            text.push_str(&format!(
+                "{entries} {wait} in the archive, and the migration is applied again: `sternway archive restore --waiting` puts back what fits\n"
             ));
         }
         text

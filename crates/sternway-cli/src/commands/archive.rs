@@ -43,11 +43,12 @@ async fn show(setup: &Setup<'_>, args: &ShowArgs) -> Result<Exit, Failure> {
 }
 
 async fn restore(setup: &Setup<'_>, args: &RestoreArgs) -> Result<Exit, Failure> {
+    let Some(id) = args.id else { return restore_waiting(setup, args.yes).await };
     let ui = setup.ui;
     let mut database = setup.connect().await?;
     let attempt = "cannot put the entry back";
     let failed = |cause| Failure::to_change_archive(attempt, cause);
-    let entry = engine::to_restore(&mut *database, &setup.config.layout.app, args.id).await;
+    let entry = engine::to_restore(&mut *database, &setup.config.layout.app, id).await;
     let entry = entry.map_err(failed)?;
     ui.confirm(&view::restore_question(&entry), args.yes)?;
     let (tables, timeout) = (tables(&setup.config.layout.tracks), setup.lock_timeout());
@@ -55,6 +56,24 @@ async fn restore(setup: &Setup<'_>, args: &RestoreArgs) -> Result<Exit, Failure>
     let restored = restored.map_err(failed)?;
     let text = view::restored(ui.paint(), &restored);
     ui.show(|_| text, &view::RestoredEntry::of(restored));
+    Ok(Exit::Done)
+}
+
+async fn restore_waiting(setup: &Setup<'_>, yes: bool) -> Result<Exit, Failure> {
+    let (ui, layout) = (setup.ui, &setup.config.layout);
+    let mut database = setup.connect().await?;
+    let waiting = engine::overdue_here(&mut *database, &layout.app, &layout.tracks).await?;
+    let waiting: Vec<Entry> = waiting.into_iter().flatten().collect();
+    let mut restored = Vec::new();
+    if !waiting.is_empty() {
+        ui.confirm(&view::restore_all_question(&waiting), yes)?;
+        let timeout = setup.lock_timeout();
+        let all = engine::restore_overdue(&mut *database, &layout.app, &layout.tracks, timeout);
+        let failed = |cause| Failure::to_change_archive("cannot put what waits back", cause);
+        restored = all.await.map_err(failed)?;
+    }
+    let text = view::all_restored(ui.paint(), &restored);
+    ui.show(|_| text, &view::RestoredEntries::of(restored));
     Ok(Exit::Done)
 }
 

@@ -219,8 +219,11 @@ fn archived(machine: &Machine) -> Vec<(String, Value)> {
     let restore = json("sternway.archive.restore/1", &["archive", "restore", &id, "--yes"]);
     let show = json("sternway.archive.show/1", &["archive", "show", &id]);
     let list = json("sternway.archive.list/1", &["archive", "list"]);
+    support::execute(&url, "UPDATE schema_migrations SET version = 9");
+    let waiting = ["archive", "restore", "--waiting", "--yes"];
+    let waiting = json("sternway.archive.restore.waiting/1", &waiting);
     let drop = json("sternway.archive.drop/1", &["archive", "drop", "--older-than", "0", "--yes"]);
-    vec![plan, up, export, restore, show, list, drop]
+    vec![plan, up, export, restore, show, list, waiting, drop]
 }
 
 #[test]

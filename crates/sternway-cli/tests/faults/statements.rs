@@ -10,7 +10,7 @@ use sternway_database::failpoint::Point;
 use sternway_model::catalog::Digest;
 use sternway_model::state::Position;
 
-use crate::support::{Machine, Run, Server, block_on};
+use crate::support::{Machine, Run, Server, ask, block_on, execute};
 use crate::voyage::NOWHERE;
 
 /// Two releases; `alone` are statements that no transaction takes.
@@ -173,4 +173,72 @@ fn a_body_outside_a_transaction_is_killed_on_sqlite() {
     let ships = Ships { machine: &machine, url: &url, rehearses: true, kills: BTreeMap::new() };
     let kills = ships.killed_everywhere();
     println!("{kills} faults injected: kills between statements on SQLite");
+}
+
+/// Values that a body adds to an enum can only be used once that is committed: what waits for them is
+/// restored in a transaction of its own, which may never begin.
+#[test]
+fn what_is_restored_after_the_commit_is_restored_wherever_the_program_is_killed() {
+    let Some(server) = Server::new("enum") else { return };
+    let machine = Machine::of("jobs", "migrations");
+    let halves = [
+        (
+            "1_job.up.sql",
+            "CREATE TYPE state AS ENUM ('open', 'done'); CREATE TABLE job (id int PRIMARY KEY, s state)",
+        ),
+        ("1_job.down.sql", "DROP TABLE job; DROP TYPE state"),
+        ("2_more.up.sql", "ALTER TYPE state ADD VALUE 'late'"),
+        (
+            "2_more.down.sql",
+            "UPDATE job SET s = 'done' WHERE s = 'late'; ALTER TYPE state RENAME TO old_state;
+             CREATE TYPE state AS ENUM ('open', 'done');
+             ALTER TABLE job ALTER COLUMN s TYPE state USING s::text::state; DROP TYPE old_state",
+        ),
+    ];
+    for (name, sql) in halves {
+        for release in ["1.0.0", "1.1.0"] {
+            if release == "1.1.0" || name.starts_with('1') {
+                machine.write(&format!("releases/{release}/migrations/{name}"), sql);
+            }
+        }
+    }
+    let on = |arguments: &[&str], at: Option<usize>| {
+        let mut command = machine.command(arguments);
+        command.env("STERNWAY_DATABASE", &server.url);
+        command.envs(at.map(|at| ("FAILPOINTS", at.to_string())));
+        let output = command.output().expect("the program");
+        let killed = output.status.signal().is_some();
+        let ran = Run::ended_as(format!("{arguments:?}, killed at {at:?}"), &output);
+        if !killed {
+            ran.ended(0);
+        }
+        killed
+    };
+    on(&["upgrade", "--to", "1.1.0", "--yes", "--unproven"], None);
+    execute(&server.url, "INSERT INTO job VALUES (1, 'open'), (2, 'late'), (3, 'late')");
+    let mut kills = 0;
+    for at in 1.. {
+        on(&["rollback", "--to", "1.0.0", "--yes", "--unproven"], None);
+        let upgrade = ["upgrade", "--to", "1.1.0", "--yes", "--unproven"];
+        let killed = on(&upgrade, Some(at));
+        if killed {
+            kills += 1;
+            let status = machine.on(&server.url, &["status", "--output", "json"]);
+            let status = status.json("sternway.status/1");
+            if !status["unfinished"].is_null() {
+                let end: [&[&str]; 2] = [&["resume", "--yes", "--unproven"], &["abort", "--yes"]];
+                on(end[at % 2], None);
+            }
+            if ask(&server.url, "SELECT version::text FROM schema_migrations") == "1" {
+                on(&upgrade, None);
+            }
+        }
+        let jobs = "SELECT string_agg(id || ' ' || s, ', ' ORDER BY id) FROM job";
+        assert_eq!(ask(&server.url, jobs), "1 open, 2 late, 3 late", "killed at {at}");
+        assert_eq!(ask(&server.url, "SELECT dirty::text FROM schema_migrations"), "false");
+        if !killed {
+            break;
+        }
+    }
+    println!("{kills} faults injected: kills around a transaction of the archive's own");
 }

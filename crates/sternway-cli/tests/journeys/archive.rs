@@ -344,3 +344,31 @@ fn what_is_discarded_is_lost_and_said_so_in_numbers() {
     case.on(&rollback).ended(0).says(&["; LOST"]);
     assert!(case.list().is_empty());
 }
+
+/// The application starts as the newer release and migrates up by itself, twice: what waits is told, and
+/// put back where nobody has written since, the newest first.
+#[test]
+fn what_waits_after_the_application_has_migrated_by_itself_is_put_back() {
+    let Some(case) = Case::new("by_itself") else { return };
+    let up = case.machine.read("releases/1.1.0/migrations/000002_odd.up.sql");
+    let by_itself = || {
+        execute(&case.server.url, &up);
+        execute(&case.server.url, "UPDATE schema_migrations SET version = 2");
+    };
+    let replies =
+        "SELECT string_agg(coalesce(\"re, ply\", '-'), ',' ORDER BY id) FROM letter WHERE id < 5";
+    assert_eq!(case.ask(replies), "-,reply; 2,-,reply; 4");
+    case.roll_back();
+    by_itself();
+    execute(&case.server.url, "UPDATE letter SET \"re, ply\" = 'newer' WHERE id < 3");
+    case.roll_back();
+    by_itself();
+    execute(&case.server.url, "UPDATE letter SET \"re, ply\" = 'newest' WHERE id = 1");
+    case.on(&["status"]).ended(0).says(&["wait in the archive", "archive restore --waiting"]);
+    let restored = case.on(&["archive", "restore", "--waiting", "--yes"]).ended(0);
+    restored.says(&["the row has another value there now", "a later rollback kept newer values"]);
+    assert_eq!(case.ask(replies), "newest,newer,-,reply; 4");
+    assert_eq!(case.ask("SELECT count(*)::text FROM \"Odd \"\"name\"\" of; a table\""), "5");
+    case.on(&["archive", "restore"]).ended(2);
+    case.on(&["archive", "restore", "1", "--waiting"]).ended(2);
+}

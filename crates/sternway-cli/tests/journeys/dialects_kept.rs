@@ -228,3 +228,51 @@ fn the_doctor_finds_the_ways_out_on_every_dialect() {
         harbour.run(&["status"]).ended(0).says(&["schema: of 1.1.0", "drift: none"]);
     });
 }
+
+/// The application starts as the newer release and migrates up by itself: what waits is told, and put back
+/// where nobody has written since.
+#[test]
+fn what_waits_after_the_application_has_migrated_by_itself_is_told_and_put_back() {
+    everywhere("a runner of the application's own", |kind, place, admin| {
+        let up = "ALTER TABLE ship ADD COLUMN flag varchar(8);\nCREATE TABLE berth (id integer PRIMARY KEY, name varchar(80));";
+        let down = "DROP TABLE berth;\nALTER TABLE ship DROP COLUMN flag;";
+        let harbour = Harbour::on(place, (up, down));
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        let fill = "INSERT INTO ship (id, name, flag) VALUES (1, 'Anna', 'NO'), (2, 'Bo', 'SE'), (3, 'C', NULL);
+             INSERT INTO berth VALUES (1, 'north'), (2, 'south')";
+        place.execute(admin, fill);
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        let tells = || harbour.run(&["status"]).ended(0).stdout.contains("restore --waiting");
+        assert!(!tells(), "{kind:?}");
+        place.execute(admin, &format!("{up} UPDATE schema_migrations SET version = 2"));
+        place.execute(
+            admin,
+            "UPDATE ship SET flag = 'FI' WHERE id = 1; INSERT INTO berth VALUES (2, 'new')",
+        );
+        assert!(tells(), "{kind:?}");
+        let restored =
+            harbour.run(&["archive", "restore", "--waiting", "--yes", "--output", "json"]);
+        let restored = restored.ended(0).json("sternway.archive.restore.waiting/1");
+        let mut left: Vec<(u64, String)> = restored["restored"]
+            .as_array()
+            .expect("entries")
+            .iter()
+            .map(|it| {
+                let misfits = &it["restored"]["misfits"];
+                (it["restored"]["back"].as_u64().expect("rows"), misfits[0]["reason"].to_string())
+            })
+            .collect();
+        left.sort();
+        let reasons = [
+            (1, "\"a row with its key is there\""),
+            (2, "\"the row has another value there now\""),
+        ];
+        assert_eq!(left, reasons.map(|(back, why)| (back, why.to_owned())), "{kind:?}");
+        let flags = "SELECT flag FROM ship WHERE id < 3 ORDER BY id";
+        assert_eq!(admin.rows(place, flags), ["FI", "SE"], "{kind:?}");
+        assert_eq!(admin.rows(place, "SELECT name FROM berth ORDER BY id"), ["north", "new"]);
+        assert!(!tells(), "{kind:?}");
+        let again = harbour.run(&["archive", "restore", "--waiting", "--yes"]).ended(0);
+        again.says(&["nothing waits in the archive"]);
+    });
+}

@@ -102,7 +102,8 @@ pub async fn drop_unchanged<S: SqlStore>(store: &mut S, id: i64) -> Result<u64> 
 }
 
 /// Copies columns that went from a copy into a table `into` of their own, of the rows that stayed, with
-/// the columns `beside` that tell those apart. `also` names columns of the copy that go along, and
+/// the columns `beside`: those that tell the rows apart, and whatever else stayed, by which it is known
+/// whether a row has changed since. `also` names columns of the copy that go along, and
 /// `value` is what a row has in a column. Returns an entry for each.
 pub async fn split_columns<S: SqlStore>(
     store: &mut S,
@@ -114,7 +115,7 @@ pub async fn split_columns<S: SqlStore>(
 ) -> Result<Vec<NewEntry>> {
     let gone = pair.layout.gone();
     let columns: Vec<usize> = beside.iter().chain(&gone).copied().collect();
-    let layout = pair.layout.part(&columns);
+    let layout = Layout { rest: true, ..pair.layout.part(&columns) };
     let list = |of: &mut dyn Iterator<Item = String>| of.collect::<Vec<_>>().join(", ");
     let target = data(store, into);
     let sql = format!(

@@ -96,6 +96,18 @@ pub async fn one<S: SqlStore>(store: &mut S, id: EntryId) -> Result<Stored> {
     Err(DatabaseError::Entry { id, doing: "used", reason })
 }
 
+/// The condition for entries and those that share their rows.
+///
+/// # Errors
+/// When there is none of them, or its step has not ended.
+pub async fn sharing<S: SqlStore>(store: &mut S, ids: &[EntryId]) -> Result<String> {
+    let mut data = Vec::new();
+    for id in ids {
+        data.push(one(store, *id).await?.data.to_string());
+    }
+    Ok(format!("data IN ({})", data.join(", ")))
+}
+
 /// A page of an entry without its rows; and the entry with the columns of its layout that it shows, for the
 /// dialect to read the rows, unless the table that had them is gone.
 pub async fn page<S: SqlStore>(

@@ -30,6 +30,8 @@ pub struct Layout {
     pub uncertain: bool,
     /// Where the numbers of the table had come to.
     pub sequence: Option<u64>,
+    /// Whether it has, beside the columns that went, all that stayed: what they were computed from.
+    pub rest: bool,
     /// Whether the table itself was relocated, and calls its columns by their own names.
     pub moved: bool,
 }
@@ -61,6 +63,14 @@ impl Layout {
         self.renamed.get(at)?.as_deref()
     }
 
+    /// Whether a column is there only to tell whether its row has changed since.
+    pub fn is_beside(&self, at: usize) -> bool {
+        self.rest
+            && !self.key.is_empty()
+            && self.renamed(at).is_some()
+            && !self.keys().contains(&at)
+    }
+
     /// The columns of which a body left nothing.
     pub fn gone(&self) -> Vec<usize> {
         (0..self.columns.len()).filter(|at| self.renamed(*at).is_none()).collect()
@@ -83,7 +93,8 @@ impl Layout {
     pub fn shown(&self, lost: &Lost) -> Vec<usize> {
         let own = |at: &usize| match lost {
             Lost::Column { column, .. } => {
-                self.columns[*at] == *column || self.renamed(*at).is_some()
+                let tells = self.renamed(*at).is_some() && !self.is_beside(*at);
+                self.columns[*at] == *column || tells
             }
             _ => true,
         };

@@ -15,6 +15,12 @@ pub const CHANGED: &str = "the row was changed meanwhile";
 pub const TAKEN: &str = "a row with its key is there";
 /// A later rollback preserved the same rows.
 pub const NEWER: &str = "a later rollback kept newer values";
+/// Somebody wrote to the column since.
+pub const WRITTEN: &str = "the row has another value there now";
+/// The body has inserted the same row again, or somebody else has.
+pub const ANEW: &str = "it was made anew, with another key";
+/// A run had made it, and has taken it back.
+pub const TAKEN_BACK: &str = "a migration that failed half way had made it";
 /// Nobody can tell which of several rows it was.
 pub const ALIKE: &str = "several rows look alike";
 /// The row may be there with another key.
@@ -33,3 +39,8 @@ pub const CHECK: &str = "a check of the table refuses it";
 pub const TYPE: &str = "a value does not fit its column";
 /// The sequence is not there.
 pub const NO_SEQUENCE: &str = "the sequence is not there";
+
+/// The body computes these columns from what has changed since: what it makes of them is newer.
+pub fn computed(columns: &[&str]) -> String {
+    format!("the migration computes {} from what has changed since", columns.join(", "))
+}

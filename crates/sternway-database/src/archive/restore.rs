@@ -2,19 +2,26 @@
 //! not, so that each row that stays has its reason. What becomes of a row is decided in one function,
 //! [`verdict`].
 //!
+//! Nothing that is newer is overwritten. The newest entry comes first, and an older one fills only what
+//! that has nothing for. A value goes back over what the body of the other half has just made of a row,
+//! unless that computes it from what has changed since ([`Origin`]); where no body has just run, it goes
+//! back only where nothing is.
+//!
 //! Foreign keys are looked at when everything is in place, so that neither the order of tables nor
 //! cycles among them matter: what turns out to lead nowhere is taken out, and the rest is restored
 //! anew, until all of it holds. All of it happens in a transaction, which is the caller's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sternway_model::archive::{Restoration, Restored};
+use sternway_model::archive::{Conflict, Restoration, Restored};
 use sternway_model::effect::Lost;
 
 use super::entry::{Stored, conflicts};
 use super::shape::Shape;
-use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore};
+use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore, Value};
 use super::{Layout, PREFIX, Result, reason};
+use crate::failpoint::{Rule, holds};
+use crate::origin::{Filled, Origin};
 
 /// What waits to be restored, with what was found in its place: batches, the newest first, of groups
 /// of entries that share their rows.
@@ -43,10 +50,10 @@ pub struct Outcome {
     pub restored: Vec<Restoration>,
     /// The tables of the archive, by number, of which no row is left.
     pub emptied: Vec<i64>,
-    /// Whether nothing fits of entries that nobody has tried to restore before: then nothing was tried,
-    /// and they go on waiting for the other half.
-    pub in_vain: bool,
 }
+
+/// Where the body of the other half takes the values of a column of a table from.
+pub type Origins<'a> = dyn Fn(&Filled<'_>, &str) -> Origin + Send + Sync + 'a;
 
 /// Entries that share their rows.
 #[derive(Debug)]
@@ -57,6 +64,9 @@ struct Group {
     kind: Kind,
     /// Whether a later batch has rows of its table too: then what is there is newer.
     older: bool,
+    /// Of each column that went, where the other half takes its values from; `None` where that does not
+    /// run now, so that anybody may have written since it did.
+    origins: Option<Vec<Origin>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +76,24 @@ enum Kind {
     Columns,
 }
 
-/// Looks at entries, and at what is in their place now: before the body of the other half.
-pub async fn look_at<S: RowStore>(store: &mut S, entries: Vec<Stored>) -> Result<Waiting> {
+/// Lets entries stay whose rows are laid out as those of copies: nobody restores them by itself.
+pub async fn leave<S: RowStore>(store: &mut S, entries: &[Stored]) -> Result<()> {
+    for Stored { entry, data, .. } in entries {
+        store.refuse(*data, None, reason::TAKEN_BACK).await?;
+        let conflict = Conflict { reason: reason::TAKEN_BACK.to_owned(), rows: entry.rows };
+        let conflicts = Some(conflict).filter(|it| it.rows > 0).into_iter().collect();
+        store.note(entry.id, &Restored { back: 0, conflicts }).await?;
+    }
+    Ok(())
+}
+
+/// Looks at entries, and at what is in their place now: before the body of the other half, whose `origins`
+/// tell what it makes of their columns, or without one.
+pub async fn look_at<S: RowStore>(
+    store: &mut S,
+    entries: Vec<Stored>,
+    origins: Option<&Origins<'_>>,
+) -> Result<Waiting> {
     let mut batches: BTreeMap<i64, BTreeMap<i64, Group>> = BTreeMap::new();
     for stored in entries {
         let kind = match stored.entry.lost {
@@ -76,7 +102,11 @@ pub async fn look_at<S: RowStore>(store: &mut S, entries: Vec<Stored>) -> Result
             Lost::Table { .. } | Lost::Sequence { .. } => Kind::Table,
         };
         let (data, layout, entries) = (stored.data, stored.layout.clone(), Vec::new());
-        let group = Group { entries, data, layout, kind, older: false };
+        let origins = match origins {
+            Some(origins) if kind == Kind::Columns => Some(of(store, &layout, origins).await?),
+            other => other.map(|_| Vec::new()),
+        };
+        let group = Group { entries, data, layout, kind, older: false, origins };
         let batch = batches.entry(stored.step).or_default();
         batch.entry(data).or_insert(group).entries.push(stored);
     }
@@ -84,9 +114,10 @@ pub async fn look_at<S: RowStore>(store: &mut S, entries: Vec<Stored>) -> Result
     for (_, batch) in batches.into_iter().rev() {
         let mut groups: Vec<Group> = batch.into_values().collect();
         for group in &mut groups {
-            let newer = found.iter().flatten().any(|it| it.layout.table == group.layout.table);
+            let newer = found.iter().flatten().any(|it| it.layout.table == group.layout.table)
+                && holds(Rule::NewerStays);
             group.older = newer;
-            group.layout.carried |= newer;
+            group.layout.carried |= newer || (group.origins.is_none() && holds(Rule::NewerStays));
             look_in_place(store, group).await?;
         }
         // Values go back to rows that are there, and what is referred to has to be there first. What
@@ -98,10 +129,26 @@ pub async fn look_at<S: RowStore>(store: &mut S, entries: Vec<Stored>) -> Result
     Ok(Waiting(found))
 }
 
+/// Where the other half takes the values of the columns from that went.
+async fn of<S: RowStore>(
+    store: &mut S,
+    layout: &Layout,
+    origins: &Origins<'_>,
+) -> Result<Vec<Origin>> {
+    let gone = layout.gone();
+    let new: Vec<String> = gone.iter().filter_map(|at| layout.columns.get(*at).cloned()).collect();
+    let mut columns = layout.columns.clone();
+    if let Some(shape) = store.table(&layout.table).await? {
+        columns.extend(shape.columns.into_iter().map(|it| it.name));
+    }
+    let filled = Filled { table: &layout.table, columns: &columns, new: &new };
+    Ok(new.iter().map(|column| origins(&filled, column)).collect())
+}
+
 async fn look_in_place<S: RowStore>(store: &mut S, group: &Group) -> Result<()> {
     let Some(held) = group.held(store).await? else { return Ok(()) };
     store.begin_anew(group.data).await?;
-    let (layout, key) = (group.layout.clone(), group.layout.keys());
+    let (layout, key) = (&group.layout, group.layout.keys());
     let after = layout.after.as_deref().filter(|_| group.kind == Kind::Rows && !key.is_empty());
     let Some(after) = after else { return Ok(()) };
     let Some(shape) = store.table(after).await? else { return Ok(()) };
@@ -110,8 +157,12 @@ async fn look_in_place<S: RowStore>(store: &mut S, group: &Group) -> Result<()> 
     if !names.is_some_and(|names| shape.is_unique(&names)) {
         return Ok(());
     }
-    let place = Place { data: group.data, layout, held, shape, columns: Vec::new(), key };
-    store.look_in_place(&place).await
+    let place = Place { key, ..group.place(held, shape) };
+    store.look_in_place(&place).await?;
+    match group.origins.is_some() && place.given().is_some() {
+        true => store.look_for_alike(&place, Found::Like).await,
+        false => Ok(()),
+    }
 }
 
 /// Lets the tables of what waits go on with their numbers where they were.
@@ -127,7 +178,8 @@ pub async fn advance<S: RowStore>(store: &mut S, waiting: &Waiting) -> Result<()
 
 /// Restores what waits, in the transaction that is open.
 pub async fn restore<S: RowStore>(store: &mut S, waiting: Waiting) -> Result<Outcome> {
-    let mut outcome = Outcome { in_vain: true, ..Outcome::default() };
+    let mut outcome = Outcome::default();
+    supersede(store, &waiting).await?;
     for groups in waiting.0 {
         let mut batch = Vec::new();
         for group in groups {
@@ -143,6 +195,37 @@ pub async fn restore<S: RowStore>(store: &mut S, waiting: Waiting) -> Result<Out
         }
     }
     Ok(outcome)
+}
+
+/// Keeps older entries from what later ones have: asked before any of them is restored.
+async fn supersede<S: RowStore>(store: &mut S, waiting: &Waiting) -> Result<()> {
+    let mut newer: Vec<&Group> = Vec::new();
+    for groups in &waiting.0 {
+        for group in groups.iter().filter(|group| group.older) {
+            let same =
+                |it: &&&Group| it.kind == group.kind && it.layout.table == group.layout.table;
+            for later in newer.iter().filter(same) {
+                let ids = [group, later].map(|it| it.entries.first().map_or(0, |it| it.entry.id));
+                let (of, later) = (place_of(store, group).await?, place_of(store, later).await?);
+                let (Some(place), Some(later)) = (of, later) else { continue };
+                // Where the table went in between, a row with the same key is another one.
+                let went = place.of_columns && store.went(&place.layout.table, ids).await?;
+                match went {
+                    true => store.refuse(place.data, None, reason::NEWER).await?,
+                    false => store.supersede(&place, &later).await?,
+                }
+            }
+        }
+        newer.extend(groups);
+    }
+    Ok(())
+}
+
+/// Where a group goes, unless one of the two tables is not there.
+async fn place_of<S: RowStore>(store: &mut S, group: &Group) -> Result<Option<Place>> {
+    let held = group.held(store).await?;
+    let shape = store.table(&group.layout.table).await?;
+    Ok(held.zip(shape).map(|(held, shape)| group.place(held, shape)))
 }
 
 /// A group, and where it goes.
@@ -165,9 +248,30 @@ impl Group {
     fn place(&self, held: Shape, shape: Shape) -> Place {
         let layout = self.layout.clone();
         let has = |(_, name): &(usize, &String)| shape.column(name).is_some_and(|it| !it.generated);
-        let columns = layout.columns.iter().enumerate().filter(has).map(|(at, _)| at).collect();
+        let columns = layout.columns.iter().enumerate().filter(has).map(|(at, _)| at);
+        let columns = columns.filter(|at| !layout.is_beside(*at)).collect();
         let key = if shape.is_unique(&layout.key) { layout.keys() } else { Vec::new() };
-        Place { data: self.data, layout, held, shape, columns, key }
+        let (inputs, of_columns) = (self.inputs(&layout), self.kind == Kind::Columns);
+        Place { data: self.data, layout, held, shape, columns, key, inputs, of_columns }
+    }
+
+    /// Of each column that went, those by which it is known whether its row has changed since.
+    fn inputs(&self, layout: &Layout) -> Vec<Option<Vec<usize>>> {
+        let columns = 0..layout.columns.len();
+        let beside: Vec<usize> = columns.filter(|at| layout.is_beside(*at)).collect();
+        let of = |origin: &Origin| match origin {
+            Origin::Constant => Some(Vec::new()),
+            // It was found by all that stayed.
+            _ if layout.key.is_empty() => Some(Vec::new()),
+            Origin::Row(inputs) => {
+                let is_key =
+                    |it: &String| layout.key.iter().any(|key| key.eq_ignore_ascii_case(it));
+                let inputs = inputs.iter().filter(|it| !is_key(it));
+                inputs.map(|it| layout.at(it).filter(|at| beside.contains(at))).collect()
+            }
+            Origin::Hidden | Origin::Elsewhere => layout.rest.then(|| beside.clone()),
+        };
+        self.origins.iter().flatten().map(of).collect()
     }
 }
 
@@ -220,13 +324,19 @@ enum Verdict {
     /// It goes back so.
     Act(Act),
     /// It stays, for this reason.
-    Stay(&'static str),
+    Stay(String),
+    /// Some of its values go back so, and it stays because of the others.
+    Part(Act, String),
+}
+
+fn stay(why: &str) -> Verdict {
+    Verdict::Stay(why.to_owned())
 }
 
 /// Decides what becomes of a row of a group.
 fn verdict(group: &Group, place: &Place, row: &Match) -> Verdict {
     if row.unplaced {
-        return Verdict::Stay(reason::NO_COLUMN);
+        return stay(reason::NO_COLUMN);
     }
     match group.kind {
         Kind::Columns => value(group, place, row),
@@ -235,7 +345,7 @@ fn verdict(group: &Group, place: &Place, row: &Match) -> Verdict {
         Kind::Rows if group.layout.uncertain => match row.found {
             _ if row.is_same => Verdict::Back,
             Some(Found::There) => Verdict::Back,
-            _ => Verdict::Stay(reason::LOST_TRACK),
+            _ => stay(reason::LOST_TRACK),
         },
         Kind::Rows if row.changed => changed(group, place, row),
         Kind::Rows | Kind::Table => deleted(group, place, row),
@@ -246,17 +356,56 @@ fn verdict(group: &Group, place: &Place, row: &Match) -> Verdict {
 fn value(group: &Group, place: &Place, row: &Match) -> Verdict {
     let (columns, _) = place.gone_and_left();
     let by_key = !group.layout.key.is_empty();
-    Verdict::Stay(match row.found {
+    stay(match row.found {
         _ if columns.is_empty() => reason::NO_COLUMN,
         _ if by_key && place.key.is_empty() => reason::NO_KEY,
         _ if by_key && !row.is_there => reason::DELETED,
-        _ if group.older => reason::NEWER,
+        _ if group.older && !by_key => reason::NEWER,
         _ if place.fires("UPDATE") => reason::TRIGGERS,
         Some(Found::Alike) => reason::ALIKE,
         Some(Found::Gone) => reason::DELETED,
         None if !by_key => reason::NO_KEY,
-        _ => return Verdict::Act(Act::Set { columns, only_changed: false }),
+        _ => return set(group, place, row, &columns),
     })
+}
+
+/// Sets against what a row has the values that columns of it had.
+fn set(group: &Group, place: &Place, row: &Match, columns: &[usize]) -> Verdict {
+    let gone = place.layout.gone();
+    let (mut back, mut stays) = (Vec::new(), Vec::new());
+    for at in columns {
+        let place_of = gone.iter().position(|it| it == at).unwrap_or_default();
+        let value = row.values.get(place_of).copied().unwrap_or_default();
+        let origin = group.origins.as_ref().and_then(|it| it.get(place_of));
+        match value {
+            _ if value.same => {}
+            _ if fits(origin, value) => back.push(*at),
+            _ => stays.push(place.layout.columns.get(*at).map_or("", String::as_str)),
+        }
+    }
+    let act = Act::Set { columns: back, only_changed: false };
+    let why = || match group.origins {
+        Some(_) => reason::computed(&stays),
+        None => reason::WRITTEN.to_owned(),
+    };
+    match (&act, stays.is_empty()) {
+        (Act::Set { columns, .. }, true) if columns.is_empty() => Verdict::Back,
+        (_, true) => Verdict::Act(act),
+        (Act::Set { columns, .. }, false) if columns.is_empty() => Verdict::Stay(why()),
+        (_, false) => Verdict::Part(act, why()),
+    }
+}
+
+/// Whether a value goes over what the row has there.
+fn fits(origin: Option<&Origin>, value: Value) -> bool {
+    match origin {
+        None if !holds(Rule::NewerStays) => true,
+        Some(_) if !holds(Rule::ComputedStays) => true,
+        None => value.blank,
+        Some(Origin::Constant) => true,
+        Some(Origin::Row(_)) => !value.moved,
+        Some(Origin::Hidden | Origin::Elsewhere) => value.blank || !value.moved,
+    }
 }
 
 /// A row that the body changed: it gets the values back that the body changed, where nobody has written
@@ -264,16 +413,16 @@ fn value(group: &Group, place: &Place, row: &Match) -> Verdict {
 fn changed(group: &Group, place: &Place, row: &Match) -> Verdict {
     let columns = place.with_both();
     let by_key = !group.layout.key.is_empty();
-    Verdict::Stay(match row.found {
+    stay(match row.found {
         _ if columns.is_empty() => reason::NO_COLUMN,
         _ if by_key && place.key.is_empty() => reason::NO_KEY,
-        _ if group.older => reason::NEWER,
+        _ if group.older && !by_key => reason::NEWER,
         _ if place.fires("UPDATE") => reason::TRIGGERS,
         Some(Found::Alike) => reason::ALIKE,
         Some(Found::Gone) => reason::DELETED,
         None if by_key => reason::DELETED,
         None => reason::NO_KEY,
-        Some(Found::Other | Found::Taken) => reason::CHANGED,
+        Some(Found::Other | Found::Taken | Found::Like | Found::Anew) => reason::CHANGED,
         // What the other half took away although nobody had touched it is as good as deleted.
         Some(Found::Same) if !row.is_there => return deleted(group, place, row),
         Some(Found::Same | Found::There) => {
@@ -286,11 +435,12 @@ fn changed(group: &Group, place: &Place, row: &Match) -> Verdict {
 fn deleted(group: &Group, place: &Place, row: &Match) -> Verdict {
     // What is there may be the row itself, carried over, and newer.
     let is_newer = group.layout.carried || place.fires("UPDATE");
-    Verdict::Stay(match row.found {
+    stay(match row.found {
         _ if place.columns.is_empty() => reason::NO_COLUMN,
         _ if place.fires("INSERT") => reason::TRIGGERS,
         Some(Found::There) => return Verdict::Back,
         Some(Found::Taken) if !place.key.is_empty() => reason::TAKEN,
+        Some(Found::Anew) if !row.is_there && holds(Rule::OnlyOnce) => reason::ANEW,
         _ if !row.is_there => return Verdict::Act(Act::Insert),
         _ if !is_newer => return Verdict::Act(Act::Replace),
         _ if row.is_same => return Verdict::Back,
@@ -317,6 +467,10 @@ async fn apply<S: RowStore>(store: &mut S, group: &Group, place: &Place) -> Resu
     if let Some(contents) = find.filter(|_| place.key.is_empty()) {
         store.find(place, contents).await?;
     }
+    if matches!(group.kind, Kind::Table | Kind::Rows) && place.given().is_some() {
+        store.look_for_alike(place, Found::Anew).await?;
+    }
+    let uniform = uniform(store, group, place).await?;
     let mut acts: BTreeMap<Act, Vec<i64>> = BTreeMap::new();
     let mut after = 0;
     loop {
@@ -324,10 +478,15 @@ async fn apply<S: RowStore>(store: &mut S, group: &Group, place: &Place) -> Resu
         let Some(last) = rows.last() else { break };
         after = last.row;
         let (mut stays, mut deleted) = (BTreeMap::new(), Vec::new());
-        for row in rows {
+        for mut row in rows {
+            row.values.iter_mut().zip(&uniform).for_each(|(it, uniform)| it.blank |= uniform);
             match verdict(group, place, &row) {
                 Verdict::Back => {}
                 Verdict::Stay(why) => stays.entry(why).or_insert_with(Vec::new).push(row.row),
+                Verdict::Part(act, why) => {
+                    stays.entry(why).or_insert_with(Vec::new).push(row.row);
+                    acts.entry(act).or_default().push(row.row);
+                }
                 Verdict::Act(act) => {
                     if row.changed && act == Act::Insert {
                         deleted.push(row.row);
@@ -337,13 +496,23 @@ async fn apply<S: RowStore>(store: &mut S, group: &Group, place: &Place) -> Resu
             }
         }
         for (why, rows) in stays {
-            store.refuse(place.data, Some(&rows), why).await?;
+            store.refuse(place.data, Some(&rows), &why).await?;
         }
         if !deleted.is_empty() {
             store.take_for_deleted(place.data, &deleted).await?;
         }
     }
     write(store, place, acts).await
+}
+
+/// Of each column that went, whether the body has given all rows the same, as far as its words do not tell.
+async fn uniform<S: RowStore>(store: &mut S, group: &Group, place: &Place) -> Result<Vec<bool>> {
+    let mut uniform = Vec::new();
+    for (at, origin) in place.layout.gone().into_iter().zip(group.origins.iter().flatten()) {
+        let asked = *origin == Origin::Hidden && place.columns.contains(&at);
+        uniform.push(asked && store.is_uniform(place, at).await?);
+    }
+    Ok(uniform)
 }
 
 /// Writes rows, and those that break a rule again as long as there is progress: one may wait for another
@@ -431,12 +600,20 @@ async fn account<S: RowStore>(store: &mut S, aim: Aim, outcome: &mut Outcome) ->
     if aim.is_held && conflicts.is_empty() {
         outcome.emptied.push(aim.group.data);
     }
+    // Where nothing fits of what nobody has tried to restore before, and the other half does not run now,
+    // nothing was tried: it goes on waiting for that.
     let untried = aim.group.entries.iter().all(|it| it.entry.restored.is_none());
-    outcome.in_vain &= untried && (!aim.is_there || (back == 0 && !conflicts.is_empty()));
+    let nothing = !aim.is_there || (back == 0 && !conflicts.is_empty());
+    let in_vain = aim.group.origins.is_none() && untried && nothing;
+    if in_vain && aim.is_held {
+        store.begin_anew(aim.group.data).await?;
+    }
     for Stored { entry, .. } in aim.group.entries {
         let before = entry.restored.map_or(0, |restored| restored.back);
         let restored = Restored { back: before + back, conflicts: conflicts.clone() };
-        store.note(entry.id, &restored).await?;
+        if !in_vain {
+            store.note(entry.id, &restored).await?;
+        }
         outcome.restored.push(Restoration { id: entry.id, lost: entry.lost, restored });
     }
     Ok(())

@@ -42,6 +42,20 @@ pub struct Column {
     pub generated: bool,
     /// Whether a change of its row changes it too, unless it is given a value.
     pub touched: bool,
+    /// What a row has in it that it is given no value for.
+    pub given: Given,
+}
+
+/// What a row has in a column that it is given no value for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Given {
+    /// None.
+    #[default]
+    Null,
+    /// The same as every other, as SQL has it.
+    Constant(String),
+    /// One of its own: a number, a time, chance.
+    Own,
 }
 
 /// A foreign key.

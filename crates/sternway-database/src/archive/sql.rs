@@ -9,9 +9,10 @@ use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use sternway_model::archive::{EntryId, Restored};
+use sternway_model::effect::Lost;
 
-use super::shape::{Column, ForeignKey, Shape};
-use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore};
+use super::shape::{Column, ForeignKey, Given, Shape};
+use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore, Value};
 use super::{INDEX, PREFIX, Result, number};
 use crate::port::DatabaseError;
 
@@ -241,9 +242,44 @@ impl<'a, S: SqlStore> Words<'a, S> {
     /// That a row has a value for which there is no column.
     fn unplaced(&self) -> String {
         let is_there = |at: &usize| self.place.shape.column(self.plain(*at)).is_some();
-        let missing = (0..self.place.layout.columns.len()).filter(|at| !is_there(at));
+        let layout = &self.place.layout;
+        let wanted = (0..layout.columns.len()).filter(|at| !layout.is_beside(*at));
+        let missing = wanted.filter(|at| !is_there(at));
         let missing: Vec<String> = missing.map(|at| format!("k.c{at} IS NOT NULL")).collect();
         if missing.is_empty() { "1 = 0".to_owned() } else { missing.join(" OR ") }
+    }
+
+    /// What a row has in the columns that a body took: whether that is the same, whether it is nothing of
+    /// anybody's, and whether what it is computed from has changed since.
+    fn values(&self) -> Vec<[String; 3]> {
+        let place = self.place;
+        let value = |(at, inputs): (usize, Option<&Option<Vec<usize>>>)| {
+            let Some((live, other)) = self.live(self.plain(at)) else {
+                return ["1 = 0", "1 = 0", "1 = 1"].map(str::to_owned);
+            };
+            let blank = match &live.given {
+                Given::Constant(sql) => format!("({other} IS NULL OR {other} = {sql})"),
+                Given::Null | Given::Own => format!("{other} IS NULL"),
+            };
+            let same = |inputs: &Vec<usize>| {
+                self.same('c', inputs.iter().map(|at| (*at, self.plain(*at))))
+            };
+            let there = |at: &usize| place.shape.column(self.plain(*at)).is_some();
+            let known = inputs.and_then(Option::as_ref).filter(|inputs| inputs.iter().all(there));
+            let moved =
+                known.map_or("1 = 1".to_owned(), |inputs| format!("NOT ({})", same(inputs)));
+            [self.same('c', [(at, self.plain(at))].into_iter()), blank, moved]
+        };
+        let gone = place.layout.gone().into_iter().enumerate();
+        gone.map(|(index, at)| value((at, place.inputs.get(index)))).collect()
+    }
+
+    /// That the row `k` of the table `held` is the row `j` of another one of the archive, by the key.
+    fn is_of(&self, other: &Place) -> Option<String> {
+        let key = self.place.layout.keys();
+        let pair = |at: &usize| Some(format!("j.c{} = k.c{at}", other.layout.at(self.plain(*at))?));
+        let pairs: Option<Vec<String>> = key.iter().map(pair).collect();
+        pairs.filter(|pairs| !pairs.is_empty()).map(|pairs| pairs.join(" AND "))
     }
 
     /// What rows get in these columns, and what keeps the columns that count the changes of a row
@@ -342,17 +378,29 @@ impl<S: SqlStore> RowStore for S {
     async fn matching(&mut self, place: &Place, after: i64) -> Result<Vec<Match>> {
         let words = Words::of(self, place);
         let columns = place.columns.iter().map(|at| (*at, words.plain(*at)));
-        let (join, there, same) = match place.key.first() {
-            Some(first) => (
+        let (join, there, same) = match (place.key.first(), place.shape.rowid) {
+            (Some(first), _) => (
                 format!("LEFT JOIN {} AS t ON {}", words.table, words.row()),
                 format!("t.{} IS NOT NULL", words.name(*first)),
                 words.same('c', columns),
             ),
-            None => (String::new(), "1 = 0".to_owned(), "1 = 0".to_owned()),
+            (None, Some(rowid)) if place.of_columns => (
+                format!(
+                    "LEFT JOIN sternway_pair AS p ON p.n = k.n LEFT JOIN {} AS t ON t.{rowid} = p.r",
+                    words.table
+                ),
+                "p.r IS NOT NULL".to_owned(),
+                words.same('c', columns),
+            ),
+            (None, _) => (String::new(), "1 = 0".to_owned(), "1 = 0".to_owned()),
         };
         let flag = |condition: &str| format!("CASE WHEN {condition} THEN 1 ELSE 0 END");
+        let asked = place.of_columns && !join.is_empty();
+        let values = if asked { words.values() } else { Vec::new() };
+        let values: String =
+            values.iter().flatten().map(|condition| format!(", {}", flag(condition))).collect();
         let sql = format!(
-            "SELECT k.n, {}, COALESCE(k.w, ''), {}, {}, {} FROM {} AS k {join}
+            "SELECT k.n, {}, COALESCE(k.w, ''), {}, {}, {}{values} FROM {} AS k {join}
              WHERE k.m IS NULL AND k.n > {after} ORDER BY k.n LIMIT {BATCH}",
             flag("k.u = 'c'"),
             flag(&words.unplaced()),
@@ -367,9 +415,89 @@ impl<S: SqlStore> RowStore for S {
             .collect()
     }
 
+    async fn look_for_alike(&mut self, place: &Place, found: Found) -> Result<()> {
+        let Some(given) = place.given() else { return Ok(()) };
+        let words = Words::of(self, place);
+        let (old, new) = words.images('c', &given);
+        let (row, Words { kept, table, .. }) = (words.row(), &words);
+        let open = format!(
+            "k.m IS NULL AND k.w IS NULL AND COALESCE(k.u, '') <> 'c'
+             AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {row})"
+        );
+        let others = format!(
+            "(SELECT t.* FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {kept} AS k WHERE {row}))"
+        );
+        let note = format!("'{}'", written(found));
+        let sql = words.note(&paired(kept, &open, &old, &others, &new), "x.n = k.n", &note);
+        self.run("look for rows that are alike", sql).await
+    }
+
+    async fn is_uniform(&mut self, place: &Place, column: usize) -> Result<bool> {
+        let words = Words::of(self, place);
+        let Some((live, value)) = words.live(words.plain(column)) else { return Ok(false) };
+        let sql = format!(
+            "SELECT CASE WHEN COUNT(*) > 1 AND COUNT(DISTINCT {}) = 1 THEN 1 ELSE 0 END FROM {} AS t",
+            S::image(&[(live, value)]),
+            words.table
+        );
+        Ok(count(self, sql).await? == 1)
+    }
+
+    async fn went(&mut self, table: &str, [after, before]: [EntryId; 2]) -> Result<bool> {
+        let index = self.qualified(INDEX);
+        let sql = format!("SELECT lost FROM {index} WHERE id > {after} AND id < {before}");
+        let found = self.cells("read the archive", sql).await?;
+        let whole = Lost::Table { table: table.to_owned() };
+        let lost = found.into_iter().flatten().flatten();
+        Ok(lost.into_iter().any(|it| serde_json::from_str::<Lost>(&it).is_ok_and(|it| it == whole)))
+    }
+
+    async fn supersede(&mut self, place: &Place, newer: &Place) -> Result<()> {
+        let words = Words::of(self, place);
+        let Some(row) = words.is_of(newer) else { return Ok(()) };
+        let (kept, other) = (&words.kept, data(self, newer.data));
+        let mark = |from: &str, on: &str, condition: &str, why: &str| {
+            let set = [("m".to_owned(), S::literal(why))];
+            let condition = format!("k.m IS NULL AND {condition}");
+            S::update(&Update {
+                table: kept,
+                alias: "k",
+                from,
+                on,
+                set: &set,
+                condition: &condition,
+            })
+        };
+        let sql = if !place.of_columns {
+            mark(&format!("{other} AS j"), &row, "1 = 1", super::reason::NEWER)
+        } else {
+            if place.key.is_empty() {
+                return Ok(());
+            }
+            // What the later one has is what the row has anyway: then nobody has written to it.
+            let later = Words::<S>::of(self, newer);
+            let same = place.layout.gone().into_iter().filter_map(|at| {
+                let (live, value) = words.live(words.plain(at))?;
+                let theirs = newer.layout.at(words.plain(at))?;
+                let (held, _) = later.held('c', theirs)?;
+                Some(S::same(held, &format!("j.c{theirs}"), live, &value))
+            });
+            let differs = format!("NOT ({})", all(same));
+            let from = format!("{other} AS j JOIN {} AS t", words.table);
+            let on = format!("{row} AND {}", words.row());
+            let changed = mark(&from, &on, &differs, super::reason::NEWER);
+            let there = format!("EXISTS (SELECT 1 FROM {other} AS j WHERE {row})");
+            let why = S::literal(super::reason::DELETED);
+            format!("{changed}; UPDATE {kept} AS k SET m = {why} WHERE k.m IS NULL AND NOT {there}")
+        };
+        self.run("look at what was kept later", sql).await
+    }
+
     async fn refuse(&mut self, id: i64, rows: Option<&[i64]>, reason: &str) -> Result<()> {
         let which = rows.map_or("1 = 1".to_owned(), numbered);
-        let (kept, why) = (data(self, id), S::literal(reason));
+        // As much of it as there is room for.
+        let reason: String = reason.chars().take(100).collect();
+        let (kept, why) = (data(self, id), S::literal(&reason));
         let sql = format!("UPDATE {kept} AS k SET m = {why} WHERE k.m IS NULL AND {which}");
         self.run("note what does not fit", sql).await
     }
@@ -478,6 +606,20 @@ impl<S: SqlStore> RowStore for S {
     }
 }
 
+/// What was found of a row, as the archive has it.
+fn written(found: Found) -> &'static str {
+    match found {
+        Found::Taken => "taken",
+        Found::Same => "same",
+        Found::Other => "other",
+        Found::There => "there",
+        Found::Alike => "alike",
+        Found::Gone => "gone",
+        Found::Like => "like",
+        Found::Anew => "anew",
+    }
+}
+
 /// Reads what was found of a row.
 fn matched(row: &Cells) -> Result<Match> {
     let text = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
@@ -489,8 +631,22 @@ fn matched(row: &Cells) -> Result<Match> {
         "there" => Some(Found::There),
         "alike" => Some(Found::Alike),
         "gone" => Some(Found::Gone),
+        "like" => Some(Found::Like),
+        "anew" => Some(Found::Anew),
         other => return Err(DatabaseError::RecordsDamaged(format!("`{other}` in the archive"))),
     };
+    let row_length = row.len();
     let (row, yes) = (number(text(0))?, |at| text(at) == "1");
-    Ok(Match { row, changed: yes(1), found, unplaced: yes(3), is_there: yes(4), is_same: yes(5) })
+    let values = (6..row_length).step_by(3);
+    let values = values.map(|at| Value { same: yes(at), blank: yes(at + 1), moved: yes(at + 2) });
+    let values = values.collect();
+    Ok(Match {
+        row,
+        changed: yes(1),
+        found,
+        unplaced: yes(3),
+        is_there: yes(4),
+        is_same: yes(5),
+        values,
+    })
 }

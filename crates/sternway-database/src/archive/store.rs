@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use sternway_model::archive::{EntryId, Restored};
 
-use super::shape::{ForeignKey, Shape};
+use super::shape::{ForeignKey, Given, Shape};
 use super::{Layout, Result};
 
 /// How many rows one statement names at most: a table may have millions.
@@ -26,6 +26,11 @@ pub struct Place {
     pub columns: Vec<usize>,
     /// Those that tell its rows apart, if they do.
     pub key: Vec<usize>,
+    /// Of each of the columns that a body took, those by which it is known whether what it is computed
+    /// from has changed since; `None` where nothing is known of that.
+    pub inputs: Vec<Option<Vec<usize>>>,
+    /// Whether columns went of rows that stayed.
+    pub of_columns: bool,
 }
 
 /// A row of the archive that has no conflict yet, beside the table that it goes back to.
@@ -43,6 +48,19 @@ pub struct Match {
     pub is_there: bool,
     /// Whether that has its values.
     pub is_same: bool,
+    /// What that has in the columns that a body took.
+    pub values: Vec<Value>,
+}
+
+/// What a row has in a column beside what is in the archive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Value {
+    /// The same.
+    pub same: bool,
+    /// Nothing, or what a row has that is given nothing.
+    pub blank: bool,
+    /// Whether what it is computed from has changed since, or may have.
+    pub moved: bool,
 }
 
 /// What was found of a row.
@@ -60,6 +78,11 @@ pub enum Found {
     Alike,
     /// None with its contents is there any more.
     Gone,
+    /// The body deleted it, and one that is the same but for what a row gets by itself was there before
+    /// the other half ran.
+    Like,
+    /// Such a row is there since.
+    Anew,
 }
 
 /// What is looked for by contents.
@@ -98,6 +121,18 @@ impl Place {
         self.columns.iter().partition(|at| gone.contains(at))
     }
 
+    /// The columns that a row is given its values in, where its key is none of them: then it may have
+    /// been made anew under another one.
+    pub fn given(&self) -> Option<Vec<usize>> {
+        let own = |at: &usize| {
+            let column = self.layout.columns.get(*at).and_then(|name| self.shape.column(name));
+            column.is_some_and(|it| it.given == Given::Own)
+        };
+        let given: Vec<usize> = self.columns.iter().filter(|at| !own(at)).copied().collect();
+        let known = self.key.iter().all(|at| self.columns.contains(at));
+        (known && self.key.iter().any(own) && !given.is_empty()).then_some(given)
+    }
+
     /// Whether triggers would fire on an event that nobody can keep from firing.
     pub fn fires(&self, event: &str) -> bool {
         self.shape.triggers.iter().any(|it| it == event)
@@ -120,6 +155,19 @@ pub trait RowStore: Send {
     /// Notes what is in the place of each row before the other half runs, by what the columns are called
     /// then.
     async fn look_in_place(&mut self, place: &Place) -> Result<()>;
+
+    /// Notes of rows that are not there and have no note yet which have their like there, and for how
+    /// many there is one: the same but for what a row gets by itself. `found` is the note.
+    async fn look_for_alike(&mut self, place: &Place, found: Found) -> Result<()>;
+
+    /// Whether all rows of a table have the same in a column, and there are several.
+    async fn is_uniform(&mut self, place: &Place, column: usize) -> Result<bool>;
+
+    /// Whether a table was kept whole after one entry and before another one.
+    async fn went(&mut self, table: &str, between: [EntryId; 2]) -> Result<bool>;
+
+    /// Gives those rows of a place a conflict of which `newer`, kept later, has something newer.
+    async fn supersede(&mut self, place: &Place, newer: &Place) -> Result<()>;
 
     /// Notes which rows are found by their contents.
     async fn find(&mut self, place: &Place, contents: Contents<'_>) -> Result<()>;

@@ -23,7 +23,7 @@ use crate::archive::sql::SqlStore;
 use crate::archive::{INDEX, PREFIX, is_there, page};
 
 pub(super) use keep::{Keeper, prepare};
-pub(super) use restore::{restore, restore_one, waiting};
+pub(super) use restore::{leave, restore, restore_some, waiting};
 
 /// What the names of the empty tables begin with that are left in the place of relocated ones.
 const STAND_IN: &str = "sternway_stand_in_";

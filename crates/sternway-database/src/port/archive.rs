@@ -27,6 +27,13 @@ pub trait Archive: Send {
     /// Drops an entry of the archive, with its rows.
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError>;
 
-    /// Restores the rows of an entry now, as far as they fit.
-    async fn restore(&mut self, id: EntryId) -> Result<Restoration, DatabaseError>;
+    /// Lets entries stay in the archive that are not to be restored by themselves: a body that failed half
+    /// way had made what they hold, and was taken back.
+    async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError>;
+
+    /// Restores the rows of entries of one half of a migration now, as far as they fit and nobody has
+    /// written to their places; together with them those that share their rows. What came of each is
+    /// returned. An entry that nobody has tried to restore before, and of which nothing fits, stays as
+    /// it is.
+    async fn restore(&mut self, ids: &[EntryId]) -> Result<Vec<Restoration>, DatabaseError>;
 }

@@ -19,6 +19,7 @@ use sternway_model::effect::Lost;
 use super::effects::{FIRST_OID, json};
 use super::{Postgres, failed, literal};
 use crate::archive::direction;
+use crate::archive::reason::TAKEN_BACK;
 use crate::port::DatabaseError;
 use crate::records::damaged;
 
@@ -37,6 +38,14 @@ CREATE TABLE IF NOT EXISTS sternway.archive (
 const CONFLICT: &str = "sternway_misfit";
 /// The column of kept rows that has what the body made of them, by column, as text.
 const AFTER: &str = "sternway_after";
+
+/// The column of kept columns that tells whether the rest of a row has changed: the hash of each value.
+const REST: &str = "sternway_rest";
+
+/// The hash of a value.
+fn hash(value: &str) -> String {
+    format!("pg_catalog.hashtextextended({value}::text COLLATE pg_catalog.\"C\", 0)")
+}
 
 /// What restoring an entry needs to know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,6 +68,15 @@ pub(super) struct Detail {
     pub uncertain: bool,
     /// What the sequence belongs to: the table and the column.
     pub owner: Option<(String, String)>,
+    /// The columns that stayed beside the lost ones, in the order of their hashes.
+    #[serde(default)]
+    pub rest: Vec<String>,
+    /// The number of a transaction before which what it was kept from was written.
+    #[serde(default)]
+    pub horizon: Option<i64>,
+    /// What made it together with others, where that was no run.
+    #[serde(default)]
+    pub batch: Option<String>,
 }
 
 /// A column of a kept table.
@@ -270,6 +288,29 @@ pub(super) async fn forget(postgres: &mut Postgres, id: EntryId) -> Result<(), D
     let stored = one(postgres, id).await?;
     let drop = forgetting(stored.entry.id);
     let ended = postgres.run("drop an entry of the archive", format!("BEGIN; {drop} COMMIT")).await;
+    if ended.is_err() {
+        let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
+    }
+    ended
+}
+
+/// Lets entries stay that nobody is to restore by itself.
+pub(super) async fn leave(postgres: &mut Postgres, ids: &[EntryId]) -> Result<(), DatabaseError> {
+    let mut sql = String::new();
+    for it in stored(postgres, Which::Among(ids)).await? {
+        let (id, store, rows) = (it.entry.id, it.store(), it.entry.rows);
+        let conflict = Conflict { reason: TAKEN_BACK.to_owned(), rows };
+        let conflicts: Vec<Conflict> =
+            Some(conflict).filter(|it| it.rows > 0).into_iter().collect();
+        sql.push_str(&format!(
+            "UPDATE {store} SET {CONFLICT} = {why};
+             UPDATE sternway.archive SET restored_at = pg_catalog.clock_timestamp(), back = 0, rows = {rows},
+                 misfits = {conflicts} WHERE id = {id};",
+            why = literal(TAKEN_BACK),
+            conflicts = literal(&serde_json::to_string(&conflicts).unwrap_or_default()),
+        ));
+    }
+    let ended = postgres.run("leave what was kept", format!("BEGIN; {sql} COMMIT")).await;
     if ended.is_err() {
         let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
     }

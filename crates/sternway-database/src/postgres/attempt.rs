@@ -10,7 +10,7 @@ use sternway_model::archive::{EntryId, Preserved};
 use sternway_model::effect::{Effects, Lock};
 use sternway_model::proof::Fingerprint;
 
-use super::archive::keep::{self, Keeping, Looks, Means};
+use super::archive::keep::{self, Keeping, Looks, Means, Owner};
 use super::archive::{self, merge, relocate};
 use super::effects::{self, Oid, Snapshot, Taken};
 use super::execute;
@@ -28,6 +28,8 @@ pub(super) struct Part<'a> {
     pub own: bool,
     /// What there was before the body: what that makes itself is nothing to be kept.
     pub start: &'a Snapshot,
+    /// What tells what the body makes in the archive from what others do, where that is no run.
+    pub batch: Option<&'a str>,
     /// What the archive has of the statements before it.
     pub entries: &'a [EntryId],
     /// Whether those have put rows somewhere, and the tables that they read.
@@ -352,8 +354,13 @@ impl<'a> Attempt<'a> {
         let known = self.part.map_or(&seen.before, |it| it.start);
         let looks = Looks { before: &seen.before, known };
         let (taken, transaction) = (&seen.taken, self.transaction);
-        let keepings =
-            keep::keep(self.postgres, self.care, run, looks, taken, transaction, means).await?;
+        let batch = match (run, self.part) {
+            (Some(_), _) => None,
+            (None, Some(part)) => part.batch.map(str::to_owned),
+            (None, None) => Some(transaction.to_string()),
+        };
+        let owner = Owner { care: self.care, run, batch };
+        let keepings = keep::keep(self.postgres, owner, looks, taken, transaction, means).await?;
         let wake = format!("{} SET LOCAL row_security = on", alter("FORCE"));
         self.postgres.run(KEEP, wake).await?;
         Ok(keepings)

@@ -64,7 +64,7 @@ pub(super) struct Column {
     pub type_oid: Oid,
     /// The type in the server's words.
     pub type_name: String,
-    /// Whether a migration or an extension made the type.
+    /// Whether a migration or an extension made the type or the collation.
     pub foreign: bool,
     /// Of an array, the type of its elements.
     pub element: Option<Oid>,
@@ -129,7 +129,7 @@ pub(super) async fn snapshot(postgres: &mut Postgres) -> Result<Snapshot, Databa
                     SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                         'number', a.attnum, 'name', a.attname, 'shown', pg_catalog.quote_ident(a.attname), 'type_oid', a.atttypid::bigint,
                         'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod),
-                        'foreign', a.atttypid >= {FIRST_OID},
+                        'foreign', a.atttypid >= {FIRST_OID} OR a.attcollation >= {FIRST_OID},
                         'element', (SELECT t.typelem::bigint FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid AND t.typelem <> 0),
                         'shaped', a.atttypid >= {FIRST_OID} AND EXISTS (
                             SELECT FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem

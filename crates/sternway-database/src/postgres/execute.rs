@@ -22,7 +22,7 @@ use super::send::{self, Failure, Piece};
 use super::statements::{Control, Statement, statements};
 use super::{Postgres, failed, limits, records, track};
 use crate::failpoint::{self, Point};
-use crate::port::{Done, Limits, Preservation, Settings, SqlError, StepError, Work};
+use crate::port::{DatabaseError, Done, Limits, Preservation, Settings, SqlError, StepError, Work};
 
 /// The server's code for a write in a transaction that only reads.
 const READ_ONLY: &str = "25006";
@@ -98,6 +98,10 @@ async fn run(
         None => None,
     };
     match work.mode {
+        Mode::Transaction if work.first > 1 => {
+            let keeper = keeper.ok_or_else(|| whole(in_its_middle()))?;
+            close(postgres, work, keeper).await.map_err(|failure| (work.first, failure))
+        }
         Mode::Transaction => {
             in_transaction(postgres, work, limits, keeper).await.map_err(|failure| (0, failure))
         }
@@ -115,19 +119,28 @@ async fn in_transaction(
     let nothing = keeper.is_none() && work.body.trim().is_empty();
     let ran: Result<Done, Failure> = async {
         failpoint::hit(Point::BodyBegins);
-        let done = match keeper {
+        let (done, keeper) = match keeper {
             Some(keeper) => keeper.whole(postgres, &begin).await?,
-            None if nothing => Done::default(),
+            None if nothing => (Done::default(), None),
             None => {
                 let piece = Piece { before: &begin, ..Piece::whole(work.body) };
                 send::body(postgres, piece).await?;
-                Done::default()
+                (Done::default(), None)
             }
         };
         failpoint::hit(Point::BodyDone);
-        finish(postgres, work, if nothing { Ended::Nothing } else { Ended::Whole }, limits).await?;
-        failpoint::hit(Point::Committed);
-        Ok(done)
+        let ended = match (nothing, &keeper) {
+            (true, _) => Ended::Nothing,
+            (_, Some(_)) => Ended::ButForTheArchive,
+            (_, None) => Ended::Whole,
+        };
+        finish(postgres, work, ended, limits).await?;
+        let Some(keeper) = keeper else {
+            failpoint::hit(Point::Committed);
+            return Ok(done);
+        };
+        failpoint::hit(Point::StatementDone);
+        close(postgres, work, keeper).await
     }
     .await;
     if ran.is_err() {
@@ -147,6 +160,38 @@ pub(super) enum Ended {
     Nothing,
     /// It has run.
     Whole,
+    /// It has run, and what waits in the archive can only be restored once that is committed: until
+    /// then the track is marked, and the journal says that all of its statements are done.
+    ButForTheArchive,
+}
+
+/// Restores what waits, once a body has committed that ran whole.
+async fn close(
+    postgres: &mut Postgres,
+    work: &Work<'_>,
+    mut keeper: Keeper<'_>,
+) -> Result<Done, Failure> {
+    let end = clean(postgres, work);
+    keeper.close(postgres, &end).await?;
+    failpoint::hit(Point::Committed);
+    Ok(keeper.done(postgres).await?)
+}
+
+/// What runs in one transaction is never gone on with in its middle, unless there is an archive.
+fn in_its_middle() -> DatabaseError {
+    DatabaseError::RecordsDamaged(
+        "a body that runs in one transaction stopped in its middle".to_owned(),
+    )
+}
+
+/// The statements that say that a body has run, and not yet that its step has ended.
+fn marked(postgres: &Postgres, work: &Work<'_>) -> String {
+    let mut sql = track::write(postgres, work.table, Position { version: work.to, dirty: true });
+    if let Some((run, step)) = work.journal {
+        let statement = statements(work.body).len().max(1);
+        sql.push_str(&records::insert(run, &Record::StatementDone { step, statement }));
+    }
+    sql
 }
 
 /// Sends the second message: what waits for the commit, our own rows, the commit.
@@ -158,7 +203,7 @@ pub(super) async fn finish(
 ) -> Result<(), Failure> {
     let begin = match ended {
         Ended::Nothing => BEGIN,
-        Ended::Whole => "",
+        Ended::Whole | Ended::ButForTheArchive => "",
     };
     // Constraints that wait for the commit fail now, where it is still the body that fails.
     let constraints = match postgres.parameters.server.has_authorities() {
@@ -179,7 +224,11 @@ pub(super) async fn finish(
         false => "SET LOCAL synchronous_commit = off;",
     };
     // What clears the session has taken the limits away; the tracking row can be locked as well.
-    let (limits, clean) = (limits::set(limits), clean(postgres, work));
+    let clean = match ended {
+        Ended::ButForTheArchive => marked(postgres, work),
+        Ended::Nothing | Ended::Whole => clean(postgres, work),
+    };
+    let limits = limits::set(limits);
     let sql = format!("{begin}{constraints} {clear} {limits} {durable} {clean} {end}");
     let (done, sent) = postgres.send(sql.clone()).await;
     let Err(error) = sent else { return Ok(()) };

@@ -15,6 +15,7 @@ use sternway_model::body::Mode;
 use sternway_model::effect::Effects;
 use sternway_model::proof::Fingerprint;
 
+use super::archive::restore::After;
 use super::archive::{self, Which, restore};
 use super::attempt::{Attempt, Part};
 use super::effects::{self, Oid, Snapshot};
@@ -40,6 +41,8 @@ struct SoFar {
     /// What there was before it: what it makes itself is nothing to be preserved.
     start: Snapshot,
     objects: Option<Fingerprint>,
+    /// What tells what its statements make in the archive from what others do, where that is no run.
+    batch: Option<String>,
     /// What the archive has of its statements.
     entries: Vec<EntryId>,
     /// Whether they put rows somewhere, and the tables that they read.
@@ -78,13 +81,32 @@ impl<'a> Keeper<'a> {
         Ok(Some(Keeper { work, care, waiting, so_far, done }))
     }
 
-    /// Runs a whole body in the transaction that `begin` begins, which the caller ends.
-    pub async fn whole(self, postgres: &mut Postgres, begin: &str) -> Result<Done, Failure> {
+    /// Runs a whole body in the transaction that `begin` begins, which the caller ends. Where what waits
+    /// can only be restored once that has committed, this is returned too, for the caller to close.
+    pub async fn whole(
+        mut self,
+        postgres: &mut Postgres,
+        begin: &str,
+    ) -> Result<(Done, Option<Keeper<'a>>), Failure> {
         let mut attempt = Attempt::begin(postgres, self.work, self.care, begin, None).await?;
         restore::before(attempt.postgres, &self.waiting).await?;
         let (ran, kept) = attempt.run(&Piece::whole(self.work.body)).await?;
-        let restored = restore::restore(postgres, &self.waiting).await?;
-        Ok(Done { effects: Some(ran.effects), kept, restored })
+        self.done = Done { effects: Some(ran.effects), kept, restored: Vec::new() };
+        if self.waiting.is_empty() {
+            return Ok((self.done, None));
+        }
+        let doing = "restore what the archive keeps";
+        postgres.run(doing, "SAVEPOINT sternway_restored".to_owned()).await?;
+        let after = After::Body(self.work.body);
+        match restore::restore(postgres, &self.waiting, after).await {
+            Ok(restored) => Ok((Done { restored, ..self.done }, None)),
+            Err(error) if is_unsafe_yet(&error) => {
+                let back = "ROLLBACK TO SAVEPOINT sternway_restored";
+                postgres.run(doing, back.to_owned()).await?;
+                Ok((Done::default(), Some(self)))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Marks the track dirty with `mark`, and looks at what waits to be restored while it is as the body
@@ -112,8 +134,9 @@ impl<'a> Keeper<'a> {
     ) -> Result<(), Failure> {
         let opening = if own { "SAVEPOINT sternway_statement;" } else { "BEGIN;" };
         let part = self.so_far.as_ref().map(|so_far| {
-            let SoFar { start, entries, writes, read, .. } = so_far;
-            Part { number, own, start, entries, writes: *writes, read }
+            let SoFar { start, batch, entries, writes, read, .. } = so_far;
+            let batch = batch.as_deref();
+            Part { number, own, start, batch, entries, writes: *writes, read }
         });
         let mut attempt = Attempt::begin(postgres, self.work, self.care, opening, part).await?;
         let (ran, kept) = attempt.run(&Piece::of(statement, self.work.body)).await?;
@@ -147,7 +170,8 @@ impl<'a> Keeper<'a> {
         let begin = format!("{} {}", ours(postgres), limits::set(self.care.limits));
         let closed = async {
             postgres.run("restore what the archive keeps", begin).await?;
-            let restored = restore::restore(postgres, &self.waiting).await?;
+            let after = After::Committed(self.work.body);
+            let restored = restore::restore(postgres, &self.waiting, after).await?;
             postgres.run("write the tracking row", format!("{end} COMMIT")).await?;
             Ok(restored)
         };
@@ -170,6 +194,15 @@ impl<'a> Keeper<'a> {
         }
         Ok(self.done)
     }
+}
+
+/// Whether the server wants values that the body has added to an enum to be committed before anybody uses
+/// them.
+fn is_unsafe_yet(error: &DatabaseError) -> bool {
+    let DatabaseError::Query { source: sqlx::Error::Database(error), .. } = error else {
+        return false;
+    };
+    error.code().as_deref() == Some("55P04")
 }
 
 impl SoFar {
@@ -197,7 +230,19 @@ impl SoFar {
             true => (true, start.relations.keys().copied().collect()),
             false => (false, BTreeSet::new()),
         };
-        Ok(SoFar { start, objects, entries, writes, read })
+        let batch = match work.journal.is_none() && care.keep {
+            true => {
+                let number =
+                    "SELECT pg_catalog.to_json(pg_catalog.txid_current())::text".to_owned();
+                Some(
+                    effects::json::<i64>(postgres, "look at the catalogs", number)
+                        .await?
+                        .to_string(),
+                )
+            }
+            false => None,
+        };
+        Ok(SoFar { start, objects, batch, entries, writes, read })
     }
 }
 

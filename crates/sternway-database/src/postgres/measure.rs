@@ -20,8 +20,8 @@ const COUNTED: i64 = 64 << 20;
 const SAMPLED: i64 = 16 << 20;
 
 /// What the catalogs say of one loss: the table as SQL has it, the column as SQL has it, the bytes
-/// of its rows, with what they keep elsewhere, and with indexes; null for what is not there or may
-/// not be read. A partitioned table is as large as its parts.
+/// of its rows, with what they keep elsewhere, and with indexes; null for what is not there, may
+/// not be read, or is hidden from us in part by policies. A partitioned table is as large as its parts.
 const FIND: &str = "
 SELECT r.oid::regclass::text, quote_ident(a.attname), s.heap, s.rows, s.total
 FROM (VALUES {losses}) l (number, name, part)
@@ -34,6 +34,7 @@ LEFT JOIN LATERAL (
     FROM (SELECT r.oid UNION SELECT relid FROM pg_partition_tree(r.oid)) parts (oid)
 ) s ON r.relkind IN ('r', 'p', 'm')
                  AND has_table_privilege(r.oid, 'SELECT') AND has_schema_privilege(r.relnamespace, 'USAGE')
+                 AND NOT row_security_active(r.oid)
 ORDER BY l.number";
 
 /// A loss that is there.

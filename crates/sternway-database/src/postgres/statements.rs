@@ -18,6 +18,7 @@ use sternway_model::body::{BodyFacts, Mode};
 use words::{Word, split};
 
 use crate::external;
+use crate::origin::{self, Filled, Origin, Unseen};
 use crate::port::DatabaseError;
 use crate::query::only;
 use crate::tokens::{self, Split, after_guard, name};
@@ -140,6 +141,29 @@ pub(super) fn elsewhere(body: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// The names in a body, those of its blocks among them.
+pub(super) fn names(body: &str) -> BTreeSet<String> {
+    let all = split(body).statements;
+    let code: Vec<&str> = all.iter().flatten().filter_map(Word::code).collect();
+    let more = code.into_iter().flat_map(|code| split(code).statements);
+    all.iter().chain(&more.collect::<Vec<_>>()).flatten().filter_map(Word::name).collect()
+}
+
+/// Where a body takes the values of a column from that it fills.
+pub(crate) fn origin(body: &str, filled: &Filled<'_>, column: &str) -> Origin {
+    let mut statements = split(body).statements;
+    let is_trigger = |words: &Vec<Word<'_>>| {
+        words.first().is_some_and(|it| it.is("CREATE"))
+            && words.iter().take(5).any(|it| it.is("TRIGGER"))
+    };
+    let triggers = statements.iter().any(is_trigger);
+    let unseen = Unseen { code: !facts(body).unforeseen.is_empty(), triggers };
+    let blocks = statements.iter().filter(|words| words.first().is_some_and(|it| it.is("DO")));
+    let code: Vec<&str> = blocks.flatten().filter_map(Word::code).collect();
+    statements.extend(code.into_iter().flat_map(|code| split(code).statements));
+    origin::origin(&statements, unseen, filled, column)
 }
 
 /// The columns, with their unqualified tables, that a body adds.

@@ -26,7 +26,7 @@ use crate::archive::{INDEX, PREFIX, page};
 use shape::{optional, text};
 
 pub(super) use keep::{after, before};
-pub(super) use restore::{restore, restore_one, waiting};
+pub(super) use restore::{leave, restore, restore_some, waiting};
 
 /// The statement that makes the index.
 const MAKE: &str = "

@@ -143,7 +143,8 @@ async fn with_care(
     work: &Work<'_>,
     care: &Preservation<'_>,
 ) -> Result<Done, Failure> {
-    let waiting = if care.keep { archive::waiting(sqlite, care).await? } else { Waiting::NONE };
+    let waiting =
+        if care.keep { archive::waiting(sqlite, care, work.body).await? } else { Waiting::NONE };
     let before = archive::before(sqlite, work).await?;
     run_body(sqlite, work.body).await?;
     sqlite.run("write the archive", writable(work.body).to_owned()).await?;
@@ -159,7 +160,7 @@ async fn one_by_one(
 ) -> Result<Done, (usize, Failure)> {
     let other = |error| (0, Failure::Other(error));
     let waiting = match care.filter(|care| care.keep) {
-        Some(care) => archive::waiting(sqlite, care).await.map_err(other)?,
+        Some(care) => archive::waiting(sqlite, care, work.body).await.map_err(other)?,
         None => Waiting::NONE,
     };
     let mark = Position { version: work.to, dirty: true };

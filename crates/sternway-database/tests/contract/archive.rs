@@ -75,14 +75,14 @@ pub async fn an_entry_is_restored_and_dropped_by_its_number(ground: &Ground) {
     let done = go(&mut *session, Down, "DROP TABLE a", true, None, false).await.expect("a step");
     let id = done.kept[0].id;
     went(&mut session, Some(1), Some(2), "CREATE TABLE a (x INT PRIMARY KEY, y VARCHAR(9))").await;
-    let restored = session.restore(id).await.expect("an entry");
+    let restored = session.restore(&[id]).await.expect("an entry").remove(0);
     assert_eq!((restored.id, restored.restored.back, restored.restored.left()), (id, 3, 0));
     assert_eq!(rows(&mut session).await, before);
     session.drop_entry(id).await.expect("an entry");
     assert_eq!(session.archive("app").await.expect("the archive"), []);
     let none = [
         session.drop_entry(id).await.expect_err("no entry"),
-        session.restore(id).await.expect_err("no entry"),
+        session.restore(&[id]).await.map(drop).expect_err("no entry"),
         session.archive_page(id, 0, 9).await.expect_err("no entry"),
     ];
     for error in none {

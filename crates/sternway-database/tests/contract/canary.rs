@@ -4,13 +4,14 @@
 use std::future::Future;
 
 use async_trait::async_trait;
+use sternway_database::failpoint::{Rule, break_rule};
 use sternway_database::port::{Execution, Fences};
 use sternway_database::{
     DatabaseError, Done, Fence, FenceKind, Preservation, Raised, Reconciled, RunId, StepError, Work,
 };
 use sternway_testing::forward;
 
-use super::{Ground, Session, archive, fence, grounds, reconcile};
+use super::{Ground, Session, archive, fence, grounds, newer, reconcile};
 
 /// What a dialect does that it must not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,32 @@ async fn a_dialect_that_breaks_a_promise_does_not_pass() {
     caught!(KeepsNothing, archive::what_one_half_destroys_the_other_restores);
     caught!(KeepsNothing, archive::an_entry_is_restored_and_dropped_by_its_number);
     caught!(KeepsNothing, archive::nothing_is_destroyed_that_the_plan_does_not_say);
+    caught!(KeepsNothing, newer::what_is_left_is_not_restored_by_itself);
     caught!(Guesses, reconcile::a_statement_that_took_effect_is_told_from_one_that_did_not);
     caught!(KeepsNobodyOut, fence::a_fence_stands_until_it_is_lowered);
+}
+
+/// On each dialect, with a rule of restoring switched off.
+#[tokio::test]
+async fn a_suite_notices_where_a_rule_of_restoring_is_broken() {
+    macro_rules! caught {
+        ($rule:expr, $promise:path) => {
+            for ground in grounds().await {
+                let server = ground.session().await.identity().server.clone();
+                break_rule(Some($rule));
+                let broken = tokio::spawn(async move { $promise(&ground).await }).await;
+                break_rule(None);
+                assert!(
+                    broken.is_err(),
+                    "{server} without {:?} passes {}",
+                    $rule,
+                    stringify!($promise)
+                );
+            }
+        };
+    }
+    caught!(Rule::NewerStays, newer::what_somebody_wrote_since_is_not_overwritten);
+    caught!(Rule::NewerStays, newer::the_last_value_of_every_row_comes_back);
+    caught!(Rule::ComputedStays, newer::what_a_body_computes_is_told_from_what_somebody_wrote);
+    caught!(Rule::OnlyOnce, newer::rows_that_are_made_anew_are_there_once);
 }

@@ -145,7 +145,7 @@ async fn every_row_that_no_longer_fits_has_its_reason() {
         )
     );
     journey.execute("DELETE FROM t WHERE id = 9; INSERT INTO p VALUES (2)").await;
-    let put = journey.session.restore(done.restored[0].id).await.expect("put back");
+    let put = journey.session.restore(&[done.restored[0].id]).await.expect("put back").remove(0);
     assert_eq!((put.restored.back, put.restored.left()), (3, 3));
     let page = journey.session.archive_page(put.id, 0, 1).await.expect("a page");
     assert_eq!(page.rows[0][0].as_deref(), Some("3"));
@@ -213,7 +213,7 @@ async fn several_rollbacks_in_a_row_have_an_entry_each() {
     assert_eq!(journey.waiting().await, 3);
     let done = journey.up(create).await;
     let put: Vec<_> = done.restored.iter().map(|put| outcome(&put.restored)).collect();
-    assert_eq!(put, [(2, vec![]), (0, vec![("a row with its key is there", 1)])]);
+    assert_eq!(put, [(2, vec![]), (0, vec![("a later rollback kept newer values", 1)])]);
     assert_eq!(journey.ask("SELECT GROUP_CONCAT(a ORDER BY id) FROM t").await, "second,own");
 }
 

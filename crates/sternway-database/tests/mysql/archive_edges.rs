@@ -187,7 +187,7 @@ async fn what_is_put_back_too_early_goes_on_waiting() {
         return;
     };
     let done = journey.down("DROP TABLE t").await;
-    let put = journey.session.restore(done.kept[0].id).await.expect("an answer");
+    let put = journey.session.restore(&[done.kept[0].id]).await.expect("an answer").remove(0);
     assert_eq!(outcome(&put.restored), (0, vec![("the table is not there", 1)]));
     assert_eq!(journey.waiting().await, 1);
     journey.up(create).await;
@@ -304,12 +304,12 @@ async fn rows_that_do_not_fit_are_found_among_thousands() {
 #[tokio::test]
 async fn a_damaged_entry_is_told_and_not_read() {
     for (damage, words) in [
-        ("layout = JSON_SET(layout, '$.types', JSON_ARRAY())", "has 2 columns and 0 types"),
+        ("layout = JSON_SET(layout, '$.types', JSON_ARRAY())", "has 3 columns and 0 types"),
         (
             "layout = JSON_SET(layout, '$.renamed', JSON_ARRAY(NULL))",
-            "has 2 columns and 1 later names",
+            "has 3 columns and 1 later names",
         ),
-        ("layout = JSON_SET(layout, '$.columns', JSON_ARRAY('x', 'y'))", "has no column `a`"),
+        ("layout = JSON_SET(layout, '$.columns', JSON_ARRAY('x', 'y', 'z'))", "has no column `a`"),
         ("layout = '{}'", "has no table"),
         ("row_count = -1", "`-1` is no such number"),
         ("direction = 'side'", "direction `side`"),
@@ -323,7 +323,7 @@ async fn a_damaged_entry_is_told_and_not_read() {
         for error in [
             session.archive("app").await.map(drop),
             session.archive_page(id, 0, 10).await.map(drop),
-            session.restore(id).await.map(drop),
+            session.restore(&[id]).await.map(drop),
             session.drop_entry(id).await,
         ] {
             let error = error.expect_err(damage);

@@ -121,3 +121,23 @@ async fn what_is_locked_or_forbidden_stays_open() {
     database.measure(&mut losses).await.expect("numbers");
     assert_eq!((losses[0].rows, losses[0].estimated), (Some(1), false));
 }
+
+#[tokio::test]
+async fn what_policies_hide_in_part_is_not_counted() {
+    let Some(mut fresh) = fresh().await else { return };
+    let (role, url) = fresh.role("pw").await;
+    let mut watch = fresh.watch().await;
+    execute(
+        &mut watch,
+        &format!(
+            "CREATE TABLE t (a int); CREATE TABLE own (a int); INSERT INTO t VALUES (1), (2); INSERT INTO own VALUES (1), (2);
+             ALTER TABLE t OWNER TO {role}; ALTER TABLE own OWNER TO {role};
+             ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY;
+             CREATE POLICY one ON t USING (a = 1); ALTER TABLE own ENABLE ROW LEVEL SECURITY"
+        ),
+    )
+    .await;
+    let mut losses = [table("t"), column("t", "a"), rows("t"), table("own")];
+    session(url.as_str()).await.measure(&mut losses).await.expect("numbers");
+    assert_eq!(losses.map(|it| it.rows), [None, None, None, Some(2)]);
+}

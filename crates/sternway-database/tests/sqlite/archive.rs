@@ -192,7 +192,8 @@ async fn every_row_that_no_longer_fits_has_its_reason() {
         assert_eq!(journey.waiting().await, 4);
         // By hand, once the way is free.
         journey.execute("DELETE FROM t WHERE id = 9; INSERT INTO p VALUES (2, 1)").await;
-        let put = journey.session.restore(done.restored[0].id).await.expect("put back");
+        let put =
+            journey.session.restore(&[done.restored[0].id]).await.expect("put back").remove(0);
         assert_eq!((put.restored.back, put.restored.left()), (3, 2));
         assert_eq!(journey.waiting().await, 2);
     }
@@ -208,7 +209,7 @@ async fn what_is_put_back_too_early_still_waits() {
         let before = journey.dump().await;
         let id = journey.down("DROP TABLE t").await.kept[0].id;
         let waiting = journey.waiting().await;
-        let put = journey.session.restore(id).await.expect("put back");
+        let put = journey.session.restore(&[id]).await.expect("put back").remove(0);
         assert_eq!((put.restored.back, put.restored.left()), (0, waiting));
         let entries = journey.session.archive("app").await.expect("entries");
         assert_eq!(entries[0].restored, None, "{fill}");
@@ -472,7 +473,7 @@ async fn a_damaged_entry_is_told_and_not_read() {
         for error in [
             session.archive("app").await.map(drop),
             session.archive_page(id, 0, 10).await.map(drop),
-            session.restore(id).await.map(drop),
+            session.restore(&[id]).await.map(drop),
             session.drop_entry(id).await,
         ] {
             let error = error.expect_err(damage);

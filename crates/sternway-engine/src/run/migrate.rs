@@ -56,7 +56,7 @@ impl Executor<'_, '_> {
 
     pub(super) async fn run_body(&mut self, run: BodyRun<'_>) -> Result<(), RunError> {
         let BodyRun { step, of, migrate, body, first, undoing } = run;
-        let plan = self.plan();
+        let (plan, half) = (self.plan(), body.is_some());
         let body = body.or_else(|| plan.body(migrate));
         let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
         self.observer.tell(&Event::Starts(migrate));
@@ -101,6 +101,11 @@ impl Executor<'_, '_> {
             true => RunError::Undo { step, of, source },
             false => RunError::Step { step, of, source },
         })?;
+        if undoing && half {
+            // What a body that failed half way had made is nobody's to come back over what the next one makes.
+            let ids: Vec<_> = done.kept.iter().map(|it| it.id).collect();
+            self.database.leave(&ids).await?;
+        }
         let took = start.elapsed();
         self.observer.tell(&Event::Migrated { step: migrate, took, done: &done });
         Ok(())

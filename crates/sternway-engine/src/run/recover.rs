@@ -1,7 +1,8 @@
 //! What a run that was cut short left: whether the database is where the journal says, and whether
 //! what was under way took effect.
 //!
-//! A step in a transaction commits together with its end, so that one without an end did not happen.
+//! A step in a transaction commits together with its end, so that one without an end did not happen,
+//! or all of it did, and what the archive keeps for it is still to be restored.
 //! Only a statement that cannot run in a transaction is ever in doubt, and the dialect looks for what
 //! it leaves.
 
@@ -30,8 +31,10 @@ pub(super) struct InDoubt<'a> {
 }
 
 impl InDoubt<'_> {
+    /// Whether it leaves a mark: one in a transaction does once all of it is done and committed, and what
+    /// the archive keeps was still to be restored.
     fn is_dirty(&self) -> bool {
-        matches!(self.migrate.mode, Mode::Dirty { .. })
+        matches!(self.migrate.mode, Mode::Dirty { .. }) || self.reached.done > 0
     }
 }
 

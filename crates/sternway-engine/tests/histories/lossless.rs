@@ -8,6 +8,7 @@
 
 #![allow(clippy::print_stderr, reason = "the numbers of journeys and rows are to be read")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use sqlx::{Connection as _, PgConnection};
+use sternway_database::failpoint::{Rule, break_rule};
 use sternway_database::port::prelude::*;
 use sternway_engine::event::{Event, Observer};
 use sternway_engine::run::{Outcome, Run, run};
@@ -24,7 +26,10 @@ use sternway_model::catalog::{Direction, Enabled, Track};
 use sternway_model::plan::{Course, Request};
 use sternway_model::policy::Policy;
 use sternway_source::{Layout, Location};
-use sternway_testing::{Account, Fill, Journey, KeptRows, Snapshot, fill, old_release_writes};
+use sternway_testing::{
+    Account, Fill, Finding, Journey, KeptRows, Random, Snapshot, Stay, fill, old_release_writes,
+    wander,
+};
 use tempfile::TempDir;
 
 use crate::support::{self, App, fresh, needs, other_database, release, session};
@@ -41,6 +46,8 @@ const WORKERS: usize = 3;
 struct History {
     app: App,
     states: usize,
+    /// The columns that its migrations compute from what is elsewhere.
+    computed: &'static [(&'static str, &'static str)],
     _folder: TempDir,
 }
 
@@ -92,7 +99,7 @@ impl History {
             tracks: [&BEFORE].into_iter().chain(lines).map(track).collect(),
         };
         let app = App::read(&Location::Directory(folder.path().into()), &layout, Policy::default());
-        History { app, states: states.len(), _folder: folder }
+        History { app, states: states.len(), computed: &[], _folder: folder }
     }
 
     /// Goes to a state of the schema, and tells what the run reported.
@@ -200,7 +207,8 @@ fn harbour() -> History {
     };
     let lines =
         [("core", "schema_migrations", false), ("search", "search_schema_migrations", true)];
-    History::new("harbour", &lines, &states, &files)
+    let computed = &[("port_call", "billed_to")];
+    History { computed, ..History::new("harbour", &lines, &states, &files) }
 }
 
 /// A server, and the databases of one test on it.
@@ -287,6 +295,7 @@ impl Ground<'_> {
                 kept: &kept,
                 owed: &owed,
                 seeds: &[],
+                computed: history.computed,
                 carried: &[],
             };
             let mut account = journey.account();
@@ -298,6 +307,112 @@ impl Ground<'_> {
         }
         Ok(accounts)
     }
+}
+
+/// Goes down and up several times, of which the application goes those up by itself but for the last:
+/// then it starts as the newer release, and somebody works with it. How often is by chance.
+async fn wanders(ground: &Ground<'_>, from: usize, to: usize) -> Result<Vec<Finding>, String> {
+    let name = format!("{}_wanders_to_{to}", ground.full(from));
+    ground.admin(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+    ground.admin(&format!("CREATE DATABASE {name} TEMPLATE {}", ground.full(from))).await;
+    let url = other_database(&ground.server, &name);
+    let ended = wander_on(ground, &url, from, to).await;
+    ground.admin(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    ended
+}
+
+async fn wander_on(
+    ground: &Ground<'_>,
+    url: &str,
+    from: usize,
+    to: usize,
+) -> Result<Vec<Finding>, String> {
+    let (history, tables) = (ground.history, ground.history.app.tables());
+    let mut database = session(url).await;
+    let mut watch = PgConnection::connect(url).await.expect("a connection");
+    let mut random = Random::new((from * 100 + to) as u64);
+    let rounds = 2 + random.below(3);
+    let (mut stays, mut found) = (Vec::new(), Snapshot::default());
+    for round in 0..rounds {
+        let left = Snapshot::of(&mut watch, "public", &tables).await;
+        history.go(&mut database, Some(from), to, false).await?;
+        let how = |random: &mut Random| Fill::new(random.number(), WRITES).without(&tables);
+        let below = Snapshot::of(&mut watch, "public", &tables).await;
+        old_release_writes(&mut watch, "public", &how(&mut random)).await;
+        stays.push(Stay { found, left, below });
+        found = Snapshot::default();
+        if round + 1 < rounds {
+            // Its own runner knows no archive.
+            history.go(&mut database, Some(to), from, true).await?;
+            found = Snapshot::of(&mut watch, "public", &tables).await;
+            old_release_writes(&mut watch, "public", &how(&mut random)).await;
+        }
+    }
+    history.go(&mut database, Some(to), from, false).await?;
+    let after = Snapshot::of(&mut watch, "public", &tables).await;
+    let mut kept = Vec::new();
+    for entry in database.archive(&history.app.catalog.app).await.expect("the archive") {
+        let page = database.archive_page(entry.id, 0, 1_000_000).await.expect("a page");
+        kept.push(KeptRows::new(entry, vec![page]));
+    }
+    Ok(wander(&stays, &after, &kept))
+}
+
+/// What nobody can account for on the ways from each state to the one before it and to the first one.
+fn all_wander(ground: &Ground<'_>, broken: Option<Rule>) -> Vec<String> {
+    let states = 1..ground.history.states;
+    let pairs: Vec<(usize, usize)> = states
+        .flat_map(|from| BTreeSet::from([from - 1, 0]).into_iter().map(move |to| (from, to)))
+        .collect();
+    let (next_state, next) = (AtomicUsize::new(1), AtomicUsize::new(0));
+    let failures = Mutex::new(Vec::new());
+    parallel(async || {
+        while let Some(state) = Some(next_state.fetch_add(1, Ordering::Relaxed))
+            .filter(|it| *it < ground.history.states)
+        {
+            ground.fill(state).await;
+        }
+    });
+    parallel(async || {
+        break_rule(broken);
+        while let Some((from, to)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = match wanders(ground, *from, *to).await {
+                Ok(found) => found.iter().map(ToString::to_string).collect(),
+                Err(error) => vec![error],
+            };
+            let told = found.into_iter().map(|it| format!("{from} to {to}: {it}"));
+            failures.lock().expect("the lock").extend(told);
+        }
+    });
+    failures.into_inner().expect("the lock")
+}
+
+/// The application migrates up by itself between the rollbacks: nothing that was written is lost, and
+/// nothing older is in its place.
+#[test]
+fn nothing_newer_is_overwritten_where_the_application_migrates_by_itself() {
+    let Some(server) = needs("lossless demo", "STERNWAY_TEST_PGVECTOR_URL") else { return };
+    let history = harbour();
+    let found = all_wander(&Ground { history: &history, server, test: "wander" }, None);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn nothing_newer_of_kagents_is_overwritten_where_its_controller_migrates_by_itself() {
+    let Some(repository) = needs("lossless kagent", "STERNWAY_KAGENT_REPO") else { return };
+    let Some(server) = needs("lossless kagent", "STERNWAY_TEST_PGVECTOR_URL") else { return };
+    let history = kagent(&repository);
+    let found = all_wander(&Ground { history: &history, server, test: "kagent_wander" }, None);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The check must be able to fail: older entries go over newer values where nothing keeps them.
+#[test]
+fn without_its_rule_what_is_newer_is_overwritten() {
+    let Some(server) = needs("lossless canary", "STERNWAY_TEST_PGVECTOR_URL") else { return };
+    let history = harbour();
+    let ground = Ground { history: &history, server, test: "wander_canary" };
+    assert!(!all_wander(&ground, Some(Rule::NewerStays)).is_empty());
 }
 
 /// The rows must have all that could be lost on the way.

@@ -74,7 +74,8 @@ pub(crate) fn account(
             } else if shelf.has(name, table, key_of, row, at) {
                 left.push(at);
                 // What the way up has taken waits for the next way down.
-                if after.is_some() && !survived && !changed && !taken {
+                let computed = part.computed.contains(&(name, column.name.as_str()));
+                if after.is_some() && !survived && !changed && !taken && !computed {
                     doubtful.push(at);
                 }
             } else {

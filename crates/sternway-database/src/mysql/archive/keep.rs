@@ -506,6 +506,15 @@ async fn keep_whole(
     keep(mysql, entry, &[NewEntry { lost, data: entry.data, layout, rows }]).await
 }
 
+/// The columns beside the key that stayed what they were.
+fn rest(layout: &Layout, key: &[usize], now: &Shape) -> Vec<usize> {
+    let same = |at: &usize| {
+        let now = layout.renamed(*at).and_then(|name| now.column(name));
+        now.zip(layout.types.get(*at)).is_some_and(|(now, kind)| now.kind == *kind)
+    };
+    (0..layout.columns.len()).filter(|at| !key.contains(at)).filter(same).collect()
+}
+
 /// Compares a copy with what is there.
 async fn take_stock(
     mysql: &mut MySql,
@@ -533,8 +542,10 @@ async fn take_stock(
     let mut held = look(mysql, &held_name).await?.ok_or_else(gone)?;
     let lost = layout.gone();
     let mut columns = None;
+    let rest = rest(&layout, &key, &now);
     if !lost.is_empty() && !key.is_empty() {
-        let split = key.iter().chain(&lost).filter_map(|at| held.column(&format!("c{at}")));
+        let split = key.iter().chain(&rest).chain(&lost);
+        let split = split.filter_map(|at| held.column(&format!("c{at}")));
         // Its number is that of no entry of the index, present or to come.
         let id = -entry.entry.id;
         place(mysql, id, &split.collect::<Vec<_>>()).await?;
@@ -588,7 +599,12 @@ async fn take_stock(
     let mut made = Vec::new();
     if let Some(id) = columns {
         let pair = Pair { layout: &layout, ..pair };
-        made = split_columns(mysql, &pair, id, &key, "", |at| format!("c{at}")).await?;
+        let beside: Vec<usize> = key.iter().chain(&rest).copied().collect();
+        let value = |at| match rest.contains(&at) {
+            true => format!("CASE WHEN u = 'c' THEN a{at} ELSE c{at} END"),
+            false => format!("c{at}"),
+        };
+        made = split_columns(mysql, &pair, id, &beside, "", value).await?;
     }
     let rows = drop_unchanged(mysql, entry.data).await?;
     if rows > 0 {

@@ -7,21 +7,50 @@ use super::shape::look;
 use super::{LENIENT, STRICT, data};
 use crate::archive::Result;
 use crate::archive::{
-    self, INDEX, KEPT, Outcome, PREFIX, Stored, Waiting, of_step, one, opposite, stored,
+    self, INDEX, KEPT, Origins, Outcome, PREFIX, Stored, Waiting, of_step, opposite, sharing,
+    stored,
 };
 use crate::mysql::MySql;
+use crate::mysql::statements::{Statement, Word, words_of};
+use crate::origin::{Filled, Unseen, origin};
 use crate::port::{DatabaseError, Preservation};
 
 const DOING: &str = "restore rows";
 
 /// Looks at what an earlier run of the other half kept, before the body of this one.
-pub async fn waiting(mysql: &mut MySql, care: &Preservation<'_>) -> Result<Waiting> {
+pub async fn waiting(
+    mysql: &mut MySql,
+    care: &Preservation<'_>,
+    statements: &[Statement<'_>],
+) -> Result<Waiting> {
     let step = of_step(mysql, care, opposite(care.direction));
-    look_at(mysql, &format!("{step} AND state = '{KEPT}' AND restored IS NULL")).await
+    let escapes = mysql.escapes;
+    let words: Vec<Vec<Word<'_>>> =
+        statements.iter().map(|it| words_of(it.text, escapes)).collect();
+    let unseen = unseen(&words);
+    let origins = |of: &Filled<'_>, column: &str| origin(&words, unseen, of, column);
+    let waiting = format!("{step} AND state = '{KEPT}' AND restored IS NULL");
+    look_at(mysql, &waiting, Some(&origins)).await
+}
+
+/// What statements run that is not among them.
+fn unseen(statements: &[Vec<Word<'_>>]) -> Unseen {
+    let begins = |words: &Vec<Word<'_>>, keys: &[&str]| {
+        words.first().is_some_and(|word| keys.contains(&word.key.as_str()))
+    };
+    let makes_trigger = |words: &Vec<Word<'_>>| {
+        begins(words, &["CREATE"]) && words.iter().take(8).any(|it| it.is("TRIGGER"))
+    };
+    let code = statements.iter().any(|words| begins(words, &["CALL", "EXECUTE"]));
+    Unseen { code, triggers: statements.iter().any(makes_trigger) }
 }
 
 /// Looks at entries, and at what is in their place now.
-async fn look_at(mysql: &mut MySql, condition: &str) -> Result<Waiting> {
+async fn look_at(
+    mysql: &mut MySql,
+    condition: &str,
+    origins: Option<&Origins<'_>>,
+) -> Result<Waiting> {
     let mut found = stored(mysql, condition).await?;
     if found.is_empty() {
         return Ok(Waiting::NONE);
@@ -31,7 +60,7 @@ async fn look_at(mysql: &mut MySql, condition: &str) -> Result<Waiting> {
         for entry in found.iter_mut().filter(|entry| entry.layout.moved) {
             lay_out(mysql, entry).await?;
         }
-        archive::look_at(mysql, found).await
+        archive::look_at(mysql, found, origins).await
     };
     let waiting = waiting.await;
     mysql.run("look at the archive", LENIENT.to_owned()).await?;
@@ -58,11 +87,6 @@ async fn lay_out(mysql: &mut MySql, entry: &mut Stored) -> Result<()> {
 
 /// Restores what waits.
 pub async fn restore(mysql: &mut MySql, waiting: Waiting) -> Result<Vec<Restoration>> {
-    whole(mysql, waiting, false).await
-}
-
-/// Restores what waits; `early`, before the other half has run, nothing is done where nothing fits.
-async fn whole(mysql: &mut MySql, waiting: Waiting, early: bool) -> Result<Vec<Restoration>> {
     if waiting.is_empty() {
         return Ok(Vec::new());
     }
@@ -72,11 +96,7 @@ async fn whole(mysql: &mut MySql, waiting: Waiting, early: bool) -> Result<Vec<R
     let restored = async {
         archive::advance(mysql, &waiting).await?;
         mysql.run(DOING, "START TRANSACTION READ WRITE".to_owned()).await?;
-        let Outcome { restored, emptied, in_vain } = archive::restore(mysql, waiting).await?;
-        if early && in_vain {
-            mysql.run(DOING, "ROLLBACK".to_owned()).await?;
-            return Ok(restored);
-        }
+        let Outcome { restored, emptied } = archive::restore(mysql, waiting).await?;
         mysql.run(DOING, "COMMIT".to_owned()).await?;
         for id in emptied {
             let sql = format!("DROP TABLE IF EXISTS {}", data(mysql, id));
@@ -95,10 +115,23 @@ async fn whole(mysql: &mut MySql, waiting: Waiting, early: bool) -> Result<Vec<R
     settled.map(|()| restored)
 }
 
-/// Restores an entry now, together with those that share its rows.
-pub async fn restore_one(mysql: &mut MySql, id: EntryId) -> Result<Restoration> {
-    let data = one(mysql, id).await?.data;
-    let waiting = look_at(mysql, &format!("data = {data} AND state = '{KEPT}'")).await?;
-    let restored = whole(mysql, waiting, true).await?;
-    restored.into_iter().find(|it| it.id == id).ok_or(DatabaseError::NoEntry(id))
+/// Restores entries now, together with those that share their rows.
+pub async fn restore_some(mysql: &mut MySql, ids: &[EntryId]) -> Result<Vec<Restoration>> {
+    let condition = format!("{} AND state = '{KEPT}'", sharing(mysql, ids).await?);
+    let waiting = look_at(mysql, &condition, None).await?;
+    restore(mysql, waiting).await
+}
+
+/// As [`crate::port::Archive::leave`].
+pub async fn leave(mysql: &mut MySql, ids: &[EntryId]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let condition = format!("{} AND state = '{KEPT}'", sharing(mysql, ids).await?);
+    let mut found = stored(mysql, &condition).await?;
+    for entry in found.iter_mut().filter(|entry| entry.layout.moved) {
+        lay_out(mysql, entry).await?;
+    }
+    archive::leave(mysql, &found).await?;
+    mysql.run("leave what was kept", "COMMIT".to_owned()).await
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::{MySql, cell, optional};
 use crate::archive::Result;
 use crate::archive::number;
-use crate::archive::shape::{Column, ForeignKey, Shape};
+use crate::archive::shape::{Column, ForeignKey, Given, Shape};
 
 /// Whether the values of a column are texts, which compare by a collation.
 fn is_text(column: &Column) -> bool {
@@ -43,6 +43,26 @@ pub fn bytes(column: &Column, value: &str) -> String {
         "bit" => format!("CAST({value} + 0 AS BINARY)"),
         _ if is_text(column) => format!("CAST(CONVERT({value} USING utf8mb4) AS BINARY)"),
         _ => format!("CAST({value} AS BINARY)"),
+    }
+}
+
+/// What a column gives a row by itself. MariaDB writes a default as SQL has it, and MySQL a plain value.
+fn given(mariadb: bool, default: Option<String>, extra: &str) -> Given {
+    let Some(default) = default.filter(|it| !mariadb || it != "NULL") else {
+        return match extra.contains("AUTO_INCREMENT") {
+            true => Given::Own,
+            false => Given::Null,
+        };
+    };
+    let computed = |it: &str| {
+        let words = it.to_ascii_uppercase();
+        words.contains('(') || words.starts_with("CURRENT_") || words.starts_with("NULL")
+    };
+    match mariadb {
+        true if !default.starts_with('\'') && computed(&default) => Given::Own,
+        true => Given::Constant(default),
+        false if extra.contains("DEFAULT_GENERATED") || computed(&default) => Given::Own,
+        false => Given::Constant(MySql::literal(&default)),
     }
 }
 
@@ -89,6 +109,7 @@ pub async fn look(mysql: &mut MySql, table: &str) -> Result<Option<Shape>> {
             collation: charset.zip(optional(row, "COLLATION_NAME")),
             generated,
             touched: extra.contains("ON UPDATE"),
+            given: given(mysql.mariadb, optional(row, "COLUMN_DEFAULT"), &extra),
         });
     }
     let sql = format!(

@@ -9,7 +9,7 @@ use sternway_model::archive::{EntryId, Preserved};
 use sternway_model::effect::Lost;
 
 use super::relocate::{self, Relocation};
-use super::{AFTER, CONFLICT, Detail, KeptColumn, forgetting, store};
+use super::{AFTER, CONFLICT, Detail, KeptColumn, REST, forgetting, hash, store};
 use crate::port::{DatabaseError, Preservation};
 use crate::postgres::effects::{Column, Oid, Relation, Snapshot, Taken, WrittenTable, json};
 use crate::postgres::{Postgres, failed, literal};
@@ -77,6 +77,14 @@ impl Looks<'_> {
     }
 }
 
+/// What keeps something.
+pub(in crate::postgres) struct Owner<'a> {
+    pub care: &'a Preservation<'a>,
+    pub run: Option<i64>,
+    /// What tells what it keeps from what others do, where that is no run.
+    pub batch: Option<String>,
+}
+
 /// Where something is kept from.
 #[derive(Debug, Clone)]
 struct Source {
@@ -90,13 +98,19 @@ impl Source {
     /// A column in the list of what is copied.
     fn copied(&self, column: &KeptColumn, number: i64) -> String {
         let known = Postgres::quote(&column.name);
-        let is = self.is.columns.iter().find(|it| it.number == number);
-        let is = is.map_or_else(|| known.clone(), |it| Postgres::quote(&it.name));
+        let is = self.now(number, &column.name);
         match (column.text, is == known) {
-            (true, _) => format!("{is}::text AS {known}"),
+            // Nor must it rest on a collation that somebody made.
+            (true, _) => format!("{is}::text COLLATE pg_catalog.\"default\" AS {known}"),
             (false, true) => is,
             (false, false) => format!("{is} AS {known}"),
         }
+    }
+
+    /// What a column is called now, that was once called `known`.
+    fn now(&self, number: i64, known: &str) -> String {
+        let is = self.is.columns.iter().find(|it| it.number == number);
+        Postgres::quote(is.map_or(known, |it| &it.name))
     }
 
     /// The columns to keep at which `wanted` holds, and the list of what is copied for them.
@@ -120,8 +134,7 @@ impl Source {
 /// Keeps all that `taken` says. The tables are locked.
 pub(in crate::postgres) async fn keep(
     postgres: &mut Postgres,
-    care: &Preservation<'_>,
-    run: Option<i64>,
+    owner: Owner<'_>,
     looks: Looks<'_>,
     taken: &Taken,
     transaction: i64,
@@ -129,7 +142,7 @@ pub(in crate::postgres) async fn keep(
 ) -> Result<Vec<Keeping>, DatabaseError> {
     let mut kept = Vec::new();
     let relation = |oid: &Oid| looks.table(oid);
-    let mut copier = Copier { postgres, care, run };
+    let mut copier = Copier { postgres, owner };
     // The positions of sequences first: a table that is moved takes its own along.
     for sequence in taken.sequences.iter().filter_map(relation) {
         kept.push(copier.sequence(&sequence).await?);
@@ -197,15 +210,14 @@ pub(super) fn kept_column(column: &Column) -> KeptColumn {
 
 struct Copier<'a, 'c> {
     postgres: &'a mut Postgres,
-    care: &'a Preservation<'c>,
-    run: Option<i64>,
+    owner: Owner<'c>,
 }
 
 impl Copier<'_, '_> {
     /// Notes an entry in the index.
     async fn note(&mut self, lost: Lost, detail: Detail) -> Result<Keeping, DatabaseError> {
-        let Preservation { app, track, version, direction, .. } = self.care;
-        let run = self.run.map_or("NULL".to_owned(), |it| it.to_string());
+        let Preservation { app, track, version, direction, .. } = self.owner.care;
+        let run = self.owner.run.map_or("NULL".to_owned(), |it| it.to_string());
         let sql = format!(
             "INSERT INTO sternway.archive (app, schema, run, track, version, direction, lost, detail, rows)
              VALUES ({}, {}, {run}, {}, {}, {}, {}, {}, 0) RETURNING id",
@@ -232,6 +244,9 @@ impl Copier<'_, '_> {
             retyped: false,
             uncertain: false,
             owner: None,
+            rest: Vec::new(),
+            horizon: None,
+            batch: self.owner.batch.clone(),
         }
     }
 
@@ -298,10 +313,18 @@ impl Copier<'_, '_> {
         let key = key(self.postgres, known, numbers).await?;
         let goes = |it: &Column| numbers.contains(&it.number);
         // Without a key, all that stays has to tell where a value came from.
-        let (columns, list) =
-            source.columns(|it| goes(it) || key.is_empty() || key.contains(&it.name));
+        let tells = |it: &Column| key.is_empty() || key.contains(&it.name);
+        let (columns, mut list) = source.columns(|it| goes(it) || tells(it));
+        let stays = |it: &&Column| !goes(it) && !tells(it) && !it.generated;
+        let rest: Vec<&Column> = known.columns.iter().filter(stays).collect();
+        if !rest.is_empty() {
+            let hashes = rest.iter().map(|it| hash(&source.now(it.number, &it.name)));
+            let hashes = hashes.collect::<Vec<_>>().join(", ");
+            list.push(format!("ARRAY[{hashes}]::bigint[] AS {REST}"));
+        }
+        let rest = rest.iter().map(|it| it.name.clone()).collect();
         let lost: Vec<&Column> = known.columns.iter().filter(|it| goes(it)).collect();
-        let mut detail = self.detail(known, columns, key);
+        let mut detail = Detail { rest, ..self.detail(known, columns, key) };
         detail.lost = lost.iter().map(|it| it.name.clone()).collect();
         let column = lost.iter().map(|it| it.shown.as_str()).collect::<Vec<_>>().join(", ");
         let lost = Lost::Column { table: known.shown.clone(), column };
@@ -383,7 +406,22 @@ pub(in crate::postgres) async fn conclude(
     after: &Snapshot,
 ) -> Result<Vec<Preserved>, DatabaseError> {
     let mut kept = Vec::new();
+    let columns = |it: &Keeping| matches!(it.lost, Lost::Column { .. });
+    let horizon = match keepings.iter().any(columns) {
+        true => {
+            let next = "SELECT (pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) % 4294967296)::bigint";
+            Some(
+                postgres
+                    .ask_one(DOING, next.to_owned())
+                    .await?
+                    .try_get(0)
+                    .map_err(failed(DOING))?,
+            )
+        }
+        false => None,
+    };
     for mut keeping in keepings {
+        keeping.detail.horizon = horizon.filter(|_| columns(&keeping));
         if let (Some(written), Some(was)) = (keeping.written.clone(), keeping.relation.clone())
             && let Some(is) = after.relations.get(&was.oid)
         {

@@ -5,31 +5,58 @@
 //! changed; then the values of all other columns; then the positions of sequences. Triggers and rules
 //! of the user's sleep meanwhile: the rows are to be what they were. What does not fit stays in the archive,
 //! with the reason.
+//!
+//! Nothing that is newer is overwritten, by the rules of [`crate::archive`]: the newest batch comes first,
+//! and an older one fills only what that has nothing for; what a body has just computed from what has
+//! changed since stays; where no body has just run, a value goes back only where nothing is.
 
 mod columns;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use sternway_model::archive::{Conflict, Restoration, Restored};
 use sternway_model::effect::Lost;
 
 use self::columns::{before_rows, columns, retyped};
-use super::conflicts::{Live, Part, attempt, inserts, live, put};
+use super::conflicts::{Live, LiveColumn, Part, attempt, inserts, live, put};
 use super::{AFTER, CONFLICT, KeptColumn, Stored, Which, stored};
 use crate::archive::reason::{self, ALIKE, CHANGED, DELETED, LOST_TRACK, TAKEN as THERE};
+use crate::failpoint::{Rule, holds};
+use crate::origin::{Filled, Origin};
 use crate::port::DatabaseError;
 use crate::postgres::effects::{Oid, json};
+use crate::postgres::statements;
 use crate::postgres::{Postgres, literal};
 
 const DOING: &str = "restore what the archive keeps";
+
+/// What has made the rows that are there.
+#[derive(Clone, Copy)]
+pub(in crate::postgres) enum After<'a> {
+    /// A body that has just run, and in the transaction that goes on.
+    Body(&'a str),
+    /// A body that has run, and has committed.
+    Committed(&'a str),
+    /// Anybody, since the other half ran.
+    Anybody,
+}
 
 /// An entry, and the table that it goes back to.
 struct Target<'a> {
     stored: &'a Stored,
     live: &'a Live,
+    after: After<'a>,
+    /// Whether a later batch has rows of its table too: then what is there is newer.
+    older: bool,
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    /// An entry by itself.
+    fn of(stored: &'a Stored, live: &'a Live) -> Target<'a> {
+        Target { stored, live, after: After::Anybody, older: false }
+    }
+
     /// A kept column as the table has it.
     fn value(&self, column: &KeptColumn) -> String {
         let name = Postgres::quote(&column.name);
@@ -65,6 +92,92 @@ impl Target<'_> {
         same.filter(|it| !it.is_empty()).map(|it| it.join(" AND "))
     }
 
+    /// Where the body takes the values of a column from; `None` where none has just run.
+    fn origin(&self, column: &str, new: &[String]) -> Option<Origin> {
+        let (After::Body(body) | After::Committed(body)) = self.after else { return None };
+        let detail = &self.stored.detail;
+        let columns: Vec<String> = self.live.columns.iter().map(|it| it.name.clone()).collect();
+        let filled = Filled { table: &detail.table, columns: &columns, new };
+        Some(statements::origin(body, &filled, column))
+    }
+
+    /// The condition under which a value of a lost column goes over what the row `t` has there, unless
+    /// that is any. `unmoved` is the one under which columns are what they were when it was kept.
+    async fn fits(
+        &self,
+        postgres: &mut Postgres,
+        column: &LiveColumn,
+        new: &[String],
+        unmoved: &(dyn Fn(Option<&[String]>) -> String + Sync),
+    ) -> Result<Option<String>, DatabaseError> {
+        Ok(match self.origin(&column.name, new) {
+            None if !holds(Rule::NewerStays) => None,
+            Some(_) if !holds(Rule::ComputedStays) => None,
+            Some(Origin::Constant) => None,
+            Some(Origin::Row(inputs)) => {
+                let inputs: Vec<String> = inputs.into_iter().collect();
+                Some(unmoved(Some(&inputs)))
+            }
+            Some(Origin::Hidden) if self.is_uniform(postgres, column).await? => None,
+            Some(Origin::Hidden) => Some(format!("{} OR {}", column.blank(), unmoved(None))),
+            Some(Origin::Elsewhere) => match self.sources_moved(postgres).await? {
+                true => Some(column.blank()),
+                false => Some(format!("{} OR {}", column.blank(), unmoved(None))),
+            },
+            None => Some(column.blank()),
+        })
+    }
+
+    /// Whether somebody has written to another table that the body names, since the entry was kept. What
+    /// was deleted there does not show.
+    async fn sources_moved(&self, postgres: &mut Postgres) -> Result<bool, DatabaseError> {
+        let (After::Body(body) | After::Committed(body)) = self.after else { return Ok(false) };
+        let Some(horizon) = self.stored.detail.horizon else { return Ok(true) };
+        let names = statements::names(body).iter().map(|it| literal(it)).collect::<Vec<_>>();
+        let sql = format!(
+            "SELECT coalesce(pg_catalog.json_agg(c.oid::regclass::text), '[]')::text
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('r', 'p') AND c.oid <> {}::oid AND n.nspname = {}
+               AND c.relname = ANY (ARRAY[{}]::name[])",
+            self.live.oid,
+            literal(&self.stored.detail.schema),
+            names.join(", ")
+        );
+        let tables: Vec<String> = json(postgres, DOING, sql).await?;
+        for table in tables {
+            let sql = format!(
+                "SELECT pg_catalog.to_json(EXISTS (SELECT FROM {table} AS t
+                    WHERE pg_catalog.age(t.xmin) <= pg_catalog.age('{horizon}'::xid) AND NOT coalesce({OURS}, false)))::text"
+            );
+            if json(postgres, DOING, sql).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether all rows have the same in a column, and there are several.
+    async fn is_uniform(
+        &self,
+        postgres: &mut Postgres,
+        column: &LiveColumn,
+    ) -> Result<bool, DatabaseError> {
+        let sql = format!(
+            "SELECT pg_catalog.to_json(pg_catalog.count(*) > 1 AND pg_catalog.count(DISTINCT t.{}::text) < 2)::text
+             FROM {} AS t",
+            Postgres::quote(&column.name),
+            self.rows()
+        );
+        json(postgres, DOING, sql).await
+    }
+
+    /// That the row `t` has the value of the kept row `k` in a column.
+    fn has(&self, name: &str) -> Option<String> {
+        let value = self.value(self.kept(name)?);
+        let name = Postgres::quote(name);
+        Some(format!("t.{name}::text IS NOT DISTINCT FROM ({value})::text"))
+    }
+
     /// The columns that can be written.
     fn written(&self) -> impl Iterator<Item = &KeptColumn> {
         let live = |name: &str| self.live.columns.iter().find(|it| it.name == name);
@@ -76,7 +189,7 @@ impl Target<'_> {
     fn same(&self) -> String {
         let same = self.written().map(|it| {
             let name = Postgres::quote(&it.name);
-            format!("t.{name}::text IS NOT DISTINCT FROM k.{name}::text")
+            format!("t.{name}::text COLLATE pg_catalog.\"C\" IS NOT DISTINCT FROM k.{name}::text")
         });
         same.chain(["true".to_owned()]).collect::<Vec<_>>().join(" AND ")
     }
@@ -175,19 +288,19 @@ pub(in crate::postgres) async fn before(
 ) -> Result<(), DatabaseError> {
     for stored in entries.iter().filter(|it| it.detail.retyped) {
         if let Some(live) = live(postgres, stored).await? {
-            retyped(postgres, &Target { stored, live: &live }).await?;
+            retyped(postgres, &Target::of(stored, &live)).await?;
         }
     }
     for stored in entries.iter().filter(|it| matches!(it.entry.lost, Lost::Table { .. })) {
         let Some(live) = live(postgres, stored).await? else { continue };
-        let target = Target { stored, live: &live };
+        let target = Target::of(stored, &live);
         let Some(key) = target.key() else { continue };
         let there = format!("EXISTS (SELECT FROM {} AS t WHERE {key})", target.rows());
         target.mark(postgres, &there_in(live.oid), &there).await?;
     }
     for stored in entries.iter().filter(|it| matches!(it.entry.lost, Lost::Rows { .. })) {
         let Some(live) = live(postgres, stored).await? else { continue };
-        let target = Target { stored, live: &live };
+        let target = Target::of(stored, &live);
         let Some(key) = target.key() else { continue };
         let rows = target.rows();
         let missing =
@@ -215,26 +328,117 @@ pub(in crate::postgres) async fn before(
     Ok(())
 }
 
-/// Restores entries, as far as they fit. The newest come first: what is older and has the same key
-/// is older indeed.
+/// Restores entries, as far as they fit: those that were made together together, and the newest first.
 pub(in crate::postgres) async fn restore(
     postgres: &mut Postgres,
     entries: &[Stored],
+    after: After<'_>,
 ) -> Result<Vec<Restoration>, DatabaseError> {
-    let mut outcomes = Vec::new();
-    let mut runs: Vec<Option<i64>> = entries.iter().map(|it| it.entry.run).collect();
-    runs.sort_unstable();
-    runs.dedup();
-    for run in runs.into_iter().rev() {
-        let of_run: Vec<&Stored> = entries.iter().filter(|it| it.entry.run == run).collect();
-        outcomes.extend(restore_together(postgres, &of_run).await?);
+    let mut batches: BTreeMap<(Option<i64>, Option<&str>), Vec<&Stored>> = BTreeMap::new();
+    for it in entries {
+        batches.entry((it.entry.run, it.detail.batch.as_deref())).or_default().push(it);
+    }
+    let mut batches: Vec<Vec<&Stored>> = batches.into_values().collect();
+    batches.sort_by_key(|batch| Reverse(batch.iter().map(|it| it.entry.id).max()));
+    // The tables that were kept whole, to know which row is which.
+    let whole = match batches.len() > 1 {
+        true => {
+            let app = app_of(postgres, entries).await?;
+            stored(postgres, Which::Of(&app)).await?
+        }
+        false => Vec::new(),
+    };
+    let mut newer: Vec<&Stored> = Vec::new();
+    for batch in &batches {
+        for old in batch.iter().filter(|_| holds(Rule::NewerStays)) {
+            for new in &newer {
+                supersede(postgres, old, new, &whole).await?;
+            }
+        }
+        newer.extend(batch.iter().copied());
+    }
+    let (mut outcomes, mut newer) = (Vec::new(), Vec::new());
+    for batch in batches {
+        outcomes.extend(restore_together(postgres, &batch, after, &newer).await?);
+        newer.extend(batch.iter().map(|it| it.table()));
     }
     Ok(outcomes)
+}
+
+/// The application that entries are of.
+async fn app_of(postgres: &mut Postgres, entries: &[Stored]) -> Result<String, DatabaseError> {
+    let id = entries.first().map_or(0, |it| it.entry.id);
+    let sql = format!("SELECT pg_catalog.to_json(app)::text FROM sternway.archive WHERE id = {id}");
+    json(postgres, DOING, sql).await
+}
+
+/// Keeps an older entry from what a newer one has: asked before either of them is restored.
+async fn supersede(
+    postgres: &mut Postgres,
+    old: &Stored,
+    new: &Stored,
+    whole: &[Stored],
+) -> Result<(), DatabaseError> {
+    let kind = std::mem::discriminant(&old.entry.lost) == std::mem::discriminant(&new.entry.lost);
+    let same = kind && old.table() == new.table();
+    let Some(live) = live(postgres, old).await?.filter(|_| same) else { return Ok(()) };
+    let (older, newer) = (Target::of(old, &live), Target::of(new, &live));
+    let (key, store) = (&old.detail.key, new.store());
+    let columns = matches!(old.entry.lost, Lost::Column { .. });
+    let other = |name: &str| format!("j.{}::text", Postgres::quote(name));
+    let is = key.iter().map(|it| format!("{} = k.{}::text", other(it), Postgres::quote(it)));
+    let is = is.collect::<Vec<_>>().join(" AND ");
+    let shared = old.detail.lost.iter().filter(|it| new.detail.lost.contains(it));
+    // Where the table went in between, a row with the same key is another one.
+    let went = |it: &Stored| {
+        let between = old.entry.id < it.entry.id && it.entry.id < new.entry.id;
+        between && matches!(it.entry.lost, Lost::Table { .. }) && it.table() == old.table()
+    };
+    let unknown = key.is_empty() || *key != new.detail.key;
+    let marks = match (unknown || columns && whole.iter().any(went), columns) {
+        // Nobody can tell which are newer.
+        (true, true) if shared.clone().next().is_some() => vec![(reason::NEWER, "true".to_owned())],
+        (true, _) => Vec::new(),
+        (false, false) => {
+            vec![(reason::NEWER, format!("EXISTS (SELECT FROM {store} AS j WHERE {is})"))]
+        }
+        (false, true) => {
+            let there = |it: &&String| live.columns.iter().any(|live| live.name == **it);
+            let Some(row) = older.key() else { return Ok(()) };
+            // What the newer one has is what the row has anyway: then nobody has written to it.
+            let differs = shared.filter(there).filter_map(|it| {
+                let value = newer.value(newer.kept(it)?).replacen("k.", "j.", 1);
+                Some(format!("t.{}::text IS DISTINCT FROM ({value})::text", Postgres::quote(it)))
+            });
+            let differs = differs.chain(["false".to_owned()]).collect::<Vec<_>>().join(" OR ");
+            let (from, rows) = (format!("SELECT FROM {store} AS j"), older.rows());
+            vec![
+                (DELETED, format!("NOT EXISTS ({from} WHERE {is})")),
+                (
+                    reason::NEWER,
+                    format!("EXISTS ({from}, {rows} AS t WHERE {is} AND {row} AND ({differs}))"),
+                ),
+            ]
+        }
+    };
+    let store = old.store();
+    for (why, condition) in marks {
+        let why = literal(why);
+        let sql = format!(
+            "UPDATE {store} AS k SET {CONFLICT} = {why}
+             WHERE (k.{CONFLICT} IS NULL OR k.{CONFLICT} LIKE {}) AND {condition}",
+            literal(&format!("{THERE} (%"))
+        );
+        postgres.run(DOING, sql).await?;
+    }
+    Ok(())
 }
 
 async fn restore_together(
     postgres: &mut Postgres,
     entries: &[&Stored],
+    after: After<'_>,
+    newer: &[String],
 ) -> Result<Vec<Restoration>, DatabaseError> {
     postgres.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE".to_owned()).await?;
     let mut lives: BTreeMap<i64, Live> = BTreeMap::new();
@@ -252,7 +456,10 @@ async fn restore_together(
     }
     let targets: Vec<Target<'_>> = entries
         .iter()
-        .filter_map(|stored| Some(Target { stored, live: lives.get(&stored.entry.id)? }))
+        .filter_map(|stored| {
+            let older = newer.contains(&stored.table()) && holds(Rule::NewerStays);
+            Some(Target { stored, live: lives.get(&stored.entry.id)?, after, older })
+        })
         .collect();
     let quiet = quiet(&targets);
     postgres.run(DOING, quiet.0).await?;
@@ -282,7 +489,7 @@ async fn restore_together(
     refresh(postgres, &targets).await?;
     let mut outcomes = Vec::new();
     for stored in entries {
-        outcomes.push(stored.put_back(close(postgres, stored).await?));
+        outcomes.push(stored.put_back(close(postgres, stored, after).await?));
     }
     Ok(outcomes)
 }
@@ -398,6 +605,7 @@ async fn insert(postgres: &mut Postgres, targets: &[Target<'_>]) -> Result<(), D
     let mut replaced = Vec::new();
     for target in &targets {
         seeds_give_way(postgres, target).await?;
+        made_anew(postgres, target).await?;
         if already(postgres, target).await? > 0 {
             replaced.push(*target);
         }
@@ -426,7 +634,8 @@ async fn insert(postgres: &mut Postgres, targets: &[Target<'_>]) -> Result<(), D
 /// key than the primary one, such as a name: the body has given them a number of its own.
 async fn seeds_give_way(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), DatabaseError> {
     let detail = &target.stored.detail;
-    let whole = matches!(target.stored.entry.lost, Lost::Table { .. }) && !detail.carries;
+    let whole = matches!(target.stored.entry.lost, Lost::Table { .. });
+    let whole = whole && !detail.carries && !target.older;
     let Some(key) = target.key().filter(|_| whole) else { return Ok(()) };
     let (store, rows) = (target.stored.store(), target.rows());
     let set =
@@ -437,12 +646,9 @@ async fn seeds_give_way(postgres: &mut Postgres, target: &Target<'_>) -> Result<
             Some(format!("t.{} = {}", Postgres::quote(name), target.value(target.kept(name)?)))
         });
         let Some(same) = same.collect::<Option<Vec<String>>>() else { continue };
-        // What can be seen, and is of a transaction that has not ended, is of this one.
         let sql = format!(
             "UPDATE {rows} AS t SET {set} FROM {store} AS k
-             WHERE k.{CONFLICT} IS NULL AND {same}
-               AND CASE WHEN pg_catalog.age(t.xmin) <= 0
-                   THEN pg_catalog.txid_status(pg_catalog.txid_current() - pg_catalog.age(t.xmin)) = 'in progress' END
+             WHERE k.{CONFLICT} IS NULL AND {same} AND {OURS}
                AND NOT EXISTS (SELECT FROM (SELECT * FROM {rows}) AS t WHERE {key})",
             same = same.join(" AND ")
         );
@@ -450,6 +656,51 @@ async fn seeds_give_way(postgres: &mut Postgres, target: &Target<'_>) -> Result<
         let _ = attempt(postgres, sql).await?;
     }
     Ok(())
+}
+
+/// That the row `t` is of this transaction: what can be seen, and is of one that has not ended, is.
+const OURS: &str = "CASE WHEN pg_catalog.age(t.xmin) <= 0
+    THEN pg_catalog.txid_status(pg_catalog.txid_current() - pg_catalog.age(t.xmin)) = 'in progress' END";
+
+/// Looks for kept rows that the body has made anew: that are there, but for what a row gets by itself,
+/// under another key.
+async fn made_anew(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), DatabaseError> {
+    let (store, rows) = (target.stored.store(), target.rows());
+    let own = |name: &str| target.live.columns.iter().any(|it| it.name == name && it.own);
+    let may = target.stored.detail.key.iter().any(|it| own(it)) && holds(Rule::OnlyOnce);
+    let Some(key) = target.key().filter(|_| may) else {
+        return Ok(());
+    };
+    let given = target.written().filter(|it| !own(&it.name));
+    let given: Vec<&str> = given.map(|it| it.name.as_str()).collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    let row = |of: &str| {
+        let cells = given.iter().map(|it| format!("{of}.{}::text", Postgres::quote(it)));
+        format!("ROW({})::text", cells.collect::<Vec<_>>().join(", "))
+    };
+    let (old, new) = (row("k"), row("t"));
+    let ours = if matches!(target.after, After::Body(_)) { OURS } else { "true" };
+    let deleted = match target.stored.entry.lost {
+        Lost::Rows { .. } => format!("k.{AFTER} IS NULL"),
+        _ => "true".to_owned(),
+    };
+    let sql = format!(
+        "WITH here AS MATERIALIZED (
+            SELECT value, pg_catalog.row_number() OVER (PARTITION BY value) AS number FROM (
+                SELECT {new} AS value FROM {rows} AS t
+                WHERE {ours} AND NOT EXISTS (SELECT FROM {store} AS k WHERE {key})) AS t),
+         kept AS (
+            SELECT place, value, pg_catalog.row_number() OVER (PARTITION BY value ORDER BY place) AS number FROM (
+                SELECT k.ctid AS place, {old} AS value FROM {store} AS k
+                WHERE k.{CONFLICT} IS NULL AND {deleted} AND EXISTS (SELECT FROM here)
+                  AND NOT EXISTS (SELECT FROM {rows} AS t WHERE {key})) AS k)
+         UPDATE {store} AS k SET {CONFLICT} = {anew} FROM kept JOIN here USING (value, number)
+         WHERE kept.place = k.ctid",
+        anew = literal(reason::ANEW)
+    );
+    postgres.run(DOING, sql).await
 }
 
 /// Looks for kept rows that are there already: the body may have made them. Those that are the same
@@ -477,7 +728,7 @@ async fn already(postgres: &mut Postgres, target: &Target<'_>) -> Result<u64, Da
             postgres.run(DOING, sql).await?;
             let there = format!("{deleted} AND EXISTS (SELECT FROM {rows} AS t WHERE {key})");
             // What the body carried over is newer than what was kept.
-            match whole && !target.stored.detail.carries {
+            match whole && !target.stored.detail.carries && !target.older {
                 true => replaced = target.mark(postgres, "", &there).await?,
                 false => drop(target.mark(postgres, THERE, &there).await?),
             }
@@ -513,14 +764,26 @@ async fn already(postgres: &mut Postgres, target: &Target<'_>) -> Result<u64, Da
 async fn change(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), DatabaseError> {
     let Some(key) = target.key() else { return Ok(()) };
     let there = |name: &str| target.live.columns.iter().any(|it| it.name == name && !it.generated);
-    let columns = target.stored.detail.lost.iter().filter(|it| there(it));
-    let columns = columns.filter_map(|name| {
-        let value = target.value(target.kept(name)?);
-        let (text, name_sql) = (literal(name), Postgres::quote(name));
-        let changed = format!("pg_catalog.jsonb_exists(k.{AFTER}, {text})");
-        Some((name.clone(), format!("CASE WHEN {changed} THEN {value} ELSE t.{name_sql} END")))
-    });
-    let columns: Vec<(String, String)> = columns.collect();
+    let (mut columns, mut stay) = (Vec::new(), Vec::new());
+    for name in target.stored.detail.lost.iter().filter(|it| there(it)) {
+        let live = target.live.columns.iter().find(|it| it.name == *name);
+        let (Some(kept), Some(live), Some(has)) = (target.kept(name), live, target.has(name))
+        else {
+            continue;
+        };
+        let (value, text, quoted) = (target.value(kept), literal(name), Postgres::quote(name));
+        let mut changed = format!("pg_catalog.jsonb_exists(k.{AFTER}, {text})");
+        let fits = target.fits(postgres, live, &[], &|inputs| target.unmoved(inputs)).await?;
+        if let Some(fits) = fits {
+            // What the other half leaves alone is not computed.
+            let left = format!("t.{quoted}::text IS NOT DISTINCT FROM k.{AFTER} ->> {text}");
+            let fits = format!("({left} OR {fits})");
+            stay.push((name.as_str(), format!("{changed} AND NOT ({has}) AND NOT {fits}")));
+            changed = format!("{changed} AND {fits}");
+        }
+        let value = format!("CASE WHEN {changed} THEN {value} ELSE t.{quoted} END");
+        columns.push((name.clone(), value));
+    }
     if columns.is_empty() {
         return Ok(());
     }
@@ -530,7 +793,53 @@ async fn change(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), Data
     );
     target.mark(postgres, DELETED, &gone).await?;
     let filter = format!("{key} AND k.{CONFLICT} IS NULL AND k.{AFTER} IS NOT NULL");
-    put(postgres, &[target.change(&columns, &filter)]).await.map(drop)
+    put(postgres, &[target.change(&columns, &filter)]).await?;
+    let filter = format!("{key} AND k.{AFTER} IS NOT NULL");
+    target.stays(postgres, &filter, &stay).await
+}
+
+impl Target<'_> {
+    /// That these columns of the row `t`, or all, are what they were once the body had changed the kept
+    /// row `k`. Those that it changed were looked at before.
+    fn unmoved(&self, inputs: Option<&[String]>) -> String {
+        let all: Vec<String> = self.written().map(|it| it.name.clone()).collect();
+        let same = inputs.unwrap_or(&all).iter().map(|name| {
+            let same = self.has(name).unwrap_or("false".to_owned());
+            format!("(pg_catalog.jsonb_exists(k.{AFTER}, {}) OR {same})", literal(name))
+        });
+        same.chain(["true".to_owned()]).collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// Gives a reason to the kept rows of which a value stays, at which its condition holds for the kept
+    /// row `k` and the row `t` of it, by `is_row`.
+    async fn stays(
+        &self,
+        postgres: &mut Postgres,
+        is_row: &str,
+        stay: &[(&str, String)],
+    ) -> Result<(), DatabaseError> {
+        if stay.is_empty() {
+            return Ok(());
+        }
+        let (rows, any) = (self.rows(), any_of(stay));
+        let filter = format!("EXISTS (SELECT FROM {rows} AS t WHERE {is_row} AND ({any}))");
+        self.mark(postgres, &self.why(stay), &filter).await.map(drop)
+    }
+
+    /// Why a value stays.
+    fn why(&self, stay: &[(&str, String)]) -> String {
+        let names: Vec<&str> = stay.iter().map(|(name, _)| *name).collect();
+        match self.after {
+            After::Anybody => reason::WRITTEN.to_owned(),
+            After::Body(_) | After::Committed(_) => reason::computed(&names),
+        }
+    }
+}
+
+/// That one of the conditions holds.
+fn any_of(stay: &[(&str, String)]) -> String {
+    let any = stay.iter().map(|(_, condition)| format!("({condition})"));
+    any.chain(["false".to_owned()]).collect::<Vec<_>>().join(" OR ")
 }
 
 /// Advances a sequence to where it had counted, if it is not beyond that.
@@ -595,8 +904,13 @@ async fn refresh(postgres: &mut Postgres, targets: &[Target<'_>]) -> Result<(), 
     Ok(())
 }
 
-/// Drops what is back, counts what is not, and notes both.
-async fn close(postgres: &mut Postgres, stored: &Stored) -> Result<Restored, DatabaseError> {
+/// Drops what is back, counts what is not, and notes both. Where nothing is back of what nobody has tried
+/// to restore before, and the other half does not run now, it goes on waiting for that.
+async fn close(
+    postgres: &mut Postgres,
+    stored: &Stored,
+    after: After<'_>,
+) -> Result<Restored, DatabaseError> {
     let (id, store) = (stored.entry.id, stored.store());
     let sql = format!(
         "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('reason', reason, 'rows', rows)), '[]')::text
@@ -610,6 +924,11 @@ async fn close(postgres: &mut Postgres, stored: &Stored) -> Result<Restored, Dat
         None => 0,
     };
     let back = stored.entry.waiting().saturating_sub(left) + before;
+    let waits = matches!(after, After::Anybody) && stored.entry.restored.is_none();
+    if waits && left > 0 && back == 0 {
+        postgres.run(DOING, forget_reasons(std::slice::from_ref(stored))).await?;
+        return Ok(Restored { back, conflicts: misfits });
+    }
     let drop = match left {
         0 => format!("TRUNCATE {store}"),
         _ => format!("DELETE FROM {store} WHERE {CONFLICT} IS NULL OR {CONFLICT} = ''"),
@@ -624,30 +943,26 @@ async fn close(postgres: &mut Postgres, stored: &Stored) -> Result<Restored, Dat
     Ok(Restored { back, conflicts: misfits })
 }
 
-/// Restores one entry now, by itself.
-pub(in crate::postgres) async fn restore_one(
+/// Restores entries now, by themselves.
+pub(in crate::postgres) async fn restore_some(
     postgres: &mut Postgres,
-    id: i64,
-) -> Result<Restoration, DatabaseError> {
-    let found = stored(postgres, Which::One(id)).await?;
-    if found.is_empty() {
-        return Err(DatabaseError::NoEntry(id));
+    ids: &[i64],
+) -> Result<Vec<Restoration>, DatabaseError> {
+    let found = stored(postgres, Which::Among(ids)).await?;
+    if let Some(missing) = ids.iter().find(|id| !found.iter().any(|it| it.entry.id == **id)) {
+        return Err(DatabaseError::NoEntry(*missing));
     }
     let begin = format!("BEGIN; SET LOCAL search_path TO pg_catalog; {}", forget_reasons(&found));
     let put = async {
         postgres.run(DOING, begin).await?;
         before(postgres, &found).await?;
-        let mut outcomes = restore_together(postgres, &found.iter().collect::<Vec<_>>()).await?;
-        let outcome = outcomes.pop().ok_or(DatabaseError::NoEntry(id))?;
-        // Where nothing fits, nothing was tried: the next run of the other half still restores it.
-        let untried = found.iter().all(|it| it.entry.restored.is_none());
-        let end = if untried && outcome.restored.back == 0 { "ROLLBACK" } else { "COMMIT" };
-        postgres.run(DOING, end.to_owned()).await?;
-        Ok(outcome)
+        let outcomes = restore(postgres, &found, After::Anybody).await?;
+        postgres.run(DOING, "COMMIT".to_owned()).await?;
+        Ok(outcomes)
     };
-    let outcome = put.await;
-    if outcome.is_err() {
+    let outcomes = put.await;
+    if outcomes.is_err() {
         let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
     }
-    outcome
+    outcomes
 }

@@ -23,9 +23,9 @@ impl Spelling for TokenKind {
     }
 }
 
-impl Word<'_> {
+impl<'a> Word<'a> {
     /// The code in a dollar-quoted or single-quoted string.
-    pub fn code(&self) -> Option<&str> {
+    pub fn code(&self) -> Option<&'a str> {
         match self.kind {
             TokenKind::Literal { kind: LiteralKind::DollarQuotedString { terminated: true } } => {
                 let tag = self.text[1..].find('$')? + 2;

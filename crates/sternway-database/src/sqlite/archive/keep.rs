@@ -336,15 +336,11 @@ async fn columns(
 ) -> Result<(), Trouble> {
     let layout = pair.layout;
     let stayed = |at: &usize| layout.renamed(*at).is_some();
-    let beside: Vec<usize> = match pair.key.is_empty() {
-        true => (0..layout.columns.len()).filter(stayed).collect(),
-        false => pair.key.to_vec(),
-    };
+    let beside: Vec<usize> = (0..layout.columns.len()).filter(stayed).collect();
     let free = last_table(sqlite).await? + 1;
     make(sqlite, free, beside.len() + layout.gone().len()).await?;
-    // Without a key, a row is found again by what it is now.
-    let by_contents = pair.key.is_empty();
-    let value = |at| match by_contents && stayed(&at) {
+    // What the row is now: without a key it is found again by that.
+    let value = |at| match stayed(&at) && !pair.key.contains(&at) {
         true => format!("CASE WHEN u = 'c' THEN a{at} ELSE c{at} END"),
         false => format!("c{at}"),
     };

@@ -7,32 +7,32 @@ use sternway_model::archive::{EntryId, Restoration};
 use super::shape::{rows, text};
 use crate::archive::Result;
 use crate::archive::sql::data;
-use crate::archive::{self, Outcome, Waiting, of_step, one, opposite, stored};
-use crate::port::{DatabaseError, Preservation};
+use crate::archive::{self, Waiting, of_step, opposite, sharing, stored};
+use crate::origin::{Filled, Unseen, origin};
+use crate::port::Preservation;
 use crate::sqlite::Sqlite;
+use crate::sqlite::statements::words::{Word, split};
 
 const DOING: &str = "restore rows";
 
-/// Looks at what an earlier run of the other half kept, before the body of this one.
-pub async fn waiting(sqlite: &mut Sqlite, care: &Preservation<'_>) -> Result<Waiting> {
+/// Looks at what an earlier run of the other half kept, before the body `body` of this one.
+pub async fn waiting(sqlite: &mut Sqlite, care: &Preservation<'_>, body: &str) -> Result<Waiting> {
     let step = of_step(sqlite, care, opposite(care.direction));
-    look_at(sqlite, &format!("{step} AND restored IS NULL")).await
-}
-
-/// Looks at entries, and at what is in their place now.
-async fn look_at(sqlite: &mut Sqlite, condition: &str) -> Result<Waiting> {
-    let found = stored(sqlite, condition).await?;
-    archive::look_at(sqlite, found).await
+    let found = stored(sqlite, &format!("{step} AND restored IS NULL")).await?;
+    let statements = split(body).statements;
+    let makes_trigger = |words: &Vec<Word<'_>>| {
+        words.first().is_some_and(|it| it.is("CREATE"))
+            && words.iter().take(3).any(|it| it.is("TRIGGER"))
+    };
+    let unseen = Unseen { code: false, triggers: statements.iter().any(makes_trigger) };
+    let origins = |of: &Filled<'_>, column: &str| origin(&statements, unseen, of, column);
+    archive::look_at(sqlite, found, Some(&origins)).await
 }
 
 /// Restores what waits.
 pub async fn restore(sqlite: &mut Sqlite, waiting: Waiting) -> Result<Vec<Restoration>> {
-    Ok(whole(sqlite, waiting).await?.restored)
-}
-
-async fn whole(sqlite: &mut Sqlite, waiting: Waiting) -> Result<Outcome> {
     if waiting.is_empty() {
-        return Ok(Outcome::default());
+        return Ok(Vec::new());
     }
     let triggers = silence(sqlite, &waiting.tables()).await?;
     sqlite.run(DOING, "PRAGMA defer_foreign_keys = on".to_owned()).await?;
@@ -44,7 +44,7 @@ async fn whole(sqlite: &mut Sqlite, waiting: Waiting) -> Result<Outcome> {
     for sql in triggers {
         sqlite.run("make a trigger again", sql).await?;
     }
-    Ok(outcome)
+    Ok(outcome.restored)
 }
 
 /// Takes the triggers of the tables away, and returns the statements that make them again.
@@ -64,20 +64,29 @@ async fn silence(sqlite: &mut Sqlite, tables: &BTreeSet<&str>) -> Result<Vec<Str
     Ok(found)
 }
 
-/// Restores an entry now, together with those that share its rows.
-pub async fn restore_one(sqlite: &mut Sqlite, id: EntryId) -> Result<Restoration> {
-    let data = one(sqlite, id).await?.data;
+/// Restores entries now, together with those that share their rows.
+pub async fn restore_some(sqlite: &mut Sqlite, ids: &[EntryId]) -> Result<Vec<Restoration>> {
+    let condition = sharing(sqlite, ids).await?;
     sqlite.run(DOING, "BEGIN IMMEDIATE".to_owned()).await?;
     let restored = async {
-        let waiting = look_at(sqlite, &format!("data = {data}")).await?;
-        let outcome = whole(sqlite, waiting).await?;
-        // Where nothing fits, nothing was tried: the next run of the other half still restores it.
-        let end = if outcome.in_vain { "ROLLBACK" } else { "COMMIT" };
-        sqlite.run(DOING, end.to_owned()).await.map(|()| outcome.restored)
+        let found = stored(sqlite, &condition).await?;
+        let waiting = archive::look_at(sqlite, found, None).await?;
+        let restored = restore(sqlite, waiting).await?;
+        sqlite.run(DOING, "COMMIT".to_owned()).await.map(|()| restored)
     };
     let ended = restored.await;
     if ended.is_err() {
         sqlite.roll_back().await;
     }
-    ended?.into_iter().find(|it| it.id == id).ok_or(DatabaseError::NoEntry(id))
+    ended
+}
+
+/// As [`crate::port::Archive::leave`].
+pub async fn leave(sqlite: &mut Sqlite, ids: &[EntryId]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let condition = sharing(sqlite, ids).await?;
+    let found = stored(sqlite, &condition).await?;
+    archive::leave(sqlite, &found).await
 }

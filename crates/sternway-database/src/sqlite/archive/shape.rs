@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::super::{Sqlite, failed};
 use crate::archive::Result;
-use crate::archive::shape::{Column, ForeignKey, Shape};
+use crate::archive::shape::{Column, ForeignKey, Given, Shape};
 
 /// Whether the rows of a table have numbers that are no column of it.
 pub fn is_numbered(shape: &Shape) -> bool {
@@ -34,7 +34,8 @@ pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>> {
     let mut columns = Vec::new();
     let mut primary = Vec::new();
     let sql_columns = format!(
-        "SELECT name, coalesce(type, ''), hidden, pk FROM pragma_table_xinfo({literal}, 'main') ORDER BY cid"
+        "SELECT name, coalesce(type, ''), hidden, pk, dflt_value FROM pragma_table_xinfo({literal}, 'main')
+         ORDER BY cid"
     );
     for row in &rows(sqlite, &sql_columns).await? {
         let (name, hidden, place) = (text(row, 0)?, number(row, 2)?, number(row, 3)?);
@@ -42,7 +43,13 @@ pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>> {
             primary.push((place, name.clone()));
         }
         let (kind, generated) = (text(row, 1)?, hidden >= 2);
-        columns.push(Column { name, kind, generated, ..Column::default() });
+        let given = optional(row, 4)?.map_or(Given::Null, |sql| given(&sql));
+        columns.push(Column { name, kind, generated, given, ..Column::default() });
+    }
+    // The number of a row.
+    if let ([(_, key)], false) = (primary.as_slice(), without_rowid) {
+        let numbers = |it: &&mut Column| it.name == *key && it.kind.eq_ignore_ascii_case("integer");
+        columns.iter_mut().filter(numbers).for_each(|it| it.given = Given::Own);
     }
     primary.sort();
     let mut unique = vec![primary.into_iter().map(|(_, name)| name).collect::<Vec<_>>()];
@@ -89,6 +96,16 @@ pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>> {
         ..Shape::default()
     };
     Ok(Some(shape))
+}
+
+/// What a default gives, by its words: an expression may be another value for each row.
+fn given(sql: &str) -> Given {
+    let expression = sql.contains('(') || sql.to_ascii_uppercase().starts_with("CURRENT_");
+    let text = sql.starts_with('\'');
+    match expression && !text {
+        true => Given::Own,
+        false => Given::Constant(sql.to_owned()),
+    }
 }
 
 async fn foreign_keys(sqlite: &mut Sqlite, table: &str) -> Result<Vec<ForeignKey>> {

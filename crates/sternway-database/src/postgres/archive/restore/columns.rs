@@ -3,8 +3,8 @@
 use sternway_model::effect::Lost;
 
 use super::super::conflicts::{inserts, put};
-use super::super::{AFTER, CONFLICT};
-use super::{ALIKE, CHANGED, DELETED, DOING, Target};
+use super::super::{AFTER, CONFLICT, REST, hash};
+use super::{ALIKE, CHANGED, DELETED, DOING, Target, any_of};
 use crate::port::DatabaseError;
 use crate::postgres::{Postgres, literal};
 
@@ -29,15 +29,41 @@ pub(super) async fn columns(
 ) -> Result<(), DatabaseError> {
     let stored = target.stored;
     let there = |name: &str| target.live.columns.iter().any(|it| it.name == name && !it.generated);
-    let values = stored.detail.lost.iter().filter(|it| there(it));
-    let values = values.filter_map(|it| Some((it.clone(), target.value(target.kept(it)?))));
-    let values: Vec<(String, String)> = values.collect();
+    let (mut values, mut stay) = (Vec::new(), Vec::new());
+    for name in stored.detail.lost.iter().filter(|it| there(it)) {
+        let live = target.live.columns.iter().find(|it| it.name == *name);
+        let (Some(kept), Some(live), Some(has)) = (target.kept(name), live, target.has(name))
+        else {
+            continue;
+        };
+        let value = target.value(kept);
+        let new = match stored.detail.retyped {
+            true => &[][..],
+            false => &stored.detail.lost,
+        };
+        let fits = target.fits(postgres, live, new, &|inputs| rest(target, inputs)).await?;
+        let Some(fits) = fits else {
+            values.push((name.clone(), value));
+            continue;
+        };
+        stay.push((name.as_str(), format!("NOT ({has}) AND NOT ({fits})")));
+        let quoted = Postgres::quote(name);
+        let value = format!("CASE WHEN {fits} THEN {value} ELSE t.{quoted} END");
+        values.push((name.clone(), value));
+    }
     if values.is_empty() {
         return Ok(());
     }
-    let Some(key) = target.key() else { return look_alike(postgres, target, &values).await };
-    // Where the body carried values to other columns of the row, and somebody has written to those,
-    // what is there is newer.
+    let Some(key) = target.key() else {
+        return look_alike(postgres, target, &values, &stay).await;
+    };
+    // Where the body carried a value to another column of the row, as it was or with something around
+    // it, and somebody has written to that, what is there is newer.
+    let carried = values.iter().map(|(name, _)| {
+        let value = format!("pg_catalog.lower(k.{}::text)", Postgres::quote(name));
+        format!("pg_catalog.strpos(pg_catalog.lower(a.value), {value}) > 0")
+    });
+    let carried = carried.collect::<Vec<_>>().join(" OR ");
     let of_rows = |it: &&Target<'_>| {
         it.live.oid == target.live.oid
             && matches!(it.stored.entry.lost, Lost::Rows { .. })
@@ -50,7 +76,8 @@ pub(super) async fn columns(
         });
         let same = same.collect::<Vec<_>>().join(" AND ");
         let newer = format!(
-            "EXISTS (SELECT FROM {} AS r WHERE r.{CONFLICT} = {} AND {same})",
+            "EXISTS (SELECT FROM {} AS r, pg_catalog.jsonb_each_text(r.{AFTER}) AS a
+                     WHERE r.{CONFLICT} = {} AND {same} AND ({carried}))",
             rows.stored.store(),
             literal(CHANGED)
         );
@@ -58,8 +85,10 @@ pub(super) async fn columns(
     }
     let part = target.change(&values, &format!("{key} AND k.{CONFLICT} IS NULL"));
     let changed = put(postgres, &[part]).await?;
+    target.stays(postgres, &key, &stay).await?;
     // Which rows are gone is only worth a look where fewer were changed than are kept.
-    if changed.is_some()
+    if stay.is_empty()
+        && changed.is_some()
         && target.live.tells_apart(&stored.detail.key)
         && changed == Some(target.waiting(postgres).await?)
     {
@@ -67,6 +96,27 @@ pub(super) async fn columns(
     }
     let gone = format!("NOT EXISTS (SELECT FROM {} AS t WHERE {key})", target.rows());
     target.mark(postgres, DELETED, &gone).await.map(drop)
+}
+
+/// That these columns of the row `t`, or all that stayed, are what they were when the row `k` was kept.
+fn rest(target: &Target<'_>, inputs: Option<&[String]>) -> String {
+    let detail = &target.stored.detail;
+    // It was found by all that stayed.
+    if detail.key.is_empty() {
+        return "true".to_owned();
+    }
+    let inputs = inputs.unwrap_or(&detail.rest).iter().filter(|it| !detail.key.contains(it));
+    let same = inputs.map(|name| {
+        let there = target.live.columns.iter().any(|it| it.name == *name);
+        match detail.rest.iter().position(|it| it == name).filter(|_| there) {
+            Some(at) => {
+                let now = hash(&format!("t.{}", Postgres::quote(name)));
+                format!("k.{REST}[{}] IS NOT DISTINCT FROM {now}", at + 1)
+            }
+            None => "false".to_owned(),
+        }
+    });
+    same.chain(["true".to_owned()]).collect::<Vec<_>>().join(" AND ")
 }
 
 /// The columns by which rows are told apart that have no key: all that stayed.
@@ -129,6 +179,7 @@ async fn look_alike(
     postgres: &mut Postgres,
     target: &Target<'_>,
     values: &[(String, String)],
+    stay: &[(&str, String)],
 ) -> Result<(), DatabaseError> {
     let (store, rows) = (target.stored.store(), target.rows());
     let stays = stays(target);
@@ -163,7 +214,12 @@ async fn look_alike(
     postgres.run(DOING, sql).await?;
     // Numbered again: the marks have moved kept rows.
     let pairs = format!(
-        "(WITH {numbered} SELECT kept.place, here.row, here.part FROM kept JOIN here USING (value, number))"
+        "(WITH {numbered}
+          SELECT p.*, {} AS stays
+          FROM (SELECT kept.place, here.row, here.part FROM kept JOIN here USING (value, number)) AS p
+          JOIN {store} AS k ON k.ctid = p.place
+          JOIN {rows} AS t ON t.ctid = p.row AND t.tableoid = p.part)",
+        any_of(stay)
     );
     let filter = format!(
         "k.{CONFLICT} IS NULL AND EXISTS (SELECT FROM sternway_pairs AS p
@@ -180,5 +236,9 @@ async fn look_alike(
          WHERE p.row = t.ctid AND p.part = t.tableoid AND k.{CONFLICT} IS NULL"
     );
     put(postgres, &[part]).await?;
+    if !stay.is_empty() {
+        let stays = "EXISTS (SELECT FROM sternway_pairs AS p WHERE p.place = k.ctid AND p.stays)";
+        target.mark(postgres, &target.why(stay), stays).await?;
+    }
     postgres.run(DOING, "DROP TABLE sternway_pairs".to_owned()).await
 }

@@ -1,0 +1,229 @@
+//! Nothing that is newer is overwritten by what was kept, and nothing that a body makes anew is doubled.
+
+use std::collections::BTreeMap;
+
+use sternway_database::Done;
+use sternway_model::archive::{Restoration, Restored};
+use sternway_model::catalog::Direction::{self, Down, Up};
+use sternway_testing::Random;
+
+use super::support::{go, whole};
+use super::{Ground, Session, went};
+
+/// A session at migration 2, with what `start` makes.
+async fn at_two(ground: &Ground, start: &str) -> Session {
+    let mut session = ground.session().await;
+    session.prepare_records().await.expect("records");
+    went(&mut session, None, Some(1), "-- nothing\n").await;
+    went(&mut session, Some(1), Some(2), start).await;
+    session
+}
+
+/// Runs a half with the archive's care.
+async fn keeping(session: &mut Session, direction: Direction, body: &str) -> Done {
+    let done = go(&mut **session, direction, body, true, None, false).await;
+    done.unwrap_or_else(|error| panic!("{}: {body}: {}", session.identity().server, whole(&error)))
+}
+
+/// What others write, at migration `at`.
+async fn write(session: &mut Session, at: u64, sql: &str) {
+    went(session, Some(at), Some(at), sql).await;
+}
+
+async fn list(session: &mut Session, query: &str) -> Vec<String> {
+    let found = session.query(query, 99).await.expect("rows");
+    found.into_iter().map(|it| it.unwrap_or("-".to_owned())).collect()
+}
+
+fn numbers(restored: &[Restoration]) -> Vec<(u64, u64)> {
+    restored.iter().map(|it| (it.restored.back, it.restored.left())).collect()
+}
+
+/// After the application has migrated up by itself, what was kept goes back only where nothing is.
+pub async fn what_somebody_wrote_since_is_not_overwritten(ground: &Ground) {
+    let start = "CREATE TABLE t (id INT PRIMARY KEY, n VARCHAR(9), v VARCHAR(9) DEFAULT 'no');
+        CREATE TABLE w (id INT PRIMARY KEY, v VARCHAR(9));
+        INSERT INTO t VALUES (1, 'a', 'x'), (2, 'b', 'y'), (3, 'c', 'z'), (4, 'd', 'same');
+        INSERT INTO w VALUES (1, 'x'), (2, 'y')";
+    let (down, up) = (
+        "ALTER TABLE t DROP COLUMN v; DROP TABLE w",
+        "ALTER TABLE t ADD COLUMN v VARCHAR(9) DEFAULT 'no'; CREATE TABLE w (id INT PRIMARY KEY, v VARCHAR(9))",
+    );
+    let mut session = at_two(ground, start).await;
+    let kept = keeping(&mut session, Down, down).await.kept;
+    went(&mut session, Some(1), Some(2), up).await;
+    let written = "UPDATE t SET v = 'new' WHERE id = 1; UPDATE t SET v = NULL WHERE id = 2;
+        UPDATE t SET v = 'same' WHERE id = 4; INSERT INTO w VALUES (1, 'new')";
+    write(&mut session, 2, written).await;
+    let ids: Vec<i64> = kept.iter().map(|it| it.id).collect();
+    let mut restored = session.restore(&ids).await.expect("an answer");
+    restored.sort_by_key(|it| it.restored.back);
+    assert_eq!(numbers(&restored), [(1, 1), (3, 1)], "{restored:?}");
+    assert_eq!(list(&mut session, "SELECT v FROM t ORDER BY id").await, ["new", "y", "z", "same"]);
+    assert_eq!(list(&mut session, "SELECT v FROM w ORDER BY id").await, ["new", "y"]);
+    // What is left is told, and is still there.
+    let left: u64 =
+        session.archive("app").await.expect("entries").iter().map(|it| it.waiting()).sum();
+    assert_eq!(left, 2);
+}
+
+/// However often the application migrates up by itself between rollbacks: in the end each row has what
+/// was last written to it.
+pub async fn the_last_value_of_every_row_comes_back(ground: &Ground) {
+    for seed in 1..=6 {
+        let mut random = Random::new(seed);
+        let start = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); CREATE TABLE w (id INT PRIMARY KEY, v VARCHAR(20))";
+        let ground = ground.another().await;
+        let mut session = at_two(&ground, start).await;
+        let (down, up) = (
+            "ALTER TABLE t DROP COLUMN v; DROP TABLE w",
+            "ALTER TABLE t ADD COLUMN v VARCHAR(20); CREATE TABLE w (id INT PRIMARY KEY, v VARCHAR(20))",
+        );
+        let mut last: [BTreeMap<u64, Option<String>>; 2] = Default::default();
+        let mut sql = String::new();
+        for id in 1..=6 {
+            last[0].insert(id, None);
+            sql.push_str(&format!("INSERT INTO t (id) VALUES ({id});"));
+        }
+        write(&mut session, 2, &sql).await;
+        let rounds = 1 + random.below(4);
+        for round in 0..=rounds {
+            let mut sql = String::new();
+            for id in 1..=6 {
+                let value = format!("{round} {id}");
+                match random.below(6) {
+                    0 | 1 if last[0].contains_key(&id) => {
+                        sql.push_str(&format!("UPDATE t SET v = '{value}' WHERE id = {id};"));
+                        last[0].insert(id, Some(value));
+                    }
+                    2 if last[0].contains_key(&id) && id > 3 => {
+                        sql.push_str(&format!("DELETE FROM t WHERE id = {id};"));
+                        last[0].remove(&id);
+                    }
+                    3 | 4 => {
+                        // What was kept of it is in the archive: the table is empty after each way up.
+                        sql.push_str(&format!("INSERT INTO w VALUES ({id}, '{value}');"));
+                        last[1].insert(id, Some(value));
+                    }
+                    _ => {}
+                }
+            }
+            if !sql.is_empty() {
+                write(&mut session, 2, &sql).await;
+            }
+            keeping(&mut session, Down, down).await;
+            if round < rounds {
+                went(&mut session, Some(1), Some(2), up).await;
+            }
+        }
+        let restored = keeping(&mut session, Up, up).await.restored;
+        for (table, last) in ["t", "w"].iter().zip(&last) {
+            let wanted: Vec<String> =
+                last.values().map(|it| it.clone().unwrap_or("-".to_owned())).collect();
+            let found = list(&mut session, &format!("SELECT v FROM {table} ORDER BY id")).await;
+            let server = &session.identity().server;
+            assert_eq!(
+                found, wanted,
+                "{server}, seed {seed}, {rounds} rounds, {table}: {restored:?}"
+            );
+        }
+    }
+}
+
+/// What a body computes from the rest of a row stays where that has changed; what somebody has written
+/// over it comes back where it has not, and over a constant in any case.
+pub async fn what_a_body_computes_is_told_from_what_somebody_wrote(ground: &Ground) {
+    let start = "CREATE TABLE t (id INT PRIMARY KEY, n VARCHAR(9), o VARCHAR(9));
+        INSERT INTO t VALUES (1, 'a', 'p'), (2, 'b', 'p'), (3, 'c', 'p'), (4, 'd', 'p')";
+    let written = "UPDATE t SET v = 'own' WHERE id IN (3, 4)";
+    let meanwhile = "UPDATE t SET n = 'z' WHERE id IN (2, 4); UPDATE t SET o = 'q' WHERE id = 3";
+    for (up, expected, left) in [
+        (
+            "ALTER TABLE t ADD COLUMN v VARCHAR(9); UPDATE t SET v = UPPER(n)",
+            ["A", "Z", "own", "Z"],
+            2,
+        ),
+        (
+            "ALTER TABLE t ADD COLUMN v VARCHAR(9); UPDATE t SET v = 'one'",
+            ["one", "one", "own", "own"],
+            0,
+        ),
+        ("ALTER TABLE t ADD COLUMN v VARCHAR(9) DEFAULT 'one'", ["one", "one", "own", "own"], 0),
+        ("ALTER TABLE t ADD COLUMN v VARCHAR(9)", ["-", "-", "own", "own"], 0),
+        (
+            "ALTER TABLE t ADD COLUMN v VARCHAR(9); UPDATE t SET v = 'one' WHERE n > 'a'",
+            ["-", "one", "own", "one"],
+            1,
+        ),
+        (
+            "ALTER TABLE t ADD COLUMN w VARCHAR(9); ALTER TABLE t ADD COLUMN v VARCHAR(9);
+             UPDATE t SET w = UPPER(n); UPDATE t SET v = w",
+            ["A", "Z", "own", "Z"],
+            2,
+        ),
+    ] {
+        let ground = ground.another().await;
+        let mut session = at_two(&ground, &format!("{start}; {up}; {written}")).await;
+        let down = match up.contains(" w ") {
+            true => "ALTER TABLE t DROP COLUMN v; ALTER TABLE t DROP COLUMN w",
+            false => "ALTER TABLE t DROP COLUMN v",
+        };
+        keeping(&mut session, Down, down).await;
+        write(&mut session, 1, meanwhile).await;
+        let done = keeping(&mut session, Up, up).await;
+        let server = session.identity().server.clone();
+        let found = list(&mut session, "SELECT v FROM t ORDER BY id").await;
+        assert_eq!(found, expected, "{server}: {up}: {:?}", done.restored);
+        let Restored { conflicts, .. } = &done.restored[0].restored;
+        let stay: u64 = conflicts.iter().map(|it| it.rows).sum();
+        assert_eq!(stay, left, "{server}: {up}: {conflicts:?}");
+        assert!(conflicts.iter().all(|it| it.reason.contains("computes")), "{conflicts:?}");
+    }
+}
+
+/// Rows that a body takes and its other half makes again, with a key of their own, are there once,
+/// however often that is done; rows of somebody's that look like them are not touched.
+pub async fn rows_that_are_made_anew_are_there_once(ground: &Ground) {
+    let key = match ground.session().await.identity().server.split(' ').next() {
+        Some("PostgreSQL") => "SERIAL PRIMARY KEY",
+        Some("SQLite") => "INTEGER PRIMARY KEY AUTOINCREMENT",
+        _ => "INT AUTO_INCREMENT PRIMARY KEY",
+    };
+    let up = "INSERT INTO t (n, o) SELECT 'seed', 'p' FROM one WHERE NOT EXISTS (SELECT 1 FROM t WHERE n = 'seed')";
+    let down = "DELETE FROM t WHERE n <> 'own'";
+    let start = format!(
+        "CREATE TABLE one (a INT); INSERT INTO one VALUES (1); CREATE TABLE t (id {key}, n VARCHAR(9), o VARCHAR(9));
+         INSERT INTO t (n, o) VALUES ('own', 'p'); {up}; INSERT INTO t (n, o) VALUES ('more', 'p'), ('more', 'p')"
+    );
+    let mut session = at_two(ground, &start).await;
+    for round in 0..3 {
+        keeping(&mut session, Down, down).await;
+        write(&mut session, 1, "INSERT INTO t (n, o) VALUES ('own', 'p')").await;
+        let done = keeping(&mut session, Up, up).await;
+        let mut found = list(&mut session, "SELECT n FROM t").await;
+        found.sort();
+        let mut wanted = vec!["more", "more"];
+        wanted.extend(vec!["own"; 2 + round]);
+        wanted.push("seed");
+        assert_eq!(found, wanted, "{}: {:?}", session.identity().server, done.restored);
+        assert_eq!(numbers(&done.restored), [(2, 1)], "{:?}", done.restored);
+    }
+}
+
+/// What a body that failed half way had made is in the archive, and is not restored by itself.
+pub async fn what_is_left_is_not_restored_by_itself(ground: &Ground) {
+    let start = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9)); INSERT INTO t VALUES (1, 'x');
+        CREATE TABLE w (id INT PRIMARY KEY); INSERT INTO w VALUES (1)";
+    let mut session = at_two(ground, start).await;
+    let kept = keeping(&mut session, Down, "ALTER TABLE t DROP COLUMN v; DROP TABLE w").await.kept;
+    let ids: Vec<i64> = kept.iter().map(|it| it.id).collect();
+    session.leave(&ids).await.expect("left");
+    let up = "ALTER TABLE t ADD COLUMN v VARCHAR(9); CREATE TABLE w (id INT PRIMARY KEY)";
+    let done = keeping(&mut session, Up, up).await;
+    assert_eq!(done.restored, []);
+    assert_eq!(list(&mut session, "SELECT v FROM t").await, ["-"]);
+    // By hand it still is.
+    assert_eq!(numbers(&session.restore(&ids).await.expect("an answer")), [(1, 0), (1, 0)]);
+    assert_eq!(list(&mut session, "SELECT v FROM t").await, ["x"]);
+    assert_eq!(list(&mut session, "SELECT id FROM w").await, ["1"]);
+}
