@@ -328,9 +328,9 @@ pub struct RollbackArgs {
     /// Take the schema back even where the target runs on the present one
     #[arg(long)]
     pub reset_schema: bool,
-    /// Keep nothing of what the steps take away: it is lost for good
-    #[arg(long)]
-    pub discard: bool,
+    /// Keep nothing of what the steps take away, or nothing of these tables: it is lost for good
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, value_delimiter = ',')]
+    pub discard: Option<Vec<String>>,
     #[command(flatten)]
     pub go: ExecuteArgs,
 }
@@ -343,9 +343,9 @@ pub struct UpgradeArgs {
     /// Install into a database that already has tables but no tracking table
     #[arg(long)]
     pub adopt: bool,
-    /// Keep nothing of what the steps take away: it is lost for good
-    #[arg(long)]
-    pub discard: bool,
+    /// Keep nothing of what the steps take away, or nothing of these tables: it is lost for good
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, value_delimiter = ',')]
+    pub discard: Option<Vec<String>>,
     #[command(flatten)]
     pub go: ExecuteArgs,
 }
@@ -440,7 +440,7 @@ pub struct DropArgs {
 }
 
 /// What changes the way.
-#[derive(Debug, Clone, Copy, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct WayArgs {
     /// Take the schema back even where the target runs on the present one
     #[arg(long)]
@@ -448,9 +448,9 @@ pub struct WayArgs {
     /// Install into a database that already has tables but no tracking table
     #[arg(long)]
     pub adopt: bool,
-    /// Keep nothing of what the steps take away: it is lost for good
-    #[arg(long)]
-    pub discard: bool,
+    /// Keep nothing of what the steps take away, or nothing of these tables: it is lost for good
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, value_delimiter = ',')]
+    pub discard: Option<Vec<String>>,
 }
 
 /// What changes how a plan is executed.

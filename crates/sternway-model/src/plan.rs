@@ -18,7 +18,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,8 @@ pub struct Request {
     pub adopt: bool,
     /// Keep nothing of what the bodies destroy.
     pub discard: bool,
+    /// Keep nothing of what they destroy of these tables.
+    pub discards: BTreeSet<String>,
     /// Stop, swap and start the application as well.
     pub deploy: bool,
     /// What is done about the other clients of the database, if anything.
@@ -102,6 +104,7 @@ impl Request {
             reset_schema: false,
             adopt: false,
             discard: false,
+            discards: BTreeSet::new(),
             deploy: false,
             fence: None,
             checks: Vec::new(),
@@ -314,6 +317,9 @@ pub struct Plan {
     pub tables: Vec<String>,
     /// Whether what the bodies destroy is kept in the archive.
     pub keeps: bool,
+    /// The tables of which nothing is kept all the same.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub discards: BTreeSet<String>,
     /// What the data has to be, before and after.
     #[serde(default)]
     pub checks: Vec<Check>,

@@ -16,7 +16,7 @@ use crate::wiring::Setup;
 
 pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Failure> {
     let setup = Setup::new(ui, shared)?;
-    let request = setup.request(&args.to, None, args.way, &args.others)?;
+    let request = setup.request(&args.to, None, args.way.clone(), &args.others)?;
     let plan = match setup.config.database {
         Ok(_) => looked(&setup, &request, args).await?,
         Err(_) => assumed(&setup, &request).await?,

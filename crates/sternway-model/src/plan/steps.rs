@@ -285,6 +285,7 @@ pub(super) fn pack(
             .collect(),
         tables: facts.catalog.tracks.iter().map(|it| it.table.clone()).collect(),
         keeps: !request.discard,
+        discards: request.discards.clone(),
         checks: request.checks.clone(),
         hops,
         notes,
