@@ -267,6 +267,11 @@ pub fn fills<K: Spelling>(
     !set.is_empty() && set.iter().all(is_new)
 }
 
+/// Why a body cannot be run that gives a command to a client.
+pub fn client_command(command: &str, line: usize, client: &str) -> String {
+    format!("{command} in line {line} is a command of {client}, and no server knows it")
+}
+
 /// The line of a byte offset, from 1.
 pub fn line_of(body: &str, offset: usize) -> usize {
     body.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1

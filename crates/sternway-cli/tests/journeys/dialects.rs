@@ -27,13 +27,13 @@ const FILES: [(&str, &[&str], &str); 6] = [
     ("3_flag.down.sql", &["1.2.0"], "ALTER TABLE ship DROP COLUMN flag;"),
 ];
 
-struct Harbour<'a> {
-    machine: Machine,
+pub struct Harbour<'a> {
+    pub machine: Machine,
     place: &'a Place<'a>,
 }
 
 impl<'a> Harbour<'a> {
-    fn on(place: &'a Place<'a>, files: &[(&str, &[&str], &str)]) -> Harbour<'a> {
+    pub fn on(place: &'a Place<'a>, files: &[(&str, &[&str], &str)]) -> Harbour<'a> {
         let machine = Machine::of("harbour", "db");
         for (file, releases, body) in files {
             for release in *releases {
@@ -51,7 +51,7 @@ impl<'a> Harbour<'a> {
         }
     }
 
-    fn run(&self, arguments: &[&str]) -> Run {
+    pub fn run(&self, arguments: &[&str]) -> Run {
         let mut command = self.machine.command(arguments);
         self.of(&mut command);
         Run::of(command)

@@ -28,7 +28,7 @@ use super::MySql;
 use crate::external;
 use crate::port::DatabaseError;
 use crate::query::only;
-use crate::tokens::Lines;
+use crate::tokens::{Lines, client_command};
 
 /// Why no body runs in a transaction.
 const REASON: &str = "MySQL commits each change to the schema by itself";
@@ -91,11 +91,10 @@ pub(super) fn facts_with(body: &str, quotes: Quotes) -> BodyFacts {
         facts.destroys.extend(destroys::destroys(&mut lines, words, &added));
         facts.creates_tables.extend(creates_table(words));
         let Some(first) = words.first() else { continue };
-        if first.is("DELIMITER") {
+        if first.is("DELIMITER") || first.is("SOURCE") || first.text == "\\" {
+            let command = body[first.offset..].split_whitespace().next().unwrap_or_default();
             let line = line(first.offset);
-            facts.obstacle = Some(format!(
-                "DELIMITER in line {line} is a command of the mysql client, and no server knows it"
-            ));
+            facts.obstacle = Some(client_command(command, line, "the mysql client"));
         }
         let plain = words.iter().find(|word| word.is("RELEASE_ALL_LOCKS"));
         if let (Some(_), false) = (plain, is_program(words)) {

@@ -20,7 +20,7 @@ use sternway_model::state::Position;
 use super::blockers::Watcher;
 use super::keeper::Keeper;
 use super::send::{self, Failure, Piece};
-use super::statements::{Control, Statement, began, in_ours, statements};
+use super::statements::{Control, Statement, began, drop_temporary, in_ours, statements};
 use super::{Postgres, failed, limits, reconcile, records, track};
 use crate::failpoint::{self, Point};
 use crate::port::{DatabaseError, Done, Limits, Preservation, Settings, SqlError, StepError, Work};
@@ -41,13 +41,14 @@ pub(super) const BEGIN_KEEPING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;";
 
 /// Takes back what a body set for the session, so that it does not reach our own statements or the
 /// next body; cursors, prepared statements and temporary tables with it.
-pub(super) fn reset(postgres: &Postgres) -> String {
+fn reset(postgres: &Postgres, body: &str) -> String {
     let user = Postgres::quote(&postgres.user);
     match postgres.parameters.server.has_authorities() {
         true => format!(
             "RESET ALL; SET SESSION AUTHORIZATION {user}; RESET ROLE; {}
-             CLOSE ALL; DEALLOCATE ALL; DISCARD TEMP;\n",
-            postgres.reset
+             CLOSE ALL; DEALLOCATE ALL; {}\n",
+            postgres.reset,
+            drop_temporary(body),
         ),
         false => format!("RESET ALL; {}\n", postgres.reset),
     }
@@ -165,7 +166,7 @@ async fn in_transaction(
     if ran.is_err() {
         // A connection that is gone has rolled back by itself.
         let rest = match work.settings {
-            Settings::Reset => reset(postgres),
+            Settings::Reset => reset(postgres, work.body),
             Settings::Kept => String::new(),
         };
         let _ = postgres.run("roll back", format!("ROLLBACK; {rest}")).await;
@@ -198,7 +199,7 @@ pub(super) async fn finish(
         false => "",
     };
     let clear = match work.settings {
-        Settings::Reset => reset(postgres),
+        Settings::Reset => reset(postgres, work.body),
         Settings::Kept => be_ourselves(postgres),
     };
     // The end is refused if the body has ended our transaction: then this would not be in it.
@@ -254,7 +255,7 @@ async fn one_by_one(
     failpoint::hit(Point::Marked);
     let ran = each(postgres, work, limits, keeper.as_mut()).await;
     let rest = match work.settings {
-        Settings::Reset => reset(postgres),
+        Settings::Reset => reset(postgres, work.body),
         Settings::Kept => limits::reset(limits).to_owned(),
     };
     if let Err((statement, failure)) = ran {

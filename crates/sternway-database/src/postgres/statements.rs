@@ -18,6 +18,7 @@ use sternway_model::body::{BodyFacts, Mode};
 
 use words::{Word, split};
 
+use super::Postgres;
 use crate::external;
 use crate::port::DatabaseError;
 use crate::query::only;
@@ -241,6 +242,25 @@ fn handles(word: &Word<'_>) -> bool {
     split(code).statements.iter().any(when)
 }
 
+/// What drops the temporary tables, views and sequences that a body makes.
+pub(super) fn drop_temporary(body: &str) -> String {
+    let mut sql = String::new();
+    for words in split(body).statements {
+        let head = words.iter().take(5);
+        let temporary = head.clone().any(|it| it.is("TEMP") || it.is("TEMPORARY"));
+        let kind = ["TABLE", "VIEW", "SEQUENCE"]
+            .into_iter()
+            .find_map(|kind| Some((kind, head.clone().position(|it| it.is(kind))?)));
+        if let (true, true, Some((kind, at))) = (words[0].is("CREATE"), temporary, kind)
+            && let Some(name) = name(after_guard(&words[at + 1..])).pop()
+        {
+            let name = Postgres::quote(&name);
+            sql.push_str(&format!("DROP {kind} IF EXISTS pg_temp.{name} CASCADE;"));
+        }
+    }
+    sql
+}
+
 /// The columns, with their unqualified tables, that a body adds.
 pub(super) fn added_columns(body: &str) -> BTreeSet<(String, String)> {
     tokens::added_columns(&split(body).statements)
@@ -435,7 +455,7 @@ mod tests {
         assert_eq!(in_ours("BEGIN;\nx;\n  COMMIT ;"), "     ;\nx;\n         ;");
         assert_eq!(
             in_ours("start /* é\n*/ transaction; x; end"),
-            "          \n             ; x;    "
+            "          \n              ; x;    "
         );
         assert_eq!(in_ours("begin; x; commit; y"), "begin; x; commit; y");
     }
@@ -446,6 +466,10 @@ mod tests {
         assert!(facts("copy t from stdin").obstacle.is_some());
         assert!(facts("discard all").obstacle.is_some());
         assert!(facts("select pg_catalog.pg_advisory_unlock_all()").obstacle.is_some());
+        let dumped = facts("--\n\\restrict x\nselect 1;\n\\unrestrict x").obstacle;
+        let said = "\\restrict in line 2 is a command of psql, and no server knows it";
+        assert_eq!(dumped.as_deref(), Some(said));
+        assert!(facts("select E'\\\\', '\\x', $$\\n$$").obstacle.is_none());
         assert!(facts("discard plans").obstacle.is_none());
         assert!(facts("select 'a").obstacle.is_some());
         assert!(facts("select 1 /* a").obstacle.is_some());

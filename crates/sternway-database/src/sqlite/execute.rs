@@ -270,6 +270,21 @@ async fn settle(
     if mentions(work.body, b"pragma") {
         sqlite.run(doing, sqlite.settings()).await?;
     }
+    if mentions(work.body, b"temp") {
+        // Triggers and views before the tables that they are of.
+        let left: Vec<(String, String)> = sqlx::query_as(
+            "SELECT type, name FROM temp.sqlite_schema
+             WHERE type IN ('table', 'view', 'trigger') AND name NOT GLOB 'sqlite_*'
+             ORDER BY type = 'table', type",
+        )
+        .fetch_all(&mut sqlite.connection)
+        .await
+        .map_err(failed(doing))?;
+        for (kind, name) in left {
+            let name = Sqlite::quote(&name);
+            sqlite.run(doing, format!("DROP {kind} IF EXISTS temp.{name}")).await?;
+        }
+    }
     if matches!(work.mode, Mode::Dirty { .. }) && mentions(work.body, b"attach") {
         let attached: Vec<String> = sqlx::query_scalar(
             "SELECT name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')",

@@ -17,7 +17,7 @@ use words::{Kind, Word, split};
 use crate::external;
 use crate::port::DatabaseError;
 use crate::query::only;
-use crate::tokens::{self, Lines, Role, Split, added_columns};
+use crate::tokens::{self, Lines, Role, Split, added_columns, client_command};
 
 pub use crate::tokens::Control;
 
@@ -75,6 +75,12 @@ pub fn facts(body: &str) -> BodyFacts {
             }
             Some(Control::End) => open = false,
             None => {}
+        }
+        if let Some(first) = words.first().filter(|it| it.text == ".") {
+            let command = body[first.offset..].split_whitespace().next().unwrap_or_default();
+            let line = lines.at(first.offset);
+            let command = client_command(command, line, "the sqlite3 shell");
+            facts.obstacle.get_or_insert(command);
         }
         reason = reason.or_else(|| outside_transaction(words));
         facts.destroys.extend(destroys::destroys(&mut lines, words, &added));
@@ -368,6 +374,7 @@ mod tests {
             "select x'0",
             "create trigger g after insert on t begin select 1;",
             "select 1\0",
+            ".mode csv\nselect 1",
         ] {
             assert!(facts(body).obstacle.is_some(), "{body}");
         }
