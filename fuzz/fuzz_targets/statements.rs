@@ -15,8 +15,9 @@ fuzz_target!(|body: &str| {
         postgres::statements::statements(body).iter().map(|it| (it.offset, it.text)).collect(),
         sqlite::statements::statements(body).iter().map(|it| (it.offset, it.text)).collect(),
     ];
-    for escapes in [true, false] {
-        let statements = mysql::statements::statements(body, escapes);
+    for (escapes, names) in [(true, false), (false, true)] {
+        let quotes = mysql::statements::Quotes { escapes, names };
+        let statements = mysql::statements::statements(body, quotes);
         pieces.push(statements.iter().map(|it| (it.offset, it.text)).collect());
     }
     for statements in pieces {

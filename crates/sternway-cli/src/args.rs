@@ -332,9 +332,9 @@ pub struct RollbackArgs {
     /// and up again with the target's; what that takes away is kept and put back as far as it fits
     #[arg(long)]
     pub redo: bool,
-    /// Keep nothing of what the steps take away: it is lost for good
-    #[arg(long)]
-    pub discard: bool,
+    /// Keep nothing of what the steps take away, or nothing of these tables: it is lost for good
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, value_delimiter = ',')]
+    pub discard: Option<Vec<String>>,
     /// Go on though a step takes this object along, which others have made: by its name, or the beginning
     /// of it and a `*`. May be given again
     #[arg(long, value_name = "NAME")]
@@ -359,9 +359,9 @@ pub struct UpgradeArgs {
     /// and up again with the target's; what that takes away is kept and put back as far as it fits
     #[arg(long)]
     pub redo: bool,
-    /// Keep nothing of what the steps take away: it is lost for good
-    #[arg(long)]
-    pub discard: bool,
+    /// Keep nothing of what the steps take away, or nothing of these tables: it is lost for good
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, value_delimiter = ',')]
+    pub discard: Option<Vec<String>>,
     /// Go on though a step takes this object along, which others have made: by its name, or the beginning
     /// of it and a `*`. May be given again
     #[arg(long, value_name = "NAME")]
@@ -480,9 +480,9 @@ pub struct WayArgs {
     /// and up again with the target's; what that takes away is kept and put back as far as it fits
     #[arg(long)]
     pub redo: bool,
-    /// Keep nothing of what the steps take away: it is lost for good
-    #[arg(long)]
-    pub discard: bool,
+    /// Keep nothing of what the steps take away, or nothing of these tables: it is lost for good
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, value_delimiter = ',')]
+    pub discard: Option<Vec<String>>,
     /// Go on though a step takes this object along, which others have made: by its name, or the beginning
     /// of it and a `*`. May be given again
     #[arg(long, value_name = "NAME")]

@@ -279,6 +279,15 @@ impl Failure {
                 "check the user, and the password in STERNWAY_DATABASE, PGPASSWORD, PGPASSFILE or --password-command",
                 Exit::Failed,
             ),
+            Connect::Setting { .. } => (
+                "mend it or take it out of the URL: a parameter that belongs to no driver is a setting of the session, and those of golang-migrate's begin with x-",
+                Exit::Usage,
+            ),
+            Connect::Busy { .. } => ("wait for it, and try again", Exit::Failed),
+            Connect::NotWanted { .. } => (
+                "name the server that is, or take target_session_attrs out of the URL",
+                Exit::Failed,
+            ),
             Connect::NoDatabase { .. } => (
                 "check the name at the end of the URL; Sternway creates no databases",
                 Exit::Failed,
@@ -302,8 +311,17 @@ impl Failure {
             DatabaseError::SeveralRows { .. } => {
                 "golang-migrate keeps one row and takes any of several; find out which is true and delete the others"
             }
-            DatabaseError::Version { .. } => {
-                "the table may not be golang-migrate's: check `table` of the track"
+            DatabaseError::Version { .. } | DatabaseError::ForeignTrack { .. } => {
+                "another tool may have made it. Name another table: `table` of the track in sternway.toml, or x-migrations-table in the URL"
+            }
+            DatabaseError::ReadOnly(_) => {
+                "nothing was touched; connect to a server and as a user that may write, or take that setting back from the database, the role or the URL"
+            }
+            DatabaseError::TrackGone { .. } => {
+                "take that statement out of the file: the table is where the migrator keeps where the database stands"
+            }
+            DatabaseError::AnotherDatabase { .. } => {
+                "end the file with USE and the database of the URL, and look what it did in the other one"
             }
             DatabaseError::RecordsFormat { .. } => {
                 "use the Sternway that wrote them, or a later one"
@@ -332,6 +350,7 @@ impl Failure {
         };
         let exit = match cause {
             DatabaseError::Locked { .. } => Exit::Locked,
+            DatabaseError::ReadOnly(_) => Exit::Refused,
             _ => Exit::Failed,
         };
         Self::with(attempt, cause, hint, exit)
@@ -344,8 +363,11 @@ impl Failure {
     }
 
     pub fn to_rehearse(cause: RehearsalError) -> Failure {
-        let hint = "nothing was touched. Where an extension is lacking, --rehearsal names a server that has it; --unproven goes on without a proof of the result";
-        Self::with("cannot tell what the plan should lead to", cause, hint, Exit::Refused)
+        let hint = format!(
+            "nothing was touched. {}--unproven goes on without a proof of the result",
+            unrehearsed(&cause)
+        );
+        Self::with("cannot tell what the plan should lead to", cause, &hint, Exit::Refused)
     }
 
     /// There is no journey to be made.
@@ -472,6 +494,21 @@ impl Failure {
         match cause {
             JourneyError::Refused(messages) => Self::to_check(&messages),
             JourneyError::Unchecked(cause) => Self::unchecked(cause),
+            cause @ JourneyError::Unkept { .. } => {
+                let hint = match &cause {
+                    JourneyError::Unkept { unkept, .. } if unkept.iter().all(|it| !it.table.is_empty()) => {
+                        let tables = unkept.iter().map(|it| it.table.as_str());
+                        let tables = tables.collect::<Vec<_>>().join(",");
+                        format!("nothing was touched. --discard {tables} lets that go for good and keeps the rest; keep a copy of it, if it matters")
+                    }
+                    _ => "nothing was touched. --discard goes on without keeping anything; keep a copy of it, if it matters".to_owned(),
+                };
+                Self::with(attempt, cause, &hint, Exit::Refused)
+            }
+            cause @ JourneyError::NothingToDiscard(_) => {
+                let hint = "nothing was touched; the plan lists the tables that lose something, and --discard without a name means all";
+                Self::with(attempt, cause, hint, Exit::Usage)
+            }
             JourneyError::Mend(MendError::Unchecked(cause)) => Self::unchecked(cause),
             JourneyError::Mend(MendError::Unanswered(cause)) => cause.into(),
             JourneyError::Mend(cause @ MendError::Run { .. }) => {
@@ -661,7 +698,8 @@ impl Failure {
             ExamineError::Unanswered(cause) => cause.into(),
             ExamineError::Rehearsal(cause) => {
                 let text = format!("cannot examine the database: {}", in_a_line(&cause));
-                Failure::new(text, Exit::Refused).hint("nothing was touched. Where an extension is lacking, --rehearsal names a server that has it")
+                let hint = format!("nothing was touched. {}", unrehearsed(&cause));
+                Failure::new(text, Exit::Refused).hint(hint.trim_end())
             }
         }
     }
@@ -766,6 +804,38 @@ fn redo(target: &Release, shared: Option<u64>, compared: Option<bool>) -> String
     format!(
         "with --redo the way to {target} goes back to {back} and up again with the migrations of {target}: what that takes away is kept, and put back as far as it fits{unknown}"
     )
+}
+
+/// What to do where no clean install can be made, in sentences with a blank behind each.
+fn unrehearsed(cause: &RehearsalError) -> &'static str {
+    match cause {
+        RehearsalError::NotInside(_) | RehearsalError::Server(_) => {
+            "--rehearsal names a server to make it on. "
+        }
+        RehearsalError::Caught { .. } => "--rehearsal names a server that survives it. ",
+        RehearsalError::Install(step) | RehearsalError::Journey(step) => match lacks(step) {
+            true => "Where an extension is lacking, --rehearsal names a server that has it. ",
+            false => {
+                "Mend the migration; where it needs what only your server has, --rehearsal names one like it. "
+            }
+        },
+        RehearsalError::Database(_) | RehearsalError::BodyUnknown { .. } => "",
+    }
+}
+
+/// Whether a body may have failed for want of an extension: of one itself, of a type or of a function.
+fn lacks(step: &StepError) -> bool {
+    let (StepError::TakenBack { source, .. } | StepError::Dirty { source, .. }) = step else {
+        return false;
+    };
+    let says = |word| source.message.contains(word);
+    match source.code.as_str() {
+        "58P01" | "42704" | "42883" => true,
+        "0A000" => says("extension"),
+        // SQLite has one code for all.
+        "SQLITE_ERROR" => says("no such module") || says("no such function"),
+        _ => false,
+    }
 }
 
 /// The first line in which the contents differ, as each holder has it.

@@ -88,6 +88,12 @@ impl Dialect {
             .collect()
     }
 
+    /// The statements of a part that neither begin nor end a transaction.
+    pub fn inside(self, part: &str) -> Vec<&str> {
+        let spans = self.spans(part).into_iter().filter(|(_, _, begins)| begins.is_none());
+        spans.filter_map(|(at, length, _)| part.get(at..at + length)).collect()
+    }
+
     /// A body of these parts.
     pub fn joined(parts: &[impl AsRef<str>]) -> String {
         parts.iter().map(|part| format!("{};\n", part.as_ref())).collect()
@@ -110,7 +116,8 @@ impl Dialect {
                 found.map(|it| (it.offset, it.text.len(), it.transaction.map(begins))).collect()
             }
             Dialect::MySql => {
-                let found = mysql::statements::statements(body, true).into_iter();
+                let found = mysql::statements::statements(body, mysql::statements::Quotes::PLAIN)
+                    .into_iter();
                 found.map(|it| (it.offset, it.text.len(), None)).collect()
             }
         }
@@ -147,6 +154,17 @@ impl Dialect {
 }
 
 impl Dialect {
+    /// Whether the statement of a body at this line and column runs code that catches exceptions, its own
+    /// or that of a body before it.
+    pub fn catches<'a>(
+        self,
+        body: &'a str,
+        at: (usize, usize),
+        earlier: impl Iterator<Item = &'a str>,
+    ) -> bool {
+        self == Dialect::Postgres && postgres::statements::catches(body, at, earlier)
+    }
+
     /// What a body does to tables, indexes, extensions and schemas, for the rules of several tracks.
     /// MySQL's words are not read: its strings and comments are not PostgreSQL's.
     pub fn deeds(self, body: &str) -> Vec<Deed> {

@@ -32,6 +32,6 @@ pub mod embedded;
 pub use dialect::Dialect;
 pub use port::{
     Connect, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits, LockError,
-    Orphan, Preservation, Raised, Reconciled, RunId, RunSummary, Session, Settings, SqlError,
-    StepError, Underway, Unfinished, Work, recorded,
+    NOTHING_DISCARDED, Orphan, Preservation, Raised, Reconciled, RunId, RunSummary, Session,
+    Settings, SqlError, StepError, Underway, Unfinished, Work, in_plain_words, recorded,
 };

@@ -55,8 +55,8 @@ pub struct MySql {
     mariadb: bool,
     /// The server's number for the session.
     id: u64,
-    /// Whether a backslash in a string escapes what follows it.
-    escapes: bool,
+    /// How the session reads quotes.
+    quotes: statements::Quotes,
     /// Whether the session speaks Oracle's language, whose stored programs are cut otherwise.
     oracle: bool,
     /// What the session's settings are put back with.
@@ -82,7 +82,7 @@ impl MySql {
             identity: Identity::default(),
             mariadb: false,
             id: 0,
-            escapes: true,
+            quotes: statements::Quotes::PLAIN,
             oracle: false,
             reset: String::new(),
             tracked: BTreeSet::new(),
@@ -153,7 +153,7 @@ impl MySql {
 
     /// Remembers what matters of a `sql_mode`.
     fn note_mode(&mut self, mode: &str) {
-        self.escapes = !mode.contains("NO_BACKSLASH_ESCAPES");
+        self.quotes = statements::Quotes::of(mode);
         self.oracle = mode.contains("ORACLE");
     }
 
@@ -227,7 +227,7 @@ impl Connection for MySql {
     }
 
     fn facts(&self, body: &str) -> BodyFacts {
-        statements::facts_with(body, self.escapes)
+        statements::facts_with(body, self.quotes)
     }
 
     async fn external_effects(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
@@ -238,7 +238,16 @@ impl Connection for MySql {
         );
         let others = self.fetch("list the databases", sql).await?;
         let others: Vec<String> = others.iter().map(|row| cell(row, "name")).collect();
-        Ok(statements::elsewhere(body, self.escapes, &others))
+        Ok(statements::elsewhere(body, self.quotes, &others))
+    }
+
+    async fn read_only(&mut self) -> Result<Option<String>, DatabaseError> {
+        // Whether the whole server is, and for this user, only a write tells.
+        let sql = "SHOW SESSION VARIABLES WHERE Variable_name IN
+                   ('transaction_read_only', 'tx_read_only') AND Value IN ('ON', '1')";
+        let rows = self.fetch("ask whether the server lets us write", sql.to_owned()).await?;
+        let name = rows.first().map(|row| cell(row, "Variable_name"));
+        Ok(name.map(|name| format!("{name} is on for this session")))
     }
 
     fn interrupter(&self) -> Box<dyn Interrupt> {

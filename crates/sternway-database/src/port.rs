@@ -14,6 +14,7 @@ mod archive;
 mod clients;
 mod fence;
 mod abridge;
+mod plain;
 mod error;
 
 pub use abridge::recorded;
@@ -21,10 +22,13 @@ pub(crate) use abridge::words;
 pub use archive::Archive;
 pub use clients::{Clients, Orphan, Session};
 pub use connection::{Connection, Interrupt};
-pub(crate) use error::failed;
 pub use error::{Connect, DatabaseError, Holder, LockError, SqlError, StepError};
-pub use execution::{Done, Execution, Limits, Preservation, Reconciled, Settings, Work};
+pub(crate) use error::{failed, foreign, no_mark, version};
+pub use execution::{
+    Done, Execution, Limits, NOTHING_DISCARDED, Preservation, Reconciled, Settings, Work,
+};
 pub use fence::{Fence, FenceKind, Fences, Raised};
+pub use plain::in_plain_words;
 pub use records::{RecordStore, RunId, RunSummary, Unfinished};
 pub use schema::Schema;
 pub use tracking::{Locks, Tracking, Underway};

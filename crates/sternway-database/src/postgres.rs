@@ -225,7 +225,7 @@ impl Connection for Postgres {
 
     fn facts(&self, body: &str) -> BodyFacts {
         let mut facts = statements::facts(body);
-        if self.parameters.multi_statement {
+        if self.parameters.multi_statement && !statements::is_one_transaction(body) {
             facts.mode = Mode::Dirty {
                 reason: "x-multi-statement, which sends each statement by itself".to_owned(),
             };
@@ -236,6 +236,17 @@ impl Connection for Postgres {
     async fn external_effects(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
         // Inside this process there is nothing else.
         Ok(statements::elsewhere(body).filter(|_| self.has_sessions()))
+    }
+
+    async fn read_only(&mut self) -> Result<Option<String>, DatabaseError> {
+        let doing = "ask whether the server lets us write";
+        if !self.parameters.server.has_authorities() {
+            return Ok(None);
+        }
+        let sql = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'the server is a standby'
+                   WHEN pg_catalog.current_setting('transaction_read_only') = 'on'
+                   THEN 'default_transaction_read_only is on for this session' END";
+        self.ask_one(doing, sql.to_owned()).await?.try_get(0).map_err(failed(doing))
     }
 
     fn interrupter(&self) -> Box<dyn Interrupt> {

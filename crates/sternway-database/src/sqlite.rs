@@ -121,7 +121,8 @@ impl Connection for Sqlite {
 
     fn facts(&self, body: &str) -> BodyFacts {
         let mut facts = statements::facts(body);
-        if self.options.no_wrap && facts.mode == Mode::Transaction {
+        let own = self.options.no_wrap && facts.mode == Mode::Transaction;
+        if own && !statements::is_one_transaction(body) {
             facts.mode = Mode::Dirty { reason: "x-no-tx-wrap".to_owned() };
         }
         facts
@@ -129,6 +130,18 @@ impl Connection for Sqlite {
 
     async fn external_effects(&mut self, body: &str) -> Result<Option<String>, DatabaseError> {
         Ok(statements::elsewhere(body))
+    }
+
+    async fn read_only(&mut self) -> Result<Option<String>, DatabaseError> {
+        connect::use_file(self, false).await?;
+        let begun = self.run("begin to write", "BEGIN IMMEDIATE; ROLLBACK".to_owned()).await;
+        // That others are writing is no answer.
+        let Err(DatabaseError::Query { source: sqlx::Error::Database(error), .. }) = begun else {
+            return Ok(None);
+        };
+        let refused =
+            error.code().is_some_and(|code| code.parse().is_ok_and(|code: i32| code & 0xff == 8));
+        Ok(refused.then(|| "the file cannot be written".to_owned()))
     }
 
     fn interrupter(&self) -> Box<dyn Interrupt> {

@@ -73,6 +73,63 @@ pub enum Control {
     End,
 }
 
+/// What a statement is to a body that may be one transaction of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It begins a transaction like ours.
+    Begins,
+    /// It commits one.
+    Commits,
+    /// It may stand in one.
+    Inside,
+    /// It may stand in one, and before and after it just as well.
+    Anywhere,
+    /// It cannot stand in a transaction, or there may be several with it.
+    Apart,
+}
+
+/// Which statements begin and commit a body that is one transaction of its own.
+pub fn one_transaction(roles: &[Role]) -> Option<(usize, usize)> {
+    let begins = roles.iter().position(|role| *role != Role::Anywhere)?;
+    let commits = roles.iter().rposition(|role| *role != Role::Anywhere)?;
+    let inside = roles.get(begins + 1..commits)?;
+    let is_one = roles[begins] == Role::Begins
+        && roles[commits] == Role::Commits
+        && inside.iter().all(|role| matches!(role, Role::Inside | Role::Anywhere));
+    is_one.then_some((begins, commits))
+}
+
+/// In which statement, from 1, the transaction of the body's own began in which `statement` stands, if it
+/// stands in one.
+pub fn began(controls: impl Iterator<Item = Option<Control>>, statement: usize) -> Option<usize> {
+    let mut began = None;
+    for (number, control) in (1..=statement).zip(controls) {
+        match (control, began) {
+            (Some(Control::Begin), None) => began = Some(number),
+            // A chain ends one transaction and begins the next. The statement itself may end its own.
+            (Some(Control::Begin), Some(_)) if number < statement => began = Some(number + 1),
+            (Some(Control::End), _) if number < statement => began = None,
+            _ => {}
+        }
+    }
+    began
+}
+
+/// A body with blanks in the place of these statements, so that all others stand where they stood.
+pub fn without<K: Spelling>(body: &str, statements: [&[Word<'_, K>]; 2]) -> String {
+    let mut rest = String::with_capacity(body.len());
+    let mut at = 0;
+    for words in statements {
+        let (Some(first), Some(last)) = (words.first(), words.last()) else { continue };
+        let blank = |it: char| if it == '\n' { it } else { ' ' };
+        rest.push_str(body.get(at..first.offset).unwrap_or_default());
+        rest.extend(body.get(first.offset..last.end()).unwrap_or_default().chars().map(blank));
+        at = last.end();
+    }
+    rest.push_str(body.get(at..).unwrap_or_default());
+    rest
+}
+
 /// What follows `IF EXISTS` or `IF NOT EXISTS` and whatever else of the kind the dialect has.
 pub fn after_guard<'a, 'b, K: Spelling>(words: &'b [Word<'a, K>]) -> &'b [Word<'a, K>] {
     let skip = |rest: &'b [Word<'a, K>], guard: &&str| match rest {
@@ -208,6 +265,11 @@ pub fn fills<K: Spelling>(
     let table = K::fold(table.last().cloned().unwrap_or_default());
     let is_new = |column: &String| added.contains(&(table.clone(), K::fold(column.clone())));
     !set.is_empty() && set.iter().all(is_new)
+}
+
+/// Why a body cannot be run that gives a command to a client.
+pub fn client_command(command: &str, line: usize, client: &str) -> String {
+    format!("{command} in line {line} is a command of {client}, and no server knows it")
 }
 
 /// The line of a byte offset, from 1.

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use sternway_database::dialect::{connect, create_shadow, remove_shadow};
 use sternway_database::port::prelude::*;
-use sternway_database::{Dialect, LockError, Settings, StepError, Work};
+use sternway_database::{DatabaseError, Dialect, LockError, Settings, StepError, Work};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Half, Migration, TrackName};
 use sternway_model::journal::{Progress, Reached, Record};
@@ -507,6 +507,56 @@ async fn what_a_body_sets_does_not_reach_the_next() {
         went(&mut session, None, Some(1), set).await;
         went(&mut session, Some(1), Some(2), "CREATE TABLE a (x INT DEFAULT '1')").await;
         assert_eq!(tables(&mut session).await, ["a"]);
+    }
+}
+
+#[tokio::test]
+async fn a_temporary_table_does_not_reach_the_next_body() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        let body = "CREATE TEMPORARY TABLE brief (x int); INSERT INTO brief VALUES (1)";
+        for version in 1..4 {
+            went(&mut session, (version > 1).then(|| version - 1), Some(version), body).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_no_tracking_table_is_called_that() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        let server = session.identity().server.clone();
+        for columns in [
+            "version varchar(20)",
+            "version decimal(10, 2), dirty boolean",
+            "version bigint, dirty boolean",
+        ] {
+            let (value, columns_named) = match columns {
+                "version varchar(20)" => ("'a'", "version"),
+                "version decimal(10, 2), dirty boolean" => ("1.5, false", "version, dirty"),
+                _ => ("1, NULL", "version, dirty"),
+            };
+            let make = format!(
+                "CREATE TABLE {TABLE} ({columns}); INSERT INTO {TABLE} ({columns_named}) VALUES ({value})"
+            );
+            on(&mut session, "other", (None, Some(1)), &make, None).await.expect("a table");
+            let error = session.track(TABLE).await.expect_err(columns);
+            assert!(matches!(error, DatabaseError::ForeignTrack { .. }), "{server}: {error:?}");
+            on(&mut session, "other", (Some(1), None), &format!("DROP TABLE {TABLE}"), None)
+                .await
+                .expect("no table");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_drops_the_tracking_table_is_told_so() {
+    for ground in grounds().await {
+        let mut session = ground.session().await;
+        went(&mut session, None, Some(1), "CREATE TABLE t (a int)").await;
+        let error = go(&mut session, Some(1), Some(2), &format!("DROP TABLE {TABLE}"), None).await;
+        let text = whole(&error.expect_err("no row"));
+        assert!(text.contains("drops"), "{}: {text}", session.identity().server);
     }
 }
 

@@ -237,7 +237,9 @@ async fn one(
 ) -> Result<Diagnosis, RehearsalError> {
     let installs = case.installs().await?;
     let mut trials = Vec::new();
-    if row.dirty {
+    // Without a mark, too: somebody has said that it is done, or it passed over an index that was there.
+    let in_doubt = row.dirty || is_half_built(&installs, row, found);
+    if in_doubt {
         for in_doubt in case.suspects(row.version) {
             trials.push(case.try_out(in_doubt).await?);
         }
@@ -254,7 +256,7 @@ async fn one(
         in_doubt: Vec::new(),
         repairs: Vec::new(),
     };
-    if row.dirty {
+    if in_doubt {
         for mut trial in trials {
             trial.judge(&signs);
             if reported.file.as_ref().is_none_or(|file| *file == trial.in_doubt.file) {
@@ -268,13 +270,25 @@ async fn one(
             }
             diagnosis.in_doubt.push(trial.in_doubt);
         }
-    } else if diagnosis.is_out_of_step() {
+    }
+    if !row.dirty && diagnosis.repairs.is_empty() && diagnosis.is_out_of_step() {
         diagnosis.by_downs = case.downs_leave(row.version, &diagnosis.fits, found).await;
         if !diagnosis.by_downs {
             diagnosis.repairs = diagnosis.fits.iter().map(|to| repairs::set_row(*to)).collect();
         }
     }
     Ok(diagnosis)
+}
+
+/// Whether an index is there and invalid that is valid in a clean install of where the row is.
+fn is_half_built(
+    installs: &[(Option<u64>, Fingerprint)],
+    row: Position,
+    found: &Fingerprint,
+) -> bool {
+    let here = installs.iter().filter(|(version, _)| *version == row.version);
+    here.flat_map(|(_, install)| install.objects.keys().map(move |name| (install, name)))
+        .any(|(install, name)| found.is_invalid(name) && !install.is_invalid(name))
 }
 
 /// The tracks whose rows are behind or ahead of the schema. A schema that is that of no position at

@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use sternway_database::{Database, Limits, LockError, Unfinished};
+use sternway_database::{Database, DatabaseError, Limits, LockError, Unfinished};
 use sternway_model::app::App;
 use sternway_model::catalog::Release;
 use sternway_model::check::When;
+use sternway_model::effect::Unkept;
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Deviation, Plan, PlanError, Request};
 use sternway_model::proof::{Difference, Expected, ObjectName};
@@ -182,6 +183,17 @@ pub enum JourneyError {
     /// What has to be so before it is not; nothing was touched.
     #[error("{}", .0.join("; "))]
     Refused(Vec<String>),
+    /// What a step takes away cannot be kept; nothing was touched.
+    #[error("`{file}` destroys what cannot be kept: {}", .unkept.iter().map(|it| it.reason.as_str()).collect::<Vec<_>>().join(", "))]
+    Unkept {
+        /// The step's file.
+        file: String,
+        /// What it is.
+        unkept: Vec<Unkept>,
+    },
+    /// Nothing is taken of what was to be let go; nothing was touched.
+    #[error("no step takes anything of {}", .0.join(", "))]
+    NothingToDiscard(Vec<String>),
     /// Whoever was asked did not approve; nothing was touched.
     #[error("it was not approved")]
     NotApproved,
@@ -457,6 +469,12 @@ pub async fn travel(
     ports: &mut Ports<'_>,
 ) -> Result<(Journey, Outcome), JourneyError> {
     let plan = &journey.plan;
+    let readable = ports.database.read_only().await;
+    if let Some(why) = readable.map_err(Unanswered::to("ask whether it can be written"))? {
+        let cause = DatabaseError::ReadOnly(why);
+        return Err(JourneyError::Unanswered(Unanswered { what: "make this journey", cause }));
+    }
+    can_be_kept(plan)?;
     // The run asks them again, under its locks: this is for whoever approves.
     let findings = check::ask(plan, When::Before, ports.database).await?;
     ports.observer.tell(&Event::Checked(&findings));
@@ -477,6 +495,33 @@ pub async fn travel(
         check::mend(plan, findings, ports.database, manner.lock_timeout, ports.observer).await?;
     }
     Ok((journey, outcome))
+}
+
+/// Refuses a journey that takes what cannot be kept, unless that may go; and names of what may go that
+/// nothing takes.
+fn can_be_kept(plan: &Plan) -> Result<(), JourneyError> {
+    let known = || plan.steps().filter_map(|step| Some((step, step.effects.as_ref()?)));
+    if plan.keeps {
+        for (step, effects) in known() {
+            let stays = |it: &&Unkept| !plan.discards.contains(&it.table);
+            let unkept: Vec<Unkept> = effects.unkept.iter().filter(stays).cloned().collect();
+            if !unkept.is_empty() {
+                return Err(JourneyError::Unkept { file: step.file.clone(), unkept });
+            }
+        }
+    }
+    let taken = |name: &String| {
+        plan.steps().any(|step| match &step.effects {
+            Some(effects) => {
+                effects.losses.iter().any(|it| it.lost.of() == name)
+                    || effects.unkept.iter().any(|it| it.table == *name)
+                    || !effects.unforeseen.is_empty()
+            }
+            None => true,
+        })
+    };
+    let idle: Vec<String> = plan.discards.iter().filter(|it| !taken(it)).cloned().collect();
+    if idle.is_empty() { Ok(()) } else { Err(JourneyError::NothingToDiscard(idle)) }
 }
 
 fn of<'a>(plan: &'a Plan, manner: &'a Manner, app: Option<&'a mut (dyn App + 'static)>) -> Run<'a> {

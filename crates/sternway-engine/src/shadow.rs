@@ -41,6 +41,18 @@ pub enum RehearsalError {
     /// A body does not run on an empty database of that server.
     #[error("a clean install fails")]
     Install(#[source] Box<StepError>),
+    /// A body catches an exception, and fails for the exception on the PostgreSQL inside the process, which
+    /// takes none back that code has caught.
+    #[error(
+        "the PostgreSQL inside this program does not survive an exception that code catches, as that of `{file}` does"
+    )]
+    Caught {
+        /// The file.
+        file: String,
+        /// How it failed.
+        #[source]
+        source: Box<StepError>,
+    },
     /// A step of the journey does not run.
     #[error("the journey fails on a clean install")]
     Journey(#[source] Box<StepError>),

@@ -156,10 +156,12 @@ async fn locked(
 ) -> Result<Walked, MigrateError> {
     let state = database.track(track.table).await.map_err(MigrateError::Track)?;
     if state == TrackState::NoTable {
+        writable(database).await?;
         // As with golang-migrate, whoever sets out has a tracking table, wherever he arrives.
         database.prepare_track(track.table).await.map_err(MigrateError::Track)?;
     }
     let steps = Steps::plan(database, track.folder, state.position(), goal, watch).await?;
+    writable(database).await?;
     keep(database, track, &steps).await?;
     let walked = go(database, track.table, &steps, track.settings, watch).await?;
     match steps.short {
@@ -211,6 +213,14 @@ impl Steps {
     pub fn body(&self, leg: &Leg) -> Option<(&str, &BodyFacts)> {
         let (body, facts, _) = self.bodies.get(leg.file.as_ref()?)?;
         Some((body, facts))
+    }
+}
+
+/// Refuses a session that may only look, before a body fails for it.
+async fn writable(database: &mut dyn Database) -> Result<(), DatabaseError> {
+    match database.read_only().await? {
+        Some(why) => Err(DatabaseError::ReadOnly(why)),
+        None => Ok(()),
     }
 }
 

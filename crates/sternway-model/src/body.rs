@@ -114,6 +114,26 @@ pub enum Destroyed {
     },
 }
 
+impl Destroyed {
+    /// The table that it is taken from, if it is one's.
+    pub fn table(&self) -> Option<&str> {
+        match self {
+            Self::Table { table }
+            | Self::Column { table, .. }
+            | Self::Type { table, .. }
+            | Self::AllRows { table }
+            | Self::Rows { table }
+            | Self::Values { table }
+            | Self::RowsOrValues { table }
+            | Self::Partition { table, .. }
+            | Self::History { table } => Some(table),
+            Self::Attribute { .. } | Self::Object { .. } | Self::Owned | Self::Unclear { .. } => {
+                None
+            }
+        }
+    }
+}
+
 impl fmt::Display for Destroyed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -26,9 +26,21 @@ pub struct Effects {
     pub filled: BTreeSet<String>,
     /// What was locked, and how strongly.
     pub locks: Vec<Lock>,
+    /// What goes and cannot be kept in the archive.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unkept: Vec<Unkept>,
     /// What nobody can foresee, such as a call of a function: what it does elsewhere, to other data,
     /// is not known until the body runs there.
     pub unforeseen: Vec<String>,
+}
+
+/// Something that a body takes away and that cannot be kept in the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unkept {
+    /// The table by whose name it may be let go; empty where it is more than one table's.
+    pub table: String,
+    /// What it is, and why it cannot be kept.
+    pub reason: String,
 }
 
 /// Data that a body takes away.
@@ -72,6 +84,16 @@ pub enum Lost {
         /// The sequence.
         sequence: String,
     },
+}
+
+impl Lost {
+    /// The table or the sequence that it is a loss of.
+    pub fn of(&self) -> &str {
+        match self {
+            Self::Table { table } | Self::Column { table, .. } | Self::Rows { table } => table,
+            Self::Sequence { sequence } => sequence,
+        }
+    }
 }
 
 impl fmt::Display for Loss {

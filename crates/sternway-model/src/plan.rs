@@ -96,6 +96,8 @@ pub struct Request {
     /// The differences from a clean install that the target may end up with, and the objects of others
     /// that may go, by their names.
     pub accepted: Vec<String>,
+    /// Keep nothing of what they destroy of these tables.
+    pub discards: BTreeSet<String>,
     /// Stop, swap and start the application as well.
     pub deploy: bool,
     /// What is done about the other clients of the database, if anything.
@@ -122,6 +124,7 @@ impl Request {
             redo: false,
             discard: false,
             accepted: Vec::new(),
+            discards: BTreeSet::new(),
             deploy: false,
             fence: None,
             checks: Vec::new(),
@@ -448,6 +451,9 @@ pub struct Plan {
     pub tables: Vec<String>,
     /// Whether what the bodies destroy is kept in the archive.
     pub keeps: bool,
+    /// The tables of which nothing is kept all the same.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub discards: BTreeSet<String>,
     /// What the data has to be, before and after.
     #[serde(default)]
     pub checks: Vec<Check>,

@@ -38,6 +38,12 @@ macro_rules! forward {
                 self.$field.external_effects(body).await
             }
 
+            async fn read_only(
+                &mut self,
+            ) -> Result<Option<String>, sternway_database::DatabaseError> {
+                self.$field.read_only().await
+            }
+
             fn interrupter(&self) -> Box<dyn sternway_database::Interrupt> {
                 self.$field.interrupter()
             }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use serde::Serialize;
-use sternway_database::SqlError;
+use sternway_database::{SqlError, in_plain_words};
 
 /// `sternway.error/1`: why a command failed.
 #[derive(Debug, Serialize)]
@@ -32,14 +32,16 @@ impl<'a> Failed<'a> {
 pub fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
     let (mut all, mut next) = (Vec::<String>::new(), Some(error));
     while let Some(cause) = next {
+        let plain = in_plain_words(cause);
+        // A driver's error says all that its causes do.
+        next = cause.source().filter(|_| plain.is_none());
         let words = match cause.downcast_ref::<SqlError>() {
             Some(error) => error.in_full().to_string(),
-            None => cause.to_string(),
+            None => plain.unwrap_or_else(|| cause.to_string()),
         };
         if all.last().is_none_or(|said| !said.ends_with(&words)) {
             all.push(words);
         }
-        next = cause.source();
     }
     all
 }

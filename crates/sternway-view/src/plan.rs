@@ -20,6 +20,7 @@ pub fn painted(paint: Paint, text: &str) -> String {
             _ if index == 0 || trimmed.starts_with("hop ") => paint.strong(line),
             _ if trimmed.starts_with("destroys ")
                 || trimmed.starts_with("nobody can foresee ")
+                || trimmed.starts_with("cannot be kept: ")
                 || trimmed.starts_with("note: ")
                 || trimmed.ends_with("LOST") =>
             {

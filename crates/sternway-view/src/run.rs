@@ -88,13 +88,16 @@ pub fn question(plan: &Plan) -> String {
         return "The schema stays as it is. Prove it and record the journey?".to_owned();
     }
     let go = format!("Go ahead with {}?", counted(plan.steps().count() as u64, "step"));
-    if plan.keeps {
+    if plan.keeps && plan.discards.is_empty() {
         return go;
     }
-    let lost: Vec<&Loss> = plan.losses().filter(|loss| loss.rows != Some(0)).collect();
+    let goes = |loss: &&Loss| !plan.keeps || plan.discards.contains(loss.lost.of());
+    let lost = plan.losses().filter(|loss| loss.rows != Some(0)).filter(goes);
+    let lost: Vec<&Loss> = lost.collect();
     let known = plan.steps().all(|step| step.effects.is_some());
     match (lost.as_slice(), known) {
         ([], true) => go,
+        ([], false) if plan.keeps => go,
         ([], false) => format!("Whatever the steps take away is LOST for good. {go}"),
         (lost, _) => {
             let lost: Vec<String> = lost.iter().map(ToString::to_string).collect();

@@ -19,7 +19,7 @@ pub async fn rollback(ui: &Ui, shared: &Shared, args: &RollbackArgs) -> Result<E
         reset_schema: args.reset_schema,
         adopt: false,
         redo: args.redo,
-        discard: args.discard,
+        discard: args.discard.clone(),
         accept: args.accept.clone(),
         accept_difference: args.accept_difference.clone(),
     };
@@ -33,7 +33,7 @@ pub async fn upgrade(ui: &Ui, shared: &Shared, args: &UpgradeArgs) -> Result<Exi
         reset_schema: false,
         adopt: args.adopt,
         redo: args.redo,
-        discard: args.discard,
+        discard: args.discard.clone(),
         accept: args.accept.clone(),
         accept_difference: args.accept_difference.clone(),
     };

@@ -179,7 +179,9 @@ pub fn question(cause: DatabaseError) -> Trouble {
 /// A tracking table that cannot be read or made: golang-migrate does so when it opens the database.
 pub fn track(cause: DatabaseError) -> Trouble {
     match &cause {
-        DatabaseError::Query { .. } => {
+        DatabaseError::Query { .. }
+        | DatabaseError::ForeignTrack { .. }
+        | DatabaseError::ReadOnly(_) => {
             let trouble = question(cause);
             Trouble { words: format!("failed to open database: {}", trouble.words), ..trouble }
         }
@@ -228,9 +230,9 @@ fn suspicion(suspect: &Suspect) -> String {
 fn step(failed: Failed) -> Trouble {
     let Failed { leg, body, mode, source } = failed;
     let file = leg.file.clone().unwrap_or_default();
-    let (error, statement) = match source {
-        StepError::TakenBack { source, .. } => (source, None),
-        StepError::Dirty { source, statement, .. } => (source, Some(statement)),
+    let (error, statement, since) = match source {
+        StepError::TakenBack { source, .. } => (source, None, 0),
+        StepError::Dirty { source, statement, since, .. } => (source, Some(statement), since),
         // Of bodies that are run with care; the drop-in runs them as golang-migrate does.
         StepError::Beyond { .. }
         | StepError::CannotKeep { .. }
@@ -238,10 +240,21 @@ fn step(failed: Failed) -> Trouble {
         | StepError::Blocked { .. } => {
             return Trouble::new(source.to_string());
         }
+        StepError::Database { source: source @ DatabaseError::AnotherDatabase { .. }, .. } => {
+            let trouble = question(source);
+            let words = format!("{file}: {}", trouble.words);
+            let marked = format!(
+                "nothing more is run, and the database is dirty; `{}` says that it is done",
+                forced(leg.to)
+            );
+            return Trouble { words, ..trouble }.below(marked);
+        }
         StepError::Database { source, .. } => {
             let below = format!("{file} was not run to its end");
-            return Trouble { below: vec![below], ..question(source) }
-                .hint("`version` tells where the database stands");
+            let trouble = question(source);
+            let hint = trouble.hint.clone();
+            return Trouble { below: vec![below], ..trouble }
+                .hint(hint.as_deref().unwrap_or("`version` tells where the database stands"));
         }
     };
     let stands = leg
@@ -252,7 +265,12 @@ fn step(failed: Failed) -> Trouble {
             "nothing of {file} is left and {stands}; mend the file, then run the same command again"
         ),
         (Some(_), Mode::Dirty { reason }) => format!(
-            "{file} ran outside a transaction ({reason}): what came before that statement stays, and the database is dirty. Finish or undo it by hand, then `{}` or `{}`",
+            "{file} ran outside a transaction ({reason}): what came before {} stays, and the database is dirty. Finish or undo it by hand, then `{}` or `{}`",
+            if Some(since) == statement {
+                "that statement".to_owned()
+            } else {
+                format!("statement {since}, with which its transaction began,")
+            },
             forced(leg.to),
             forced(leg.from),
         ),

@@ -148,11 +148,43 @@ fn postgresql() -> Vec<Case> {
             "BEGIN; CREATE TABLE b (x int); SELECT * FROM nowhere; COMMIT;",
         )
         .differs(
-            "D8",
+            "D25",
             exits(1).says("pq: current transaction is aborted").at("2 dirty"),
             exits(1)
                 .says("migration failed: relation \"nowhere\" does not exist")
                 .lacks("current transaction is aborted")
+                .at("1"),
+        ),
+        on(
+            "a failing transaction between settings",
+            "SET statement_timeout = 60000; START TRANSACTION; CREATE TABLE b (x int); SELECT 1/0; \
+             END; RESET statement_timeout",
+        )
+        .differs(
+            "D25",
+            exits(1).says("division by zero").at("2 dirty"),
+            exits(1).says("division by zero").at("1"),
+        ),
+        on(
+            "a failing transaction with a level of its own",
+            "BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TABLE b (x int); SELECT 1/0; COMMIT",
+        )
+        .differs(
+            "D25",
+            exits(1).says("division by zero").at("2 dirty"),
+            exits(1).says("division by zero").at("1"),
+        ),
+        on(
+            "the second of two transactions fails",
+            "BEGIN; CREATE TABLE b (x int); COMMIT; BEGIN; CREATE TABLE d (x int); SELECT 1/0; COMMIT",
+        )
+        .differs(
+            "D8",
+            exits(1).says("pq: current transaction is aborted").at("2 dirty"),
+            exits(1)
+                .says("division by zero")
+                .lacks("current transaction is aborted")
+                .says("what came before statement 4")
                 .at("2 dirty"),
         ),
         refused("a transaction without an end", POSTGRESQL, "BEGIN; CREATE TABLE b (x int);"),
@@ -168,6 +200,17 @@ fn postgresql() -> Vec<Case> {
             POSTGRESQL,
             "CREATE INDEX CONCURRENTLY ai ON a (x); CREATE INDEX CONCURRENTLY aj ON a (x)",
             "a c",
+        ),
+        on(
+            "an index that is there and invalid",
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS ai ON a (x)",
+        )
+        .after("up 1")
+        .sql("CREATE UNIQUE INDEX ai ON a (x); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ai'::regclass")
+        .differs(
+            "D36",
+            exits(0).says("2/u b").at("3").tables("a c"),
+            exits(1).says("ai is there already, and invalid").at("2 dirty").tables("a"),
         ),
         on(
             "an index concurrently, and a comment",
@@ -196,7 +239,7 @@ fn postgresql() -> Vec<Case> {
         on("an empty search path", "SELECT pg_catalog.set_config('search_path', '', false)")
             .taken_back("3 dirty", "2"),
         refused("copy from the input", POSTGRESQL, "COPY a FROM STDIN;\n1\n\\.\n"),
-        on("a command of psql", "\\set x 1\nCREATE TABLE b (x int)").taken_back("2 dirty", "1"),
+        refused("a command of psql", POSTGRESQL, "\\set x 1\nCREATE TABLE b (x int)"),
         on("a null byte", "CREATE TABLE b (x int);\u{0}").taken_back("2 dirty", "1"),
         on("a vacuum", "VACUUM a"),
         apart(
@@ -244,6 +287,11 @@ fn several() -> Vec<Case> {
             "CREATE TABLE b (x int); SELECT * FROM nowhere; CREATE TABLE d (x int)",
         ),
         on("a transaction", "BEGIN; CREATE TABLE b (x int); COMMIT;"),
+        on("a failing transaction", "BEGIN; CREATE TABLE b (x int); SELECT 1/0; COMMIT;").differs(
+            "D25",
+            exits(1).says("division by zero").at("2 dirty"),
+            exits(1).says("division by zero").at("1"),
+        ),
         on("a small size", "CREATE TABLE b (x int); SELECT 1;")
             .parameters("x-multi-statement=true&x-multi-statement-max-size=10"),
         on("a size of nothing", "CREATE TABLE b (x int); SELECT 1;")
@@ -299,6 +347,16 @@ fn mariadb() -> Vec<Case> {
         ),
         on("a number sign", "# nothing\nCREATE TABLE b (x int)"),
         on("a conditional comment", "/*!40101 SET NAMES utf8mb4 */; CREATE TABLE b (x int)"),
+        on("backslashes that mean themselves", "SET sql_mode = 'NO_BACKSLASH_ESCAPES'; CREATE TABLE b (x char(9)); INSERT INTO b VALUES ('c:\\'); INSERT INTO b VALUES ('x;y')"),
+        on("another database is left behind", "CREATE TABLE b (x int); USE information_schema").differs(
+            "D35",
+            exits(1).at("2 dirty").tables("a b"),
+            exits(1)
+                .says("2_b.up.sql: it ran, and leaves the session in the database `information_schema`")
+                .at("2 dirty")
+                .tables("a b"),
+        ),
+        on("another database is used for a while", "USE information_schema; SELECT 1; USE {db}; CREATE TABLE b (x int)"),
         on("quotes of ANSI", "SET sql_mode = 'ANSI_QUOTES'; CREATE TABLE \"b\" (x int)"),
         on("another database", "CREATE TABLE {db}.b (x int)"),
         on("a variable", "SET @x = 7; INSERT INTO a VALUES (@x)"),

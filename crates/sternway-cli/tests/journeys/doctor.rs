@@ -421,3 +421,69 @@ fn section_2_4_live_rows_behind_a_row_that_lags_are_never_dropped() {
     kagent.run(&["upgrade", "--to", "0.11.0", "--yes"]).ended(0);
     assert_eq!(kagent.says("SELECT id FROM agent_instance"), "i");
 }
+
+/// An index that a failed attempt left invalid is none, whatever the row says.
+#[test]
+fn an_index_that_is_invalid_is_made_anew_although_the_row_is_clean() {
+    let Some(server) = Server::new("doctor_invalid") else { return };
+    let machine = Machine::of("shop", "m");
+    for release in ["1.0.0", "1.1.0"] {
+        let write = |file: &str, text: &str| {
+            machine.write(&format!("releases/v{release}/m/{file}"), text);
+        };
+        write("1_item.up.sql", "CREATE TABLE item (id integer, name text);");
+        write("1_item.down.sql", "DROP TABLE item;");
+    }
+    let index = "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS item_id ON item (id);";
+    machine.write("releases/v1.1.0/m/2_index.up.sql", index);
+    machine.write("releases/v1.1.0/m/2_index.down.sql", "DROP INDEX CONCURRENTLY item_id;");
+    let on = |arguments: &[&str]| machine.on(&server.url, arguments);
+    on(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+    execute(
+        &server.as_admin(),
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'item_id'::regclass",
+    );
+    let found = on(&["doctor"]).ended(4);
+    found.says(&["index item_id was not finished and is invalid", "DROP INDEX CONCURRENTLY"]);
+    on(&["doctor", "--finish", "--yes"]).ended(0);
+    on(&["status"]).ended(0).says(&["schema: of 1.1.0", "drift: none"]);
+    let valid = "SELECT indisvalid::text FROM pg_index WHERE indexrelid = 'item_id'::regclass";
+    assert_eq!(ask(&server.url, valid), "true");
+}
+
+/// What deletes rows in a transaction of its own has nothing to take back where only the schema changed;
+/// and what does not even run on a clean install is no way out.
+#[test]
+fn only_what_took_effect_is_undone() {
+    let Some(server) = Server::new("doctor_transactions") else { return };
+    let machine = Machine::of("shop", "m");
+    for release in ["1.0.0", "1.1.0"] {
+        let write = |file: &str, text: &str| {
+            machine.write(&format!("releases/v{release}/m/{file}"), text);
+        };
+        write("1_item.up.sql", "CREATE TABLE item (id integer, name text);");
+        write("1_item.down.sql", "DROP TABLE item;");
+    }
+    machine.write(
+        "releases/v1.1.0/m/2_price.up.sql",
+        "BEGIN; ALTER TABLE item ADD COLUMN price int; COMMIT;
+         BEGIN; CREATE TABLE x (id int); INSERT INTO x VALUES (1 / 0); COMMIT;",
+    );
+    machine.write(
+        "releases/v1.1.0/m/2_price.down.sql",
+        "BEGIN; DELETE FROM item WHERE name IS NULL; COMMIT;
+         BEGIN; ALTER TABLE item DROP COLUMN price; COMMIT;",
+    );
+    let on = |arguments: &[&str]| machine.on(&server.url, arguments);
+    on(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    execute(
+        &server.url,
+        "INSERT INTO item VALUES (1, NULL); ALTER TABLE item ADD COLUMN price int;
+         UPDATE schema_migrations SET version = 2, dirty = true",
+    );
+    let found = track(&on(&["doctor", "--output", "json"]).ended(5));
+    assert_eq!(exits(&found), [exit("undo", 1)]);
+    on(&["doctor", "--undo", "--yes"]).ended(0);
+    assert_eq!(ask(&server.url, "SELECT count(*)::text FROM item"), "1");
+    on(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
+}

@@ -8,6 +8,7 @@ mod both;
 mod support;
 
 mod archive;
+mod bodies;
 mod checks;
 mod demo;
 mod deploy;

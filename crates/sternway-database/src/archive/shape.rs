@@ -23,8 +23,8 @@ pub struct Shape {
     pub plain: bool,
     /// Its comment.
     pub comment: String,
-    /// The statement that made it, where the database keeps that.
-    pub sql: String,
+    /// Whether a row that has the key of another may take its place, by what the table says itself.
+    pub replaces: bool,
 }
 
 /// A column.

@@ -9,8 +9,8 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
 use sternway_model::state::Identity;
 
-use super::{MySql, cell, failed};
-use crate::port::{Connect, DatabaseError};
+use super::{MySql, cell, failed, number};
+use crate::port::{Connect, DatabaseError, in_plain_words};
 
 pub(super) use dsn::Target;
 
@@ -80,8 +80,19 @@ async fn session(target: Target) -> Result<MySql, Connect> {
     let connection = open(&target).await?;
     let mut mysql = MySql::of(connection, target);
     let ready = set_up(&mut mysql).await;
-    ready.map_err(|source| Connect::Session { place, source })?;
+    ready.map_err(|source| match number(&source) {
+        // A variable that it does not know or that is not the session's, or a value that it does not take.
+        Some(1193 | 1229 | 1231 | 1232 | 1238 | 1115 | 1273) => {
+            Connect::Setting { place, reason: words(&source) }
+        }
+        _ => Connect::Session { place, source },
+    })?;
     Ok(mysql)
+}
+
+/// What the server said.
+fn words(error: &DatabaseError) -> String {
+    std::error::Error::source(error).and_then(in_plain_words).unwrap_or_default()
 }
 
 /// The settings of a session that are put back after a body, where the server has them. Left out are

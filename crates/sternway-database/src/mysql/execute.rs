@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::archive::{self, Keeper};
 use super::reconcile::{Kind, leaves_transactions_alone, underway};
-use super::statements::{Statement, may_set, statements};
+use super::statements::{Statement, first_words, forget, is_unsure, may_set, statements};
 use super::{MySql, cell, failed, progress, records, track};
 use crate::archive::{Trouble, Waiting};
 use crate::failpoint::{self, Point};
@@ -27,6 +27,9 @@ use crate::tokens::place_of;
 
 /// The server's number for a lock that was not had in time.
 pub(super) const LOCKED: &str = "1205 ";
+
+/// What is being done at the end of a step.
+const ROW: &str = "write the tracking row";
 
 /// What went wrong: the body, or anything else.
 enum Failure {
@@ -62,26 +65,42 @@ pub(super) async fn migrate(
             Err(StepError::Database { file, source })
         }
         Err((statement, Failure::Sql(source))) => {
-            let alone = leaves_transactions_alone(&cut(mysql, work.body));
+            let statements = cut(mysql, work.body);
+            let (alone, since) =
+                (leaves_transactions_alone(&statements), since(&statements, statement));
             // Who it was is asked by whoever set the limit.
             let blockers = (source.code.starts_with(LOCKED) && alone).then(Vec::new);
-            Err(StepError::Dirty { file, statement, source, blockers })
+            Err(StepError::Dirty { file, statement, since, source, blockers })
         }
-        Err((_, Failure::Other(source))) => Err(StepError::Database { file, source }),
+        Err((_, Failure::Other(source))) => {
+            let ours = matches!(&source, DatabaseError::Query { doing, .. } if doing == ROW);
+            let source = if ours { track::explain(work.table, source) } else { source };
+            Err(StepError::Database { file, source })
+        }
     }
+}
+
+/// The statement from which on nothing stays where `statement` fails: the one that began the transaction
+/// of the body's own in which that stands, or itself. What changes the schema ends a transaction.
+fn since(statements: &[Statement<'_>], statement: usize) -> usize {
+    let in_one = statements.get(..statement).unwrap_or_default();
+    let rows = in_one.iter().rev().take_while(|it| Kind::of(it) == Kind::Rows).count();
+    let begin = in_one.len().checked_sub(rows + 1).filter(|_| rows > 0);
+    let begins = |at: &usize| {
+        let (first, second) = first_words(in_one[*at].text);
+        first == "BEGIN" || (first == "START" && second == "TRANSACTION")
+    };
+    begin.filter(begins).map_or(statement, |at| at + 1)
 }
 
 /// The statements of a body, as they are sent.
 pub(super) fn cut<'a>(mysql: &MySql, body: &'a str) -> Vec<Statement<'a>> {
-    let found = statements(body, mysql.escapes);
-    // In these modes statements end elsewhere: the server is left to cut the body.
-    let capitals = body.to_ascii_uppercase();
-    let other = mysql.oracle || ["ORACLE", "NO_BACKSLASH"].iter().any(|it| capitals.contains(it));
-    match (other, found.first()) {
+    let found = statements(body, mysql.quotes);
+    // Where statements end elsewhere, or nobody can tell, the server is left to cut the body.
+    match (mysql.oracle || is_unsure(body, mysql.quotes), found.first()) {
         (true, Some(first)) => {
-            let (offset, line) = (first.offset, first.line);
-            let text = body.get(offset..).unwrap_or_default();
-            vec![Statement { text, offset, line, rest: found.len() > 1 }]
+            let text = body.get(first.offset..).unwrap_or_default();
+            vec![Statement { text, rest: found.len() > 1, ..first.clone() }]
         }
         _ => found,
     }
@@ -108,8 +127,11 @@ async fn run(
     failpoint::hit(Point::Marked);
     let ran = each(mysql, work, &statements, keeper.as_mut()).await;
     let sets = statements.iter().any(may_set);
-    let reset =
-        if sets && work.settings == Settings::Reset { mysql.reset.clone() } else { String::new() };
+    let reset = match work.settings {
+        Settings::Reset if sets => format!("{} {}", forget(&statements), mysql.reset),
+        Settings::Reset => forget(&statements),
+        Settings::Kept => String::new(),
+    };
     if ran.is_err() {
         // A connection that is gone has done this by itself.
         let _ = mysql.run("settle the session", format!("ROLLBACK; UNLOCK TABLES; {reset}")).await;
@@ -124,6 +146,9 @@ async fn run(
         let restored = archive::restore(mysql, waiting).await.map_err(other)?;
         done = Done { effects: Some(effects), kept: held, restored };
     }
+    if sets && work.settings == Settings::Kept {
+        stays(mysql, work).await.map_err(other)?;
+    }
     let position = Position { version: work.to, dirty: false };
     let mut clean = track::write(mysql, work.table, position);
     match work.end() {
@@ -131,7 +156,7 @@ async fn run(
         None => clean.push_str(&progress::end(mysql, work.table)),
     }
     failpoint::hit(Point::BodyDone);
-    let written = mysql.commit("write the tracking row", &reset, &clean).await;
+    let written = mysql.commit(ROW, &reset, &clean).await;
     written.map_err(other)?;
     failpoint::hit(Point::Committed);
     if work.journal.is_none() {
@@ -166,7 +191,8 @@ async fn mark(
             sql.push_str(&progress::begin(mysql, work, first));
         }
     }
-    mysql.commit("mark the track dirty", "", &sql).await
+    let marked = mysql.commit("mark the track dirty", "", &sql).await;
+    marked.map_err(|error| track::explain(work.table, error))
 }
 
 /// Runs the statements of a body, and tells which one failed.
@@ -330,6 +356,24 @@ fn position(message: &str, statement: &Statement<'_>, body: &str) -> (usize, usi
     place_of(body, statement.offset + found.unwrap_or(start))
 }
 
+/// Refuses to go on where a body leaves the session in another database: there the next one would run.
+/// The dirty mark stands, as with golang-migrate, which does not find its table there.
+async fn stays(mysql: &mut MySql, work: &Work<'_>) -> Result<(), DatabaseError> {
+    let doing = "ask in which database the session is";
+    let rows = mysql.fetch(doing, "SELECT DATABASE() AS name".to_owned()).await?;
+    let database = rows.first().map(|row| cell(row, "name")).unwrap_or_default();
+    let own = mysql.identity.database.clone();
+    if database == own {
+        return Ok(());
+    }
+    let all_ran = progress::end(mysql, work.table);
+    if !all_ran.is_empty() {
+        mysql.commit("note that the body has ended", "", &all_ran).await?;
+        progress::ended(mysql, work.table);
+    }
+    Err(DatabaseError::AnotherDatabase { database, own })
+}
+
 /// Asks how strings are written now: a body may have set it, and its settings are kept.
 async fn look_at_mode(mysql: &mut MySql) -> Result<(), DatabaseError> {
     let sql = "SELECT @@SESSION.sql_mode AS mode".to_owned();
@@ -341,12 +385,13 @@ async fn look_at_mode(mysql: &mut MySql) -> Result<(), DatabaseError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::statements::Quotes;
     use super::*;
 
     #[test]
     fn an_error_has_a_line_and_a_column() {
         let body = "-- one\nSELECT 1;\n  SELECT é,\n TABEL x;";
-        let statements = statements(body, true);
+        let statements = statements(body, Quotes::PLAIN);
         let near = "You have an error … near 'TABEL x' at line 2";
         assert_eq!(position(near, &statements[1], body), (4, 2));
         assert_eq!(position("… near '' at line 2", &statements[1], body), (4, 1));

@@ -52,7 +52,7 @@ pub(super) async fn unlimit<T>(
     ended: Result<T, StepError>,
 ) -> Result<T, StepError> {
     lift(mysql, limits).await;
-    let Err(StepError::Dirty { file, statement, mut source, mut blockers }) = ended else {
+    let Err(StepError::Dirty { file, statement, since, mut source, mut blockers }) = ended else {
         return ended;
     };
     match (source.code.split(' ').next(), limits) {
@@ -74,5 +74,5 @@ pub(super) async fn unlimit<T>(
         }
         _ => {}
     }
-    Err(StepError::Dirty { file, statement, source, blockers })
+    Err(StepError::Dirty { file, statement, since, source, blockers })
 }

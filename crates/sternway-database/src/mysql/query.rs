@@ -18,7 +18,7 @@ pub(super) async fn query(
         "SELECT CONVERT(x USING utf8mb4) AS answer FROM (
             SELECT NULL AS x FROM DUAL WHERE 1 = 0 UNION ALL SELECT * FROM ({}) AS q
          ) AS w LIMIT {most}",
-        one_query(query, mysql.escapes)?
+        one_query(query, mysql.quotes)?
     );
     mysql.run(DOING, "START TRANSACTION READ ONLY".to_owned()).await?;
     // The server takes one statement at a time where it is to be prepared, whatever our lexer says.

@@ -81,7 +81,7 @@ async fn schema(mysql: &mut MySql, work: &Work<'_>) -> Result<Fingerprint, Datab
 }
 
 fn about(mysql: &MySql, statement: &str) -> Option<Subjects> {
-    subjects(&words_of(statement, mysql.escapes), &mysql.identity.database)
+    subjects(&words_of(statement, mysql.quotes), &mysql.identity.database)
 }
 
 /// Looks whether statement `number` of the body took effect.
@@ -134,11 +134,11 @@ pub(super) async fn reconcile(
 
 #[cfg(test)]
 mod tests {
-    use super::super::statements::statements;
+    use super::super::statements::{Quotes, statements};
     use super::*;
 
     fn kinds(body: &str) -> Vec<Kind> {
-        statements(body, true).iter().map(Kind::of).collect()
+        statements(body, Quotes::PLAIN).iter().map(Kind::of).collect()
     }
 
     #[test]
@@ -155,10 +155,13 @@ mod tests {
             Kind::Rows,
         ];
         assert_eq!(kinds(body), expected);
-        assert!(leaves_transactions_alone(&statements("DROP TABLE a; DELETE FROM b", true)));
+        assert!(leaves_transactions_alone(&statements(
+            "DROP TABLE a; DELETE FROM b",
+            Quotes::PLAIN
+        )));
         for body in ["SET @a = 1, autocommit = 0", "START TRANSACTION", "SET SESSION autocommit=0"]
         {
-            assert!(!leaves_transactions_alone(&statements(body, true)), "{body}");
+            assert!(!leaves_transactions_alone(&statements(body, Quotes::PLAIN)), "{body}");
         }
     }
 }

@@ -7,22 +7,28 @@
 
 mod destroys;
 mod programs;
+mod quotes;
 mod subjects;
 mod words;
+
+use std::collections::BTreeSet;
 
 use sternway_model::body::{BodyFacts, Mode};
 
 use programs::{Program, begins_program, is_program};
-use words::words;
+use quotes::Session;
+use words::Lexer;
 
 pub(super) use destroys::{What, added_columns, alteration, insert_target, split_at_commas, takes};
+pub use quotes::Quotes;
 pub(super) use subjects::{Subjects, subjects};
 pub(super) use words::{Word, after_guard, name};
 
+use super::MySql;
 use crate::external;
 use crate::port::DatabaseError;
 use crate::query::only;
-use crate::tokens::Lines;
+use crate::tokens::{Lines, client_command};
 
 /// Why no body runs in a transaction.
 const REASON: &str = "MySQL commits each change to the schema by itself";
@@ -38,19 +44,21 @@ pub struct Statement<'a> {
     pub line: usize,
     /// Whether it may be several: everything from a stored program on whose end is not plain to see.
     pub rest: bool,
+    /// How quotes are read in it.
+    pub quotes: Quotes,
 }
 
-/// The statements of a body, in order; comments between them belong to none. `escapes`: a backslash
-/// in a string escapes what follows it.
-pub fn statements(body: &str, escapes: bool) -> Vec<Statement<'_>> {
-    let split = split(body, escapes);
+/// The statements of a body, in order; comments between them belong to none. `quotes`: how they are
+/// read at its beginning; what its statements make of that is heeded.
+pub fn statements(body: &str, quotes: Quotes) -> Vec<Statement<'_>> {
+    let split = split(body, quotes);
     let mut lines = Lines::of(body);
     let mut statements = Vec::new();
     for (index, part) in split.parts.iter().enumerate() {
         let rest = split.uncertain && index + 1 == split.parts.len();
         if let Some(text) = body.get(part.start..part.end) {
             let (offset, line) = (part.start, lines.at(part.start));
-            statements.push(Statement { text, offset, line, rest });
+            statements.push(Statement { text, offset, line, rest, quotes: part.quotes });
         }
     }
     statements
@@ -68,16 +76,21 @@ pub(crate) fn normal_words(body: &str, escapes: bool) -> Option<crate::normal::W
 
 /// What a body says.
 pub fn facts(body: &str) -> BodyFacts {
-    facts_with(body, true)
+    facts_with(body, Quotes::PLAIN)
 }
 
-/// What a body says in a session in which backslashes escape, or do not.
-pub(super) fn facts_with(body: &str, escapes: bool) -> BodyFacts {
-    let split = split(body, escapes);
+/// Whether only the server can tell how quotes are read in a body.
+pub(super) fn is_unsure(body: &str, quotes: Quotes) -> bool {
+    split(body, quotes).unsure
+}
+
+/// What a body says in a session that reads quotes so.
+pub(super) fn facts_with(body: &str, quotes: Quotes) -> BodyFacts {
+    let split = split(body, quotes);
     let mode = Mode::Dirty { reason: REASON.to_owned() };
     let mut facts = BodyFacts { mode, ..BodyFacts::default() };
     let line = |offset: usize| Lines::of(body).at(offset);
-    facts.obstacle = split.unterminated.map(|(what, offset)| {
+    facts.obstacle = split.unterminated.filter(|_| !split.unsure).map(|(what, offset)| {
         format!("the {what} that begins in line {} has no end", line(offset))
     });
     let statements: Vec<&[Word<'_>]> =
@@ -88,11 +101,10 @@ pub(super) fn facts_with(body: &str, escapes: bool) -> BodyFacts {
         facts.destroys.extend(destroys::destroys(&mut lines, words, &added));
         facts.creates_tables.extend(creates_table(words));
         let Some(first) = words.first() else { continue };
-        if first.is("DELIMITER") {
+        if first.is("DELIMITER") || first.is("SOURCE") || first.text == "\\" {
+            let command = body[first.offset..].split_whitespace().next().unwrap_or_default();
             let line = line(first.offset);
-            facts.obstacle = Some(format!(
-                "DELIMITER in line {line} is a command of the mysql client, and no server knows it"
-            ));
+            facts.obstacle = Some(client_command(command, line, "the mysql client"));
         }
         let plain = words.iter().find(|word| word.is("RELEASE_ALL_LOCKS"));
         if let (Some(_), false) = (plain, is_program(words)) {
@@ -103,9 +115,9 @@ pub(super) fn facts_with(body: &str, escapes: bool) -> BodyFacts {
 }
 
 /// The statement that a query of the user's own is, if it can stand in one of ours.
-pub(super) fn one_query(query: &str, escapes: bool) -> Result<&str, DatabaseError> {
-    let split = split(query, escapes);
-    let conditional = words(query, escapes).words.iter().any(Word::opens);
+pub(super) fn one_query(query: &str, quotes: Quotes) -> Result<&str, DatabaseError> {
+    let split = split(query, quotes);
+    let conditional = Lexer::of(query, quotes).any(|word| word.opens());
     let obstacle = match split.unterminated {
         Some((what, _)) => Some(format!("a {what} in it has no end")),
         None => conditional.then(|| "it has a comment that only some servers run".to_owned()),
@@ -116,14 +128,13 @@ pub(super) fn one_query(query: &str, escapes: bool) -> Result<&str, DatabaseErro
 }
 
 /// The words of a statement, without the marks of comments that servers run.
-pub(super) fn words_of(text: &str, escapes: bool) -> Vec<Word<'_>> {
-    let found = words(text, escapes).words.into_iter();
-    found.filter(|word| !word.opens() && !word.closes()).collect()
+pub(super) fn words_of(text: &str, quotes: Quotes) -> Vec<Word<'_>> {
+    Lexer::of(text, quotes).filter(|word| !word.opens() && !word.closes()).collect()
 }
 
 /// Whether a statement begins in a comment that only some servers run, and goes on outside it.
-pub(super) fn begins_conditionally(text: &str, escapes: bool) -> bool {
-    let found = words(text, escapes).words;
+pub(super) fn begins_conditionally(text: &str, quotes: Quotes) -> bool {
+    let found: Vec<Word<'_>> = Lexer::of(text, quotes).collect();
     let mut inside = false;
     let outside = found.iter().any(|word| {
         inside = (inside || word.opens()) && !word.closes();
@@ -133,13 +144,13 @@ pub(super) fn begins_conditionally(text: &str, escapes: bool) -> bool {
 }
 
 /// What a body would do outside of its database, where `others` are there as well.
-pub(super) fn elsewhere(body: &str, escapes: bool, others: &[String]) -> Option<String> {
+pub(super) fn elsewhere(body: &str, quotes: Quotes, others: &[String]) -> Option<String> {
     let own = ["use", "shutdown", "kill", "set global", "set password", "set default role"];
     let shared = ["database", "schema", "user", "role", "server", "tablespace"];
     let verbs = ["create", "create or replace", "alter", "drop", "rename"];
     let all = external::phrases(&verbs, &shared, &own);
     let more = ["grant", "revoke", "install", "uninstall", "purge", "reset", "change", "flush"];
-    for part in split(body, escapes).parts {
+    for part in split(body, quotes).parts {
         let words = part.words.iter().filter(|it| !it.opens() && !it.closes());
         let words: Vec<&str> = words.map(|it| it.text).collect();
         let begins = external::begins(&words, &all).or_else(|| external::begins(&words, &more));
@@ -162,20 +173,47 @@ pub(super) fn elsewhere(body: &str, escapes: bool, others: &[String]) -> Option<
 
 /// Whether a statement may change what the session is set to.
 pub(super) fn may_set(statement: &Statement<'_>) -> bool {
-    let first = words(statement.text, true).words;
+    let mut words = Lexer::of(statement.text, statement.quotes);
     let plain = [
         "CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE", "REPLACE", "RENAME", "TRUNCATE",
         "GRANT", "REVOKE",
     ];
-    let first = first.iter().find(|word| !word.opens());
+    let first = words.find(|word| !word.opens());
     statement.rest || !first.is_some_and(|word| plain.contains(&word.key.as_str()))
+}
+
+/// What takes away what statements leave in the session beside its settings: variables, and tables that
+/// are the session's alone.
+pub(super) fn forget(statements: &[Statement<'_>]) -> String {
+    let mut variables = BTreeSet::new();
+    let mut sql = String::new();
+    for statement in statements {
+        let words = words_of(statement.text, statement.quotes);
+        let is_variable = |it: &&str| {
+            it.strip_prefix('@').is_some_and(|it| !it.is_empty() && !it.starts_with(['@', '.']))
+        };
+        variables.extend(words.iter().map(|it| it.text).filter(is_variable));
+        if let [create, temporary, table, rest @ ..] = words.as_slice()
+            && create.is("CREATE")
+            && temporary.is("TEMPORARY")
+            && table.is("TABLE")
+        {
+            let name: Vec<String> =
+                name(after_guard(rest)).iter().map(|it| MySql::quote(it)).collect();
+            sql.push_str(&format!("DROP TEMPORARY TABLE IF EXISTS {};", name.join(".")));
+        }
+    }
+    let variables: Vec<String> = variables.iter().map(|name| format!("{name} = NULL")).collect();
+    if !variables.is_empty() {
+        sql.push_str(&format!("SET {};", variables.join(", ")));
+    }
+    sql
 }
 
 /// The first two words of a statement, in upper case and without the comments that servers run; a
 /// variable's name is with its `@`s.
 pub(super) fn first_words(text: &str) -> (String, String) {
-    let words = words(text, true).words;
-    let mut words = words.iter().filter(|word| !word.opens() && !word.closes());
+    let mut words = Lexer::of(text, Quotes::PLAIN).filter(|word| !word.opens() && !word.closes());
     let mut next = || words.next().map_or(String::new(), |word| word.text.to_ascii_uppercase());
     (next(), next())
 }
@@ -194,6 +232,7 @@ struct Part<'a> {
     words: Vec<Word<'a>>,
     start: usize,
     end: usize,
+    quotes: Quotes,
 }
 
 #[derive(Default)]
@@ -202,33 +241,38 @@ struct Split<'a> {
     /// Whether the last part may be several statements.
     uncertain: bool,
     unterminated: Option<(&'static str, usize)>,
+    /// Whether only the server can tell how quotes are read from some statement on.
+    unsure: bool,
 }
 
 impl<'a> Split<'a> {
     /// Adds the statement that these words make, if they are any.
-    fn push(&mut self, words: &mut Vec<Word<'a>>) {
+    fn push(&mut self, words: &mut Vec<Word<'a>>, quotes: Quotes) {
         let words = std::mem::take(words);
         let (Some(first), Some(last)) = (words.first(), words.last()) else { return };
         let (start, end) = (first.offset, last.offset + last.text.len());
         let words: Vec<_> = words.into_iter().filter(|it| !it.opens() && !it.closes()).collect();
         if !words.is_empty() {
-            self.parts.push(Part { words, start, end });
+            self.parts.push(Part { words, start, end, quotes });
         }
     }
 }
 
 /// Cuts a body at the semicolons that end a statement: those in no stored program and in no comment.
-fn split(body: &str, escapes: bool) -> Split<'_> {
-    let found = words(body, escapes);
-    let mut split = Split { unterminated: found.unterminated, ..Split::default() };
+fn split(body: &str, quotes: Quotes) -> Split<'_> {
+    let mut lexer = Lexer::of(body, quotes);
+    let mut session = Session::new(quotes);
+    let mut split = Split::default();
     let mut words: Vec<Word<'_>> = Vec::new();
     let mut program = None;
     let mut conditional = false;
-    for word in found.words {
+    while let Some(word) = lexer.next() {
         conditional = (conditional || word.opens()) && !word.closes();
         if word.is(";") && !conditional {
             if program.as_mut().is_none_or(Program::may_end_at_semicolon) {
-                split.push(&mut words);
+                session.after(&words);
+                split.push(&mut words, lexer.quotes);
+                lexer.quotes = session.now;
                 program = None;
                 continue;
             }
@@ -243,8 +287,8 @@ fn split(body: &str, escapes: bool) -> Split<'_> {
         words.push(word);
     }
     split.uncertain = program.is_some_and(|mut program| !program.may_end_at_semicolon());
-    split.push(&mut words);
-    split
+    split.push(&mut words, lexer.quotes);
+    Split { unterminated: lexer.unterminated, unsure: session.unsure, ..split }
 }
 
 #[cfg(test)]
@@ -252,7 +296,7 @@ mod tests {
     use super::*;
 
     fn texts(body: &str) -> Vec<&str> {
-        statements(body, true).into_iter().map(|statement| statement.text).collect()
+        statements(body, Quotes::PLAIN).into_iter().map(|statement| statement.text).collect()
     }
 
     #[test]
@@ -264,8 +308,44 @@ mod tests {
         assert_eq!(texts("/* a; */ select 1--2; select 3 -- ;"), ["select 1--2", "select 3"]);
         assert_eq!(texts("select '\\';' ;;"), ["select '\\';'"]);
         assert!(texts(" -- nothing\n#\n/* no */;").is_empty());
-        let plain = statements("select '\\'; select 2; -- '", false);
+        let plain =
+            statements("select '\\'; select 2; -- '", Quotes { escapes: false, names: false });
         assert_eq!(plain.len(), 2, "where a backslash means itself");
+    }
+
+    #[test]
+    fn what_a_body_sets_is_heeded() {
+        let cut = |body: &str| texts(body).len();
+        for set in [
+            "set sql_mode = 'ANSI,no_backslash_escapes'",
+            "SET @@session.sql_mode := concat(@@sql_mode, ',NO_BACKSLASH_ESCAPES')",
+            "/*!40101 SET names utf8, SESSION sql_mode='NO_BACKSLASH_ESCAPES' */",
+            "set sql_mode = 1048576",
+            "set sql_mode = no_backslash_escapes",
+            "set sql_mode = sys.list_add(@@sql_mode, 'NO_BACKSLASH_ESCAPES')",
+        ] {
+            assert_eq!(cut(&format!("{set}; select '\\'; select 2; -- '")), 3, "{set}");
+            for back in [
+                "set sql_mode = ''",
+                "set sql_mode = default",
+                "set @@sql_mode = (replace(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''))",
+            ] {
+                let body = format!("{set}; {back}; select '\\'; select 2; -- '");
+                assert_eq!(cut(&body), 3, "{body}");
+            }
+            let kept = format!(
+                "set @old = @@sql_mode, sql_mode = ''; {set}; select '\\'; \
+                 set sql_mode = @old; select '\\'; ', 2"
+            );
+            assert_eq!(cut(&kept), 5, "{kept}");
+        }
+        for other in ["set global sql_mode = 'NO_BACKSLASH_ESCAPES'", "set @x = 1048576"] {
+            assert_eq!(cut(&format!("{other}; select '\\'; select 2; -- '")), 2, "{other}");
+        }
+        assert_eq!(cut("set sql_mode = 'ANSI_QUOTES'; select \"\\\"; select 2; -- \""), 3);
+        // Only the server can tell.
+        assert!(facts("set sql_mode = @x; select '\\'").obstacle.is_none());
+        assert!(facts("set sql_mode = ''; select '\\'").obstacle.is_some());
     }
 
     #[test]
@@ -308,7 +388,8 @@ mod tests {
         }
         assert_eq!(texts("begin; select 1; commit"), ["begin", "select 1", "commit"]);
         assert_eq!(texts("alter table t add column event int; x").len(), 2);
-        let open = statements("select 1; create procedure p() begin select 1; select 2;", true);
+        let open =
+            statements("select 1; create procedure p() begin select 1; select 2;", Quotes::PLAIN);
         assert_eq!((open.len(), open[1].rest), (2, true), "what does not come out even is one");
     }
 
@@ -337,7 +418,7 @@ mod tests {
 
     #[test]
     fn statements_that_may_change_settings_are_known() {
-        let may = |body: &str| statements(body, true).iter().any(may_set);
+        let may = |body: &str| statements(body, Quotes::PLAIN).iter().any(may_set);
         assert!(may("use x") && may("set names utf8") && may("call p()"));
         assert!(may("/*!40101 SET sql_mode='' */"));
         assert!(!may("create table t (a int); insert into t values (1)"));

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use sternway_model::state::{Position, TrackState};
 
-use super::{MySql, cell, progress};
-use crate::port::{DatabaseError, Tracking, Underway};
+use super::{MySql, number, optional, progress};
+use crate::port::{self, DatabaseError, Tracking, Underway};
 
 /// Whether the database has this table. golang-migrate asks with `SHOW TABLES LIKE`, to which the
 /// `_` of its default name is a wildcard.
@@ -26,23 +26,24 @@ impl Tracking for MySql {
         }
         self.tracked.insert(table.to_owned());
         let sql = format!("SELECT version, dirty FROM {} LIMIT 2", self.table(table));
-        let rows = self.fetch(&format!("read the tracking table `{table}`"), sql).await?;
+        let rows = self.fetch(&format!("read the tracking table `{table}`"), sql).await;
+        let rows = rows.map_err(|error| explain(table, error))?;
         let table = table.to_owned();
         let row = match rows.as_slice() {
             [] => return Ok(TrackState::At(Position::default())),
             [row] => row,
             _ => return Err(DatabaseError::SeveralRows { table }),
         };
-        let dirty = cell(row, "dirty") != "0";
-        let version = match cell(row, "version").parse::<i64>().unwrap_or(i64::MIN) {
-            // golang-migrate's "nothing applied" after a failed down of the first migration.
-            -1 => None,
-            version => {
-                let number = u64::try_from(version);
-                Some(number.map_err(|_| DatabaseError::Version { table, version })?)
+        let dirty = match optional(row, "dirty").as_deref() {
+            Some("0") => false,
+            Some("1") => true,
+            None => return Err(port::no_mark(&table)),
+            Some(other) => {
+                return Err(port::foreign(&table, format!("its column `dirty` says `{other}`")));
             }
         };
-        Ok(TrackState::At(Position { version, dirty }))
+        let version = optional(row, "version");
+        Ok(TrackState::At(Position { version: port::version(&table, version.as_deref())?, dirty }))
     }
 
     async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
@@ -61,12 +62,30 @@ impl Tracking for MySql {
     async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
         self.prepare_track(table).await?;
         let sql = write(self, table, position);
-        self.commit("write the tracking row", "", &sql).await?;
+        let written = self.commit("write the tracking row", "", &sql).await;
+        written.map_err(|error| explain(table, error))?;
         if position.dirty { Ok(()) } else { progress::forget(self, table).await }
     }
 
     async fn underway(&mut self, table: &str) -> Result<Option<Underway>, DatabaseError> {
         progress::read(self, table).await
+    }
+}
+
+/// What the server's words about a tracking table mean, where they mean that it is gone, or none.
+pub(super) fn explain(table: &str, error: DatabaseError) -> DatabaseError {
+    let DatabaseError::Query { source: sqlx::Error::Database(source), .. } = &error else {
+        return error;
+    };
+    match number(&error) {
+        Some(1146) if source.message().contains(table) => {
+            DatabaseError::TrackGone { table: table.to_owned() }
+        }
+        // A column that is lacking, or wants more, or another type; a view.
+        Some(1054 | 1364 | 1366 | 1265 | 1288 | 1395 | 1471) => {
+            port::foreign(table, source.message().to_owned())
+        }
+        _ => error,
     }
 }
 

@@ -9,6 +9,7 @@ use sqlx::mysql::MySqlDatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
 use super::error::SqlError;
+use super::plain::in_plain_words;
 
 /// What stands for an error that the code of the application has raised, in its own words.
 const RAISED: &str = "an error that the code of the application raises";
@@ -60,10 +61,10 @@ impl SqlError {
 /// An error with its causes, as it may be recorded.
 pub fn recorded(error: &(dyn Error + 'static)) -> String {
     if let Some(sqlx::Error::Database(error)) = error.downcast_ref() {
-        return match words(error.as_ref()) {
-            Some(words) => format!("error returned from database: {words}"),
-            None => format!("error returned from database: {error}"),
-        };
+        return words(error.as_ref()).unwrap_or_else(|| error.message().to_owned());
+    }
+    if let Some(words) = in_plain_words(error) {
+        return words;
     }
     match error.source() {
         Some(source) => format!("{error}: {}", recorded(source)),

@@ -37,6 +37,12 @@ pub trait Connection: Send {
     /// When the session cannot be asked what else there is.
     async fn external_effects(&mut self, body: &str) -> Result<Option<String>, DatabaseError>;
 
+    /// Why nothing can be written through this session, if the server says so beforehand.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    async fn read_only(&mut self) -> Result<Option<String>, DatabaseError>;
+
     /// What ends the statement under way. Had before the statement starts.
     fn interrupter(&self) -> Box<dyn Interrupt>;
 

@@ -39,6 +39,30 @@ pub enum Connect {
         /// The server's words.
         reason: String,
     },
+    /// The server knows no such setting of a session, or does not take its value.
+    #[error("the server at {place} does not take a parameter of the URL: {reason}")]
+    Setting {
+        /// Host and port, or the socket.
+        place: String,
+        /// The server's words.
+        reason: String,
+    },
+    /// The server lets nobody in for now.
+    #[error("the server at {place} takes no connection now: {reason}")]
+    Busy {
+        /// Host and port, or the socket.
+        place: String,
+        /// The server's words.
+        reason: String,
+    },
+    /// The servers that answer are not what `target_session_attrs` asks for.
+    #[error("no server is {wanted}, as target_session_attrs asks; there answered: {places}")]
+    NotWanted {
+        /// Where those are that answer.
+        places: String,
+        /// What is asked for.
+        wanted: String,
+    },
     /// The server has no such database.
     #[error("the server at {place} has no database `{database}`")]
     NoDatabase {
@@ -131,6 +155,31 @@ pub enum DatabaseError {
         /// What it says.
         found: Position,
     },
+    /// The session may only look.
+    #[error("this connection can only read: {0}")]
+    ReadOnly(String),
+    /// A body has ended and left the session in another database, where nothing of ours is to run.
+    #[error("it ran, and leaves the session in the database `{database}` and not in `{own}`")]
+    AnotherDatabase {
+        /// Where the session is.
+        database: String,
+        /// Where it belongs.
+        own: String,
+    },
+    /// The tracking table is gone: a body has dropped it.
+    #[error("the tracking table `{table}` is gone: the file drops it")]
+    TrackGone {
+        /// The table.
+        table: String,
+    },
+    /// A table of that name is there, and is not what golang-migrate keeps its version in.
+    #[error("the table `{table}` is not a tracking table of golang-migrate's: {reason}")]
+    ForeignTrack {
+        /// The table.
+        table: String,
+        /// What it has or lacks.
+        reason: String,
+    },
     /// A number that golang-migrate does not write.
     #[error("the tracking table `{table}` has the version {version}, which no migrator writes")]
     Version {
@@ -188,6 +237,32 @@ pub enum DatabaseError {
         /// Why not.
         reason: String,
     },
+}
+
+/// A tracking table that is none of golang-migrate's.
+pub(crate) fn foreign(table: &str, reason: String) -> DatabaseError {
+    DatabaseError::ForeignTrack { table: table.to_owned(), reason }
+}
+
+/// A tracking row without a dirty mark.
+pub(crate) fn no_mark(table: &str) -> DatabaseError {
+    foreign(table, "its row does not say whether it is dirty".to_owned())
+}
+
+/// The version in a tracking row, as its text.
+pub(crate) fn version(table: &str, text: Option<&str>) -> Result<Option<u64>, DatabaseError> {
+    let Some(text) = text else {
+        return Err(foreign(table, "its row has no version".to_owned()));
+    };
+    let whole = || foreign(table, format!("its version is `{text}`, and no whole number"));
+    match text.parse::<i64>().map_err(|_| whole())? {
+        // golang-migrate's "nothing applied" after a failed down of the first migration.
+        -1 => Ok(None),
+        version => match u64::try_from(version) {
+            Ok(version) => Ok(Some(version)),
+            Err(_) => Err(DatabaseError::Version { table: table.to_owned(), version }),
+        },
+    }
 }
 
 /// Says what was being done when the driver failed.
@@ -263,6 +338,26 @@ impl SqlError {
         SqlError { message, code, detail: None, hint: None, at, full: None }
     }
 
+    /// With more about it.
+    pub(crate) fn and(mut self, more: &str) -> SqlError {
+        for error in [Some(&mut self.detail), self.full.as_deref_mut().map(|it| &mut it.detail)] {
+            let Some(detail) = error else { continue };
+            *detail = Some(match detail.take() {
+                Some(said) => format!("{}; {more}", said.trim_end_matches(['.', ' '])),
+                None => more.to_owned(),
+            });
+        }
+        self
+    }
+
+    /// A body that has dropped the tracking table before its row was written.
+    pub(crate) fn track_gone(table: &str) -> SqlError {
+        let message = format!(
+            "the file drops the tracking table `{table}`, and with it the row that is to say where the database stands"
+        );
+        SqlError::new(&message, "42P01", None)
+    }
+
     /// All of the server's words, which may repeat what rows hold: for the person at the terminal
     /// alone, and never to be recorded.
     pub fn in_full(&self) -> &SqlError {
@@ -302,13 +397,17 @@ pub enum StepError {
     },
     /// The body failed outside a transaction: the track is dirty.
     #[error(
-        "`{file}` failed in statement {statement}; what came before it stays, and the track is dirty"
+        "`{file}` failed in statement {statement}; what came before {} stays, and the track is dirty",
+        before(*.statement, *.since)
     )]
     Dirty {
         /// The file.
         file: String,
         /// Which statement, from 1.
         statement: usize,
+        /// The statement from which on nothing stays: the one that failed, or the one that began the
+        /// transaction of the body's own in which that stood.
+        since: usize,
         /// The server's words.
         #[source]
         source: SqlError,
@@ -359,6 +458,11 @@ pub enum StepError {
         #[source]
         source: DatabaseError,
     },
+}
+
+/// The statement before which what a body did stays, in words.
+fn before(statement: usize, since: usize) -> String {
+    if since == statement { "it".to_owned() } else { format!("statement {since}") }
 }
 
 fn join(lost: &[Lost]) -> String {

@@ -1,6 +1,7 @@
 //! Running one half of a migration, so that what it destroys is kept and those who use the database are
 //! not held up.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -96,6 +97,8 @@ pub struct Preservation<'a> {
     pub direction: Direction,
     /// Whether what it destroys is kept in the archive, and what was kept is restored.
     pub keep: bool,
+    /// The tables of which nothing is kept all the same, in their names' plain form.
+    pub discards: &'a BTreeSet<String>,
     /// What the plan says that it destroys; a body that destroys more is not run. `None` where nobody
     /// could tell.
     pub planned: Option<&'a Effects>,
@@ -104,6 +107,16 @@ pub struct Preservation<'a> {
     /// How long it may wait and run.
     pub limits: Limits,
 }
+
+impl Preservation<'_> {
+    /// Whether nothing is kept of this table, in whatever case its name is written.
+    pub fn discards(&self, table: &str) -> bool {
+        self.discards.iter().any(|it| it.eq_ignore_ascii_case(table))
+    }
+}
+
+/// Where everything is kept.
+pub static NOTHING_DISCARDED: BTreeSet<String> = BTreeSet::new();
 
 /// How long a body may wait and run. `None` is as long as it takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -353,14 +353,18 @@ impl<'a> Attempt<'a> {
         let run = self.work.journal.map(|(run, _)| run);
         let known = self.part.map_or(&seen.before, |it| it.start);
         let looks = Looks { before: &seen.before, known };
-        let (taken, transaction) = (&seen.taken, self.transaction);
+        let discards = |oid: &Oid| {
+            let relation = known.relations.get(oid).or(seen.before.relations.get(oid));
+            relation.is_some_and(|it| self.care.discards(&it.shown))
+        };
+        let (taken, transaction) = (seen.taken.but(discards), self.transaction);
         let batch = match (run, self.part) {
             (Some(_), _) => None,
             (None, Some(part)) => part.batch.map(str::to_owned),
             (None, None) => Some(transaction.to_string()),
         };
         let owner = Owner { care: self.care, run, batch };
-        let keepings = keep::keep(self.postgres, owner, looks, taken, transaction, means).await?;
+        let keepings = keep::keep(self.postgres, owner, looks, &taken, transaction, means).await?;
         let wake = format!("{} SET LOCAL row_security = on", alter("FORCE"));
         self.postgres.run(KEEP, wake).await?;
         Ok(keepings)
@@ -412,7 +416,9 @@ impl<'a> Attempt<'a> {
 
 /// What makes a transaction ours, and not the body's: its search path and its role do not matter.
 fn be_ours(postgres: &Postgres) -> String {
-    format!("{} SET LOCAL search_path TO pg_catalog", execute::be_ourselves(postgres))
+    // Names are compared as the server quotes them.
+    let plain = "SET LOCAL search_path TO pg_catalog; SET LOCAL quote_all_identifiers TO off";
+    format!("{} {plain}", execute::be_ourselves(postgres))
 }
 
 /// What gives a body back, until the transaction ends, what [`SETTINGS`] has found.

@@ -108,7 +108,7 @@ impl Watcher {
             (Err(StepError::TakenBack { file, source }), Some(waited)) if source.code == LOCKED => {
                 Err(StepError::Blocked { file, waited, blockers })
             }
-            (Err(StepError::Dirty { file, statement, mut source, .. }), Some(_))
+            (Err(StepError::Dirty { file, statement, since, mut source, .. }), Some(_))
                 if source.code == LOCKED =>
             {
                 if source.detail.is_none() && !blockers.is_empty() {
@@ -116,7 +116,7 @@ impl Watcher {
                     source.detail = Some(format!("it was held by {}", names.join(", ")));
                 }
                 let blockers = goes_on.then_some(blockers);
-                Err(StepError::Dirty { file, statement, source, blockers })
+                Err(StepError::Dirty { file, statement, since, source, blockers })
             }
             (ended, _) => ended,
         }

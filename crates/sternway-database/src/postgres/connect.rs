@@ -1,5 +1,8 @@
 //! Opening a session: a libpq URL, the environment that libpq reads, and the password file.
 
+mod drivers;
+mod hosts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::str::FromStr;
@@ -13,7 +16,8 @@ use url::Url;
 use super::interrupt::Backend;
 use super::parameters::Parameters;
 use super::{NAME, Postgres, identity};
-use crate::port::Connect;
+use crate::port::{Connect, DatabaseError};
+use hosts::{Hosts, Wanted};
 
 /// The parameters that the driver understands; libpq's manual, section 34.1.2, says what they mean.
 const KNOWN: [&str; 12] = [
@@ -30,6 +34,9 @@ const KNOWN: [&str; 12] = [
     "application_name",
     "options",
 ];
+
+/// How secure a connection can be asked to be.
+const SSLMODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 /// Opens a session with the database that `url` names.
 ///
@@ -54,8 +61,12 @@ pub async fn connect_like_golang_migrate(
     password: Option<&str>,
 ) -> Result<Postgres, Connect> {
     let mut address = read(url)?;
-    if address.parameters.libpq && !address.says_sslmode && address.options.get_socket().is_none() {
-        address.options = address.options.ssl_mode(PgSslMode::Require);
+    if address.parameters.libpq && !address.says_sslmode {
+        let secure = |it: PgConnectOptions| match it.get_socket() {
+            Some(_) => it,
+            None => it.ssl_mode(PgSslMode::Require),
+        };
+        address.options = address.options.into_iter().map(secure).collect();
     }
     connect_to(address, password, None).await
 }
@@ -66,14 +77,17 @@ pub(super) async fn connect_to(
     password: Option<&str>,
     database: Option<&str>,
 ) -> Result<Postgres, Connect> {
-    let Address { mut options, connect_timeout, parameters, path, settings, .. } = address;
-    if let Some(database) = database {
-        options = options.database(database);
-    }
-    if let Some(password) = password {
-        options = options.password(password);
-    }
-    let connection = open(&options, connect_timeout).await?;
+    let Address { options, wanted, connect_timeout, parameters, path, settings, .. } = address;
+    let each = options.into_iter().map(|mut options| {
+        if let Some(database) = database {
+            options = options.database(database);
+        }
+        if let Some(password) = password {
+            options = options.password(password);
+        }
+        options
+    });
+    let (connection, options) = first(each.collect(), wanted, connect_timeout).await?;
     let place = place(&options);
     let mut postgres = Postgres {
         connection,
@@ -93,6 +107,47 @@ pub(super) async fn connect_to(
     let known = identity::learn(&mut postgres, &settings).await;
     known.map_err(|source| Connect::Session { place, source })?;
     Ok(postgres)
+}
+
+/// The first server that answers and is what is wanted.
+async fn first(
+    each: Vec<PgConnectOptions>,
+    wanted: Wanted,
+    connect_timeout: Duration,
+) -> Result<(PgConnection, PgConnectOptions), Connect> {
+    let mut failed = None;
+    let mut answered = Vec::new();
+    for wanted in wanted.in_turn() {
+        answered.clear();
+        for options in &each {
+            match open(options, connect_timeout).await {
+                Ok(mut connection) => {
+                    let place = place(options);
+                    let is = wanted.is(&mut connection).await.map_err(|source| {
+                        let doing = "ask what the server is".to_owned();
+                        let source = DatabaseError::Query { doing, source };
+                        Connect::Session { place: place.clone(), source }
+                    });
+                    if is? {
+                        return Ok((connection, options.clone()));
+                    }
+                    answered.push(place);
+                }
+                // Another may answer.
+                Err(error @ (Connect::Unreachable { .. } | Connect::Busy { .. })) => {
+                    failed.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    match failed {
+        Some(error) if answered.is_empty() => Err(error),
+        _ => Err(Connect::NotWanted {
+            places: answered.join(", "),
+            wanted: wanted.words().to_owned(),
+        }),
+    }
 }
 
 /// How long a server may take to answer, where `connect_timeout` does not say: as long as a person
@@ -122,7 +177,10 @@ async fn once(options: &PgConnectOptions, connect_timeout: Duration) -> sqlx::Re
 
 /// What a URL says.
 pub(super) struct Address {
-    options: PgConnectOptions,
+    /// How each of the servers is connected to that it names.
+    options: Vec<PgConnectOptions>,
+    /// What a server has to be.
+    wanted: Wanted,
     connect_timeout: Duration,
     parameters: Parameters,
     /// Whether it, or the environment, has an `sslmode`.
@@ -150,14 +208,20 @@ pub(super) fn read(text: &str) -> Result<Address, Connect> {
         .ok_or_else(|| Connect::Url("it has no // after its scheme".to_owned()))?;
     // libpq allows a user without a host, as in postgres://user@/db?host=/socket; URLs do not.
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = if authority.ends_with('@') { "localhost" } else { "" };
-    let text = format!("postgres://{authority}{host}{}", &rest[authority.len()..]);
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or_default();
+    let mut pairs: Vec<(String, String)> =
+        url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let (place, hosts) = Hosts::take(authority, &mut pairs)?;
+    let host = if place.ends_with('@') { "localhost" } else { "" };
+    let text = format!("postgres://{place}{host}{}", &rest[authority.len()..]);
     let mut url = Url::parse(&text).map_err(|error| bad(&error))?;
-    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     let parameters = Parameters::read(scheme, &pairs)?;
     let mut known = Vec::new();
     let mut settings = Vec::new();
     let mut connect_timeout = CONNECT_TIMEOUT;
+    let mut wanted = Wanted::Any;
+    let mut fallback = None;
     let mut read = BTreeSet::new();
     for (key, value) in pairs {
         // As with lib/pq, the first of two of the same name counts.
@@ -173,17 +237,29 @@ pub(super) fn read(text: &str) -> Result<Address, Connect> {
                 connect_timeout =
                     Duration::from_secs(if seconds == 0 { 31_536_000 } else { seconds });
             }
-            "fallback_application_name" => {}
+            "fallback_application_name" => fallback = Some(value),
+            "target_session_attrs" => wanted = Wanted::read(&value)?,
+            "sslmode" if !SSLMODES.contains(&value.as_str()) => {
+                return Err(Connect::Url(format!("sslmode is {}", SSLMODES.join(", "))));
+            }
             _ if key.starts_with("x-") => {}
             _ if KNOWN.contains(&key.as_str()) || key.starts_with("options[") => {
                 known.push((key, value));
             }
+            _ if drivers::is_a_drivers(&key, &value)? => {}
             _ => settings.push((key, value)),
         }
     }
     let says_sslmode =
         known.iter().any(|(key, _)| key == "sslmode") || std::env::var_os("PGSSLMODE").is_some();
     url.set_query(None);
+    let literal = match url.host() {
+        // The brackets are the URL's.
+        Some(url::Host::Ipv6(it)) if !known.iter().any(|(key, _)| key.starts_with("host")) => {
+            Some(it.to_string())
+        }
+        _ => None,
+    };
     if !known.is_empty() {
         url.query_pairs_mut().extend_pairs(&known);
     }
@@ -191,21 +267,20 @@ pub(super) fn read(text: &str) -> Result<Address, Connect> {
         sqlx::Error::Configuration(source) => bad(&source),
         other => bad(&other),
     })?;
+    if let Some(host) = literal {
+        options = options.host(&host);
+    }
     if !settings.is_empty() {
         options = options.options(settings);
     }
     if options.get_application_name().is_none() {
-        options = options.application_name(NAME);
-    }
-    if options.get_socket().is_some() {
-        // As with libpq, a socket needs no TLS: not even the question is asked.
-        options = options.ssl_mode(PgSslMode::Disable);
+        options = options.application_name(fallback.as_deref().unwrap_or(NAME));
     }
     let path = percent_encoding::percent_decode_str(url.path());
     let path = path.decode_utf8().map_err(|error| bad(&error))?.into_owned();
     let settings = identity::settings(options.get_options().unwrap_or_default());
-    let options = options.disable_statement_logging();
-    Ok(Address { options, connect_timeout, parameters, says_sslmode, path, settings })
+    let options = hosts.each(options.disable_statement_logging());
+    Ok(Address { options, wanted, connect_timeout, parameters, says_sslmode, path, settings })
 }
 
 /// Whether a server that wants TLS refused an `sslmode=allow` without it.
@@ -218,6 +293,9 @@ fn needs_tls(options: &PgConnectOptions, error: &sqlx::Error) -> bool {
 fn place(options: &PgConnectOptions) -> String {
     match options.get_socket() {
         Some(socket) => format!("{} (port {})", socket.display(), options.get_port()),
+        None if options.get_host().contains(':') => {
+            format!("[{}]:{}", options.get_host(), options.get_port())
+        }
         None => format!("{}:{}", options.get_host(), options.get_port()),
     }
 }
@@ -229,6 +307,17 @@ fn explain(options: &PgConnectOptions, source: sqlx::Error) -> Connect {
         (_, "3D000") => {
             let database = options.get_database().unwrap_or(options.get_username()).to_owned();
             Connect::NoDatabase { place, database }
+        }
+        (sqlx::Error::Database(error), "42704" | "22023" | "55P02") => {
+            Connect::Setting { place, reason: error.message().to_owned() }
+        }
+        (sqlx::Error::Database(error), code)
+            if code.starts_with("53") || code.starts_with("57") =>
+        {
+            Connect::Busy { place, reason: error.message().to_owned() }
+        }
+        (sqlx::Error::Database(error), "42501") if error.message().contains("parameter") => {
+            Connect::Setting { place, reason: error.message().to_owned() }
         }
         (sqlx::Error::Database(error), _) => {
             let user = options.get_username().to_owned();
@@ -258,8 +347,9 @@ mod tests {
     fn a_socket_with_a_user_and_no_host_is_read() {
         let url = "postgres://me@/app?host=/run/pg&port=5433";
         let Address { options, path, .. } = read(url).expect("a URL");
+        let [options] = options.as_slice() else { panic!("{options:?}") };
         assert_eq!(path, "/app");
-        assert_eq!(place(&options), "/run/pg (port 5433)");
+        assert_eq!(place(options), "/run/pg (port 5433)");
         assert_eq!(options.get_database(), Some("app"));
         assert_eq!(options.get_username(), "me");
     }
@@ -268,7 +358,38 @@ mod tests {
     fn a_parameter_of_no_ones_is_a_setting_of_the_session() {
         let url = "postgres://h/app?search_path=my app&x-migrations-table=t&sslmode=disable";
         let Address { options, .. } = read(url).expect("a URL");
-        assert_eq!(options.get_options(), Some("-c search_path=my\\ app"));
+        assert_eq!(options[0].get_options(), Some("-c search_path=my\\ app"));
+    }
+
+    #[test]
+    fn the_parameters_of_other_drivers_are_no_settings() {
+        let options = |query: &str| {
+            let address = read(&format!("postgres://u@[::1]:7/app?{query}"))?;
+            let [options] = address.options.as_slice() else { panic!("{:?}", address.options) };
+            assert_eq!((options.get_host(), options.get_port()), ("::1", 7));
+            Ok::<_, Connect>(options.get_options().unwrap_or_default().to_owned())
+        };
+        let plain = "binary_parameters=yes&krbsrvname=x&default_query_exec_mode=exec&\
+                     target_session_attrs=any&channel_binding=prefer&gssencmode=disable";
+        assert_eq!(options(plain).expect("a URL"), "");
+        assert_eq!(options("nosuch=1").expect("a URL"), "-c nosuch=1");
+        for (query, words) in [
+            ("channel_binding=require", "channel_binding is not to be had here but as disable"),
+            ("passfile=/x", "PGPASSFILE"),
+            ("target_session_attrs=master", "target_session_attrs is any, read-write"),
+        ] {
+            let error = options(query).expect_err(query).to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn several_hosts_are_tried_in_their_order() {
+        let url = "postgres://u@a:1,[::2]:2,%2Frun%2Fpg/app?target_session_attrs=primary";
+        let address = read(url).expect("a URL");
+        let places: Vec<String> = address.options.iter().map(place).collect();
+        assert_eq!(places, ["a:1", "[::2]:2", "/run/pg (port 5432)"]);
+        assert_eq!((address.wanted, address.path.as_str()), (Wanted::Primary, "/app"));
     }
 
     #[test]
@@ -281,7 +402,7 @@ mod tests {
             "postgres:me:s3cret",
         ] {
             let error = read(url).err().expect(url).to_string();
-            assert!(!error.contains("s3cret") || url.contains("sslmode"), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
         }
     }
 }

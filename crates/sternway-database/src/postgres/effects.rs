@@ -282,6 +282,16 @@ impl Taken {
             && self.sequences.is_empty()
     }
 
+    /// The same, without what goes of tables and sequences at which `discards` holds.
+    pub fn but(&self, discards: impl Fn(&Oid) -> bool) -> Taken {
+        let mut kept = self.clone();
+        kept.tables.retain(|oid| !discards(oid));
+        kept.columns.retain(|oid, _| !discards(oid));
+        kept.rows.retain(|it| !discards(&it.table));
+        kept.sequences.retain(|oid| !discards(oid));
+        kept
+    }
+
     /// The views that go between two looks: their statements, should they have to be helped.
     pub fn views(before: &Snapshot, after: &Snapshot) -> Vec<Relation> {
         let views = before.relations.values().filter(|it| matches!(it.kind, 'v' | 'm'));
@@ -454,7 +464,9 @@ pub(super) async fn locks(
 ) -> Result<Vec<Lock>, DatabaseError> {
     let sql = "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(relation::bigint, mode)), '[]')::text
                FROM pg_catalog.pg_locks
-               WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'relation' AND granted";
+               WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'relation' AND granted
+                 -- What a serializable transaction has read keeps nobody out.
+                 AND mode <> 'SIReadLock'";
     let held: Vec<(Oid, String)> = json(postgres, "look at the locks", sql.to_owned()).await?;
     let lock = |(oid, mode): (Oid, String)| {
         let relation = before.relations.get(&oid).filter(|it| it.is_table())?;

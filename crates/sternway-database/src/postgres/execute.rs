@@ -9,6 +9,7 @@
 //! Where a body is run with care, a [`Keeper`] runs it, or each of its statements, in the transaction
 //! that is begun and ended here.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use sqlx::postgres::PgSeverity;
@@ -19,25 +20,36 @@ use sternway_model::state::Position;
 use super::blockers::Watcher;
 use super::keeper::Keeper;
 use super::send::{self, Failure, Piece};
-use super::statements::{Control, Statement, statements};
-use super::{Postgres, failed, limits, records, track};
+use super::statements::{Control, Statement, began, drop_temporary, in_ours, statements};
+use super::{Postgres, failed, limits, reconcile, records, track};
 use crate::failpoint::{self, Point};
 use crate::port::{DatabaseError, Done, Limits, Preservation, Settings, SqlError, StepError, Work};
 
 /// The server's code for a write in a transaction that only reads.
 const READ_ONLY: &str = "25006";
 
+/// What is being done at the end of a step, and at its beginning outside a transaction.
+const ROW: &str = "write the tracking row";
+const MARK: &str = "mark the track dirty";
+
 /// What begins the first message of a body.
 const BEGIN: &str = "BEGIN;";
 
+/// The same, where what the body destroys is kept: each statement has to see what the others have
+/// committed before the lock was had.
+pub(super) const BEGIN_KEEPING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;";
+
 /// Takes back what a body set for the session, so that it does not reach our own statements or the
-/// next body.
-pub(super) fn reset(postgres: &Postgres) -> String {
+/// next body; cursors, prepared statements and temporary tables with it.
+fn reset(postgres: &Postgres, body: &str) -> String {
     let user = Postgres::quote(&postgres.user);
     match postgres.parameters.server.has_authorities() {
-        true => {
-            format!("RESET ALL; SET SESSION AUTHORIZATION {user}; RESET ROLE; {}\n", postgres.reset)
-        }
+        true => format!(
+            "RESET ALL; SET SESSION AUTHORIZATION {user}; RESET ROLE; {}
+             CLOSE ALL; DEALLOCATE ALL; {}\n",
+            postgres.reset,
+            drop_temporary(body),
+        ),
         false => format!("RESET ALL; {}\n", postgres.reset),
     }
 }
@@ -64,6 +76,11 @@ pub(super) async fn migrate(
     care: Option<&Preservation<'_>>,
 ) -> Result<Done, StepError> {
     let limits = care.map_or_else(Limits::default, |care| care.limits);
+    let inside = match work.mode {
+        Mode::Transaction => in_ours(work.body),
+        Mode::Dirty { .. } => Cow::Borrowed(work.body),
+    };
+    let work = &Work { body: &inside, ..*work };
     let watcher = Watcher::start(postgres, limits);
     let start = Instant::now();
     let ended = run(postgres, work, care, limits).await;
@@ -72,15 +89,30 @@ pub(super) async fn migrate(
         Ok(_) => drop(postgres.tracked.insert(work.table.to_owned(), true)),
         Err(_) => drop(postgres.tracked.remove(work.table)),
     }
-    let ended = ended.map_err(|(statement, mut failure)| {
+    let ended = ended.map_err(|(statement, failure)| {
+        let mut failure = about_the_row(work, failure);
         if let Failure::Sql(error) = &mut failure {
             limits::explain(error, limits, start.elapsed());
         }
-        failure.of(work.file, statement)
+        failure.of(work, statement)
     });
     // What a transaction of the body's own has done is taken back with it.
     let goes_on = ended.is_err() && statements(work.body).iter().all(|it| it.transaction.is_none());
     watcher.explain(ended, goes_on).await
+}
+
+/// What the server's words about the tracking row mean. A transaction that has dropped the table is taken
+/// back: it is the body that fails.
+fn about_the_row(work: &Work<'_>, failure: Failure) -> Failure {
+    let Failure::Other(error) = failure else { return failure };
+    let ours =
+        matches!(&error, DatabaseError::Query { doing, .. } if doing == ROW || doing == MARK);
+    match (if ours { track::explain(work.table, error) } else { error }, work.mode) {
+        (DatabaseError::TrackGone { .. }, Mode::Transaction) => {
+            Failure::Sql(SqlError::track_gone(work.table))
+        }
+        (error, _) => Failure::Other(error),
+    }
 }
 
 /// Runs the body; the error says in which statement it failed, after others that stay, or 0.
@@ -115,7 +147,8 @@ async fn in_transaction(
     limits: Limits,
     keeper: Option<Keeper<'_>>,
 ) -> Result<Done, Failure> {
-    let begin = format!("{BEGIN}{}", limits::set(limits));
+    let opening = if keeper.is_some() { BEGIN_KEEPING } else { BEGIN };
+    let begin = format!("{opening}{}", limits::set(limits));
     let nothing = keeper.is_none() && work.body.trim().is_empty();
     let ran: Result<Done, Failure> = async {
         failpoint::hit(Point::BodyBegins);
@@ -146,7 +179,7 @@ async fn in_transaction(
     if ran.is_err() {
         // A connection that is gone has rolled back by itself.
         let rest = match work.settings {
-            Settings::Reset => reset(postgres),
+            Settings::Reset => reset(postgres, work.body),
             Settings::Kept => String::new(),
         };
         let _ = postgres.run("roll back", format!("ROLLBACK; {rest}")).await;
@@ -211,7 +244,7 @@ pub(super) async fn finish(
         false => "",
     };
     let clear = match work.settings {
-        Settings::Reset => reset(postgres),
+        Settings::Reset => reset(postgres, work.body),
         Settings::Kept => be_ourselves(postgres),
     };
     // The end is refused if the body has ended our transaction: then this would not be in it.
@@ -242,7 +275,7 @@ pub(super) async fn finish(
         {
             Err(Failure::Sql(SqlError::of_postgres(error, None)))
         }
-        _ => Err(Failure::Other(failed("write the tracking row")(error))),
+        _ => Err(Failure::Other(failed(ROW)(error))),
     }
 }
 
@@ -263,7 +296,7 @@ async fn one_by_one(
         }
         _ => {
             let mark = apart(postgres, &mark);
-            postgres.run("mark the track dirty", format!("{mark} {set}")).await
+            postgres.run(MARK, format!("{mark} {set}")).await
         }
     };
     marked.map_err(other)?;
@@ -271,26 +304,30 @@ async fn one_by_one(
     failpoint::hit(Point::Marked);
     let ran = each(postgres, work, limits, keeper.as_mut()).await;
     let rest = match work.settings {
-        Settings::Reset => reset(postgres),
+        Settings::Reset => reset(postgres, work.body),
         Settings::Kept => limits::reset(limits).to_owned(),
     };
     if let Err((statement, failure)) = ran {
         let cleared = postgres.run("clear the session", format!("ROLLBACK; {rest}")).await;
         cleared.map_err(other)?;
-        // What was refused before it did anything has left nothing to be marked.
-        if statement == 1 && matches!(failure, Failure::Beyond(_) | Failure::CannotKeep(_)) {
+        // What has left nothing is not marked: it was refused before it did anything, or was taken back
+        // with the one transaction in which it did.
+        let refused =
+            statement == 1 && matches!(failure, Failure::Beyond(_) | Failure::CannotKeep(_));
+        let nothing = matches!(failure, Failure::Sql(_)) && leaves_nothing(work, statement);
+        if refused || nothing {
             let was = Position { version: work.from, dirty: work.dirty };
             let clean = track::write(postgres, work.table, was);
             let clean = apart(postgres, &clean);
             postgres.run("take the mark away", clean).await.map_err(other)?;
         }
-        return Err((statement, failure));
+        return Err((if nothing { 0 } else { statement }, failure));
     }
     failpoint::hit(Point::BodyDone);
     let end = clean(postgres, work);
     let Some(mut keeper) = keeper else {
         let end = apart(postgres, &end);
-        postgres.run("write the tracking row", format!("{end} {rest}")).await.map_err(other)?;
+        postgres.run(ROW, format!("{end} {rest}")).await.map_err(other)?;
         failpoint::hit(Point::Committed);
         return Ok(Done::default());
     };
@@ -300,6 +337,14 @@ async fn one_by_one(
     postgres.run("clear the session", rest).await.map_err(other)?;
     failpoint::hit(Point::Committed);
     keeper.done(postgres).await.map_err(other)
+}
+
+/// Whether a body that failed in `statement` has left nothing: it stood in a transaction of the body's
+/// own, before which nothing was done. A journal has noted statements on the way, and stays by them.
+fn leaves_nothing(work: &Work<'_>, statement: usize) -> bool {
+    let statements = statements(work.body);
+    let began = began(&statements, statement).filter(|_| work.journal.is_none());
+    began.is_some_and(|began| statements.iter().take(began - 1).all(|before| before.sets))
 }
 
 /// Runs the statements of a body, and tells which one failed.
@@ -326,7 +371,8 @@ async fn each(
                 postgres.run("lift the limit on waiting", before.clone()).await?;
             }
             let keeper = keeper.as_deref_mut();
-            one(postgres, work, (number, statement), &mut stands, keeper).await?;
+            let ran = one(postgres, work, (number, statement), &mut stands, keeper).await;
+            valid(postgres, statement, ran).await?;
             if let Some([_, after]) = lifted {
                 postgres.run("limit waiting again", after).await?;
             }
@@ -336,6 +382,33 @@ async fn each(
         ran.await.map_err(|failure: Failure| (number, failure))?;
     }
     Ok(())
+}
+
+/// Looks after a statement that makes an index concurrently whether that is valid: where it failed, what it
+/// left is named, and `IF NOT EXISTS` passes over what an earlier one left.
+async fn valid(
+    postgres: &mut Postgres,
+    statement: &Statement<'_>,
+    ran: Result<(), Failure>,
+) -> Result<(), Failure> {
+    if !statement.alone || matches!(ran, Err(Failure::Other(_))) {
+        return ran;
+    }
+    let Ok(Some(index)) = reconcile::left_invalid(postgres, statement.text).await else {
+        return ran;
+    };
+    match ran {
+        Ok(()) => {
+            let message = format!("the index {index} is there already, and invalid: nothing uses it");
+            let mut error = SqlError::new(&message, "55000", None);
+            error.detail = Some(format!("DROP INDEX CONCURRENTLY {index} takes it away"));
+            Err(Failure::Sql(error))
+        }
+        Err(Failure::Sql(error)) => Err(Failure::Sql(error.and(&format!(
+            "it leaves the index {index} behind, which is invalid: DROP INDEX CONCURRENTLY takes it away"
+        )))),
+        other => other,
+    }
 }
 
 /// Runs one statement.

@@ -5,6 +5,9 @@
 //! the server's own setting cannot ask for it any more, so that it is put together again from where
 //! the server has it: the URL or the environment, the role, the database, and the configuration
 //! file, for which `log_timezone` stands in, which the server's installation sets to the same.
+//!
+//! What a database or a role has set that would cut a journey short, or print names otherwise than a
+//! clean install does, is not for our sessions.
 
 use sqlx::Row;
 use sternway_model::state::Identity;
@@ -24,6 +27,16 @@ const CONFIGURED: &str = "
    AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user))
    AND lower(split_part(setting, '=', 1)) = 'timezone'
  ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1)";
+
+/// The statements that undo settings of the database or the role: quotes around every name, and limits on
+/// sessions that do nothing, as ours does while it is rehearsed elsewhere.
+const NOT_OURS: &str = "concat_ws(' ',
+    CASE WHEN current_setting('quote_all_identifiers', true) = 'on'
+         THEN 'SET quote_all_identifiers TO off;' END,
+    CASE WHEN current_setting('idle_session_timeout', true) <> '0'
+         THEN 'SET idle_session_timeout TO 0;' END,
+    CASE WHEN current_setting('idle_in_transaction_session_timeout', true) <> '0'
+         THEN 'SET idle_in_transaction_session_timeout TO 0;' END)";
 
 /// The settings in libpq's `options` that the driver would override.
 pub(super) fn settings(options: &str) -> Vec<(String, String)> {
@@ -67,9 +80,9 @@ pub(super) async fn learn(
             None => "NULL::text".to_owned(),
         };
         let (dates, numbers) = (set("datestyle"), set("extra_float_digits"));
-        format!("set_config('timezone', {zone}, false), {dates}, {numbers}")
+        format!("set_config('timezone', {zone}, false), {dates}, {numbers}, {NOT_OURS}")
     } else {
-        "NULL::text, NULL::text, NULL::text".to_owned()
+        "NULL::text, NULL::text, NULL::text, NULL::text".to_owned()
     };
     let version = match postgres.parameters.server {
         Server::Postgres => "'PostgreSQL ' || current_setting('server_version')",
@@ -97,6 +110,10 @@ pub(super) async fn learn(
         if let Some(value) = text(column)? {
             postgres.reset.push_str(&format!("SET {key} TO {};", literal(&value)));
         }
+    }
+    if let Some(sql) = text(9)?.filter(|sql| !sql.is_empty()) {
+        postgres.reset.push_str(&sql);
+        postgres.run(doing, sql).await?;
     }
     Ok(())
 }

@@ -11,8 +11,8 @@
 use std::collections::BTreeSet;
 
 use sternway_model::archive::EntryId;
-use sternway_model::body::Mode;
-use sternway_model::effect::Effects;
+use sternway_model::body::{Destroyed, Mode};
+use sternway_model::effect::{Effects, Unkept};
 use sternway_model::proof::Fingerprint;
 
 use super::archive::restore::After;
@@ -58,14 +58,19 @@ impl<'a> Keeper<'a> {
         care: &'a Preservation<'a>,
     ) -> Result<Option<Keeper<'a>>, Failure> {
         let mut so_far = None;
+        let mut unkept = Vec::new();
         if let Mode::Dirty { reason } = work.mode {
             if !care.keep && !care.each_lock {
                 return Ok(None);
             }
-            if let Some(what) = alone(work).filter(|_| care.keep) {
-                return Err(Failure::CannotKeep(format!(
-                    "{what}, outside a transaction ({reason})"
-                )));
+            let alone = alone(work).filter(|it| !care.discards(of(it)));
+            if let Some(what) = &alone {
+                let (table, reason) =
+                    (of(what), format!("{what}, outside a transaction ({reason})"));
+                if care.keep {
+                    return Err(Failure::CannotKeep(reason));
+                }
+                unkept.push(Unkept { table: table.to_owned(), reason });
             }
             so_far = Some(SoFar::begin(postgres, work, care).await?);
         }
@@ -77,7 +82,8 @@ impl<'a> Keeper<'a> {
             }
             false => Vec::new(),
         };
-        let done = Done { effects: Some(Effects::default()), ..Done::default() };
+        let effects = Effects { unkept, ..Effects::default() };
+        let done = Done { effects: Some(effects), ..Done::default() };
         Ok(Some(Keeper { work, care, waiting, so_far, done }))
     }
 
@@ -132,7 +138,7 @@ impl<'a> Keeper<'a> {
         number: usize,
         own: bool,
     ) -> Result<(), Failure> {
-        let opening = if own { "SAVEPOINT sternway_statement;" } else { "BEGIN;" };
+        let opening = if own { "SAVEPOINT sternway_statement;" } else { execute::BEGIN_KEEPING };
         let part = self.so_far.as_ref().map(|so_far| {
             let SoFar { start, batch, entries, writes, read, .. } = so_far;
             let batch = batch.as_deref();
@@ -162,7 +168,8 @@ impl<'a> Keeper<'a> {
 
     /// What would be lost with a statement that can run in no transaction.
     pub fn loses(&self, statement: &Statement<'_>) -> Option<String> {
-        destroyed(statement).filter(|_| self.care.keep)
+        let lost = destroyed(statement).filter(|it| self.care.keep && !self.care.discards(of(it)));
+        lost.map(|it| it.to_string())
     }
 
     /// Restores what waits, together with `end`, which takes the mark away.
@@ -188,9 +195,9 @@ impl<'a> Keeper<'a> {
         {
             let now = objects_now(postgres, self.work.table).await?;
             let after = effects::snapshot(postgres).await?;
-            let Effects { losses, locks, .. } = std::mem::take(effects);
+            let Effects { losses, locks, unkept, .. } = std::mem::take(effects);
             let changed = effects::differences((objects, start), (&now, &after));
-            *effects = Effects { losses, locks, ..changed };
+            *effects = Effects { losses, locks, unkept, ..changed };
         }
         Ok(self.done)
     }
@@ -247,15 +254,20 @@ impl SoFar {
 }
 
 /// What a statement destroys that can never be looked at first.
-fn alone(work: &Work<'_>) -> Option<String> {
+fn alone(work: &Work<'_>) -> Option<Destroyed> {
     let statements = statements(work.body).into_iter().skip(work.first.saturating_sub(1));
     let alone = statements.filter(|it| it.alone && !it.calls);
     alone.map(|it| destroyed(&it)).find(Option::is_some).flatten()
 }
 
 /// What a statement destroys by its words.
-fn destroyed(statement: &Statement<'_>) -> Option<String> {
-    statements::facts(statement.text).destroys.first().map(|it| it.what.to_string())
+fn destroyed(statement: &Statement<'_>) -> Option<Destroyed> {
+    statements::facts(statement.text).destroys.into_iter().next().map(|it| it.what)
+}
+
+/// The table that it is a loss of; empty where it is none's.
+fn of(destroyed: &Destroyed) -> &str {
+    destroyed.table().unwrap_or_default()
 }
 
 /// Begins a transaction that is ours, whatever the body has set.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::statements::statements;
 use crate::port::{Limits, SqlError};
 
 /// The SQLSTATE of a lock that was not had in time.
@@ -38,7 +39,9 @@ pub(super) fn lifted(limits: Limits, statement: &str, body: &str) -> Option<[Str
 
 /// Whether a body that does something concurrently limits its waiting itself, and should be left alone.
 fn has_its_own(body: &str) -> bool {
-    says(body, "concurrently") && says(body, "lock_timeout")
+    // Not in a comment that stands between statements.
+    let mut statements = statements(body).into_iter();
+    says(body, "concurrently") && statements.any(|it| says(it.text, "lock_timeout"))
 }
 
 fn says(body: &str, word: &str) -> bool {

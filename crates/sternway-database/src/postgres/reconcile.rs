@@ -103,6 +103,26 @@ pub(super) async fn reconcile(
     }
 }
 
+/// The index that a statement makes concurrently, as SQL has its name, if it is there and invalid, and
+/// nobody is at work on it.
+pub(super) async fn left_invalid(
+    postgres: &mut Postgres,
+    statement: &str,
+) -> Result<Option<String>, DatabaseError> {
+    let Trace::IndexBuilt { index, table } = trace(statement) else { return Ok(None) };
+    let doing = "look whether the index is valid";
+    let sql = format!(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c
+         JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE i.indrelid = {} AND c.relname = {} AND NOT i.indisvalid AND NOT {BUILT}",
+        regclass(&table),
+        literal(&index)
+    );
+    let rows = postgres.ask(doing, sql).await?;
+    rows.first().map(|row| row.try_get(0).map_err(failed(doing))).transpose()
+}
+
 async fn is_done(postgres: &mut Postgres, sql: &str) -> Result<Reconciled, DatabaseError> {
     let done = found(postgres, sql).await?.unwrap_or(false);
     Ok(if done { Reconciled::Done } else { Reconciled::NotDone })

@@ -7,9 +7,9 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sternway_model::effect::Lost;
 
-use super::statements::{Statement, statements};
+use super::statements::{Statement, began, statements};
 use super::{Postgres, failed, limits};
-use crate::port::{DatabaseError, Interrupt, SqlError, StepError};
+use crate::port::{DatabaseError, Interrupt, SqlError, StepError, Work};
 
 /// Why a body did not run to its end.
 pub(super) enum Failure {
@@ -30,17 +30,17 @@ impl From<DatabaseError> for Failure {
 }
 
 impl Failure {
-    /// As the error of a body that failed in `statement`, after others that stay; 0 where nothing of the
-    /// body stays.
-    pub fn of(self, file: &str, statement: usize) -> StepError {
-        let file = file.to_owned();
+    /// As the error of a body that failed in `statement`; 0 where nothing of the body stays.
+    pub fn of(self, work: &Work<'_>, statement: usize) -> StepError {
+        let file = work.file.to_owned();
         match self {
             Failure::Sql(source) if statement > 0 => {
-                StepError::Dirty { file, statement, source, blockers: None }
+                let since = began(&statements(work.body), statement).unwrap_or(statement);
+                StepError::Dirty { file, statement, since, source, blockers: None }
             }
             Failure::Sql(source) => StepError::TakenBack { file, source },
             Failure::Other(source) => match locked(&source) {
-                Some(source) => Failure::Sql(source).of(&file, statement),
+                Some(source) => Failure::Sql(source).of(work, statement),
                 None => StepError::Database { file, source },
             },
             Failure::Beyond(more) => StepError::Beyond { file, more },

@@ -11,17 +11,19 @@ pub mod rules;
 pub(super) mod trace;
 mod words;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use sternway_model::body::{BodyFacts, Mode};
 
 use words::{Word, split};
 
+use super::Postgres;
 use crate::external;
 use crate::origin::{self, Filled, Origin, Unseen};
 use crate::port::DatabaseError;
 use crate::query::only;
-use crate::tokens::{self, Split, after_guard, name};
+use crate::tokens::{self, Role, Split, after_guard, name};
 
 pub use crate::tokens::Control;
 
@@ -67,6 +69,12 @@ pub(crate) fn normal_words(body: &str) -> Option<crate::normal::Words> {
     split.obstacle.is_none().then(|| split.statements.iter().map(ranges).collect())
 }
 
+/// In which of these statements, from 1, the transaction of the body's own began in which `statement`
+/// stands, if it stands in one.
+pub(super) fn began(statements: &[Statement<'_>], statement: usize) -> Option<usize> {
+    tokens::began(statements.iter().map(|it| it.transaction), statement)
+}
+
 /// What a body says.
 pub fn facts(body: &str) -> BodyFacts {
     let split = split(body);
@@ -97,10 +105,74 @@ pub fn facts(body: &str) -> BodyFacts {
     if open {
         facts.obstacle = Some("it begins a transaction and does not end it".to_owned());
     }
-    if let Some(reason) = reason {
+    if let Some(reason) = reason.filter(|_| one_transaction(&split.statements).is_none()) {
         facts.mode = Mode::Dirty { reason };
     }
     facts
+}
+
+/// A body as it runs in a transaction of ours: without the `BEGIN` and the `COMMIT` of its own, where
+/// it is one transaction.
+pub(super) fn in_ours(body: &str) -> Cow<'_, str> {
+    let statements = split(body).statements;
+    match one_transaction(&statements) {
+        Some((begins, commits)) => {
+            Cow::Owned(tokens::without(body, [&statements[begins], &statements[commits]]))
+        }
+        None => Cow::Borrowed(body),
+    }
+}
+
+/// Whether a body is one transaction of its own.
+pub(super) fn is_one_transaction(body: &str) -> bool {
+    one_transaction(&split(body).statements).is_some()
+}
+
+/// Which statements begin and commit a body that is one transaction of its own.
+fn one_transaction(statements: &[Vec<Word<'_>>]) -> Option<(usize, usize)> {
+    let roles: Vec<Role> = statements.iter().map(|words| role(words)).collect();
+    tokens::one_transaction(&roles)
+}
+
+fn role(words: &[Word<'_>]) -> Role {
+    let is = |at: usize, text: &str| words.get(at).is_some_and(|word| word.is(text));
+    let key = words.first().map_or("", |word| word.key.as_str());
+    // What our own transaction is, too. An isolation level has to be the transaction's own.
+    const MODES: [&str; 13] = [
+        "BEGIN",
+        "START",
+        "WORK",
+        "TRANSACTION",
+        "READ",
+        "WRITE",
+        "ISOLATION",
+        "LEVEL",
+        "COMMITTED",
+        "UNCOMMITTED",
+        "NOT",
+        "DEFERRABLE",
+        ",",
+    ];
+    let plain = || words.iter().all(|word| MODES.iter().any(|mode| word.is(mode)));
+    match (key, control(words)) {
+        ("BEGIN" | "START", Some(_)) if plain() => Role::Begins,
+        ("COMMIT" | "END", Some(Control::End)) => Role::Commits,
+        (_, Some(_)) => Role::Apart,
+        ("SET", _) if is(1, "TRANSACTION") => Role::Apart,
+        // What it sets is what later transactions begin as.
+        ("SET", _) if words.iter().any(|word| begins_transactions(&word.key)) => Role::Apart,
+        ("SAVEPOINT" | "RELEASE" | "ROLLBACK", _) if !is(1, "PREPARED") => Role::Inside,
+        // In a transaction block, they cannot commit.
+        ("CALL" | "DO", _) => Role::Inside,
+        _ if outside_transaction(words).is_some() => Role::Apart,
+        _ if sets(words) => Role::Anywhere,
+        _ => Role::Inside,
+    }
+}
+
+/// Whether a setting, in upper case, is about how transactions begin.
+fn begins_transactions(setting: &str) -> bool {
+    setting == "CHARACTERISTICS" || setting.starts_with("DEFAULT_TRANSACTION_")
 }
 
 /// The statement that a query of the user's own is, if it can stand in one of ours.
@@ -164,6 +236,60 @@ pub(crate) fn origin(body: &str, filled: &Filled<'_>, column: &str) -> Origin {
     let code: Vec<&str> = blocks.flatten().filter_map(Word::code).collect();
     statements.extend(code.into_iter().flat_map(|code| split(code).statements));
     origin::origin(&statements, unseen, filled, column)
+}
+
+/// Whether the statement of a body at this line and column runs code that catches exceptions: a block of
+/// its own, or a function that it or a body before it has made.
+pub(crate) fn catches<'a>(
+    body: &'a str,
+    at: (usize, usize),
+    earlier: impl Iterator<Item = &'a str>,
+) -> bool {
+    let found = split(body).statements;
+    let begins = |words: &&Vec<Word<'_>>| {
+        words.first().is_some_and(|it| tokens::place_of(body, it.offset) <= at)
+    };
+    let Some(statement) = found.iter().rev().find(begins) else { return false };
+    if statement.first().is_some_and(|it| it.is("DO")) {
+        return statement.iter().any(handles);
+    }
+    let mut made = BTreeSet::new();
+    for words in earlier.chain([body]).flat_map(|it| split(it).statements) {
+        let kind = words.iter().take(5).position(|it| it.is("FUNCTION") || it.is("PROCEDURE"));
+        let creates = words.first().is_some_and(|it| it.is("CREATE"));
+        if let Some(kind) = kind.filter(|_| creates && words.iter().any(handles)) {
+            made.extend(name(&words[kind + 1..]).pop());
+        }
+    }
+    statement.iter().filter_map(Word::name).any(|name| made.contains(&name))
+}
+
+/// Whether a string is code with a handler of exceptions.
+fn handles(word: &Word<'_>) -> bool {
+    let Some(code) = word.code() else { return false };
+    let when = |words: &Vec<Word<'_>>| {
+        words.windows(2).any(|it| it[0].is("EXCEPTION") && it[1].is("WHEN"))
+    };
+    split(code).statements.iter().any(when)
+}
+
+/// What drops the temporary tables, views and sequences that a body makes.
+pub(super) fn drop_temporary(body: &str) -> String {
+    let mut sql = String::new();
+    for words in split(body).statements {
+        let head = words.iter().take(5);
+        let temporary = head.clone().any(|it| it.is("TEMP") || it.is("TEMPORARY"));
+        let kind = ["TABLE", "VIEW", "SEQUENCE"]
+            .into_iter()
+            .find_map(|kind| Some((kind, head.clone().position(|it| it.is(kind))?)));
+        if let (true, true, Some((kind, at))) = (words[0].is("CREATE"), temporary, kind)
+            && let Some(name) = name(after_guard(&words[at + 1..])).pop()
+        {
+            let name = Postgres::quote(&name);
+            sql.push_str(&format!("DROP {kind} IF EXISTS pg_temp.{name} CASCADE;"));
+        }
+    }
+    sql
 }
 
 /// The columns, with their unqualified tables, that a body adds.
@@ -312,8 +438,14 @@ mod tests {
             "create index concurrently i on t (a)",
             "drop index concurrently if exists i",
             "select 1; vacuum analyze t",
-            "begin; select 1; commit",
-            "start transaction; select 1; end",
+            "begin; select 1; commit; begin; select 2; commit",
+            "begin; select 1; commit; select 2",
+            "begin isolation level serializable; select 1; commit",
+            "begin; set transaction isolation level serializable; select 1; commit",
+            "set default_transaction_isolation = 'serializable'; begin; select 1; commit",
+            "begin; vacuum; commit",
+            "begin; select 1; commit and chain; commit",
+            "begin; select 1; rollback",
             "reindex table concurrently t",
             "reindex (concurrently) index i",
             "alter table t detach partition p concurrently",
@@ -331,6 +463,12 @@ mod tests {
     fn what_only_looks_like_it_runs_in_a_transaction() {
         for body in [
             "-- begin; commit;\nselect 'vacuum'",
+            "begin; select 1; commit",
+            "start transaction read write; select 1; end transaction",
+            "begin work; savepoint a; rollback to a; release a; call p(); commit work",
+            "set lock_timeout = '1s'; begin isolation level read committed; select 1; commit; \
+             reset lock_timeout",
+            "begin; commit",
             "create table concurrently (a int)",
             "create index i on t (a); comment on index i is 'create index concurrently'",
             "create function f() returns trigger language plpgsql as $$ begin return new; end $$",
@@ -344,11 +482,25 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_of_its_own_leaves_blanks() {
+        assert_eq!(in_ours("BEGIN;\nx;\n  COMMIT ;"), "     ;\nx;\n         ;");
+        assert_eq!(
+            in_ours("start /* é\n*/ transaction; x; end"),
+            "          \n              ; x;    "
+        );
+        assert_eq!(in_ours("begin; x; commit; y"), "begin; x; commit; y");
+    }
+
+    #[test]
     fn obstacles_are_named() {
         assert!(facts("begin; select 1").obstacle.is_some());
         assert!(facts("copy t from stdin").obstacle.is_some());
         assert!(facts("discard all").obstacle.is_some());
         assert!(facts("select pg_catalog.pg_advisory_unlock_all()").obstacle.is_some());
+        let dumped = facts("--\n\\restrict x\nselect 1;\n\\unrestrict x").obstacle;
+        let said = "\\restrict in line 2 is a command of psql, and no server knows it";
+        assert_eq!(dumped.as_deref(), Some(said));
+        assert!(facts("select E'\\\\', '\\x', $$\\n$$").obstacle.is_none());
         assert!(facts("discard plans").obstacle.is_none());
         assert!(facts("select 'a").obstacle.is_some());
         assert!(facts("select 1 /* a").obstacle.is_some());

@@ -5,16 +5,22 @@ use sqlx::Row;
 use sternway_model::state::{Position, TrackState};
 
 use super::{Postgres, execute, failed, literal, schema};
-use crate::port::{DatabaseError, Tracking, Underway};
+use crate::port::{self, DatabaseError, Tracking, Underway};
 
 #[async_trait]
 impl Tracking for Postgres {
     async fn track(&mut self, table: &str) -> Result<TrackState, DatabaseError> {
         let doing = format!("read the tracking table `{table}`");
         // Asked at once, not after a look whether it is there: that is one trip to the server fewer.
-        let sql = format!("SELECT version::bigint, dirty FROM {} LIMIT 2", self.tracking(table));
-        let rows = match self.ask(&doing, sql).await {
-            Err(error) if is_absent(&error) => {
+        let (dirty, kind) = match self.parameters.server.has_authorities() {
+            true => ("dirty::text", "pg_catalog.pg_typeof(dirty)::text"),
+            false => ("CASE WHEN dirty THEN 'true' ELSE 'false' END", "'boolean'"),
+        };
+        let sql =
+            format!("SELECT version::text, {dirty}, {kind} FROM {} LIMIT 2", self.tracking(table));
+        let asked = self.ask(&doing, sql).await.map_err(|error| explain(table, error));
+        let rows = match asked {
+            Err(error) if is_absent(&error) || matches!(error, DatabaseError::TrackGone { .. }) => {
                 self.tracked.insert(table.to_owned(), false);
                 return Ok(TrackState::NoTable);
             }
@@ -27,17 +33,20 @@ impl Tracking for Postgres {
             [row] => row,
             _ => return Err(DatabaseError::SeveralRows { table }),
         };
-        let version: i64 = row.try_get(0).map_err(failed(&doing))?;
-        let dirty = row.try_get(1).map_err(failed(&doing))?;
-        let version = match version {
-            // golang-migrate's "nothing applied" after a failed down of the first migration.
-            -1 => None,
-            version => {
-                let number = u64::try_from(version);
-                Some(number.map_err(|_| DatabaseError::Version { table, version })?)
+        let text = |column: usize| row.try_get::<Option<String>, _>(column).map_err(failed(&doing));
+        let (version, dirty, kind) = (text(0)?, text(1)?, text(2)?.unwrap_or_default());
+        let dirty = match (dirty.as_deref(), kind.as_str()) {
+            (Some("true"), "boolean") => true,
+            (Some("false"), "boolean") => false,
+            (None, _) => return Err(port::no_mark(&table)),
+            (Some(_), kind) => {
+                return Err(port::foreign(
+                    &table,
+                    format!("its column `dirty` is {kind}, not boolean"),
+                ));
             }
         };
-        Ok(TrackState::At(Position { version, dirty }))
+        Ok(TrackState::At(Position { version: port::version(&table, version.as_deref())?, dirty }))
     }
 
     async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
@@ -68,7 +77,7 @@ impl Tracking for Postgres {
             self.tracked.remove(table);
             let _ = self.run("roll back", "ROLLBACK".to_owned()).await;
         }
-        written
+        written.map_err(|error| explain(table, error))
     }
 
     /// The journal knows: what it does not have took no effect.
@@ -83,6 +92,24 @@ pub(super) fn is_absent(error: &DatabaseError) -> bool {
         return false;
     };
     error.code().is_some_and(|code| matches!(code.as_ref(), "42P01" | "3F000"))
+}
+
+/// What the server's words about a tracking table mean, where they mean that it is gone, or none.
+pub(super) fn explain(table: &str, error: DatabaseError) -> DatabaseError {
+    let DatabaseError::Query { source: sqlx::Error::Database(source), .. } = &error else {
+        return error;
+    };
+    let code = source.code().unwrap_or_default();
+    match code.as_ref() {
+        "42P01" | "3F000" if source.message().contains(table) => {
+            DatabaseError::TrackGone { table: table.to_owned() }
+        }
+        // A column that is lacking, or wants more, or another type; a view.
+        "42703" | "42702" | "42846" | "42804" | "23502" | "23514" | "428C9" | "55000" | "42809" => {
+            port::foreign(table, source.message().to_owned())
+        }
+        _ => error,
+    }
 }
 
 /// Looks whether there is a tracking table, unless that is known.

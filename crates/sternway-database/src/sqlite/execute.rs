@@ -11,12 +11,14 @@ use std::future::poll_fn;
 
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
-use sternway_model::body::Mode;
+use sternway_model::body::{Destroyed, Mode};
 use sternway_model::journal::Record;
 use sternway_model::state::Position;
 
 use super::archive;
-use super::statements::{Control, Statement, facts, place_of, statements, without_foreign_keys};
+use super::statements::{
+    Control, Statement, began, facts, in_ours, place_of, statements, without_foreign_keys,
+};
 use super::{Sqlite, connect, failed, records, track};
 use crate::archive::{Trouble, Waiting};
 use crate::failpoint::{self, Point};
@@ -76,20 +78,28 @@ pub(super) async fn migrate(
     sqlite.interrupted.clear();
     match work.mode {
         Mode::Transaction => {
-            let ended = in_transaction(sqlite, work, care).await;
+            let without_keys = without_foreign_keys(work.body);
+            let inside = in_ours(work.body);
+            let work = &Work { body: &inside, ..*work };
+            let ended = in_transaction(sqlite, work, care, without_keys).await;
             ended.map_err(|failure| taken_back(file, failure))
         }
         Mode::Dirty { reason } => {
             let keeps = care.is_some_and(|care| care.keep);
-            if keeps && let Some(first) = facts(work.body).destroys.first() {
+            let destroys = facts(work.body).destroys;
+            let discards = |it: &Destroyed| {
+                care.is_some_and(|care| it.table().is_some_and(|table| care.discards(table)))
+            };
+            if keeps && let Some(first) = destroys.iter().find(|it| !discards(&it.what)) {
                 let reason =
                     format!("{}, in a body that runs outside a transaction: {reason}", first.what);
                 return Err(StepError::CannotKeep { file, reason });
             }
             let ended = one_by_one(sqlite, work, care).await;
             ended.map_err(|(statement, failure)| match failure {
-                Failure::Sql(source) => {
-                    StepError::Dirty { file, statement, source, blockers: None }
+                Failure::Sql(source) if statement > 0 => {
+                    let since = began(&statements(work.body), statement).unwrap_or(statement);
+                    StepError::Dirty { file, statement, since, source, blockers: None }
                 }
                 other => taken_back(file, other),
             })
@@ -101,8 +111,8 @@ async fn in_transaction(
     sqlite: &mut Sqlite,
     work: &Work<'_>,
     care: Option<&Preservation<'_>>,
+    without_keys: bool,
 ) -> Result<Done, Failure> {
-    let without_keys = without_foreign_keys(work.body);
     if without_keys {
         let sql = "PRAGMA foreign_keys = off".to_owned();
         sqlite.run("switch the foreign keys off", sql).await.map_err(Failure::Other)?;
@@ -120,7 +130,10 @@ async fn in_transaction(
         failpoint::hit(Point::BodyDone);
         let sql = format!("{} {} COMMIT", writable(work.body), clean(work));
         let ended = sqlite.run("write the tracking row", sql).await;
-        ended.map_err(of_the_body)?;
+        ended.map_err(|error| match track::explain(work.table, error) {
+            DatabaseError::TrackGone { table } => Failure::Sql(SqlError::track_gone(&table)),
+            error => of_the_body(error),
+        })?;
         Ok(done)
     };
     let ran: Result<Done, Failure> = ran.await;
@@ -145,7 +158,7 @@ async fn with_care(
 ) -> Result<Done, Failure> {
     let waiting =
         if care.keep { archive::waiting(sqlite, care, work.body).await? } else { Waiting::NONE };
-    let before = archive::before(sqlite, work).await?;
+    let before = archive::before(sqlite, work, care).await?;
     run_body(sqlite, work.body).await?;
     sqlite.run("write the archive", writable(work.body).to_owned()).await?;
     let (effects, kept) = archive::after(sqlite, work, care, before).await?;
@@ -182,14 +195,23 @@ async fn one_by_one(
     }
     sqlite.interrupted.clear();
     let settled = settle(sqlite, work, false).await;
-    ran?;
+    if let Err((statement, failure)) = ran {
+        let nothing = matches!(failure, Failure::Sql(_)) && leaves_nothing(work, statement);
+        if nothing {
+            let was = Position { version: work.from, dirty: work.dirty };
+            let sql = format!("{} {}", writable(work.body), track::write(work.table, was));
+            sqlite.run_whole("take the mark away", sql).await.map_err(other)?;
+        }
+        return Err((if nothing { 0 } else { statement }, failure));
+    }
     settled.map_err(other)?;
     let sql = writable(work.body).to_owned();
     sqlite.run("write the tracking row", sql).await.map_err(other)?;
     let ended = async {
         sqlite.run("write the tracking row", "BEGIN IMMEDIATE".to_owned()).await?;
         let restored = archive::restore(sqlite, waiting).await?;
-        sqlite.run("write the tracking row", format!("{} COMMIT", clean(work))).await?;
+        let ended = sqlite.run("write the tracking row", format!("{} COMMIT", clean(work))).await;
+        ended.map_err(|error| track::explain(work.table, error))?;
         Ok(Done { restored, ..Done::default() })
     };
     let ended: Result<Done, DatabaseError> = ended.await;
@@ -198,6 +220,14 @@ async fn one_by_one(
         Err(_) => sqlite.roll_back().await,
     }
     ended.map_err(other)
+}
+
+/// Whether a body that failed in `statement` has left nothing: it stood in a transaction of the body's
+/// own, before which nothing was done. A journal has noted statements on the way, and stays by them.
+fn leaves_nothing(work: &Work<'_>, statement: usize) -> bool {
+    let statements = statements(work.body);
+    let began = began(&statements, statement).filter(|_| work.journal.is_none());
+    began.is_some_and(|began| statements.iter().take(began - 1).all(|before| before.sets))
 }
 
 /// Begins a transaction that writes, in which the tracking table is there and says what the step
@@ -212,8 +242,11 @@ async fn begin(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), DatabaseError
     }
     sql.push_str(&track::select(table));
     let query = sqlx::raw_sql(AssertSqlSafe(sql));
-    let rows: Vec<SqliteRow> =
-        query.fetch_all(&mut sqlite.connection).await.map_err(failed(&doing))?;
+    let rows: Vec<SqliteRow> = query
+        .fetch_all(&mut sqlite.connection)
+        .await
+        .map_err(failed(&doing))
+        .map_err(|error| track::explain(table, error))?;
     let expected = Position { version: work.from, dirty: work.dirty };
     let found = track::position(table, &rows)?;
     // A body that runs on from its middle has left its mark.
@@ -237,6 +270,21 @@ async fn settle(
     }
     if mentions(work.body, b"pragma") {
         sqlite.run(doing, sqlite.settings()).await?;
+    }
+    if mentions(work.body, b"temp") {
+        // Triggers and views before the tables that they are of.
+        let left: Vec<(String, String)> = sqlx::query_as(
+            "SELECT type, name FROM temp.sqlite_schema
+             WHERE type IN ('table', 'view', 'trigger') AND name NOT GLOB 'sqlite_*'
+             ORDER BY type = 'table', type",
+        )
+        .fetch_all(&mut sqlite.connection)
+        .await
+        .map_err(failed(doing))?;
+        for (kind, name) in left {
+            let name = Sqlite::quote(&name);
+            sqlite.run(doing, format!("DROP {kind} IF EXISTS temp.{name}")).await?;
+        }
     }
     if matches!(work.mode, Mode::Dirty { .. }) && mentions(work.body, b"attach") {
         let attached: Vec<String> = sqlx::query_scalar(

@@ -8,6 +8,8 @@
 mod destroys;
 pub(super) mod words;
 
+use std::borrow::Cow;
+
 use sternway_model::body::{BodyFacts, Mode};
 
 use words::{Kind, Word, split};
@@ -15,7 +17,7 @@ use words::{Kind, Word, split};
 use crate::external;
 use crate::port::DatabaseError;
 use crate::query::only;
-use crate::tokens::{Lines, Split, added_columns};
+use crate::tokens::{self, Lines, Role, Split, added_columns, client_command};
 
 pub use crate::tokens::Control;
 
@@ -57,6 +59,12 @@ pub(crate) fn normal_words(body: &str) -> Option<crate::normal::Words> {
     split.obstacle.is_none().then(|| split.statements.iter().map(ranges).collect())
 }
 
+/// In which of these statements, from 1, the transaction of the body's own began in which `statement`
+/// stands, if it stands in one.
+pub(super) fn began(statements: &[Statement<'_>], statement: usize) -> Option<usize> {
+    tokens::began(statements.iter().map(|it| it.transaction), statement)
+}
+
 /// What a body says.
 pub fn facts(body: &str) -> BodyFacts {
     let split = split(body);
@@ -75,6 +83,12 @@ pub fn facts(body: &str) -> BodyFacts {
             Some(Control::End) => open = false,
             None => {}
         }
+        if let Some(first) = words.first().filter(|it| it.text == ".") {
+            let command = body[first.offset..].split_whitespace().next().unwrap_or_default();
+            let line = lines.at(first.offset);
+            let command = client_command(command, line, "the sqlite3 shell");
+            facts.obstacle.get_or_insert(command);
+        }
         reason = reason.or_else(|| outside_transaction(words));
         facts.destroys.extend(destroys::destroys(&mut lines, words, &added));
         facts.creates_tables.extend(creates_table(words));
@@ -82,10 +96,57 @@ pub fn facts(body: &str) -> BodyFacts {
     if open {
         facts.obstacle = Some("it begins a transaction and does not end it".to_owned());
     }
-    if let Some(reason) = reason {
+    if let Some(reason) = reason.filter(|_| one_transaction(&split.statements).is_none()) {
         facts.mode = Mode::Dirty { reason };
     }
     facts
+}
+
+/// A body as it runs in a transaction of ours: without the `BEGIN` and the `COMMIT` of its own, where
+/// it is one transaction.
+pub(super) fn in_ours(body: &str) -> Cow<'_, str> {
+    let statements = split(body).statements;
+    match one_transaction(&statements) {
+        Some((begins, commits)) => {
+            Cow::Owned(tokens::without(body, [&statements[begins], &statements[commits]]))
+        }
+        None => Cow::Borrowed(body),
+    }
+}
+
+/// Whether a body is one transaction of its own.
+pub(super) fn is_one_transaction(body: &str) -> bool {
+    one_transaction(&split(body).statements).is_some()
+}
+
+/// Which statements begin and commit a body that is one transaction of its own.
+fn one_transaction(statements: &[Vec<Word<'_>>]) -> Option<(usize, usize)> {
+    let roles: Vec<Role> = statements.iter().map(|words| role(words)).collect();
+    let (begins, commits) = tokens::one_transaction(&roles)?;
+    // What is checked in it was to be decided before it begins.
+    let keys_on = |words: &Vec<Word<'_>>| {
+        pragma(words).is_some_and(|(name, value)| {
+            name == "foreign_keys" && value.is_some_and(|value| !is_off(&value))
+        })
+    };
+    let before = statements.get(..begins)?;
+    (!before.iter().any(keys_on)).then_some((begins, commits))
+}
+
+fn role(words: &[Word<'_>]) -> Role {
+    match (words.first().map_or("", |word| word.key.as_str()), control(words)) {
+        (_, Some(Control::Begin)) => Role::Begins,
+        ("COMMIT" | "END", Some(_)) => Role::Commits,
+        (_, Some(_)) => Role::Apart,
+        _ if outside_transaction(words).is_some() => Role::Apart,
+        ("PRAGMA", _) => Role::Anywhere,
+        _ => Role::Inside,
+    }
+}
+
+/// Whether a pragma's value switches it off.
+fn is_off(value: &str) -> bool {
+    ["off", "0", "false", "no"].iter().any(|off| value.eq_ignore_ascii_case(off))
 }
 
 /// The statement that a query of the user's own is, if it can stand in one of ours.
@@ -115,10 +176,7 @@ pub fn without_foreign_keys(body: &str) -> bool {
     let split = split(body);
     let pragmas = split.statements.iter().map_while(|words| pragma(words));
     let mut keys = pragmas.filter(|(name, _)| name == "foreign_keys");
-    keys.any(|(_, value)| {
-        let off = ["off", "0", "false", "no"];
-        value.is_some_and(|value| off.contains(&value.to_ascii_lowercase().as_str()))
-    })
+    keys.any(|(_, value)| value.is_some_and(|value| is_off(&value)))
 }
 
 /// The word of a syntax error's message, where it stands once in its statement: its place in the
@@ -258,8 +316,11 @@ mod tests {
     #[test]
     fn what_cannot_run_in_a_transaction_is_recognised() {
         for body in [
-            "begin; select 1; commit",
-            "begin immediate transaction; select 1; end",
+            "begin; select 1; commit; begin; select 2; commit",
+            "select 1; begin immediate transaction; select 2; end",
+            "pragma foreign_keys = on; begin; select 1; commit",
+            "pragma journal_mode = wal; begin; select 1; commit",
+            "begin; select 1; rollback",
             "select 1; vacuum",
             "vacuum into 'x'",
             "attach 'x' as y",
@@ -278,6 +339,9 @@ mod tests {
     fn what_only_looks_like_it_runs_in_a_transaction() {
         for body in [
             "-- begin; commit;\nselect 'vacuum'",
+            "begin; select 1; commit",
+            "begin immediate transaction; savepoint a; rollback to a; end transaction",
+            "pragma foreign_keys = off; begin exclusive; select 1; commit; pragma foreign_keys = on",
             "create trigger g after insert on t begin select 1; end",
             "savepoint a; rollback to a; release a",
             "pragma journal_mode; pragma foreign_keys = off; pragma user_version = 3",
@@ -317,6 +381,7 @@ mod tests {
             "select x'0",
             "create trigger g after insert on t begin select 1;",
             "select 1\0",
+            ".mode csv\nselect 1",
         ] {
             assert!(facts(body).obstacle.is_some(), "{body}");
         }

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 use sternway_model::state::{Position, TrackState};
 
 use super::{Sqlite, connect, failed};
-use crate::port::{DatabaseError, Tracking, Underway};
+use crate::port::{self, DatabaseError, Tracking, Underway};
 
 async fn exists(sqlite: &mut Sqlite, table: &str) -> Result<bool, DatabaseError> {
     let found: i64 = sqlx::query_scalar(
@@ -46,7 +46,8 @@ impl Tracking for Sqlite {
         self.tracked.insert(table.to_owned());
         let doing = format!("read the tracking table `{table}`");
         let query = sqlx::query(AssertSqlSafe(select(table)));
-        let rows = query.fetch_all(&mut self.connection).await.map_err(failed(&doing))?;
+        let rows = query.fetch_all(&mut self.connection).await.map_err(failed(&doing));
+        let rows = rows.map_err(|error| explain(table, error))?;
         position(table, &rows).map(TrackState::At)
     }
 
@@ -62,7 +63,8 @@ impl Tracking for Sqlite {
         connect::use_file(self, true).await?;
         let make = make(self, table).await?;
         let sql = format!("{make}{}", write(table, position));
-        self.run_whole("write the tracking row", sql).await
+        let written = self.run_whole("write the tracking row", sql).await;
+        written.map_err(|error| explain(table, error))
     }
 
     /// The journal knows: what it does not have took no effect.
@@ -75,7 +77,11 @@ impl Tracking for Sqlite {
 pub(super) fn select(table: &str) -> String {
     let table = Sqlite::table(table);
     // Clients of other languages may have written TRUE as text.
-    format!("SELECT CAST(version AS INTEGER), dirty IN (1, '1', 'true') FROM {table} LIMIT 2")
+    format!(
+        "SELECT CAST(version AS TEXT), CASE WHEN dirty IN (1, '1', 'true') THEN 1
+                WHEN dirty IN (0, '0', 'false') THEN 0 WHEN dirty IS NOT NULL THEN 2 END
+         FROM {table} LIMIT 2"
+    )
 }
 
 /// What the rows of a tracking table say.
@@ -86,18 +92,32 @@ pub(super) fn position(table: &str, rows: &[SqliteRow]) -> Result<Position, Data
         [row] => row,
         _ => return Err(DatabaseError::SeveralRows { table: table.to_owned() }),
     };
-    let version: i64 = row.try_get(0).map_err(failed(&doing))?;
-    let dirty: Option<i64> = row.try_get(1).map_err(failed(&doing))?;
-    let version = match version {
-        // golang-migrate's "nothing applied" after a failed down of the first migration.
-        -1 => None,
-        version => {
-            let number = u64::try_from(version);
-            let table = table.to_owned();
-            Some(number.map_err(|_| DatabaseError::Version { table, version })?)
+    let version: Option<String> = row.try_get(0).map_err(failed(&doing))?;
+    let dirty = match row.try_get::<Option<i64>, _>(1).map_err(failed(&doing))? {
+        Some(0) => false,
+        Some(1) => true,
+        Some(_) => {
+            return Err(port::foreign(table, "its column `dirty` is no boolean".to_owned()));
         }
+        None => return Err(port::no_mark(table)),
     };
-    Ok(Position { version, dirty: dirty.unwrap_or(0) != 0 })
+    Ok(Position { version: port::version(table, version.as_deref())?, dirty })
+}
+
+/// What SQLite's words about a tracking table mean, where they mean that it is gone, or none.
+pub(super) fn explain(table: &str, error: DatabaseError) -> DatabaseError {
+    let DatabaseError::Query { source: sqlx::Error::Database(source), .. } = &error else {
+        return error;
+    };
+    let words = source.message();
+    if words.contains("no such table") && words.contains(table) {
+        return DatabaseError::TrackGone { table: table.to_owned() };
+    }
+    let other = ["no such column", "has no column", "NOT NULL constraint", "it is a view"];
+    match other.iter().any(|it| words.contains(it)) {
+        true => port::foreign(table, words.to_owned()),
+        false => error,
+    }
 }
 
 /// Makes the tracking table known, and returns the statements that make it, if there is none.

@@ -107,7 +107,7 @@ async fn what_keeps_a_session_from_being_had_is_told_without_the_password() {
     let error = connect("mysql://u:s3cret@tcp(127.0.0.1:1)/db", None).await.err().expect("nobody");
     assert!(matches!(error, Connect::Unreachable { .. }) && !whole(&error).contains("s3cret"));
     let url = fresh.url_with("no_such_setting=1");
-    assert!(matches!(connect(&url, None).await.err(), Some(Connect::Session { .. })));
+    assert!(matches!(connect(&url, None).await.err(), Some(Connect::Setting { .. })));
     let server = session(&fresh.url_with("sql_mode=%27ANSI%27&x-migrations-table=t")).await;
     assert_eq!(server.tracking_table(), "t");
     assert!(server.identity().server.starts_with("MariaDB 1"), "{:?}", server.identity());

@@ -30,6 +30,7 @@ async fn careful(
         direction,
         keep,
         planned,
+        discards: &sternway_database::NOTHING_DISCARDED,
         each_lock: false,
         limits: Limits::default(),
     };
@@ -385,6 +386,7 @@ async fn what_is_kept_binds_nothing() {
                 direction: Direction::Down,
                 keep: true,
                 planned: None,
+                discards: &sternway_database::NOTHING_DISCARDED,
                 each_lock: false,
                 limits: Limits::default(),
             };

@@ -208,6 +208,50 @@ async fn the_session_has_a_name_for_the_administrator() {
 }
 
 #[tokio::test]
+async fn the_first_of_several_hosts_is_taken_that_answers_and_is_wanted() {
+    let Some(fresh) = fresh().await else { return };
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let dead = free.local_addr().expect("an address").port();
+    drop(free);
+    let address = fresh.address();
+    let (port, password) = (address.port().expect("a port"), address.password().expect("one"));
+    let url = |more: &str| {
+        let hosts = format!("127.0.0.1:{dead},127.0.0.1:{port}");
+        format!("postgres://postgres:{password}@{hosts}/{}?sslmode=disable{more}", fresh.name)
+    };
+    for more in ["", "&target_session_attrs=read-write", "&target_session_attrs=prefer-standby"] {
+        let mut session = session(&url(more)).await;
+        holds(&mut session, &format!("inet_server_port() = {port}")).await;
+    }
+    let error = refusal(&url("&target_session_attrs=standby")).await;
+    assert!(
+        matches!(&error, Connect::NotWanted { wanted, .. } if wanted == "a standby"),
+        "{error:?}"
+    );
+    let error = refusal(
+        &url("&target_session_attrs=standby").replace(&port.to_string(), &dead.to_string()),
+    )
+    .await;
+    assert!(matches!(error, Connect::Unreachable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_parameter_that_nobody_knows_is_called_that() {
+    let Some(fresh) = fresh().await else { return };
+    let known = "sslmode=disable&binary_parameters=yes&default_query_exec_mode=exec&krbsrvname=x";
+    session(&fresh.url_with(known)).await;
+    for (parameter, said) in
+        [("no_such_parameter=1", "no_such_parameter"), ("work_mem=much", "work_mem")]
+    {
+        let error = refusal(&fresh.url_with(&format!("sslmode=disable&{parameter}"))).await;
+        assert!(
+            matches!(&error, Connect::Setting { reason, .. } if reason.contains(said)),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_host_that_never_answers_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = silent.local_addr().expect("an address").port();

@@ -82,7 +82,7 @@ async fn parameters_with_an_x_never_reach_the_server() {
     let Some(fresh) = fresh().await else { return };
     session(&format!("{}&x-custom=foobar", fresh.url())).await;
     let error = connect(&format!("{}&custom=foobar", fresh.url()), None).await.err();
-    let Some(Connect::Refused { reason, .. }) = error else { panic!("{error:?}") };
+    let Some(Connect::Setting { reason, .. }) = error else { panic!("{error:?}") };
     assert_eq!(reason, "unrecognized configuration parameter \"custom\"");
 }
 

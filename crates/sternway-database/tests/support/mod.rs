@@ -6,7 +6,7 @@ pub mod cases;
 pub mod mariadb;
 pub mod sqlite;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
 use std::io::Write;
@@ -272,6 +272,7 @@ pub fn plan(app: &str, target: &str, bodies: &[&str]) -> Plan {
         accepted: Vec::new(),
         taken: Vec::new(),
         keeps: true,
+        discards: BTreeSet::new(),
         hops: vec![Hop { to: target.clone(), steps, ends_at: BTreeMap::new(), leaves: Vec::new() }],
         notes: Vec::new(),
         migrations: BTreeMap::from([(track.clone(), migrations)]),
@@ -358,7 +359,8 @@ pub async fn go(
     let track = TrackName("core".to_owned());
     let limits = Limits::default();
     let (app, version) = ("app", 2);
+    let (track, discards) = (&track, &sternway_database::NOTHING_DISCARDED);
     let care =
-        Preservation { app, track: &track, version, direction, keep, planned, each_lock, limits };
+        Preservation { app, track, version, direction, keep, discards, planned, each_lock, limits };
     session.migrate_preserving(&work, &care).await
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sternway_database::{
-    Database, DatabaseError, Done, Limits, LockError, Preservation, Settings, StepError, Work,
+    Database, DatabaseError, Done, Limits, LockError, NOTHING_DISCARDED, Preservation, Settings,
+    StepError, Work,
 };
 use sternway_model::proof::Fingerprint;
 use sternway_model::state::Position;
@@ -104,6 +105,7 @@ async fn locked(
         // Beside what cannot be kept nothing is.
         keep: repair.unkept.is_empty() || !examined.discard,
         planned: None,
+        discards: &NOTHING_DISCARDED,
         each_lock: false,
         limits: Limits::default(),
     };

@@ -65,8 +65,12 @@ pub(super) async fn of(
             None => (None, Some(Stays::NoWayBack)),
         }
     };
+    // What does not even run where nothing is in its way is no way out.
+    let finish = Some(finish).filter(|_| {
+        took == in_doubt.parts.len() || trial.after.last().is_some_and(Option::is_some)
+    });
     trial.in_doubt.stays = stays;
-    Ok(undo.into_iter().chain([finish]).collect())
+    Ok(undo.into_iter().chain(finish).collect())
 }
 
 /// The statements of the other half that lead from the part that took effect to where nothing of it
@@ -82,7 +86,9 @@ async fn way_back(
     let (forth, back) = (case.step(in_doubt, in_doubt.direction), case.step(in_doubt, other));
     let took: Vec<&str> = in_doubt.parts[..took].iter().map(String::as_str).collect();
     let statements = case.shadow.dialect().parts(body);
-    let half = PartialBody { forth: &forth, took: &took, back: &back, statements: &statements };
+    let dialect = case.shadow.dialect();
+    let (forth, back, took, statements) = (&forth, &back, &took[..], &statements[..]);
+    let half = PartialBody { dialect, forth, took, back, statements };
     half.way_back(async || case.shadow(in_doubt.undone).await).await
 }
 

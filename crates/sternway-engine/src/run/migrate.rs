@@ -70,6 +70,7 @@ impl Executor<'_, '_> {
             direction: migrate.direction,
             keep: plan.keeps,
             planned: migrate.effects.as_ref(),
+            discards: &plan.discards,
             each_lock: false,
             limits: self.run.limits,
         };

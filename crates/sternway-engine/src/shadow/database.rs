@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sternway_database::{Database, Limits, Preservation, Settings, StepError, Work};
+use sternway_database::{
+    Database, Dialect, Limits, NOTHING_DISCARDED, Preservation, Settings, StepError, Work,
+};
 use sternway_model::catalog::Digest;
 use sternway_model::effect::Effects;
 use sternway_model::plan::{Migrate, Plan, Step, Taken};
@@ -342,7 +344,9 @@ impl<'a> ShadowDatabase<'a> {
                 Ok(effects) => live.effects = effects,
                 Err(error) => {
                     self.failed = true;
-                    return Err(act.failed(error));
+                    let earlier = self.acts[..live.done].iter().map(|it| it.text.as_str());
+                    let caught = self.shadow.is_inside() && act.caught(&error, earlier);
+                    return Err(act.failed(error, caught));
                 }
             }
         }
@@ -408,14 +412,27 @@ impl Act {
             direction: step.direction,
             keep: false,
             planned: None,
+            discards: &NOTHING_DISCARDED,
             each_lock: true,
             limits: Limits::default(),
         };
         Ok(database.migrate_preserving(&work, &care).await?.effects)
     }
 
-    fn failed(&self, error: StepError) -> RehearsalError {
+    /// Whether an error comes from code that catches exceptions, its own or that of an act before it.
+    fn caught<'a>(&'a self, error: &StepError, earlier: impl Iterator<Item = &'a str>) -> bool {
+        let (StepError::TakenBack { source, .. } | StepError::Dirty { source, .. }) = error else {
+            return false;
+        };
+        source.at.is_some_and(|at| Dialect::Postgres.catches(&self.text, at, earlier))
+    }
+
+    /// Why it failed; `caught` where code catches exceptions that the server does not survive.
+    fn failed(&self, error: StepError, caught: bool) -> RehearsalError {
         match self.how {
+            _ if caught => {
+                RehearsalError::Caught { file: self.step.file.clone(), source: Box::new(error) }
+            }
             How::Install => RehearsalError::Install(Box::new(error)),
             How::Run | How::Part | How::Rehearse(_) => RehearsalError::Journey(Box::new(error)),
         }

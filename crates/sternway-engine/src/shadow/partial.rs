@@ -49,11 +49,13 @@ async fn tried(
         }
         Ok(shadow)
     };
-    PartialBody { forth: step, took, back: other, statements: &back }.way_back(begin).await
+    let half = PartialBody { dialect, forth: step, took, back: other, statements: &back };
+    half.way_back(begin).await
 }
 
 /// A half of a migration that came only so far, and its other half.
 pub struct PartialBody<'a> {
+    pub dialect: Dialect,
     pub forth: &'a Migrate,
     /// The statements that took effect.
     pub took: &'a [&'a str],
@@ -104,13 +106,18 @@ impl PartialBody<'_> {
             name.kind == "table" && name.name.trim_matches(['"', '`']).eq_ignore_ascii_case(table)
         };
         let there = |table: &String| home.objects.keys().any(|name| is(name, table));
-        let put =
-            self.took.iter().filter_map(|it| rows_of(it, &["INSERT", "REPLACE", "COPY", "MERGE"]));
+        let took = self.took.iter().flat_map(|it| self.dialect.inside(it));
+        let put = took.filter_map(|it| rows_of(it, &["INSERT", "REPLACE", "COPY", "MERGE"]));
         let put: BTreeSet<String> = put.filter(there).collect();
         let deletes = |it: &str| rows_of(it, &["DELETE"]).is_some_and(|table| put.contains(&table));
         let about = |it: &str| ROWS.contains(&words(it).next().unwrap_or_default().as_str());
+        // What stands in one transaction goes or stays as one.
+        let all = |it: &str| {
+            let inside = self.dialect.inside(it);
+            !inside.is_empty() && inside.iter().all(|it| about(it) && !deletes(it))
+        };
         let statements = self.statements.iter().enumerate();
-        statements.filter(|(_, it)| about(it) && !deletes(it)).map(|(index, _)| index).collect()
+        statements.filter(|(_, it)| all(it)).map(|(index, _)| index).collect()
     }
 
     /// Runs what took effect and then the other half `without` some of its statements. `careful`: none of

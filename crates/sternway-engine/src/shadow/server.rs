@@ -76,6 +76,11 @@ impl Shadow {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Whether it makes its databases inside this process, on the embedded PostgreSQL.
+    pub(super) fn is_inside(&self) -> bool {
+        self.url.is_none() && self.dialect == Dialect::Postgres
+    }
+
     /// What it speaks.
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect

@@ -203,7 +203,13 @@ impl Execution for Dying {
         self.firsts.push(work.first);
         if let Some(statement) = self.waits_at.take() {
             let source = SqlError::new("a lock was not had", "55P03", None);
-            return Err(StepError::Dirty { file, statement, source, blockers: Some(Vec::new()) });
+            return Err(StepError::Dirty {
+                file,
+                statement,
+                since: statement,
+                source,
+                blockers: Some(Vec::new()),
+            });
         }
         if self.blocked > 0 {
             self.blocked -= 1;

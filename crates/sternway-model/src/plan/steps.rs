@@ -328,6 +328,7 @@ pub(super) fn pack(
             .collect(),
         tables: facts.catalog.tracks.iter().map(|it| it.table.clone()).collect(),
         keeps: !request.discard,
+        discards: request.discards.clone(),
         checks: request.checks.clone(),
         accepted: request.accepted.clone(),
         taken: facts.state.records.taken.clone(),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::body::Mode;
 use crate::check::{Severity, When};
-use crate::effect::{Effects, Loss, Lost, counted};
+use crate::effect::{Effects, Loss, Lost, Unkept, counted};
 use crate::plan::error::number;
 use crate::plan::{BodyOrigin, Course, Deviation, Hop, Migrate, Note, Plan, Step, Taken};
 use crate::proof::ObjectName;
@@ -133,7 +133,7 @@ impl Plan {
                         writeln!(f, "      generated, for the file leaves it out: {first}")?;
                     }
                     match &migrate.effects {
-                        Some(effects) => write_effects(f, effects, self.keeps)?,
+                        Some(effects) => write_effects(f, effects, self)?,
                         None => write_destruction(f, migrate, self.keeps)?,
                     }
                     self.write_taken(f, migrate)?;
@@ -256,7 +256,7 @@ fn write_destruction(f: &mut fmt::Formatter<'_>, step: &Migrate, keeps: bool) ->
 }
 
 /// What a body did when it was rehearsed, and what that costs here.
-fn write_effects(f: &mut fmt::Formatter<'_>, effects: &Effects, keeps: bool) -> fmt::Result {
+fn write_effects(f: &mut fmt::Formatter<'_>, effects: &Effects, plan: &Plan) -> fmt::Result {
     let done = [("creates", &effects.created), ("alters", &effects.altered)];
     let done = done.into_iter().filter(|(_, objects)| !objects.is_empty());
     let done = done.map(|(verb, objects)| {
@@ -273,15 +273,28 @@ fn write_effects(f: &mut fmt::Formatter<'_>, effects: &Effects, keeps: bool) -> 
     if !effects.destroyed.is_empty() {
         writeln!(f, "      destroys {}", names(&effects.destroyed, true).join(", "))?;
     }
-    let fate = if keeps { "kept in the archive" } else { "LOST" };
+    let fate = |lost: &Lost| match plan.keeps && !plan.discards.contains(lost.of()) {
+        true => "kept in the archive",
+        false => "LOST",
+    };
     let is_number = |loss: &&Loss| matches!(loss.lost, Lost::Sequence { .. });
     let (numbers, rows): (Vec<&Loss>, Vec<&Loss>) = effects.losses.iter().partition(is_number);
     for loss in rows {
-        writeln!(f, "      {loss}; {fate}")?;
+        writeln!(f, "      {loss}; {}", fate(&loss.lost))?;
     }
-    if !numbers.is_empty() {
-        let names: Vec<String> = numbers.iter().map(|loss| loss.lost.to_string()).collect();
-        writeln!(f, "      where counting stood: {}; {fate}", names.join(", "))?;
+    let (kept, lost): (Vec<&Loss>, Vec<&Loss>) =
+        numbers.into_iter().partition(|loss| fate(&loss.lost) != "LOST");
+    for (numbers, fate) in [(kept, "kept in the archive"), (lost, "LOST")] {
+        if !numbers.is_empty() {
+            let names: Vec<String> = numbers.iter().map(|loss| loss.lost.to_string()).collect();
+            writeln!(f, "      where counting stood: {}; {fate}", names.join(", "))?;
+        }
+    }
+    for Unkept { table, reason } in &effects.unkept {
+        match plan.keeps && !plan.discards.contains(table) {
+            true => writeln!(f, "      cannot be kept: {reason}")?,
+            false => writeln!(f, "      {reason}; LOST")?,
+        }
     }
     if !effects.filled.is_empty() {
         let tables: Vec<&str> = effects.filled.iter().map(String::as_str).collect();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use sternway_model::archive::Preserved;
-use sternway_model::effect::{Effects, Loss, Lost};
+use sternway_model::effect::{Effects, Loss, Lost, Unkept};
 use sternway_model::proof::Fingerprint;
 
 use super::shape::{self, look};
@@ -34,6 +34,8 @@ pub struct Keeper<'a> {
     /// What the words say is lost, with counts, for whoever keeps nothing.
     losses: Vec<Loss>,
     run: Option<i64>,
+    /// What it will take and cannot be kept, for whoever keeps nothing.
+    unkept: Vec<Unkept>,
     /// Whether nothing of the body has taken effect in this run.
     anew: bool,
     /// The tables that were moved aside for the statement under way.
@@ -54,7 +56,9 @@ pub async fn prepare<'a>(
     let mut except: Vec<String> = mysql.tracked.iter().cloned().collect();
     except.push(work.table.to_owned());
     let fingerprint = introspect::fingerprint(mysql, &except).await?;
-    let written = written(mysql, statements).await?;
+    let mut written = written(mysql, statements).await?;
+    written.copied.retain(|table, _| !care.discards(table));
+    written.moved.values_mut().for_each(|tables| tables.retain(|it| !care.discards(it)));
     let fresh =
         |lost: &Lost| Loss { lost: lost.clone(), rows: None, bytes: None, estimated: false };
     let mut losses: Vec<Loss> = written.lost.iter().map(fresh).collect();
@@ -68,7 +72,12 @@ pub async fn prepare<'a>(
     }
     let run = work.journal.map(|(run, _)| run);
     let (anew, aside) = (work.first <= 1, Vec::new());
-    let mut keeper = Keeper { care, fingerprint, except, written, losses, run, anew, aside };
+    let unkept = Vec::new();
+    let mut keeper =
+        Keeper { care, fingerprint, except, written, losses, run, unkept, anew, aside };
+    if care.each_lock {
+        keeper.unkept = keeper.unkept(mysql).await?;
+    }
     if care.keep {
         if let Some(reason) = &keeper.written.refused {
             return Err(Trouble::CannotKeep(reason.clone()));
@@ -111,7 +120,35 @@ async fn cut_dropped(mysql: &mut MySql, care: &Preservation<'_>) -> Result<(), T
     Ok(())
 }
 
+/// Why nothing of a table can be kept that is taken so, as far as the table tells.
+fn unkeepable(table: &str, shape: &Shape, how: Take) -> Option<String> {
+    if !shape.engine.eq_ignore_ascii_case("InnoDB") {
+        let engine = &shape.engine;
+        return Some(format!("the table `{table}` is kept by {engine}, which has no transactions"));
+    }
+    if !shape.plain {
+        return Some(format!("`{table}` is no plain table"));
+    }
+    let keyless = shape.unique.is_empty() && matches!(how, Take::Columns | Take::Change);
+    keyless.then(|| format!("rows of `{table}` have no key by which they could be found again"))
+}
+
 impl Keeper<'_> {
+    /// What the body will take and cannot be kept.
+    async fn unkept(&self, mysql: &mut MySql) -> Result<Vec<Unkept>, Trouble> {
+        let refused = self.written.refused.iter().cloned();
+        let mut unkept: Vec<Unkept> =
+            refused.map(|reason| Unkept { table: String::new(), reason }).collect();
+        let moved = self.written.moved.values().flatten();
+        let copied = self.written.copied.iter().map(|(table, how)| (table, *how));
+        for (table, how) in moved.map(|table| (table, Take::Drop)).chain(copied) {
+            let Some(shape) = look(mysql, table).await? else { continue };
+            let reason = unkeepable(table, &shape, how);
+            unkept.extend(reason.map(|reason| Unkept { table: table.clone(), reason }));
+        }
+        Ok(unkept)
+    }
+
     async fn copy_all(&mut self, mysql: &mut MySql) -> Result<(), Trouble> {
         let mut shapes = Vec::new();
         let moved = self.written.moved.values().flatten();
@@ -121,15 +158,8 @@ impl Keeper<'_> {
                 continue;
             }
             let Some(shape) = look(mysql, table).await? else { continue };
-            let reason = if !shape.engine.eq_ignore_ascii_case("InnoDB") {
-                format!(
-                    "the table `{table}` is kept by {}, which has no transactions",
-                    shape.engine
-                )
-            } else if !shape.plain {
-                format!("`{table}` is no plain table")
-            } else if shape.unique.is_empty() && matches!(how, Take::Columns | Take::Change) {
-                format!("rows of `{table}` have no key by which they could be found again")
+            let reason = if let Some(reason) = unkeepable(table, &shape, how) {
+                reason
             } else if !self.written.moved.values().flatten().any(|moved| moved == table)
                 && !has_room(mysql, &shape).await?
             {
@@ -256,7 +286,7 @@ impl Keeper<'_> {
         let now = introspect::fingerprint(mysql, &self.except).await?;
         let mut effects = effects(&self.fingerprint, &now);
         if !self.care.keep {
-            effects.losses = self.losses;
+            (effects.losses, effects.unkept) = (self.losses, self.unkept);
             return Ok((effects, Vec::new()));
         }
         let mut kept = Vec::new();

@@ -149,7 +149,7 @@ impl Programs {
         for row in &mysql.fetch("look for views", sql).await? {
             views.insert(cell(row, "name").to_lowercase(), optional(row, "body"));
         }
-        let escapes = mysql.escapes;
+        let quotes = mysql.quotes;
         for words in body.iter().filter(|words| words.first().is_some_and(|it| it.is("CREATE"))) {
             let of = match made(words) {
                 Some("FUNCTION" | "PACKAGE") => &mut functions,
@@ -165,13 +165,13 @@ impl Programs {
         loop {
             let before = found.functions.len() + found.views.len();
             for (name, body) in &functions {
-                let body = body.as_ref().map(|body| words_of(body, escapes));
+                let body = body.as_ref().map(|body| words_of(body, quotes));
                 if body.is_none_or(|body| writes(&body) || found.run_by(&body).is_some()) {
                     found.functions.insert(name.clone());
                 }
             }
             for (name, body) in &views {
-                let body = body.as_ref().map(|body| words_of(body, escapes));
+                let body = body.as_ref().map(|body| words_of(body, quotes));
                 if body.is_some_and(|body| found.run_by(&body).is_some()) {
                     found.views.insert(name.clone());
                 }

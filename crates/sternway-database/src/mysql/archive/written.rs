@@ -57,9 +57,8 @@ pub async fn written(mysql: &mut MySql, statements: &[Statement<'_>]) -> Result<
     if statements.is_empty() {
         return Ok(found);
     }
-    let escapes = mysql.escapes;
     let words: Vec<Vec<Word<'_>>> =
-        statements.iter().map(|it| words_of(it.text, escapes)).collect();
+        statements.iter().map(|it| words_of(it.text, it.quotes)).collect();
     let mut names = Names::of(mysql, &words).await?;
     let programs = Programs::of(mysql, &words).await?;
     let added = fresh(mysql, &words, &names).await?;
@@ -70,7 +69,7 @@ pub async fn written(mysql: &mut MySql, statements: &[Statement<'_>]) -> Result<
         let refuse = |found: &mut Written, why: String| {
             found.refused.get_or_insert(why);
         };
-        if statement.rest || begins_conditionally(statement.text, escapes) {
+        if statement.rest || begins_conditionally(statement.text, statement.quotes) {
             refuse(&mut found, "what a statement whose words are not plain takes away".to_owned());
         }
         let mut what: Vec<What> = takes(words, &added).into_iter().map(|(_, what)| what).collect();
@@ -288,7 +287,7 @@ async fn reach(
     );
     for row in &mysql.fetch("look for triggers", sql).await? {
         let action = cell(row, "action");
-        let words = words_of(&action, mysql.escapes);
+        let words = words_of(&action, mysql.quotes);
         if words.iter().any(|it| it.is("CALL")) {
             let why = format!("whatever the triggers of {table} call takes away");
             found.refused.get_or_insert(why);

@@ -120,11 +120,11 @@ fn altered(words: &[Word<'_>]) -> Option<Vec<Vec<String>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words_of;
+    use super::super::{Quotes, words_of};
     use super::*;
 
     fn found(sql: &str) -> Option<(String, Vec<String>, bool)> {
-        subjects(&words_of(sql, true), "app").map(|it| (it.kind, it.names, it.drops))
+        subjects(&words_of(sql, Quotes::PLAIN), "app").map(|it| (it.kind, it.names, it.drops))
     }
 
     #[test]

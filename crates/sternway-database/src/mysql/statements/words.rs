@@ -1,5 +1,6 @@
 //! A body as words, as MySQL's own lexer sees them.
 
+use super::quotes::Quotes;
 use crate::tokens::{self, Spelling};
 
 pub(in crate::mysql) use crate::tokens::{after_guard, name};
@@ -37,11 +38,15 @@ impl Word<'_> {
     }
 }
 
-/// A body cut into words.
-#[derive(Debug, Default)]
-pub(super) struct Words<'a> {
-    /// The words. The begin and the end of a comment that servers run, `/*!40101` and `*/`, are two.
-    pub words: Vec<Word<'a>>,
+/// A body on its way to be cut into words. The begin and the end of a comment that servers run,
+/// `/*!40101` and `*/`, are two.
+pub(super) struct Lexer<'a> {
+    body: &'a str,
+    index: usize,
+    /// Where the comment that servers run begins that is open.
+    conditional: Option<usize>,
+    /// How quotes are read from here on.
+    pub quotes: Quotes,
     /// What has no end, and where it begins.
     pub unterminated: Option<(&'static str, usize)>,
 }
@@ -51,87 +56,96 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80
 }
 
-/// Cuts a body into words. `escapes`: a backslash in a string escapes what follows it, as it does
-/// unless the session has `NO_BACKSLASH_ESCAPES`.
-pub(super) fn words(body: &str, escapes: bool) -> Words<'_> {
-    let bytes = body.as_bytes();
-    let at = |index: usize| bytes.get(index).copied().unwrap_or(0);
-    let mut found = Words::default();
-    let mut conditional = None;
-    let mut index = 0;
-    while index < bytes.len() {
-        let start = index;
-        let mut key = false;
-        match bytes[index] {
-            byte if byte.is_ascii_whitespace() || byte.is_ascii_control() => {
-                index += 1;
-                continue;
-            }
-            b'#' => {
-                index = end_of_line(bytes, index);
-                continue;
-            }
-            b'-' if at(index + 1) == b'-' && at(index + 2) <= b' ' => {
-                index = end_of_line(bytes, index);
-                continue;
-            }
-            b'/' if at(index + 1) == b'*' => {
-                let mark = index + 2 + usize::from(at(index + 2) == b'M');
-                if at(mark) == b'!' && conditional.is_none() {
-                    conditional = Some(start);
-                    index = mark + 1;
-                    while index < mark + 7 && at(index).is_ascii_digit() {
-                        index += 1;
+impl<'a> Lexer<'a> {
+    /// At the beginning of a body.
+    pub fn of(body: &'a str, quotes: Quotes) -> Lexer<'a> {
+        Lexer { body, index: 0, conditional: None, quotes, unterminated: None }
+    }
+}
+
+impl<'a> Iterator for Lexer<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        let bytes = self.body.as_bytes();
+        let at = |index: usize| bytes.get(index).copied().unwrap_or(0);
+        let mut index = self.index;
+        while index < bytes.len() {
+            let start = index;
+            let mut key = false;
+            match bytes[index] {
+                byte if byte.is_ascii_whitespace() || byte.is_ascii_control() => {
+                    index += 1;
+                    continue;
+                }
+                b'#' => {
+                    index = end_of_line(bytes, index);
+                    continue;
+                }
+                b'-' if at(index + 1) == b'-' && at(index + 2) <= b' ' => {
+                    index = end_of_line(bytes, index);
+                    continue;
+                }
+                b'/' if at(index + 1) == b'*' => {
+                    let mark = index + 2 + usize::from(at(index + 2) == b'M');
+                    if at(mark) == b'!' && self.conditional.is_none() {
+                        self.conditional = Some(start);
+                        index = mark + 1;
+                        while index < mark + 7 && at(index).is_ascii_digit() {
+                            index += 1;
+                        }
+                    } else {
+                        match find(&bytes[index + 2..], b"*/") {
+                            Some(length) => index += length + 4,
+                            None => {
+                                self.unterminated = Some(("comment", start));
+                                index = bytes.len();
+                            }
+                        }
+                        continue;
                     }
-                } else {
-                    match find(&bytes[index + 2..], b"*/") {
-                        Some(length) => index += length + 4,
+                }
+                b'*' if at(index + 1) == b'/' && self.conditional.is_some() => {
+                    index += 2;
+                    self.conditional = None;
+                }
+                quote @ (b'\'' | b'"' | b'`') => {
+                    let names = quote == b'`' || (quote == b'"' && self.quotes.names);
+                    match end_of_quoted(bytes, index, self.quotes.escapes && !names) {
+                        Some(end) => index = end,
                         None => {
-                            found.unterminated = Some(("comment", start));
+                            let what = if names { "quoted name" } else { "string" };
+                            self.unterminated = Some((what, start));
                             index = bytes.len();
                         }
                     }
-                    continue;
                 }
-            }
-            b'*' if at(index + 1) == b'/' && conditional.is_some() => {
-                index += 2;
-                conditional = None;
-            }
-            quote @ (b'\'' | b'"' | b'`') => {
-                let escapes = escapes && quote != b'`';
-                match end_of_quoted(bytes, index, escapes) {
-                    Some(end) => index = end,
-                    None => {
-                        let what = if quote == b'`' { "quoted name" } else { "string" };
-                        found.unterminated = Some((what, start));
-                        index = bytes.len();
+                b'@' => {
+                    // A variable, so that `@end` is no END.
+                    index += 1;
+                    while at(index) == b'@' || at(index) == b'.' || is_word(at(index)) {
+                        index += 1;
                     }
                 }
-            }
-            b'@' => {
-                // A variable, so that `@end` is no END.
-                index += 1;
-                while at(index) == b'@' || at(index) == b'.' || is_word(at(index)) {
-                    index += 1;
+                byte if is_word(byte) => {
+                    while index < bytes.len() && is_word(bytes[index]) {
+                        index += 1;
+                    }
+                    key = !(start > 0 && bytes[start - 1] == b'.');
                 }
+                _ => index += 1,
             }
-            byte if is_word(byte) => {
-                while index < bytes.len() && is_word(bytes[index]) {
-                    index += 1;
-                }
-                key = !(start > 0 && bytes[start - 1] == b'.');
-            }
-            _ => index += 1,
+            self.index = index;
+            let text = self.body.get(start..index).unwrap_or_default();
+            let key = if key { text.to_ascii_uppercase() } else { String::new() };
+            return Some(Word { text, offset: start, key, kind: Plain });
         }
-        let text = body.get(start..index).unwrap_or_default();
-        let key = if key { text.to_ascii_uppercase() } else { String::new() };
-        found.words.push(Word { text, offset: start, key, kind: Plain });
+        self.index = index;
+        if let Some(start) = self.conditional.take() {
+            self.unterminated = Some(("comment", start));
+        }
+        None
     }
-    if let Some(start) = conditional {
-        found.unterminated = Some(("comment", start));
-    }
-    found
 }
 
 fn end_of_line(bytes: &[u8], from: usize) -> usize {

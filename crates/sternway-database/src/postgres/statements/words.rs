@@ -2,7 +2,7 @@
 
 use squawk_lexer::{LiteralKind, TokenKind, tokenize};
 
-use crate::tokens::{self, Spelling, Split, line_of};
+use crate::tokens::{self, Spelling, Split, client_command, line_of};
 
 pub(super) type Word<'a> = tokens::Word<'a, TokenKind>;
 
@@ -52,6 +52,12 @@ pub(super) fn split(body: &str) -> Split<'_, TokenKind> {
         if let Some(what) = unterminated(token.kind) {
             let line = line_of(body, start);
             split.obstacle = Some(format!("the {what} that begins in line {line} has no end"));
+        }
+        if text.starts_with('\\') {
+            let command = body[start..].split_whitespace().next().unwrap_or_default();
+            split
+                .obstacle
+                .get_or_insert_with(|| client_command(command, line_of(body, start), "psql"));
         }
         match token.kind {
             TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => {

@@ -2,11 +2,11 @@
 //! still there afterwards is thrown away again, all in the transaction of the body.
 
 use sternway_model::archive::Preserved;
-use sternway_model::effect::{Effects, Loss, Lost};
+use sternway_model::effect::{Effects, Loss, Lost, Unkept};
 use sternway_model::proof::Fingerprint;
 
 use super::MAKE;
-use super::shape::{is_numbered, look};
+use super::shape::{is_numbered, look, rows, text};
 use super::written::{Written, written};
 use crate::archive::Result;
 use crate::archive::compare::{
@@ -17,6 +17,7 @@ use crate::archive::sql::{SqlStore, count, data, leads_nowhere, rows_of};
 use crate::archive::{KEPT, Layout, NewEntry, PREFIX, Trouble, insertion, last_id};
 use crate::effects::effects;
 use crate::port::{Preservation, Work};
+use crate::sqlite::statements::words::split;
 use crate::sqlite::{Sqlite, introspect};
 
 /// What was there before a body.
@@ -25,8 +26,8 @@ pub struct Before {
     except: Vec<String>,
     written: Written,
     copies: Vec<Copy>,
-    /// Why a table that it touches cannot be copied.
-    elsewhere: Option<String>,
+    /// The virtual tables that it touches, which hold their rows elsewhere.
+    elsewhere: Vec<String>,
 }
 
 /// A table as it was, copied.
@@ -38,7 +39,11 @@ struct Copy {
 }
 
 /// Copies what the body may touch.
-pub async fn before(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<Before, Trouble> {
+pub async fn before(
+    sqlite: &mut Sqlite,
+    work: &Work<'_>,
+    care: &Preservation<'_>,
+) -> Result<Before, Trouble> {
     let mut except: Vec<String> = sqlite.tracked.iter().cloned().collect();
     except.push(work.table.to_owned());
     let fingerprint = introspect::fingerprint(sqlite, &except).await?;
@@ -47,20 +52,15 @@ pub async fn before(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<Before, Trou
         sqlite.run("make the archive", MAKE.to_owned()).await?;
     }
     let mut copies = Vec::new();
-    let mut elsewhere = None;
+    let mut elsewhere = Vec::new();
     let mut id = next(sqlite, &written).await?;
     for name in &written.tables {
-        if except.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+        if except.iter().any(|it| it.eq_ignore_ascii_case(name)) || care.discards(name) {
             continue;
         }
         let Some(shape) = look(sqlite, name).await? else {
-            let literal = Sqlite::literal(name);
-            let sql = format!(
-                "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND type = 'virtual'
-                 AND name = {literal} COLLATE NOCASE"
-            );
-            if count(sqlite, sql).await? > 0 {
-                elsewhere = Some(format!("the virtual table `{name}` holds its rows elsewhere"));
+            if let Some(name) = holds_elsewhere(sqlite, name).await? {
+                elsewhere.push(name);
             }
             continue;
         };
@@ -153,12 +153,11 @@ pub async fn after(
         let called = called.map(|(name, table)| format!("what the trigger {name} of {table} does"));
         effects.unforeseen.extend(called);
     }
-    if care.keep {
-        let reason = before.written.unforeseen.or(before.elsewhere);
-        if let Some(reason) = reason {
-            return Err(Trouble::CannotKeep(reason));
-        }
+    let unkept = unkept(&before, &now);
+    if let (true, Some(first)) = (care.keep, unkept.first()) {
+        return Err(Trouble::CannotKeep(first.reason.clone()));
     }
+    effects.unkept = unkept;
     let more = care.planned.map(|planned| effects.beyond(planned)).unwrap_or_default();
     if care.keep && !more.is_empty() {
         return Err(Trouble::Beyond(more));
@@ -181,6 +180,41 @@ pub async fn after(
     Ok((effects, kept))
 }
 
+/// What a body has taken and cannot be kept. A virtual table that only got rows has lost none.
+fn unkept(before: &Before, now: &Fingerprint) -> Vec<Unkept> {
+    let unforeseen = before.written.unforeseen.iter().cloned();
+    let unforeseen = unforeseen.map(|reason| Unkept { table: String::new(), reason });
+    let only_added = |name: &str| {
+        let there = now.objects.keys().any(|it| it.kind == "table" && it.name == name);
+        there && before.written.whole.contains(&name.to_ascii_lowercase())
+    };
+    let elsewhere = before.elsewhere.iter().filter(|name| !only_added(name)).map(|name| Unkept {
+        table: name.clone(),
+        reason: format!("the virtual table `{name}` holds its rows elsewhere"),
+    });
+    unforeseen.chain(elsewhere).collect()
+}
+
+/// The name of a virtual table, if this is one that has rows of its own. An index over another table
+/// (`content=`) is made of what that has.
+async fn holds_elsewhere(sqlite: &mut Sqlite, name: &str) -> Result<Option<String>, Trouble> {
+    let sql = format!(
+        "SELECT s.name, coalesce(s.sql, '') FROM main.sqlite_schema s
+         JOIN pragma_table_list l ON l.schema = 'main' AND l.name = s.name AND l.type = 'virtual'
+         WHERE s.name = {} COLLATE NOCASE",
+        Sqlite::literal(name)
+    );
+    let found = rows(sqlite, &sql).await?;
+    let Some(row) = found.first() else { return Ok(None) };
+    let (name, sql) = (text(row, 0)?, text(row, 1)?);
+    let split = split(&sql);
+    let words = split.statements.first().map(Vec::as_slice).unwrap_or_default();
+    let content = words.windows(3).any(|it| {
+        it[0].is("CONTENT") && it[1].is("=") && it[2].name().is_some_and(|it| !it.is_empty())
+    });
+    Ok((!content).then_some(name))
+}
+
 /// What a body takes away wherever there are rows, which a shadow has none of.
 async fn foresee(sqlite: &mut Sqlite, before: &Before) -> Result<Vec<Loss>, Trouble> {
     let mut losses = Vec::new();
@@ -196,7 +230,7 @@ async fn foresee(sqlite: &mut Sqlite, before: &Before) -> Result<Vec<Loss>, Trou
                 // Made anew, it has all of its rows where they were copied as they are.
                 let stays = before.written.renamed.contains_key(&first);
                 let mut whole = stays || before.written.copied.contains(&first);
-                whole &= stays || !now.sql.to_ascii_uppercase().contains("CONFLICT");
+                whole &= stays || !now.replaces;
                 for (column, kind) in copy.layout.columns.iter().zip(&copy.layout.types) {
                     let known = names.and_then(|it| it.get(&column.to_ascii_lowercase()));
                     let name = known.map_or(column.as_str(), String::as_str);

@@ -3,6 +3,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::super::statements::words::split;
 use super::super::{Sqlite, failed};
 use crate::archive::Result;
 use crate::archive::shape::{Column, ForeignKey, Given, Shape};
@@ -73,7 +74,13 @@ pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>> {
     let rowid = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !named(name));
     let rowid = rowid.filter(|_| !without_rowid);
     let foreign_keys = foreign_keys(sqlite, &literal).await?;
-    let sequence = match sql.to_ascii_uppercase().contains("AUTOINCREMENT") {
+    let split = split(&sql);
+    let words = split.statements.first().map(Vec::as_slice).unwrap_or_default();
+    let replaces = words.windows(2).any(|it| it[0].is("ON") && it[1].is("CONFLICT"));
+    // The word is reserved: no name is written so. Where one table counts, the file has this one.
+    let counts = words.iter().any(|it| it.is("AUTOINCREMENT"));
+    let known = "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'";
+    let sequence = match counts && !rows(sqlite, known).await?.is_empty() {
         true => {
             let sql = format!(
                 "SELECT coalesce(max(seq), 0) FROM main.sqlite_sequence WHERE name = {literal}"
@@ -92,7 +99,7 @@ pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>> {
         rowid,
         sequence,
         plain,
-        sql,
+        replaces,
         ..Shape::default()
     };
     Ok(Some(shape))
