@@ -67,11 +67,16 @@ pub fn statements(body: &str, quotes: Quotes) -> Vec<Statement<'_>> {
 /// The words between semicolons, with the marks of the comments that servers run, for the body's normal
 /// form; none where that is not certain.
 pub(crate) fn normal_words(body: &str, escapes: bool) -> Option<crate::normal::Words> {
-    let found = words(body, escapes);
-    let statements = found.words.split(|word| word.is(";"));
+    let quotes = Quotes { escapes, ..Quotes::PLAIN };
+    if is_unsure(body, quotes) {
+        return None;
+    }
+    let mut lexer = Lexer::of(body, quotes);
+    let found: Vec<Word<'_>> = lexer.by_ref().collect();
+    let statements = found.split(|word| word.is(";"));
     let ranges = |words: &[Word<'_>]| words.iter().map(|it| it.offset..it.end()).collect();
     let statements = statements.filter(|words| !words.is_empty()).map(ranges).collect();
-    found.unterminated.is_none().then_some(statements)
+    lexer.unterminated.is_none().then_some(statements)
 }
 
 /// What a body says.

@@ -24,9 +24,8 @@ pub async fn waiting(
     statements: &[Statement<'_>],
 ) -> Result<Waiting> {
     let step = of_step(mysql, care, opposite(care.direction));
-    let escapes = mysql.escapes;
     let words: Vec<Vec<Word<'_>>> =
-        statements.iter().map(|it| words_of(it.text, escapes)).collect();
+        statements.iter().map(|it| words_of(it.text, it.quotes)).collect();
     let unseen = unseen(&words);
     let origins = |of: &Filled<'_>, column: &str| origin(&words, unseen, of, column);
     let waiting = format!("{step} AND state = '{KEPT}' AND restored IS NULL");
