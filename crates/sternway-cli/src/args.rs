@@ -437,10 +437,9 @@ pub enum ExportFormat {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["id", "waiting"])]
 pub struct RestoreArgs {
     /// The entry's number
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", required_unless_present = "waiting", conflicts_with = "waiting")]
     pub id: Option<i64>,
     /// All that waits though its migration is applied again, by the application's own runner say
     #[arg(long)]
