@@ -46,17 +46,19 @@ pub async fn with_deviation(
     let differs = compare(&Expected { clean, known, ..Expected::default() }, &found).drift;
     let known = std::mem::take(&mut plan.basis.deviation.known);
     let ours = |object: &ObjectName| differs.iter().any(|it| it.object() == object);
-    let not_rehearsed = names_that_differ(&made, &found).into_iter().filter(|it| ours(it));
+    let known: Vec<_> = known.into_iter().filter(|it| it.is_so_in(&found)).collect();
+    let told = |object: &ObjectName| ours(object) || known.iter().any(|it| it.object() == object);
+    let not_rehearsed = names_that_differ(&made, &found).into_iter().filter(|it| told(it));
     plan.basis.deviation = Deviation {
         not_rehearsed: not_rehearsed
             .map(|it| (it.clone(), found.objects.get(it).cloned()))
             .collect(),
-        known: known.into_iter().filter(|it| it.is_so_in(&found)).collect(),
+        known: known.clone(),
         differences: differs.clone(),
         foreign: found
             .objects
             .keys()
-            .filter(|it| !mine.contains(*it) && !ours(it))
+            .filter(|it| !mine.contains(*it) && !told(it))
             .cloned()
             .collect(),
         statements: plan.basis.deviation.statements,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sternway_database::{Database, DatabaseError};
 use sternway_model::effect::{Effects, Loss};
-use sternway_model::plan::{Plan, Step};
+use sternway_model::plan::{Deviation, Plan, Step};
 use sternway_model::proof::{Difference, Expected, Fingerprint, ObjectName, compare};
 
 use crate::shadow::{Material, Positions, RehearsalError, Shadow, ShadowDatabase, start};
@@ -117,7 +117,9 @@ async fn journey(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, RehearsalErr
     let on_the_way = arrived.iter().chain([&begun]).flat_map(|it| it.objects.keys());
     let again: BTreeSet<&ObjectName> = plan.rebuilds().map(|it| &it.object).collect();
     let on_the_way = on_the_way.filter(|it| !foreign.contains(*it) && !again.contains(it));
-    let known: BTreeSet<ObjectName> = made.into_iter().chain(on_the_way).cloned().collect();
+    let left = plan.basis.deviation.known.iter().map(Difference::object);
+    let known: BTreeSet<ObjectName> =
+        made.into_iter().chain(on_the_way).chain(left).cloned().collect();
     let begun = match clean.get(&start) {
         Some(clean) if !deviates && plan.before.is_empty() => clean,
         _ => &begun,
@@ -128,7 +130,8 @@ async fn journey(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, RehearsalErr
     let expected = plan.hops.iter().zip(&arrived).filter_map(|(hop, arrived)| {
         let clean = clean.get(&hop.ends_at)?.clone();
         let journey = (arrived.objects != clean.objects).then(|| arrived.clone());
-        let before = plan.basis.deviation.differences.clone();
+        let Deviation { differences, known: left, .. } = &plan.basis.deviation;
+        let before = [&differences[..], left].concat();
         Some(Expected { clean, journey, before, known: known.clone() })
     });
     Ok(Rehearsal { expected: expected.collect(), effects })

@@ -249,7 +249,7 @@ pub async fn compare_with_clean_install(
         return Ok(Schema::NotInstalled);
     }
     let install = InstallMaterial::whole(facts, &standing.applied);
-    let expected = match expected_here(shadow, &install.material(), &positions).await {
+    let mut expected = match expected_here(shadow, &install.material(), &positions).await {
         Ok(expected) => expected,
         Err(error) => return Ok(Schema::Unproven(error)),
     };
@@ -258,6 +258,8 @@ pub async fn compare_with_clean_install(
     if made.peek().is_some() && !made.any(|table| found.objects.contains_key(table)) {
         return Ok(Schema::OfAnotherApp);
     }
+    let left = facts.state.records.leaves.iter().map(|it| it.object().clone());
+    expected.known.extend(left);
     let mut comparison = compare(&expected, &found);
     comparison.know(&facts.state.records.leaves);
     Ok(Schema::Compared(comparison))

@@ -112,14 +112,14 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     let failed = machine.on(&url, &["rollback", "--to", "1.1.2", "--yes", "--output", "json"]);
     outputs.push(("sternway.run/1".to_owned(), failed.ended(0).json("sternway.run/1")));
     outputs.push(json(0, "sternway.status/1", &["status", "--from", "1.2.1"]));
-    support::execute(&url, "CREATE INDEX of_others_by_number ON cargo (un_number)");
+    support::execute(&url, "CREATE INDEX of_others_by_payer ON port_call (billed_to)");
     outputs.push(json(0, "sternway.plan/4", &["plan", "--to", "1.2.1"]));
     outputs.push(json(0, "sternway.plan/4", &["plan", "--to", "1.0.3"]));
     let unknown = machine.on(&url, &["rollback", "--to", "9.9.9", "--yes", "--output", "json"]);
     outputs.push(("sternway.error/1".to_owned(), unknown.ended(2).failure()));
     // A run that was cut short says where.
     let mut killed = machine.command(&["upgrade", "--to", "1.2.1", "--yes"]);
-    killed.env("STERNWAY_DATABASE", &url).env("FAILPOINTS", "committed");
+    killed.env("STERNWAY_DATABASE", &url).env("FAILPOINTS", "30");
     assert!(!killed.status().expect("a run").success());
     outputs.push(json(0, "sternway.history/1", &["history"]));
     outputs.push(json(0, "sternway.abort/1", &["abort", "--yes"]));

@@ -64,7 +64,10 @@ pub(super) async fn statements_from(
         from.objects.keys().filter(|it| !to.objects.contains_key(it)).collect();
     gone.sort_by_key(|it| std::cmp::Reverse(rank(it)));
     let mut here: Vec<&ObjectName> = to.objects.keys().collect();
-    here.sort_by_key(|it| rank(it));
+    // A column that is computed from others comes after them.
+    let computed =
+        |it: &ObjectName| to.objects.get(it).is_some_and(|it| it.text.contains(" generated as "));
+    here.sort_by_key(|it| (rank(it), computed(it)));
     let drops = gone.into_iter().filter(|it| !change.goes_along(it)).map(drop_of);
     let made = here.into_iter().flat_map(|it| change.statements(it));
     Ok(drops.chain(made).collect())

@@ -27,6 +27,8 @@ pub(super) async fn statements_from(
         parts.iter().map(|it| it.table.as_deref().unwrap_or(&it.name)).collect();
     let made = made(sqlite).await?;
     let mut statements = Vec::new();
+    // Tables that come with their indexes and triggers.
+    let mut whole = BTreeSet::new();
     for table in &tables {
         let object = ObjectName::new("table", table);
         let name = Sqlite::table(table);
@@ -39,6 +41,7 @@ pub(super) async fn statements_from(
         let of = made.iter().filter(|it| it.kind != "table" && it.table == *table);
         let others = of.map(|it| it.sql.clone());
         if !was {
+            whole.insert(*table);
             statements.push(create.sql.clone());
             statements.extend(others);
             continue;
@@ -64,6 +67,7 @@ pub(super) async fn statements_from(
         let common = order(&to).into_iter().filter(|it| old.contains(it) && is_plain(it));
         let common: Vec<String> = common.map(|it| Sqlite::quote(&it)).collect();
         let common = common.join(", ");
+        whole.insert(*table);
         // All or nothing: the table would be gone otherwise.
         let mut anew = format!(
             "CREATE TEMP TABLE sternway_rows AS SELECT * FROM {name};\nDROP TABLE {name};\n{};\n",
@@ -79,13 +83,13 @@ pub(super) async fn statements_from(
         statements.extend(others);
     }
     for object in alone {
-        let along = object.table.as_deref().is_some_and(|it| tables.contains(it));
+        let along = object.table.as_deref().is_some_and(|it| whole.contains(it));
         if from.objects.contains_key(object) && !along {
             let kind = object.kind.to_uppercase();
             statements.push(format!("DROP {kind} {}", Sqlite::quote(&object.name)));
         }
         let same = |it: &&Made| it.kind == object.kind && it.name == object.name;
-        let create = made.iter().find(same).filter(|it| !tables.contains(it.table.as_str()));
+        let create = made.iter().find(same).filter(|it| !whole.contains(it.table.as_str()));
         statements.extend(create.map(|it| it.sql.clone()));
     }
     Ok(statements)

@@ -142,7 +142,7 @@ async fn described(connection: &mut SqliteConnection) -> BTreeSet<String> {
                     FROM (SELECT * FROM pragma_table_xinfo(m.name) ORDER BY name)), '') || ' ' || coalesce(
                    (SELECT group_concat(name) FROM (SELECT * FROM pragma_index_info(m.name) ORDER BY seqno)), '')
                FROM sqlite_schema m
-               WHERE name NOT LIKE 'sqlite%' AND name NOT LIKE 'sternway%' AND name <> 'migrations'
+               WHERE name NOT LIKE 'sqlite%' AND name NOT LIKE 'sternway%' AND tbl_name <> 'migrations'
                  AND NOT (name LIKE 'hand%' AND type <> 'table')";
     let rows = sqlx::query(sql).fetch_all(connection).await.expect("a schema");
     rows.iter().map(|row| row.get::<String, _>(0)).collect()

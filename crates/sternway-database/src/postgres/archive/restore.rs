@@ -129,7 +129,8 @@ impl<'a> Target<'a> {
     }
 
     /// Whether somebody has written to another table that the body names, since the entry was kept. What
-    /// was deleted there does not show.
+    /// was deleted there does not show. What a run of ours has written there, or put back, has an entry
+    /// of the journal beside it in the same transaction, and is no change.
     async fn sources_moved(&self, postgres: &mut Postgres) -> Result<bool, DatabaseError> {
         let (After::Body(body) | After::Committed(body)) = self.after else { return Ok(false) };
         let Some(horizon) = self.stored.detail.horizon else { return Ok(true) };
@@ -147,7 +148,8 @@ impl<'a> Target<'a> {
         for table in tables {
             let sql = format!(
                 "SELECT pg_catalog.to_json(EXISTS (SELECT FROM {table} AS t
-                    WHERE pg_catalog.age(t.xmin) <= pg_catalog.age('{horizon}'::xid) AND NOT coalesce({OURS}, false)))::text"
+                    WHERE pg_catalog.age(t.xmin) <= pg_catalog.age('{horizon}'::xid) AND NOT coalesce({OURS}, false)
+                      AND t.xmin NOT IN (SELECT j.xmin FROM sternway.journal AS j)))::text"
             );
             if json(postgres, DOING, sql).await? {
                 return Ok(true);
