@@ -149,10 +149,10 @@ pub async fn restore(
 /// other than Sternway has applied it again, or taken it back. They are in the order in which they are
 /// to be restored, those of one half of a migration together. `positions` says where the tracks stand;
 /// nothing is known of one that is dirty.
-pub fn overdue<'a>(
-    entries: &'a [Entry],
+pub fn overdue(
+    entries: &[Entry],
     positions: impl Fn(&TrackName) -> Option<Position>,
-) -> Vec<Vec<&'a Entry>> {
+) -> Vec<Vec<&Entry>> {
     let is_overdue = |entry: &&Entry| {
         let at = positions(&entry.track).filter(|at| !at.dirty);
         let applied = at.is_some_and(|at| at.version.is_some_and(|at| at >= entry.version));

@@ -118,11 +118,24 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     let unknown = machine.on(&url, &["rollback", "--to", "9.9.9", "--yes", "--output", "json"]);
     outputs.push(("sternway.error/1".to_owned(), unknown.ended(2).failure()));
     // A run that was cut short says where.
-    let mut killed = machine.command(&["upgrade", "--to", "1.2.1", "--yes"]);
+    outputs.push(json(0, "sternway.run/1", &["upgrade", "--to", "1.2.1", "--yes"]));
+    let mut killed = machine.command(&["rollback", "--to", "1.1.2", "--yes"]);
     killed.env("STERNWAY_DATABASE", &url).env("FAILPOINTS", "30");
     assert!(!killed.status().expect("a run").success());
     outputs.push(json(0, "sternway.history/1", &["history"]));
     outputs.push(json(0, "sternway.abort/1", &["abort", "--yes"]));
+    // A run that failed says why: what others have made is not all that a rehearsal sees.
+    support::execute(
+        &url,
+        "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql
+             AS 'BEGIN RAISE EXCEPTION ''not today''; END';
+         CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('ALTER TABLE')
+             EXECUTE FUNCTION refuse()",
+    );
+    machine.on(&url, &["rollback", "--to", "1.1.2", "--yes"]).ended(1);
+    outputs.push(json(0, "sternway.history/1", &["history"]));
+    support::execute(&url, "DROP EVENT TRIGGER refuse");
+    machine.on(&url, &["abort", "--yes"]).ended(0);
     support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");
     outputs.push(json(5, "sternway.status/1", &["status"]));
     outputs.push(json(0, "sternway.history/1", &["history"]));

@@ -71,9 +71,6 @@ pub(super) struct Detail {
     /// The columns that stayed beside the lost ones, in the order of their hashes.
     #[serde(default)]
     pub rest: Vec<String>,
-    /// The number of a transaction before which what it was kept from was written.
-    #[serde(default)]
-    pub horizon: Option<i64>,
     /// What made it together with others, where that was no run.
     #[serde(default)]
     pub batch: Option<String>,

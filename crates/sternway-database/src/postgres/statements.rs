@@ -215,14 +215,6 @@ pub(super) fn elsewhere(body: &str) -> Option<String> {
     None
 }
 
-/// The names in a body, those of its blocks among them.
-pub(super) fn names(body: &str) -> BTreeSet<String> {
-    let all = split(body).statements;
-    let code: Vec<&str> = all.iter().flatten().filter_map(Word::code).collect();
-    let more = code.into_iter().flat_map(|code| split(code).statements);
-    all.iter().chain(&more.collect::<Vec<_>>()).flatten().filter_map(Word::name).collect()
-}
-
 /// Where a body takes the values of a column from that it fills.
 pub(crate) fn origin(body: &str, filled: &Filled<'_>, column: &str) -> Origin {
     let mut statements = split(body).statements;

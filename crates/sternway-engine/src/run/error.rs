@@ -52,7 +52,7 @@ pub enum RunError {
     #[error("{object}, which others had made, could not be made again")]
     Rebuild {
         /// What it is.
-        object: ObjectName,
+        object: Box<ObjectName>,
         /// Why.
         #[source]
         source: StepError,

@@ -19,7 +19,7 @@ impl Executor<'_, '_> {
                 let mode = &self.database.facts(statement).mode;
                 let work = Work { mode, ..Work::of(&step, statement, None) };
                 if let Err(source) = self.database.migrate(&work).await {
-                    let object = it.object.clone();
+                    let object = Box::new(it.object.clone());
                     return Err(RunError::Rebuild { object, source });
                 }
             }

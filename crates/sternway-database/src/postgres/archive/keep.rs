@@ -245,7 +245,6 @@ impl Copier<'_, '_> {
             uncertain: false,
             owner: None,
             rest: Vec::new(),
-            horizon: None,
             batch: self.owner.batch.clone(),
         }
     }
@@ -406,22 +405,7 @@ pub(in crate::postgres) async fn conclude(
     after: &Snapshot,
 ) -> Result<Vec<Preserved>, DatabaseError> {
     let mut kept = Vec::new();
-    let columns = |it: &Keeping| matches!(it.lost, Lost::Column { .. });
-    let horizon = match keepings.iter().any(columns) {
-        true => {
-            let next = "SELECT (pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) % 4294967296)::bigint";
-            Some(
-                postgres
-                    .ask_one(DOING, next.to_owned())
-                    .await?
-                    .try_get(0)
-                    .map_err(failed(DOING))?,
-            )
-        }
-        false => None,
-    };
     for mut keeping in keepings {
-        keeping.detail.horizon = horizon.filter(|_| columns(&keeping));
         if let (Some(written), Some(was)) = (keeping.written.clone(), keeping.relation.clone())
             && let Some(is) = after.relations.get(&was.oid)
         {

@@ -119,43 +119,11 @@ impl<'a> Target<'a> {
                 Some(unmoved(Some(&inputs)))
             }
             Some(Origin::Hidden) if self.is_uniform(postgres, column).await? => None,
-            Some(Origin::Hidden) => Some(format!("{} OR {}", column.blank(), unmoved(None))),
-            Some(Origin::Elsewhere) => match self.sources_moved(postgres).await? {
-                true => Some(column.blank()),
-                false => Some(format!("{} OR {}", column.blank(), unmoved(None))),
-            },
+            Some(Origin::Hidden | Origin::Elsewhere) => {
+                Some(format!("{} OR {}", column.blank(), unmoved(None)))
+            }
             None => Some(column.blank()),
         })
-    }
-
-    /// Whether somebody has written to another table that the body names, since the entry was kept. What
-    /// was deleted there does not show. What a run of ours has written there, or put back, has an entry
-    /// of the journal beside it in the same transaction, and is no change.
-    async fn sources_moved(&self, postgres: &mut Postgres) -> Result<bool, DatabaseError> {
-        let (After::Body(body) | After::Committed(body)) = self.after else { return Ok(false) };
-        let Some(horizon) = self.stored.detail.horizon else { return Ok(true) };
-        let names = statements::names(body).iter().map(|it| literal(it)).collect::<Vec<_>>();
-        let sql = format!(
-            "SELECT coalesce(pg_catalog.json_agg(c.oid::regclass::text), '[]')::text
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.relkind IN ('r', 'p') AND c.oid <> {}::oid AND n.nspname = {}
-               AND c.relname = ANY (ARRAY[{}]::name[])",
-            self.live.oid,
-            literal(&self.stored.detail.schema),
-            names.join(", ")
-        );
-        let tables: Vec<String> = json(postgres, DOING, sql).await?;
-        for table in tables {
-            let sql = format!(
-                "SELECT pg_catalog.to_json(EXISTS (SELECT FROM {table} AS t
-                    WHERE pg_catalog.age(t.xmin) <= pg_catalog.age('{horizon}'::xid) AND NOT coalesce({OURS}, false)
-                      AND t.xmin NOT IN (SELECT j.xmin FROM sternway.journal AS j)))::text"
-            );
-            if json(postgres, DOING, sql).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Whether all rows have the same in a column, and there are several.
