@@ -72,13 +72,16 @@ async fn of_a_schema(shadow: &mut Shadow, seed: u64) -> Result<(), String> {
     }
 }
 
+/// What a column should have, from its row's `n` and `o`.
+type Computed = fn(&str, &str) -> String;
+
 /// A table with what the up body makes of it.
 struct Ledger {
     down: String,
     up: String,
     /// What the column is computed from, and what from that.
     inputs: Vec<&'static str>,
-    computed: fn(&str, &str) -> String,
+    computed: Computed,
     seeds: bool,
     grows: bool,
 }
@@ -86,16 +89,15 @@ struct Ledger {
 impl Ledger {
     fn random(random: &mut Random) -> Ledger {
         let add = "ALTER TABLE t ADD COLUMN c text;";
-        let (fill, inputs, computed): (&str, Vec<&'static str>, fn(&str, &str) -> String) =
-            match random.below(5) {
-                0 => ("UPDATE t SET c = 'of ' || n", vec!["n"], |n, _| format!("of {n}")),
-                1 => ("UPDATE t SET c = o || n", vec!["n", "o"], |n, o| format!("{o}{n}")),
-                2 => ("DO $$ BEGIN UPDATE t SET c = 'by ' || o; END $$", vec!["o"], |_, o| {
-                    format!("by {o}")
-                }),
-                3 => ("UPDATE t SET c = 'all'", Vec::new(), |_, _| "all".to_owned()),
-                _ => ("", Vec::new(), |_, _| "-".to_owned()),
-            };
+        let (fill, inputs, computed): (&str, Vec<&'static str>, Computed) = match random.below(5) {
+            0 => ("UPDATE t SET c = 'of ' || n", vec!["n"], |n, _| format!("of {n}")),
+            1 => ("UPDATE t SET c = o || n", vec!["n", "o"], |n, o| format!("{o}{n}")),
+            2 => ("DO $$ BEGIN UPDATE t SET c = 'by ' || o; END $$", vec!["o"], |_, o| {
+                format!("by {o}")
+            }),
+            3 => ("UPDATE t SET c = 'all'", Vec::new(), |_, _| "all".to_owned()),
+            _ => ("", Vec::new(), |_, _| "-".to_owned()),
+        };
         let (seeds, grows) = (random.once_in(2), random.once_in(2));
         let mut up = format!("{add} {fill};");
         let mut down = String::new();

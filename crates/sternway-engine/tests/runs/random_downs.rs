@@ -298,7 +298,6 @@ async fn what_a_journey_says_is_what_an_independent_look_finds() {
     for seed in range.clone().unwrap_or(CASES) {
         case(seed, &mut count).await;
     }
-    eprintln!("{count:?}");
     // Each kind of end is met.
     if range.is_none() {
         assert!(count.proved > 100 && count.told > 30, "{count:?}");
