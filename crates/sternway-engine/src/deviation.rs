@@ -47,7 +47,12 @@ pub async fn with_deviation(
     let known = std::mem::take(&mut plan.basis.deviation.known);
     let ours = |object: &ObjectName| differs.iter().any(|it| it.object() == object);
     let known: Vec<_> = known.into_iter().filter(|it| it.is_so_in(&found)).collect();
-    let told = |object: &ObjectName| ours(object) || known.iter().any(|it| it.object() == object);
+    let known_here = |object: &ObjectName| known.iter().any(|it| it.object() == object);
+    // A table stands for its parts.
+    let told = |object: &ObjectName| {
+        let table = object.table.as_ref().map(|it| ObjectName::new("table", it));
+        ours(object) || known_here(object) || table.is_some_and(|it| ours(&it) || known_here(&it))
+    };
     let not_rehearsed = names_that_differ(&made, &found).into_iter().filter(|it| told(it));
     plan.basis.deviation = Deviation {
         not_rehearsed: not_rehearsed

@@ -110,7 +110,7 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     );
     outputs.push(json(4, "sternway.status/1", &["status", "--from", "1.2.1"]));
     let failed = machine.on(&url, &["rollback", "--to", "1.1.2", "--yes", "--output", "json"]);
-    outputs.push(("sternway.run/1".to_owned(), failed.ended(0).json("sternway.run/1")));
+    failed.ended(0);
     outputs.push(json(0, "sternway.status/1", &["status", "--from", "1.2.1"]));
     support::execute(&url, "CREATE INDEX of_others_by_payer ON port_call (billed_to)");
     outputs.push(json(0, "sternway.plan/4", &["plan", "--to", "1.2.1"]));
@@ -118,7 +118,7 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     let unknown = machine.on(&url, &["rollback", "--to", "9.9.9", "--yes", "--output", "json"]);
     outputs.push(("sternway.error/1".to_owned(), unknown.ended(2).failure()));
     // A run that was cut short says where.
-    outputs.push(json(0, "sternway.run/1", &["upgrade", "--to", "1.2.1", "--yes"]));
+    machine.on(&url, &["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
     let mut killed = machine.command(&["rollback", "--to", "1.1.2", "--yes"]);
     killed.env("STERNWAY_DATABASE", &url).env("FAILPOINTS", "30");
     assert!(!killed.status().expect("a run").success());

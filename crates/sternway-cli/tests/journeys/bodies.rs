@@ -3,7 +3,7 @@
 
 use crate::both::server::Kind;
 use crate::both::{Pair, Place};
-use crate::dialects::Harbour;
+use crate::dialects::{Harbour, alone};
 use crate::support::{Machine, Server, ask, execute};
 
 const BOTH: &[&str] = &["1.0.0", "1.1.0"];
@@ -65,6 +65,7 @@ fn wrapped(kind: Kind, test: &str) {
 #[test]
 fn a_body_that_is_one_transaction_is_one_with_its_row() {
     wrapped(Kind::Sqlite, "a wrapped body on SQLite");
+    let _alone = alone();
     wrapped(Kind::PostgreSql, "a wrapped body on PostgreSQL");
 }
 

@@ -8,10 +8,10 @@
 #![cfg(unix)]
 
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 use crate::both::server::Kind;
 use crate::both::{Pair, Place};
+use crate::dialects::alone;
 use crate::support::{Machine, Run};
 
 /// The application: what is in `refuse` it does not do.
@@ -58,9 +58,6 @@ const FILES: [(&str, &[&str], &str); 4] = [
         "ALTER TABLE item DROP COLUMN price;\nUPDATE valve SET n = 1 / (n - 1) WHERE n = 1;",
     ),
 ];
-
-/// At most one fence stands in a database, and these tests share one.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// How a journey is fenced, and whether it moves the application.
 #[derive(Debug, Clone, Copy)]
@@ -284,7 +281,8 @@ fn words(words: &[String]) -> Vec<&str> {
 
 /// Every outcome of a journey with every fence of a server, with and without a deployment.
 fn every_outcome(kind: Kind, fences: &[&'static str], test: &str) {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // At most one fence stands in a database, and these tests share one.
+    let _alone = alone();
     let Some(pair) = Pair::new(kind, test) else { return };
     let mut admin = pair.admin();
     let place = Place::new(&pair, &mut admin);
@@ -336,7 +334,8 @@ fn every_outcome_on_mariadb() {
 /// The program is killed at its points in turn, and the run is finished or taken back.
 fn kills(kind: Kind, fences: &[&'static str], stride: usize, test: &str) {
     use std::os::unix::process::ExitStatusExt;
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // At most one fence stands in a database, and these tests share one.
+    let _alone = alone();
     let Some(pair) = Pair::new(kind, test) else { return };
     let mut admin = pair.admin();
     let place = Place::new(&pair, &mut admin);

@@ -179,6 +179,28 @@ fn what_a_down_half_adds_is_no_drift_on_sqlite() {
     what_a_down_half_adds(Kind::Sqlite, "a down half that adds on SQLite");
 }
 
+/// A down half makes a table that a clean install never had: it is the application's all the same, and the
+/// way up takes it without asking.
+#[test]
+fn a_table_that_only_a_down_half_makes_is_no_foreign_one_on_sqlite() {
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY);"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("2_b.up.sql", LATER, "DROP TABLE IF EXISTS old;"),
+        ("2_b.down.sql", LATER, "CREATE TABLE old (i integer);"),
+    ];
+    with(Kind::Sqlite, "a table of a down half on SQLite", &files, |harbour, _| {
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        for _ in 0..2 {
+            harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+            harbour
+                .run(&["upgrade", "--to", "1.1.0", "--yes"])
+                .ended(0)
+                .says(&["upgraded to 1.1.0; the schema is that of a clean install of core 2"]);
+        }
+    });
+}
+
 /// What others have made on a table that goes is named, goes with consent only, and is made again.
 fn what_others_made_goes_with_consent_and_comes_again() {
     let files: [(&str, &[&str], &str); 4] = [

@@ -176,8 +176,16 @@ fn a_run_of_several_steps_is_taken_back_to_its_beginning() {
     let machine = Machine::with_core();
     machine.on(&server.url, &["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
     // A down half of the second hop fails, after an index went that is dropped concurrently.
-    support::execute(&server.url, "ALTER TABLE cargo RENAME TO cargo_away");
-    support::execute(&server.url, "CREATE VIEW cargo AS SELECT * FROM cargo_away");
+    // A rehearsal does not see why.
+    support::execute(
+        &server.url,
+        "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS
+             'BEGIN IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
+                               WHERE object_identity LIKE ''%port_call'')
+              THEN RAISE EXCEPTION ''not today''; END IF; END';
+         CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
+             EXECUTE FUNCTION refuse()",
+    );
     let run = machine.on(&server.url, &["rollback", "--to", "1.0.3", "--yes"]).ended(1);
     run.explains(&["failed and was taken back whole", "`sternway abort` takes everything back"]);
     let run = machine.on(&server.url, &["abort", "--yes", "--output", "json"]).ended(0);
