@@ -133,6 +133,8 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
              EXECUTE FUNCTION refuse()",
     );
     machine.on(&url, &["rollback", "--to", "1.1.2", "--yes"]).ended(1);
+    let unfinished = machine.on(&url, &["status", "--output", "json"]);
+    outputs.push(("sternway.status/1".to_owned(), unfinished.json("sternway.status/1")));
     outputs.push(json(0, "sternway.history/1", &["history"]));
     support::execute(&url, "DROP EVENT TRIGGER refuse");
     machine.on(&url, &["abort", "--yes"]).ended(0);

@@ -178,7 +178,7 @@ fn a_run_of_several_steps_is_taken_back_to_its_beginning() {
     // A down half of the second hop fails, after an index went that is dropped concurrently.
     // A rehearsal does not see why.
     support::execute(
-        &server.url,
+        &server.as_admin(),
         "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS
              'BEGIN IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
                                WHERE object_identity LIKE ''%port_call'')
