@@ -244,6 +244,14 @@ fn what_others_made_goes_with_consent_and_comes_again() {
         let keys = "SELECT count(*) FROM pg_constraint WHERE conname = 'visit_person_fkey'
                     AND connamespace = current_schema()::regnamespace AND convalidated";
         assert_eq!(sql(keys), ["1"]);
+        // The same where the program is killed after it has made them: nobody is said to have done that.
+        harbour.run(&back).ended(0);
+        let mut killed = harbour.machine.command(&["upgrade", "--to", "1.1.0", "--yes"]);
+        killed.env("STERNWAY_DATABASE", harbour.url()).env("FAILPOINTS", "proof.begins");
+        assert!(!killed.output().expect("a run").status.success());
+        harbour.run(&["resume", "--yes"]).ended(0).says(&["upgraded to 1.1.0"]);
+        assert_eq!(sql("SELECT name FROM of_others"), ["Anna"]);
+        assert_eq!(sql(keys), ["1"]);
     });
 }
 

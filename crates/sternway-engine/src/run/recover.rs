@@ -14,7 +14,7 @@ use sternway_model::body::Mode;
 use sternway_model::catalog::TrackName;
 use sternway_model::journal::Reached;
 use sternway_model::plan::Migrate;
-use sternway_model::proof::differences;
+use sternway_model::proof::{ObjectName, differences};
 use sternway_model::state::Position;
 
 use super::{Executor, RunError};
@@ -139,6 +139,12 @@ impl<'a> Executor<'_, 'a> {
             return Ok(Vec::new());
         };
         let found = self.database.fingerprint(&plan.tables).await?;
-        Ok(differences(here, &found).iter().map(ToString::to_string).collect())
+        // What others had made may be there again or not yet.
+        let again = |object: &ObjectName| {
+            plan.rebuilds()
+                .any(|it| it.object == *object || object.table.as_ref() == Some(&it.object.name))
+        };
+        let altered = differences(here, &found).into_iter().filter(|it| !again(it.object()));
+        Ok(altered.map(|it| it.to_string()).collect())
     }
 }
