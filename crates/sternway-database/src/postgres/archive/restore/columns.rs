@@ -4,7 +4,9 @@ use sternway_model::effect::Lost;
 
 use super::super::conflicts::{inserts, put};
 use super::super::{AFTER, CONFLICT, REST, hash};
-use super::{ALIKE, CHANGED, DELETED, DOING, Target, any_of};
+use super::DOING;
+use super::target::{Target, any_of};
+use crate::archive::reason::{ALIKE, CHANGED, DELETED};
 use crate::port::DatabaseError;
 use crate::postgres::{Postgres, literal};
 
