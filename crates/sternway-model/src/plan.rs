@@ -6,7 +6,8 @@
 //!
 //! `identity` says which migrations are the same. The stages stand in their order: `applied` finds out what is in the database, `course` which
 //! way to go, `route` the hops, `steps` their migrations with the bodies to run, `frame` what is done
-//! around these: checks, the application, the fence.
+//! around these: checks, the application, the fence. `parts` are what a plan consists of, `basis` is what it
+//! relies on.
 
 mod identity;
 mod applied;
@@ -14,6 +15,8 @@ mod course;
 mod route;
 mod steps;
 mod frame;
+mod basis;
+mod parts;
 mod error;
 mod text;
 #[cfg(test)]
@@ -24,19 +27,21 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::body::{BodyFacts, Destruction, Mode};
+use crate::body::BodyFacts;
 use crate::catalog::{
     Catalog, Digest, Direction, Migration, MigrationSet, Minor, Release, ReleaseEntry, TrackName,
 };
 use crate::check::{Check, When};
-use crate::effect::{Effects, Loss};
+use crate::effect::Loss;
 use crate::fence::FenceRequest;
 use crate::policy::Policy;
-use crate::proof::{Definition, Difference, ObjectName};
-use crate::state::{AppState, Identity, Numbers, RecordsAccess, State, TrackState};
+use crate::proof::{Difference, ObjectName};
+use crate::state::{AppState, Numbers, RecordsAccess, State};
 
+pub use basis::{Basis, Deviation};
 pub use error::{Holder, PlanError};
 pub use identity::{Findings, Lineage, Question};
+pub use parts::{BodyOrigin, Hop, Migrate, Note, Step, Taken};
 
 /// The shape of a plan as JSON; a plan of another shape is not executed.
 pub const FORMAT: &str = "sternway.plan/4";
@@ -130,299 +135,6 @@ impl Request {
             checks: Vec::new(),
         }
     }
-}
-
-/// What the database said when the plan was made; it must still say so when the plan is executed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Basis {
-    /// Which database; its user may differ between planning and executing.
-    pub identity: Identity,
-    /// Each track's tracking row.
-    pub tracks: BTreeMap<TrackName, TrackState>,
-    /// The hash of the schema's fingerprint, where it was taken.
-    pub fingerprint: Option<Digest>,
-    /// How the schema differs from a clean install of where the tracks stand.
-    pub deviation: Deviation,
-}
-
-/// How a schema differs from a clean install of where its tracks stand.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Deviation {
-    /// Each difference that is no foreign object.
-    pub differences: Vec<Difference>,
-    /// What the last journey is known to have left so.
-    pub known: Vec<Difference>,
-    /// Statements that make a clean install into this schema: a rehearsal begins there.
-    pub statements: Vec<String>,
-    /// What others have made beside the application, as far as no migration makes it.
-    pub foreign: BTreeSet<ObjectName>,
-    /// What no statement was found for, and how the database has it: the rehearsal is without.
-    pub not_rehearsed: Vec<(ObjectName, Option<Definition>)>,
-}
-
-/// Where the body of a step was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BodyOrigin {
-    /// In the database's own records.
-    Records,
-    /// In this release of the catalog.
-    Release(Release),
-}
-
-impl Deviation {
-    /// Whether the schema is that of a clean install, and nothing is there beside it.
-    pub fn is_none(&self) -> bool {
-        let Deviation { differences, known, statements, foreign, not_rehearsed } = self;
-        differences.is_empty()
-            && known.is_empty()
-            && statements.is_empty()
-            && foreign.is_empty()
-            && not_rehearsed.is_empty()
-    }
-}
-
-/// What others had made and a down half took along.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken {
-    /// The track whose migration took it.
-    pub track: TrackName,
-    /// The migration, whose up half makes again what it needs.
-    pub version: u64,
-    /// What it is.
-    pub object: ObjectName,
-    /// What makes it again.
-    pub statements: Vec<String>,
-}
-
-/// One migration to run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Migrate {
-    /// Its track.
-    pub track: TrackName,
-    /// The track's tracking table.
-    pub table: String,
-    /// Its number.
-    pub version: u64,
-    /// Which body runs.
-    pub direction: Direction,
-    /// What the tracking row says before; `None` is the empty table.
-    pub from: Option<u64>,
-    /// What the tracking row says afterwards.
-    pub to: Option<u64>,
-    /// The name of the file.
-    pub file: String,
-    /// The hash of the body, which is in [`Plan::bodies`].
-    pub hash: Digest,
-    /// Where the body was found.
-    pub origin: BodyOrigin,
-    /// How it is run.
-    pub mode: Mode,
-    /// The statements that take something away.
-    pub destroys: Vec<Destruction>,
-    /// Statements at the body's end that the file does not have: it leaves out what they make.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub completed_by: Vec<String>,
-    /// Statements of the file that are passed over, because what they make is there already.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub leaves_out: Vec<String>,
-    /// Whether all that it makes is there already, so that only the tracking row is written.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_there: bool,
-    /// What it really changes, once that was found out by a rehearsal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub effects: Option<Effects>,
-}
-
-impl Migrate {
-    /// What runs a statement that is no migration's: the track stays where it is.
-    pub fn staying(track: TrackName, table: String, at: Option<u64>, file: &str) -> Migrate {
-        Migrate {
-            track,
-            table,
-            version: at.unwrap_or(0),
-            direction: Direction::Up,
-            from: at,
-            to: at,
-            file: file.to_owned(),
-            hash: Digest::of_bytes(&[]),
-            origin: BodyOrigin::Records,
-            mode: Mode::Transaction,
-            destroys: Vec::new(),
-            completed_by: Vec::new(),
-            leaves_out: Vec::new(),
-            is_there: false,
-            effects: None,
-        }
-    }
-}
-
-/// One thing to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Step {
-    /// Ask the plan's checks of that time.
-    Check {
-        /// Which of them.
-        at: When,
-    },
-    /// Stop the application.
-    Stop,
-    /// Keep other clients of the database from writing.
-    Fence(FenceRequest),
-    /// Run one half of a migration.
-    Migrate(Box<Migrate>),
-    /// Make again what others had made and an earlier down half took along.
-    Rebuild {
-        /// Each object.
-        taken: Vec<Taken>,
-    },
-    /// Compare the schema with a clean install of what the hop ends at.
-    Prove,
-    /// Let other clients in again.
-    Unfence,
-    /// Put another release of the application in place.
-    Swap {
-        /// The one that is there; none where nothing was installed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        from: Option<Release>,
-        /// The one to put there.
-        to: Release,
-    },
-    /// Start the application, and wait until it is ready.
-    Start {
-        /// The release that is in place.
-        release: Release,
-    },
-}
-
-impl Step {
-    /// The migration that it runs, if it runs one.
-    pub fn migration(&self) -> Option<&Migrate> {
-        if let Self::Migrate(migrate) = self { Some(migrate) } else { None }
-    }
-
-    /// Whether it does something with the application.
-    pub fn is_deployment(&self) -> bool {
-        matches!(self, Self::Stop | Self::Swap { .. } | Self::Start { .. })
-    }
-}
-
-/// One leg of the journey.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hop {
-    /// The release it arrives at.
-    pub to: Release,
-    /// What is done, in order.
-    pub steps: Vec<Step>,
-    /// Where each track stands afterwards.
-    pub ends_at: BTreeMap<TrackName, Option<u64>>,
-    /// What differs from a clean install then, as the rehearsal says.
-    pub leaves: Vec<Difference>,
-}
-
-impl Hop {
-    /// The migrations that it runs, in order.
-    pub fn migrations(&self) -> impl Iterator<Item = &Migrate> {
-        self.steps.iter().filter_map(Step::migration)
-    }
-}
-
-/// Something that the reader of a plan must know and no step shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "note")]
-pub enum Note {
-    /// The schema stays ahead of the target, which tolerates that.
-    SchemaStaysAhead {
-        /// The track.
-        track: TrackName,
-        /// Where it stays.
-        at: Option<u64>,
-        /// What the target has.
-        target: Option<u64>,
-    },
-    /// A track is below the target and a rollback does not raise it.
-    TrackBelow {
-        /// The track.
-        track: TrackName,
-        /// Where it stays.
-        at: Option<u64>,
-        /// What the target has.
-        target: Option<u64>,
-    },
-    /// A track is ahead of the target, which tolerates that, and an upgrade does not lower it.
-    TrackAhead {
-        /// The track.
-        track: TrackName,
-        /// Where it stays.
-        at: Option<u64>,
-        /// What the target has.
-        target: Option<u64>,
-    },
-    /// A minor has no stable release to stop at.
-    MinorSkipped {
-        /// The minor.
-        minor: Minor,
-    },
-    /// The target is a prerelease.
-    PrereleaseTarget,
-    /// The target has a track no longer; it is left where it is.
-    TrackRetired {
-        /// The track.
-        track: TrackName,
-        /// Where it stays.
-        at: Option<u64>,
-    },
-    /// A release in between has other migrations than the journey comes by.
-    StopSkipped {
-        /// The release.
-        release: Release,
-    },
-    /// What is applied and what the target has differ in words and lead to the same schema.
-    SameByEffect {
-        /// The track.
-        track: TrackName,
-        /// Up to which number.
-        at: Option<u64>,
-    },
-    /// Several lineages lead to what the tracking row says; the schema told which one it is.
-    SchemaDecided {
-        /// The track.
-        track: TrackName,
-        /// What its tracking row says.
-        version: u64,
-    },
-    /// What the database has and the target has not is taken back, and the target's is run.
-    Redone {
-        /// The track.
-        track: TrackName,
-        /// The last number that both have.
-        shared: Option<u64>,
-    },
-    /// Releases differ in a migration; the running release decided.
-    RunningReleaseDecided {
-        /// The track.
-        track: TrackName,
-        /// The migration.
-        version: u64,
-    },
-    /// A track with no version in its tracking table takes no part.
-    TrackOff {
-        /// The track.
-        track: TrackName,
-    },
-    /// Sternway's records cannot be kept.
-    NoRecords {
-        /// Why.
-        reason: String,
-    },
-    /// The state was assumed from the running release; nobody looked at the database.
-    AssumedState,
-    /// The database has tables that no track accounts for.
-    Adopted {
-        /// How many.
-        tables: usize,
-    },
 }
 
 /// What to do, in order, with everything needed to do it.
@@ -536,9 +248,28 @@ impl Plan {
         known.find(|it| it.half(step.direction).is_some_and(|half| half.hash == step.hash))
     }
 
+    /// The same, to be changed.
+    pub fn migrations_mut(&mut self) -> impl Iterator<Item = &mut Migrate> {
+        let steps = self.hops.iter_mut().flat_map(|hop| &mut hop.steps);
+        steps.filter_map(|step| match step {
+            Step::Migrate(migrate) => Some(&mut **migrate),
+            _ => None,
+        })
+    }
+
     /// Every step in order, with the hop that it belongs to. A run counts its steps so, from 0.
     pub fn all_steps(&self) -> impl Iterator<Item = (&Hop, &Step)> {
         self.hops.iter().flat_map(|hop| hop.steps.iter().map(move |step| (hop, step)))
+    }
+
+    /// Its steps up to before the migration that follows the first `migrations`: with what is made again
+    /// after the last of them.
+    pub fn on_the_way(&self, migrations: usize) -> impl Iterator<Item = &Step> {
+        let mut done = 0;
+        self.all_steps().map(|(_, step)| step).take_while(move |step| {
+            done += usize::from(step.migration().is_some());
+            done <= migrations
+        })
     }
 
     /// How many of its first `steps` steps run a migration.
@@ -647,49 +378,6 @@ pub fn plan(facts: &Facts<'_>, request: &Request) -> Result<Plan, PlanError> {
     let mut plan = steps::pack(facts, request, course, &applied, way, notes);
     frame::frame(&mut plan, app.as_ref(), frame::for_whom(request.fence.as_ref(), facts));
     Ok(plan)
-}
-
-impl Basis {
-    /// What `state` says that a plan relies on.
-    pub fn of(state: &State) -> Basis {
-        Basis {
-            identity: state.identity.clone(),
-            tracks: state.tracks.clone(),
-            fingerprint: state.fingerprint,
-            deviation: Deviation { known: state.records.leaves.clone(), ..Deviation::default() },
-        }
-    }
-
-    /// What has changed in the database since; empty when nothing has.
-    pub fn moved(&self, now: &State) -> Vec<String> {
-        let mut moved = Vec::new();
-        let place = |it: &Identity| format!("database `{}`, schema `{}`", it.database, it.schema);
-        if !self.identity.database.is_empty() && place(&self.identity) != place(&now.identity) {
-            moved.push(format!(
-                "the plan is for {}; this is {}",
-                place(&self.identity),
-                place(&now.identity)
-            ));
-        }
-        for (name, before) in &self.tracks {
-            let now = now.tracks.get(name).copied().unwrap_or(TrackState::NoTable);
-            let (was, is) = (before.position(), now.position());
-            if was != is {
-                moved.push(format!("track `{name}` was at {was} and is at {is}"));
-            } else if *before != now {
-                moved.push(match now {
-                    TrackState::NoTable => format!("track `{name}` has lost its tracking table"),
-                    TrackState::At(_) => format!("track `{name}` has a tracking table now"),
-                });
-            }
-        }
-        if let (Some(before), Some(now)) = (self.fingerprint, now.fingerprint)
-            && before != now
-        {
-            moved.push("the schema has changed".to_owned());
-        }
-        moved
-    }
 }
 
 /// What a database and its application are at, without going anywhere.

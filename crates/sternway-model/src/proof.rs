@@ -46,6 +46,14 @@ impl ObjectName {
         }
     }
 
+    /// Whether it is a column with this definition that no row may leave out.
+    pub fn needs_value(&self, definition: &str) -> bool {
+        let has_value = [" default ", " generated ", " auto_increment", " identity"];
+        self.kind == "column"
+            && definition.contains(" not null")
+            && !has_value.iter().any(|word| definition.contains(word))
+    }
+
     /// A part of a table whose absence or presence changes what the table means.
     fn table(&self) -> Option<ObjectName> {
         let is_part = matches!(self.kind.as_str(), "column" | "constraint");
@@ -241,12 +249,7 @@ impl Difference {
         match self {
             Self::Missing { .. } => true,
             Self::Changed { expected, found, .. } => !has_labels(expected, found),
-            Self::Unexpected { object, found } => {
-                let has_value = [" default ", " generated ", " auto_increment", " identity"];
-                object.kind == "column"
-                    && found.contains(" not null")
-                    && !has_value.iter().any(|word| found.contains(word))
-            }
+            Self::Unexpected { object, found } => object.needs_value(found),
         }
     }
 
@@ -280,12 +283,14 @@ impl fmt::Display for Difference {
     }
 }
 
+/// The labels of an enumeration, in quotes, by its definition.
+pub fn labels(definition: &str) -> Option<Vec<String>> {
+    let list = definition.strip_prefix("enum (")?.strip_suffix(')')?;
+    Some(list.split(", '").map(|it| format!("'{}", it.trim_start_matches('\''))).collect())
+}
+
 /// Whether an enumeration has every label that another one has.
 fn has_labels(expected: &str, found: &str) -> bool {
-    let labels = |text: &str| -> Option<Vec<String>> {
-        let list = text.strip_prefix("enum (")?.strip_suffix(')')?;
-        Some(list.split(", '").map(|it| it.trim_start_matches('\'').to_owned()).collect())
-    };
     match (labels(expected), labels(found)) {
         (Some(expected), Some(found)) => expected.iter().all(|label| found.contains(label)),
         _ => false,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::state::Position;
+use crate::state::{Identity, TrackState};
 
 fn state(database: &str, core: Option<u64>, dirty: bool) -> State {
     let position = Position { version: core, dirty };

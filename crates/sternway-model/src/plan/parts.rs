@@ -1,0 +1,265 @@
+//! What a plan consists of: hops, their steps, and notes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::body::{Destruction, Mode};
+use crate::catalog::{Digest, Direction, Minor, Release, TrackName};
+use crate::check::When;
+use crate::effect::Effects;
+use crate::fence::FenceRequest;
+use crate::proof::{Difference, ObjectName};
+
+/// Where the body of a step was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyOrigin {
+    /// In the database's own records.
+    Records,
+    /// In this release of the catalog.
+    Release(Release),
+}
+
+/// What others had made and a down half took along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The track whose migration took it.
+    pub track: TrackName,
+    /// The migration, whose up half makes again what it needs.
+    pub version: u64,
+    /// What it is.
+    pub object: ObjectName,
+    /// What makes it again.
+    pub statements: Vec<String>,
+}
+
+/// One migration to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migrate {
+    /// Its track.
+    pub track: TrackName,
+    /// The track's tracking table.
+    pub table: String,
+    /// Its number.
+    pub version: u64,
+    /// Which body runs.
+    pub direction: Direction,
+    /// What the tracking row says before; `None` is the empty table.
+    pub from: Option<u64>,
+    /// What the tracking row says afterwards.
+    pub to: Option<u64>,
+    /// The name of the file.
+    pub file: String,
+    /// The hash of the body, which is in [`Plan::bodies`].
+    pub hash: Digest,
+    /// Where the body was found.
+    pub origin: BodyOrigin,
+    /// How it is run.
+    pub mode: Mode,
+    /// The statements that take something away.
+    pub destroys: Vec<Destruction>,
+    /// Statements at the body's end that the file does not have: it leaves out what they make.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub completed_by: Vec<String>,
+    /// Statements of the file that are passed over, because what they make is there already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves_out: Vec<String>,
+    /// Whether all that it makes is there already, so that only the tracking row is written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_there: bool,
+    /// What it really changes, once that was found out by a rehearsal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effects: Option<Effects>,
+}
+
+impl Migrate {
+    /// What runs a statement that is no migration's: the track stays where it is.
+    pub fn staying(track: TrackName, table: String, at: Option<u64>, file: &str) -> Migrate {
+        Migrate {
+            track,
+            table,
+            version: at.unwrap_or(0),
+            direction: Direction::Up,
+            from: at,
+            to: at,
+            file: file.to_owned(),
+            hash: Digest::of_bytes(&[]),
+            origin: BodyOrigin::Records,
+            mode: Mode::Transaction,
+            destroys: Vec::new(),
+            completed_by: Vec::new(),
+            leaves_out: Vec::new(),
+            is_there: false,
+            effects: None,
+        }
+    }
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Step {
+    /// Ask the plan's checks of that time.
+    Check {
+        /// Which of them.
+        at: When,
+    },
+    /// Stop the application.
+    Stop,
+    /// Keep other clients of the database from writing.
+    Fence(FenceRequest),
+    /// Run one half of a migration.
+    Migrate(Box<Migrate>),
+    /// Make again what others had made and an earlier down half took along.
+    Rebuild {
+        /// Each object.
+        taken: Vec<Taken>,
+    },
+    /// Compare the schema with a clean install of what the hop ends at.
+    Prove,
+    /// Let other clients in again.
+    Unfence,
+    /// Put another release of the application in place.
+    Swap {
+        /// The one that is there; none where nothing was installed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Release>,
+        /// The one to put there.
+        to: Release,
+    },
+    /// Start the application, and wait until it is ready.
+    Start {
+        /// The release that is in place.
+        release: Release,
+    },
+}
+
+impl Step {
+    /// The migration that it runs, if it runs one.
+    pub fn migration(&self) -> Option<&Migrate> {
+        if let Self::Migrate(migrate) = self { Some(migrate) } else { None }
+    }
+
+    /// Whether it does something with the application.
+    pub fn is_deployment(&self) -> bool {
+        matches!(self, Self::Stop | Self::Swap { .. } | Self::Start { .. })
+    }
+}
+
+/// One leg of the journey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// The release it arrives at.
+    pub to: Release,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// Where each track stands afterwards.
+    pub ends_at: BTreeMap<TrackName, Option<u64>>,
+    /// What differs from a clean install then, as the rehearsal says.
+    pub leaves: Vec<Difference>,
+}
+
+impl Hop {
+    /// The migrations that it runs, in order.
+    pub fn migrations(&self) -> impl Iterator<Item = &Migrate> {
+        self.steps.iter().filter_map(Step::migration)
+    }
+}
+
+/// Something that the reader of a plan must know and no step shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "note")]
+pub enum Note {
+    /// The schema stays ahead of the target, which tolerates that.
+    SchemaStaysAhead {
+        /// The track.
+        track: TrackName,
+        /// Where it stays.
+        at: Option<u64>,
+        /// What the target has.
+        target: Option<u64>,
+    },
+    /// A track is below the target and a rollback does not raise it.
+    TrackBelow {
+        /// The track.
+        track: TrackName,
+        /// Where it stays.
+        at: Option<u64>,
+        /// What the target has.
+        target: Option<u64>,
+    },
+    /// A track is ahead of the target, which tolerates that, and an upgrade does not lower it.
+    TrackAhead {
+        /// The track.
+        track: TrackName,
+        /// Where it stays.
+        at: Option<u64>,
+        /// What the target has.
+        target: Option<u64>,
+    },
+    /// A minor has no stable release to stop at.
+    MinorSkipped {
+        /// The minor.
+        minor: Minor,
+    },
+    /// The target is a prerelease.
+    PrereleaseTarget,
+    /// The target has a track no longer; it is left where it is.
+    TrackRetired {
+        /// The track.
+        track: TrackName,
+        /// Where it stays.
+        at: Option<u64>,
+    },
+    /// A release in between has other migrations than the journey comes by.
+    StopSkipped {
+        /// The release.
+        release: Release,
+    },
+    /// What is applied and what the target has differ in words and lead to the same schema.
+    SameByEffect {
+        /// The track.
+        track: TrackName,
+        /// Up to which number.
+        at: Option<u64>,
+    },
+    /// Several lineages lead to what the tracking row says; the schema told which one it is.
+    SchemaDecided {
+        /// The track.
+        track: TrackName,
+        /// What its tracking row says.
+        version: u64,
+    },
+    /// What the database has and the target has not is taken back, and the target's is run.
+    Redone {
+        /// The track.
+        track: TrackName,
+        /// The last number that both have.
+        shared: Option<u64>,
+    },
+    /// Releases differ in a migration; the running release decided.
+    RunningReleaseDecided {
+        /// The track.
+        track: TrackName,
+        /// The migration.
+        version: u64,
+    },
+    /// A track with no version in its tracking table takes no part.
+    TrackOff {
+        /// The track.
+        track: TrackName,
+    },
+    /// Sternway's records cannot be kept.
+    NoRecords {
+        /// Why.
+        reason: String,
+    },
+    /// The state was assumed from the running release; nobody looked at the database.
+    AssumedState,
+    /// The database has tables that no track accounts for.
+    Adopted {
+        /// How many.
+        tables: usize,
+    },
+}
