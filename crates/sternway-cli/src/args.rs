@@ -328,21 +328,8 @@ pub struct RollbackArgs {
     /// Take the schema back even where the target runs on the present one
     #[arg(long)]
     pub reset_schema: bool,
-    /// Where the database has other migrations than the target, go back to the last one that both have
-    /// and up again with the target's; what that takes away is kept and put back as far as it fits
-    #[arg(long)]
-    pub redo: bool,
-    /// Keep nothing of what the steps take away, or nothing of these tables: it is lost for good
-    #[arg(long, value_name = "TABLE", num_args = 0..=1, value_delimiter = ',')]
-    pub discard: Option<Vec<String>>,
-    /// Go on though a step takes this object along, which others have made: by its name, or the beginning
-    /// of it and a `*`. May be given again
-    #[arg(long, value_name = "NAME")]
-    pub accept: Vec<String>,
-    /// Go on though the target ends up with this difference from a clean install: COLUMN of a table as
-    /// TABLE.COLUMN, any other object by its name. May be given again
-    #[arg(long, value_name = "NAME")]
-    pub accept_difference: Vec<String>,
+    #[command(flatten)]
+    pub consent: ConsentArgs,
     #[command(flatten)]
     pub go: ExecuteArgs,
 }
@@ -355,21 +342,8 @@ pub struct UpgradeArgs {
     /// Install into a database that already has tables but no tracking table
     #[arg(long)]
     pub adopt: bool,
-    /// Where the database has other migrations than the target, go back to the last one that both have
-    /// and up again with the target's; what that takes away is kept and put back as far as it fits
-    #[arg(long)]
-    pub redo: bool,
-    /// Keep nothing of what the steps take away, or nothing of these tables: it is lost for good
-    #[arg(long, value_name = "TABLE", num_args = 0..=1, value_delimiter = ',')]
-    pub discard: Option<Vec<String>>,
-    /// Go on though a step takes this object along, which others have made: by its name, or the beginning
-    /// of it and a `*`. May be given again
-    #[arg(long, value_name = "NAME")]
-    pub accept: Vec<String>,
-    /// Go on though the target ends up with this difference from a clean install: COLUMN of a table as
-    /// TABLE.COLUMN, any other object by its name. May be given again
-    #[arg(long, value_name = "NAME")]
-    pub accept_difference: Vec<String>,
+    #[command(flatten)]
+    pub consent: ConsentArgs,
     #[command(flatten)]
     pub go: ExecuteArgs,
 }
@@ -475,6 +449,13 @@ pub struct WayArgs {
     /// Install into a database that already has tables but no tracking table
     #[arg(long)]
     pub adopt: bool,
+    #[command(flatten)]
+    pub consent: ConsentArgs,
+}
+
+/// What a journey may do, whichever way it goes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConsentArgs {
     /// Where the database has other migrations than the target, go back to the last one that both have
     /// and up again with the target's; what that takes away is kept and put back as far as it fits
     #[arg(long)]

@@ -89,15 +89,17 @@ impl<'a> Setup<'a> {
                 Err(_) => failure,
             }
         })?;
+        let consent = &way.consent;
         Ok(Request {
             target,
             course,
             reset_schema: way.reset_schema,
             adopt: way.adopt,
-            redo: way.redo,
-            discard: way.discard.as_ref().is_some_and(Vec::is_empty),
-            discards: way.discard.iter().flatten().cloned().collect(),
-            accepted: [&self.config.accept[..], &way.accept, &way.accept_difference].concat(),
+            redo: consent.redo,
+            discard: consent.discard.as_ref().is_some_and(Vec::is_empty),
+            discards: consent.discard.iter().flatten().cloned().collect(),
+            accepted: [&self.config.accept[..], &consent.accept, &consent.accept_difference]
+                .concat(),
             deploy: self.config.deploy.is_some(),
             fence: others.request(),
             checks: self.config.checks.clone(),

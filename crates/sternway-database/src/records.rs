@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sternway_model::catalog::{Digest, Half, Release};
 use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::Plan;
-use sternway_model::state::Records;
+use sternway_model::state::{Records, RecordsAccess};
 
 use crate::port::{DatabaseError, RunId, Unfinished};
 
@@ -43,6 +43,30 @@ impl LastRun {
             source,
         })?;
         Ok(Some(Unfinished { id, plan, progress, user, started }))
+    }
+}
+
+/// Whether an application's records can be used.
+pub enum Access {
+    /// The tables are there and can be written.
+    Ready,
+    /// They are not there and may be made.
+    Absent,
+    /// They can be neither used nor made.
+    Refused(String),
+}
+
+impl Access {
+    /// What is known where nothing can be read; `None` where it can.
+    pub fn unread(self) -> Option<Records> {
+        match self {
+            Self::Ready => None,
+            Self::Absent => Some(Records::default()),
+            Self::Refused(reason) => {
+                let access = RecordsAccess::Unavailable(reason);
+                Some(Records { access, ..Records::default() })
+            }
+        }
     }
 }
 

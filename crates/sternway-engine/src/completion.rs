@@ -3,14 +3,14 @@
 //! tried on a shadow database, and put at the end of the body, so that what the archive keeps of it comes
 //! back with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sternway_model::catalog::{Digest, Direction};
-use sternway_model::plan::{Plan, Step};
+use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Fingerprint, ObjectName};
 
 use crate::rehearse::installs;
-use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, start};
+use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, position};
 
 /// Completes the down halves of a plan that leave out what a clean install has, where statements can be
 /// generated that make it. What was not there before the journey stays so.
@@ -25,9 +25,8 @@ pub async fn with_completions(shadow: &Shadow, plan: Plan) -> Result<Plan, Rehea
 }
 
 async fn completed(shadow: &Shadow, mut plan: Plan) -> Result<Plan, RehearsalError> {
-    let of_downs = |(_, step): &(usize, &sternway_model::plan::Migrate)| {
-        step.direction == Direction::Down && !step.is_there
-    };
+    let of_downs =
+        |(_, step): &(usize, &Migrate)| step.direction == Direction::Down && !step.is_there;
     let downs: Vec<usize> =
         plan.steps().enumerate().filter(of_downs).map(|(index, _)| index).collect();
     for index in downs {
@@ -35,18 +34,15 @@ async fn completed(shadow: &Shadow, mut plan: Plan) -> Result<Plan, RehearsalErr
         if statements.is_empty() {
             continue;
         }
-        let steps = plan.hops.iter_mut().flat_map(|hop| &mut hop.steps);
-        let mut migrations = steps.filter_map(|step| match step {
-            Step::Migrate(migrate) => Some(migrate),
-            _ => None,
-        });
-        let Some(step) = migrations.nth(index) else { continue };
-        let body = plan.bodies.get(&step.hash).map_or("", String::as_str).trim_end();
+        let Some(hash) = plan.steps().nth(index).map(|step| step.hash) else { continue };
+        let body = plan.bodies.get(&hash).map_or("", String::as_str).trim_end();
         let end = if body.is_empty() || body.ends_with(';') { "" } else { "\n;" };
         let text = format!("{body}{end}\n{};\n", statements.join(";\n"));
-        step.hash = Digest::of_body(&text);
-        step.completed_by = statements;
-        plan.bodies.insert(step.hash, text);
+        let hash = Digest::of_body(&text);
+        plan.bodies.insert(hash, text);
+        if let Some(step) = plan.migrations_mut().nth(index) {
+            (step.hash, step.completed_by) = (hash, statements);
+        }
     }
     Ok(plan)
 }
@@ -57,19 +53,9 @@ async fn missing(
     plan: &Plan,
     index: usize,
 ) -> Result<Vec<String>, RehearsalError> {
-    let material = Material::of(plan);
-    let mut journey = ShadowDatabase::open(shadow, &material).await;
-    journey.begin(plan)?;
-    let mut at = start(plan);
-    let mut last = None;
-    for step in plan.steps().take(index + 1) {
-        journey.run(step).await?;
-        at.insert(step.track.clone(), step.to);
-        last = Some(step);
-    }
-    let Some(step) = last else { return Ok(Vec::new()) };
-    let here = journey.fingerprint().await?;
-    drop(journey);
+    let Some(step) = plan.steps().nth(index) else { return Ok(Vec::new()) };
+    let here = ShadowDatabase::along(shadow, plan, index + 1).await?.fingerprint().await?;
+    let at = position(plan, index + 1);
     let clean = installs(shadow, plan, vec![&at]).await?;
     let Some(clean) = clean.get(&at) else { return Ok(Vec::new()) };
     let lacks = lacks(plan, clean, &here);
@@ -84,17 +70,12 @@ async fn missing(
             from.objects.insert(object.clone(), definition.clone());
         }
     }
-    let mut install = ShadowDatabase::open(shadow, &material).await;
+    let mut install = ShadowDatabase::open(shadow, &Material::of(plan)).await;
     install.install(&at)?;
     let statements = install.statements_from(&from).await?;
     drop(install);
-    let mut trial = ShadowDatabase::open(shadow, &material).await;
-    trial.begin(plan)?;
-    for step in plan.steps().take(index + 1) {
-        trial.run(step).await?;
-    }
-    let staying =
-        sternway_model::plan::Migrate::staying(step.track.clone(), step.table.clone(), step.to, "");
+    let staying = Migrate::staying(step.track.clone(), step.table.clone(), step.to, &step.file);
+    let trial = ShadowDatabase::along(shadow, plan, index + 1).await?;
     trial.runnable(&staying, &statements).await
 }
 
@@ -108,21 +89,17 @@ fn lacks(plan: &Plan, clean: &Fingerprint, here: &Fingerprint) -> BTreeSet<Objec
     let is_new = |object: &ObjectName| {
         table_of(object).is_some_and(|table| !here.objects.contains_key(&table))
     };
-    let needs_a_value = |object: &ObjectName, text: &str| {
-        object.kind == "column" && text.contains(" not null") && !text.contains(" default ")
-    };
-    let missing: BTreeMap<_, _> = clean
+    let missing = clean
         .objects
         .iter()
         .filter(|(object, definition)| here.objects.get(*object) != Some(*definition))
-        .filter(|(object, _)| !before.contains(*object))
-        .collect();
-    let may = missing.into_iter().filter(|(object, definition)| {
+        .filter(|(object, _)| !before.contains(*object));
+    let may = missing.filter(|(object, definition)| {
         let there = here.objects.contains_key(*object);
         match object.kind.as_str() {
             // Of a table that comes whole, all of it does.
             _ if is_new(object) => true,
-            "column" => !there && !needs_a_value(object, &definition.text),
+            "column" => !there && !object.needs_value(&definition.text),
             // Rows may be there that it does not allow.
             "constraint" | "check" => false,
             "table" | "type" | "domain" => !there,

@@ -24,16 +24,15 @@ pub async fn with_deviation(
     shadow: &Shadow,
     database: &mut dyn Database,
 ) -> Result<Plan, Unanswered> {
-    let found = fingerprint(database, &plan.tables).await?;
-    let clean = shadow.tidied(clean_start(shadow, &plan).await).await;
-    let clean = match clean {
-        Ok(clean) if clean.objects != found.objects => clean,
-        Ok(_) => return Ok(plan),
+    let clean = match shadow.tidied(clean_start(shadow, &plan).await).await {
+        Ok(clean) if plan.basis.fingerprint == Some(clean.digest()) => return Ok(plan),
+        Ok(clean) => clean,
         Err(error) => {
             tracing::debug!("how the schema differs is not known: {error}");
             return Ok(plan);
         }
     };
+    let found = fingerprint(database, &plan.tables).await?;
     let statements = database.statements_from(&clean, &plan.tables).await;
     let statements = statements.map_err(Unanswered::to("read the schema"))?;
     let made = shadow.tidied(made(shadow, &mut plan, statements).await).await;
@@ -41,11 +40,11 @@ pub async fn with_deviation(
         tracing::debug!("this schema cannot be made on a shadow database: {error}");
         clean.clone()
     });
-    let known = clean.objects.keys().cloned().collect();
     let mine: BTreeSet<ObjectName> = clean.objects.keys().cloned().collect();
-    let differs = compare(&Expected { clean, known, ..Expected::default() }, &found).drift;
+    let expected = Expected { clean, known: mine.clone(), ..Expected::default() };
+    let differences = compare(&expected, &found).drift;
     let known = std::mem::take(&mut plan.basis.deviation.known);
-    let ours = |object: &ObjectName| differs.iter().any(|it| it.object() == object);
+    let ours = |object: &ObjectName| differences.iter().any(|it| it.object() == object);
     let known: Vec<_> = known.into_iter().filter(|it| it.is_so_in(&found)).collect();
     let known_here = |object: &ObjectName| known.iter().any(|it| it.object() == object);
     // A table stands for its parts.
@@ -54,20 +53,11 @@ pub async fn with_deviation(
         ours(object) || known_here(object) || table.is_some_and(|it| ours(&it) || known_here(&it))
     };
     let not_rehearsed = names_that_differ(&made, &found).into_iter().filter(|it| told(it));
-    plan.basis.deviation = Deviation {
-        not_rehearsed: not_rehearsed
-            .map(|it| (it.clone(), found.objects.get(it).cloned()))
-            .collect(),
-        known: known.clone(),
-        differences: differs.clone(),
-        foreign: found
-            .objects
-            .keys()
-            .filter(|it| !mine.contains(*it) && !told(it))
-            .cloned()
-            .collect(),
-        statements: plan.basis.deviation.statements,
-    };
+    let not_rehearsed =
+        not_rehearsed.map(|it| (it.clone(), found.objects.get(it).cloned())).collect();
+    let foreign = found.objects.keys().filter(|it| !mine.contains(*it) && !told(it));
+    let (foreign, statements) = (foreign.cloned().collect(), plan.basis.deviation.statements);
+    plan.basis.deviation = Deviation { differences, known, statements, foreign, not_rehearsed };
     Ok(plan)
 }
 

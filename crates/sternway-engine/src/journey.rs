@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::check::{self, CheckError, MendError};
 use crate::completion::with_completions;
+use crate::consent::{can_be_kept, nothing_unasked};
 use crate::deviation::with_deviation;
 use crate::event::{Event, Observer};
 use crate::gather::{GatherError, Settings, Snapshot, Source, gather};
@@ -355,19 +356,16 @@ async fn rehearsed(
     manner: &Manner,
     ports: &mut Ports<'_>,
 ) -> Result<Journey, JourneyError> {
-    let known = plan.steps().any(|step| step.effects.is_some());
-    match rehearsal(&plan, known, ports.shadow).await {
-        Ok((mut plan, Rehearsal { expected, effects })) => {
-            if !known {
-                plan = with_effects(plan, effects);
-                count(&mut plan, ports).await?;
-            }
-            plan = with_leaves(plan, &expected);
-            if !known {
-                plan = with_taken(plan, ports.database).await?;
-            }
-            takes_nothing_unasked(&plan)?;
-            lacks_nothing(&plan)?;
+    let rehearsal = match plan.steps().any(|step| step.effects.is_some()) {
+        true => rehearse::rehearse(ports.shadow, &plan).await.map(|it| (plan.clone(), it.expected)),
+        false => match fitted(&plan, ports.shadow).await {
+            Ok((plan, rehearsal)) => Ok(with_all(plan, rehearsal, ports).await?),
+            Err(error) => Err(error),
+        },
+    };
+    match rehearsal {
+        Ok((plan, expected)) => {
+            nothing_unasked(&plan)?;
             Ok(Journey { plan, proof: Ok(expected) })
         }
         Err(error) if manner.unproven => Ok(Journey { plan, proof: Err(error) }),
@@ -377,79 +375,60 @@ async fn rehearsed(
     }
 }
 
-async fn rehearsal(
-    plan: &Plan,
-    is_final: bool,
-    shadow: &Shadow,
-) -> Result<(Plan, Rehearsal), RehearsalError> {
-    let plan = match is_final {
-        true => plan.clone(),
-        false => {
-            let plan = with_what_is_there(shadow, plan.clone()).await?;
-            with_rebuilds(shadow, with_completions(shadow, plan).await?).await?
-        }
-    };
-    let rehearsal = rehearse::rehearse(shadow, &plan).await?;
-    Ok((plan, rehearsal))
-}
-
-/// The function that takes a large object away, which the archive does not keep.
-const LARGE_OBJECTS: &str = "lo_unlink";
-
-/// Refuses a journey that takes along what others have made, unless that was accepted by name. An index
-/// goes with its table: it says nothing that is not made again.
-fn takes_nothing_unasked(plan: &Plan) -> Result<(), JourneyError> {
-    for step in plan.steps() {
-        let unforeseen = step.effects.iter().flat_map(|it| &it.unforeseen);
-        let mut large_objects = unforeseen.filter(|it| it.contains(LARGE_OBJECTS));
-        if large_objects.next().is_some()
-            && plan.keeps
-            && !plan.accepted.iter().any(|it| it == LARGE_OBJECTS)
-        {
-            return Err(JourneyError::LargeObjects { step: step.file.clone() });
-        }
-        let taken = plan.takes_foreign(step).filter(|it| it.kind != "index");
-        let unasked: Vec<ObjectName> = taken.filter(|it| !plan.accepts(it)).cloned().collect();
-        if !unasked.is_empty() {
-            let step = step.file.clone();
-            return Err(JourneyError::TakesForeign { step, objects: unasked });
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a journey that ends without something that the target has on a clean install. What was there
-/// before in the same way is no reason, and neither is what was accepted.
-fn lacks_nothing(plan: &Plan) -> Result<(), JourneyError> {
-    let lacks = plan.leaves().iter().filter(|it| it.is_lack());
-    let lacks = lacks.filter(|it| !plan.was_there(it) && !plan.accepts(it.object())).cloned();
-    match lacks.collect::<Vec<_>>() {
-        lacks if lacks.is_empty() => Ok(()),
-        lacks => Err(JourneyError::Lacks { target: plan.target.clone(), lacks }),
-    }
-}
-
 /// The plan with what its steps change and take away, and what they leave; as it is, with the reason,
 /// where no rehearsal can be made.
 ///
 /// # Errors
-/// When the database does not answer, and where the target would be without something that it needs.
+/// When the database does not answer, and where it would do what needs consent.
 pub async fn with_numbers(
     plan: Plan,
     ports: &mut Ports<'_>,
 ) -> Result<(Plan, Option<RehearsalError>), JourneyError> {
     let plan = with_deviation(plan, ports.shadow, ports.database).await?;
-    match rehearsal(&plan, false, ports.shadow).await {
-        Ok((plan, Rehearsal { expected, effects })) => {
-            let mut plan = with_leaves(with_effects(plan, effects), &expected);
-            count(&mut plan, ports).await?;
-            plan = with_taken(plan, ports.database).await?;
-            takes_nothing_unasked(&plan)?;
-            lacks_nothing(&plan)?;
+    match fitted(&plan, ports.shadow).await {
+        Ok((plan, rehearsal)) => {
+            let (plan, _) = with_all(plan, rehearsal, ports).await?;
+            nothing_unasked(&plan)?;
             Ok((plan, None))
         }
         Err(error) => Ok((plan, Some(error))),
     }
+}
+
+/// Rehearses a plan, whose steps are fitted to the schema that is there. Down halves are completed only
+/// where the rehearsal ends without something, or does not get to its end.
+async fn fitted(plan: &Plan, shadow: &Shadow) -> Result<(Plan, Rehearsal), RehearsalError> {
+    let plan = with_what_is_there(shadow, plan.clone()).await?;
+    let gone = gone(shadow, plan.clone()).await;
+    let lacks = |plan: &Plan| {
+        let mut leaves = plan.hops.iter().flat_map(|hop| &hop.leaves);
+        leaves.any(|it| it.is_lack() && !plan.was_there(it))
+    };
+    if gone.as_ref().is_ok_and(|(plan, _)| !lacks(plan)) {
+        return gone;
+    }
+    match with_completions(shadow, plan.clone()).await {
+        Ok(completed) if completed != plan => self::gone(shadow, completed).await,
+        _ => gone,
+    }
+}
+
+/// Rehearses a plan, with what others had made where it comes again, and writes into it what it leaves.
+async fn gone(shadow: &Shadow, plan: Plan) -> Result<(Plan, Rehearsal), RehearsalError> {
+    let plan = with_rebuilds(shadow, plan).await?;
+    let rehearsal = rehearse::rehearse(shadow, &plan).await?;
+    Ok((with_leaves(plan, &rehearsal.expected), rehearsal))
+}
+
+/// Writes into a plan what the rehearsal found out, and what the database says to that.
+async fn with_all(
+    plan: Plan,
+    rehearsal: Rehearsal,
+    ports: &mut Ports<'_>,
+) -> Result<(Plan, Vec<Expected>), Unanswered> {
+    let mut plan = with_effects(plan, rehearsal.effects);
+    count(&mut plan, ports).await?;
+    Ok((with_taken(plan, ports.database).await?, rehearsal.expected))
 }
 
 async fn count(plan: &mut Plan, ports: &mut Ports<'_>) -> Result<(), Unanswered> {
@@ -495,33 +474,6 @@ pub async fn travel(
         check::mend(plan, findings, ports.database, manner.lock_timeout, ports.observer).await?;
     }
     Ok((journey, outcome))
-}
-
-/// Refuses a journey that takes what cannot be kept, unless that may go; and names of what may go that
-/// nothing takes.
-fn can_be_kept(plan: &Plan) -> Result<(), JourneyError> {
-    let known = || plan.steps().filter_map(|step| Some((step, step.effects.as_ref()?)));
-    if plan.keeps {
-        for (step, effects) in known() {
-            let stays = |it: &&Unkept| !plan.discards.contains(&it.table);
-            let unkept: Vec<Unkept> = effects.unkept.iter().filter(stays).cloned().collect();
-            if !unkept.is_empty() {
-                return Err(JourneyError::Unkept { file: step.file.clone(), unkept });
-            }
-        }
-    }
-    let taken = |name: &String| {
-        plan.steps().any(|step| match &step.effects {
-            Some(effects) => {
-                effects.losses.iter().any(|it| it.lost.of() == name)
-                    || effects.unkept.iter().any(|it| it.table == *name)
-                    || !effects.unforeseen.is_empty()
-            }
-            None => true,
-        })
-    };
-    let idle: Vec<String> = plan.discards.iter().filter(|it| !taken(it)).cloned().collect();
-    if idle.is_empty() { Ok(()) } else { Err(JourneyError::NothingToDiscard(idle)) }
 }
 
 fn of<'a>(plan: &'a Plan, manner: &'a Manner, app: Option<&'a mut (dyn App + 'static)>) -> Run<'a> {

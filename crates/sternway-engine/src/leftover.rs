@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use sternway_database::Dialect;
 use sternway_model::body::Mode;
 use sternway_model::catalog::Digest;
-use sternway_model::plan::{Migrate, Plan, Step};
+use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Definition, Fingerprint, ObjectName};
 
 use crate::rehearse::installs;
-use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, rows_of, start};
+use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, position, rows_of};
 
 /// Marks the migrations of a plan that would fail because of what is there, where the rest of their bodies,
 /// if any, leads to what a clean install has of them. Whether others fail, the rehearsal tells.
@@ -35,21 +35,17 @@ async fn marked(shadow: &Shadow, mut plan: Plan) -> Result<Plan, RehearsalError>
             return Ok(plan);
         };
         last = Some(failing);
-        let steps = plan.hops.iter_mut().flat_map(|hop| &mut hop.steps);
-        let mut migrations = steps.filter_map(|step| match step {
-            Step::Migrate(migrate) => Some(migrate),
-            _ => None,
-        });
-        let Some(step) = migrations.nth(failing) else { return Ok(plan) };
+        let body = rest.text.map(|text| (Digest::of_body(&text), text));
+        plan.bodies.extend(body.clone());
+        let Some(step) = plan.migrations_mut().nth(failing) else { return Ok(plan) };
         step.leaves_out = rest.left_out;
-        step.destroys.clear();
-        match rest.text {
-            None => (step.is_there, step.mode) = (true, Mode::Transaction),
-            Some(text) => {
+        match body {
+            None => {
+                (step.is_there, step.mode, step.destroys) = (true, Mode::Transaction, Vec::new())
+            }
+            Some((hash, text)) => {
                 let facts = shadow.dialect().facts(&text);
-                (step.mode, step.destroys) = (facts.mode, facts.destroys);
-                step.hash = Digest::of_body(&text);
-                plan.bodies.insert(step.hash, text);
+                (step.hash, step.mode, step.destroys) = (hash, facts.mode, facts.destroys);
             }
         }
     }
@@ -91,16 +87,9 @@ struct Rest {
 
 impl Meeting {
     async fn at(shadow: &Shadow, plan: &Plan, index: usize) -> Result<Meeting, RehearsalError> {
-        let mut here = before(shadow, plan, index).await?;
+        let mut here = ShadowDatabase::along(shadow, plan, index).await?;
         let here = here.fingerprint().await?;
-        let mut at = start(plan);
-        for step in plan.steps().take(index) {
-            at.insert(step.track.clone(), step.to);
-        }
-        let mut end = at.clone();
-        if let Some(step) = plan.steps().nth(index) {
-            end.insert(step.track.clone(), step.to);
-        }
+        let (at, end) = (position(plan, index), position(plan, index + 1));
         let clean = installs(shadow, plan, vec![&at, &end]).await?;
         let none = Fingerprint::default();
         let (was, is) = (clean.get(&at).unwrap_or(&none), clean.get(&end).unwrap_or(&none));
@@ -132,7 +121,7 @@ impl Meeting {
         }
         // A body that opens transactions of its own is not taken apart.
         let Some(statements) = statements else { return Ok(None) };
-        let mut trial = before(shadow, plan, self.index).await?;
+        let mut trial = ShadowDatabase::along(shadow, plan, self.index).await?;
         let part = Migrate::staying(step.track.clone(), step.table.clone(), step.from, &step.file);
         let (mut run, mut left_out) = (Vec::new(), Vec::new());
         for statement in &statements {
@@ -154,20 +143,6 @@ impl Meeting {
         put.is_some_and(|table| self.tables.contains(&table))
             || changed.is_some_and(|table| self.with_columns.contains(&table))
     }
-}
-
-/// The schema before the migration number `index`.
-async fn before<'s>(
-    shadow: &'s Shadow,
-    plan: &'s Plan,
-    index: usize,
-) -> Result<ShadowDatabase<'s>, RehearsalError> {
-    let mut journey = ShadowDatabase::open(shadow, &Material::of(plan)).await;
-    journey.begin(plan)?;
-    for step in plan.steps().take(index) {
-        journey.run(step).await?;
-    }
-    Ok(journey)
 }
 
 fn is_made(made: &[(ObjectName, Option<Definition>)], here: &Fingerprint) -> bool {

@@ -26,6 +26,7 @@ pub mod rehearse;
 pub mod check;
 pub mod fence;
 pub mod run;
+mod consent;
 pub mod journey;
 pub mod verify;
 pub mod diagnose;

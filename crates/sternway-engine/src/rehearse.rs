@@ -42,12 +42,7 @@ pub async fn rehearse(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, Rehears
 /// Writes into a plan what its migrations change. The numbers are those of the shadow, whose tables
 /// are empty, and are left out: [`measure`] asks the database itself.
 pub fn with_effects(mut plan: Plan, effects: Vec<Option<Effects>>) -> Plan {
-    let steps = plan.hops.iter_mut().flat_map(|hop| &mut hop.steps);
-    let migrations = steps.filter_map(|step| match step {
-        Step::Migrate(migrate) => Some(migrate),
-        _ => None,
-    });
-    for (migrate, effects) in migrations.zip(effects) {
+    for (migrate, effects) in plan.migrations_mut().zip(effects) {
         migrate.effects = effects.map(|mut effects| {
             for loss in &mut effects.losses {
                 (loss.rows, loss.bytes, loss.estimated) = (None, None, false);
@@ -70,8 +65,7 @@ pub async fn measure(plan: &mut Plan, database: &mut dyn Database) -> Result<(),
     }
     database.measure(&mut losses).await?;
     let mut measured = losses.into_iter();
-    for step in plan.hops.iter_mut().flat_map(|hop| &mut hop.steps) {
-        let Step::Migrate(migrate) = step else { continue };
+    for migrate in plan.migrations_mut() {
         for loss in migrate.effects.iter_mut().flat_map(|it| &mut it.losses) {
             if let Some(measured) = measured.next() {
                 *loss = measured;

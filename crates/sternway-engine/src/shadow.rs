@@ -21,7 +21,7 @@ pub use cache::Cache;
 pub use checkpoints::{Checkpoints, checkpoints};
 pub(crate) use database::ShadowDatabase;
 pub use install::{Material, Positions, clean_install, expected_here};
-pub(crate) use install::{install_start, start, start_step};
+pub(crate) use install::{install_start, position, start, start_step};
 pub use partial::way_back;
 pub(crate) use partial::{PartialBody, rows_of};
 pub use server::Shadow;

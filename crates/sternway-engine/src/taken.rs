@@ -9,7 +9,7 @@ use sternway_model::catalog::Direction;
 use sternway_model::plan::{Migrate, Plan, Step, Taken};
 use sternway_model::proof::ObjectName;
 
-use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase};
+use crate::shadow::{RehearsalError, Shadow, ShadowDatabase};
 use crate::unanswered::Unanswered;
 use crate::verify::fingerprint;
 
@@ -62,18 +62,15 @@ pub async fn with_rebuilds(shadow: &Shadow, mut plan: Plan) -> Result<Plan, Rehe
 }
 
 async fn rebuilt(shadow: &Shadow, mut plan: Plan) -> Result<Plan, RehearsalError> {
-    let ups: Vec<Migrate> =
-        plan.steps().filter(|step| step.direction == Direction::Up).cloned().collect();
-    for up in ups {
+    let ups = plan.steps().cloned().enumerate();
+    let ups = ups.filter(|(_, step)| step.direction == Direction::Up);
+    for (index, up) in ups.collect::<Vec<_>>() {
         let of_it = |it: &Taken| it.track == up.track && it.version == up.version;
         let waiting: Vec<Taken> = plan.taken.iter().filter(|it| of_it(it)).cloned().collect();
         if waiting.is_empty() {
             continue;
         }
-        let material = Material::of(&plan);
-        let mut journey = ShadowDatabase::open(shadow, &material).await;
-        journey.begin(&plan)?;
-        journey.go(&plan, |step| *step == up).await?;
+        let journey = ShadowDatabase::along(shadow, &plan, index + 1).await?;
         let statements: Vec<String> =
             waiting.iter().flat_map(|it| it.statements.iter().cloned()).collect();
         let staying = staying_after(&up);

@@ -18,7 +18,7 @@ use sternway_model::state::{Numbers, Records, RecordsAccess};
 
 use super::{MySql, cell, number, optional, track};
 use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
-use crate::records::{self as shared, LastRun, damaged, left_by, release};
+use crate::records::{self as shared, Access, LastRun, damaged, left_by, release};
 
 pub(super) use write::insert;
 
@@ -54,15 +54,10 @@ const COLUMNS: [&str; 5] = [
 #[async_trait]
 impl RecordStore for MySql {
     async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
-        let mut records = Records::default();
-        match access(self).await? {
-            Access::Ready => {}
-            Access::Absent => return Ok(records),
-            Access::Refused(reason) => {
-                records.access = RecordsAccess::Unavailable(reason);
-                return Ok(records);
-            }
+        if let Some(unread) = access(self).await?.unread() {
+            return Ok(unread);
         }
+        let mut records = Records::default();
         let doing = "read Sternway's records";
         let of_app = format!("WHERE app = {}", MySql::literal(app));
         let sql = format!("SELECT * FROM {} {of_app}", self.table("sternway_migration"));
@@ -181,15 +176,6 @@ fn refusal(error: &DatabaseError) -> Option<String> {
         return None;
     };
     refused.then(|| error.message().to_owned())
-}
-
-enum Access {
-    /// The tables are there and can be written.
-    Ready,
-    /// They are not there.
-    Absent,
-    /// They can be neither used nor made.
-    Refused(String),
 }
 
 async fn access(mysql: &mut MySql) -> Result<Access, DatabaseError> {

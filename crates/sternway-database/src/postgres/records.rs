@@ -19,7 +19,7 @@ use sternway_model::state::{Numbers, Records, RecordsAccess};
 use super::parameters::Server;
 use super::{Postgres, archive, execute, failed, literal};
 use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
-use crate::records::{self as shared, LastRun, damaged, left_by, release};
+use crate::records::{self as shared, Access, LastRun, damaged, left_by, release};
 
 /// The shape of the records. A later one is left alone.
 const FORMAT: i32 = 1;
@@ -60,15 +60,10 @@ CREATE TABLE IF NOT EXISTS sternway.journal (
 #[async_trait]
 impl RecordStore for Postgres {
     async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
-        let mut records = Records::default();
-        match access(self).await? {
-            Access::Ready => {}
-            Access::Absent => return Ok(records),
-            Access::Refused(reason) => {
-                records.access = RecordsAccess::Unavailable(reason);
-                return Ok(records);
-            }
+        if let Some(unread) = access(self).await?.unread() {
+            return Ok(unread);
         }
+        let mut records = Records::default();
         let doing = "read Sternway's records";
         let (app, schema) = (literal(app), literal(&self.identity.schema));
         let sql = format!(
@@ -232,15 +227,6 @@ fn refusal(error: &DatabaseError) -> Option<String> {
     };
     let code = error.code()?;
     matches!(code.as_ref(), "42501" | "25006").then(|| error.message().to_owned())
-}
-
-enum Access {
-    /// The tables are there and can be written.
-    Ready,
-    /// They are not there and may be made.
-    Absent,
-    /// They can be neither used nor made.
-    Refused(String),
 }
 
 async fn access(postgres: &mut Postgres) -> Result<Access, DatabaseError> {

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::Row;
-use sternway_model::proof::{Fingerprint, ObjectName};
+use sternway_model::proof::{Fingerprint, ObjectName, labels};
 
 use super::introspect::{self, RELATIONS};
 use super::{Postgres, failed, literal};
@@ -297,10 +297,6 @@ fn has_constraint(schema: &Fingerprint, index: &str) -> bool {
 
 /// What a new enum has more than an old one; nothing where that is not all.
 fn new_labels(name: &str, before: &str, is: &str) -> Vec<String> {
-    let labels = |text: &str| -> Option<Vec<String>> {
-        let list = text.strip_prefix("enum (")?.strip_suffix(')')?;
-        Some(list.split(", '").map(|it| format!("'{}", it.trim_start_matches('\''))).collect())
-    };
     let (Some(old), Some(new)) = (labels(before), labels(is)) else { return Vec::new() };
     let mut statements = Vec::new();
     let mut last: Option<&String> = None;

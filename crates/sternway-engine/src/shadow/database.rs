@@ -115,28 +115,25 @@ impl<'a> ShadowDatabase<'a> {
         Ok(())
     }
 
-    /// Goes a plan's steps up to and with the first one that `is_last`.
+    /// Where a plan's journey is after its first `migrations`.
     ///
     /// # Errors
-    /// When one does not run.
-    pub async fn go(
-        &mut self,
-        plan: &Plan,
-        is_last: impl Fn(&Migrate) -> bool,
-    ) -> Result<(), RehearsalError> {
-        for (_, step) in plan.all_steps() {
+    /// When what comes before does not run.
+    pub async fn along(
+        shadow: &'a Shadow,
+        plan: &'a Plan,
+        migrations: usize,
+    ) -> Result<ShadowDatabase<'a>, RehearsalError> {
+        let mut journey = ShadowDatabase::open(shadow, &Material::of(plan)).await;
+        journey.begin(plan)?;
+        for step in plan.on_the_way(migrations) {
             match step {
-                Step::Migrate(step) => {
-                    self.run(step).await?;
-                    if is_last(step) {
-                        break;
-                    }
-                }
-                Step::Rebuild { taken } => self.rebuild(plan, taken),
+                Step::Migrate(step) => journey.run(step).await?,
+                Step::Rebuild { taken } => journey.rebuild(plan, taken),
                 _ => {}
             }
         }
-        Ok(())
+        Ok(journey)
     }
 
     /// Makes again what others had made. Whether it can be made is found out by what is asked next.

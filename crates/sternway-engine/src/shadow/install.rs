@@ -128,6 +128,13 @@ pub(crate) fn start(plan: &Plan) -> Positions {
     tracks.map(|(track, _)| (track.clone(), position(track).and_then(|it| it.version))).collect()
 }
 
+/// Where each track stands after the first `migrations` of a plan.
+pub(crate) fn position(plan: &Plan, migrations: usize) -> Positions {
+    let mut position = start(plan);
+    position.extend(plan.steps().take(migrations).map(|step| (step.track.clone(), step.to)));
+    position
+}
+
 /// A step that stays where the plan starts: what runs statements that are no migration. None where the
 /// plan has no track.
 pub(crate) fn start_step(plan: &Plan) -> Option<Migrate> {

@@ -6,7 +6,7 @@ use sternway_database::Dialect;
 use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Fingerprint, ObjectName};
 
-use super::{Material, RehearsalError, Shadow, ShadowDatabase};
+use super::{RehearsalError, Shadow, ShadowDatabase};
 
 /// Finds out, on a shadow, which statements of `other`, the other half of the plan's migration number
 /// `index`, lead back from where the first `done` statements of its body took effect. `None` where
@@ -40,15 +40,7 @@ async fn tried(
         return Ok(None);
     };
     let Some(took) = forth.get(..done) else { return Ok(None) };
-    let material = Material::of(plan);
-    let begin = async || {
-        let mut shadow = ShadowDatabase::open(shadow, &material).await;
-        shadow.begin(plan)?;
-        for earlier in plan.steps().take(index) {
-            shadow.run(earlier).await?;
-        }
-        Ok(shadow)
-    };
+    let begin = async || ShadowDatabase::along(shadow, plan, index).await;
     let half = PartialBody { dialect, forth: step, took, back: other, statements: &back };
     half.way_back(begin).await
 }
