@@ -3,7 +3,7 @@
 
 use crate::both::server::Kind;
 use crate::both::{Pair, Place};
-use crate::dialects::{Harbour, alone};
+use crate::harbour::{Harbour, alone};
 use crate::support::{Machine, Server, ask, execute};
 
 const BOTH: &[&str] = &["1.0.0", "1.1.0"];

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::both::server::Kind;
 use crate::both::{Pair, Place};
-use crate::dialects::alone;
+use crate::harbour::alone;
 use crate::support::{Machine, Run};
 
 /// The application: what is in `refuse` it does not do.

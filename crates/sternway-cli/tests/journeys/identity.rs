@@ -3,7 +3,7 @@
 
 use crate::both::server::Kind;
 use crate::both::{Pair, Place, Tool};
-use crate::dialects::Harbour;
+use crate::harbour::Harbour;
 use crate::support::Machine;
 
 const SHIP: &str = "CREATE TABLE ship (id integer PRIMARY KEY);";

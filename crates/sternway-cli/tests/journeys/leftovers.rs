@@ -3,7 +3,7 @@
 
 use crate::both::server::Kind;
 use crate::both::{Pair, Place};
-use crate::dialects::{Harbour, alone};
+use crate::harbour::{Harbour, alone};
 
 const ALL: &[&str] = &["1.0.0", "1.1.0", "1.2.0"];
 const LATER: &[&str] = &["1.1.0", "1.2.0"];

@@ -18,6 +18,8 @@ mod dialects_kept;
 mod doctor;
 mod fence;
 mod fenced;
+mod half_bodies;
+mod harbour;
 mod identity;
 mod kagent;
 mod leftovers;

@@ -213,25 +213,25 @@ impl Ground {
             Progress::Aborting { left, .. } => *left,
             over => panic!("{over:?}"),
         };
-        let steps = plan.hops.iter().flat_map(|hop| &hop.steps).take(done);
-        let done = steps.filter(|step| matches!(step, Step::Migrate(_))).count();
+        let done = plan.migrations_before(done);
         checkpoints(&self.shadow(), plan, done).await.expect("checkpoints")
     }
 
     async fn resume(&self, plan: &Plan, app: Option<&mut Puppet>) -> Result<Outcome, RunError> {
-        let (id, progress) = self.unfinished().await.expect("an unfinished run");
-        let checkpoints = self.checkpoints(plan, &progress).await;
-        let app = app.map(|it| it as &mut dyn sternway_model::app::App);
-        let run = Run {
-            checkpoints: Some(&checkpoints),
-            app,
-            lock_timeout: LOCK_TIMEOUT,
-            ..Run::of(plan)
-        };
-        resume(run, id, &mut *self.session().await, &mut Quiet).await
+        self.end(plan, app, false).await
     }
 
     async fn abort(&self, plan: &Plan, app: Option<&mut Puppet>) -> Result<Outcome, RunError> {
+        self.end(plan, app, true).await
+    }
+
+    /// Finishes the run, or takes it `back`.
+    async fn end(
+        &self,
+        plan: &Plan,
+        app: Option<&mut Puppet>,
+        back: bool,
+    ) -> Result<Outcome, RunError> {
         let (id, progress) = self.unfinished().await.expect("an unfinished run");
         let checkpoints = self.checkpoints(plan, &progress).await;
         let app = app.map(|it| it as &mut dyn sternway_model::app::App);
@@ -241,7 +241,11 @@ impl Ground {
             lock_timeout: LOCK_TIMEOUT,
             ..Run::of(plan)
         };
-        abort(run, id, &mut *self.session().await, &mut Quiet).await
+        let mut session = self.session().await;
+        match back {
+            true => abort(run, id, &mut *session, &mut Quiet).await,
+            false => resume(run, id, &mut *session, &mut Quiet).await,
+        }
     }
 
     async fn gone(self) {
