@@ -15,11 +15,13 @@ find_mariadb() {
 start_mariadb() {
   local dir=$scratch/mariadb password port _
   password=$(openssl rand -hex 16) || cannot "openssl is missing" || return
-  mkdir "$dir" || return
+  # Temporary files of its own: another server that starts clears those of its name in a shared /tmp.
+  mkdir "$dir" "$dir/tmp" || return
   # No fsync: nobody needs these files after the power failed. Room for every test at once.
   (umask 077 && cat >"$dir/my.cnf") <<CONF || return
 [mariadbd]
 datadir = $dir/data
+tmpdir = $dir/tmp
 socket = $dir/socket
 pid-file = $dir/pid
 log-error = $dir/log.err
