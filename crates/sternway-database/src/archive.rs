@@ -24,7 +24,7 @@ use std::str::FromStr;
 
 use crate::port::DatabaseError;
 
-pub use entry::{KEPT, NewEntry, Stored, Trouble, direction, opposite};
+pub use entry::{KEPT, NewEntry, Stored, Trouble, direction};
 pub use index::{forget, insertion, is_there, last_id, list, of_step, one, page, sharing, stored};
 pub use layout::Layout;
 pub use measure::measure;

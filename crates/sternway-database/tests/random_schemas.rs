@@ -129,6 +129,7 @@ impl Shadow {
             direction,
             keep,
             planned: None,
+            other: None,
             discards: &sternway_database::NOTHING_DISCARDED,
             each_lock: false,
             limits: Limits::default(),

@@ -248,6 +248,12 @@ impl Plan {
         known.find(|it| it.half(step.direction).is_some_and(|half| half.hash == step.hash))
     }
 
+    /// The body of the other half of the migration of which a step runs one, if it is known.
+    pub fn other_half(&self, step: &Migrate) -> Option<&str> {
+        let half = self.migration_of(step)?.half(step.direction.opposite())?;
+        self.bodies.get(&half.hash).map(String::as_str)
+    }
+
     /// The same, to be changed.
     pub fn migrations_mut(&mut self) -> impl Iterator<Item = &mut Migrate> {
         let steps = self.hops.iter_mut().flat_map(|hop| &mut hop.steps);

@@ -78,14 +78,6 @@ pub fn direction(text: &str) -> Result<Direction> {
     }
 }
 
-/// The direction of the other half of a migration.
-pub fn opposite(of: Direction) -> Direction {
-    match of {
-        Direction::Up => Direction::Down,
-        Direction::Down => Direction::Up,
-    }
-}
-
 /// Rows counted by why they stay.
 pub fn conflicts(mut counts: BTreeMap<String, u64>) -> Vec<Conflict> {
     counts.retain(|_, rows| *rows > 0);

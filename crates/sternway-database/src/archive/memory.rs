@@ -12,7 +12,7 @@ use sternway_model::effect::Lost;
 use super::entry::{KEPT, Stored};
 use super::restore::{Outcome, advance, look_at, restore};
 use super::shape::{Column, ForeignKey, Given, Shape};
-use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore, Value};
+use super::store::{Act, BATCH, Contents, Found, Inputs, Match, Place, RowStore, Value};
 use super::{Layout, PREFIX, Result, reason};
 use crate::origin::{Filled, Origin};
 
@@ -193,13 +193,17 @@ impl RowStore for Memory {
             let unplaced = columns.iter().zip(&kept.values).any(|(it, v)| !has(it) && v.is_some());
             let is_same = live.is_some_and(|live| self.is_same(place, kept, live));
             let (changed, found, is_there) = (kept.changed, kept.found, live.is_some());
-            let value = |(at, inputs): (usize, &Option<Vec<usize>>)| {
+            let value = |(at, inputs): (usize, &Inputs)| {
                 let now = |at: usize| live.and_then(|it| it[position(&place.shape, &columns[at])]);
                 let same = |at: &usize| now(*at) == kept.values[*at];
-                let moved = !inputs.as_ref().is_some_and(|it| it.iter().all(same));
+                let moved = match inputs {
+                    Inputs::Columns(inputs) => !inputs.iter().all(same),
+                    Inputs::Anew => kept.after[at] != now(at),
+                    Inputs::Unknown => true,
+                };
                 Value { same: same(&at), blank: now(at).is_none(), moved }
             };
-            let inputs = place.inputs.iter().chain(iter::repeat(&None));
+            let inputs = place.inputs.iter().chain(iter::repeat(&Inputs::Unknown));
             let values = match place.of_columns {
                 true => place.layout.gone().into_iter().zip(inputs).map(value).collect(),
                 false => Vec::new(),
@@ -604,6 +608,25 @@ async fn what_is_computed_from_what_has_changed_stays() {
     let mut rows = store.rows("t").to_vec();
     rows.sort();
     assert_eq!(rows, [[1, 10, 1], [2, 30, 3], [3, 99, 3]].map(|it| row(&it)));
+}
+
+#[tokio::test]
+async fn what_is_computed_from_other_rows_is_judged_by_what_it_would_have_been() {
+    for (anew, expected) in [(true, [[1, 7], [2, 20]]), (false, [[1, 10], [2, 20]])] {
+        let mut store = Memory::default();
+        // The body would have made 10 of both rows, and now makes 20 of the second one.
+        store.table("t", &["id", "a"], [[1, 10], [2, 20]].map(|it| row(&it)).to_vec());
+        let rows = [[1, 7], [2, 7]].map(|it| Kept { after: row(&[it[0], 10]), ..gone(&it) });
+        let mut entry = store.entry(1, column_of_t(), &["id", "a"], rows.to_vec());
+        (entry.layout.rest, entry.layout.anew, entry.layout.renamed[1]) = (true, anew, None);
+        let origins = |_: &Filled<'_>, _: &str| Origin::Elsewhere;
+        let waiting = look_at(&mut store, vec![entry], Some(&origins)).await.expect("a look");
+        let outcome = restore(&mut store, waiting).await.expect("an outcome");
+        assert_eq!(outcome.restored[0].restored.left(), if anew { 1 } else { 2 });
+        let mut rows = store.rows("t").to_vec();
+        rows.sort();
+        assert_eq!(rows, expected.map(|it| row(&it)));
+    }
 }
 
 #[tokio::test]

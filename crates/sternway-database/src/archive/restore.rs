@@ -18,7 +18,7 @@ use sternway_model::effect::Lost;
 
 use super::entry::{Stored, conflicts};
 use super::shape::Shape;
-use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore, Value};
+use super::store::{Act, BATCH, Contents, Found, Inputs, Match, Place, RowStore, Value};
 use super::{Layout, PREFIX, Result, reason};
 use crate::failpoint::{Rule, holds};
 use crate::origin::{Filled, Origin};
@@ -255,21 +255,27 @@ impl Group {
         Place { data: self.data, layout, held, shape, columns, key, inputs, of_columns }
     }
 
-    /// Of each column that went, those by which it is known whether its row has changed since.
-    fn inputs(&self, layout: &Layout) -> Vec<Option<Vec<usize>>> {
+    /// Of each column that went, by what it is known whether what it is computed from has changed since.
+    fn inputs(&self, layout: &Layout) -> Vec<Inputs> {
         let columns = 0..layout.columns.len();
         let beside: Vec<usize> = columns.filter(|at| layout.is_beside(*at)).collect();
         let of = |origin: &Origin| match origin {
-            Origin::Constant => Some(Vec::new()),
+            Origin::Constant => Inputs::Columns(Vec::new()),
+            Origin::Hidden | Origin::Elsewhere if layout.anew => Inputs::Anew,
+            // Nobody can tell whether the other rows are what they were.
+            Origin::Elsewhere => Inputs::Unknown,
             // It was found by all that stayed.
-            _ if layout.key.is_empty() => Some(Vec::new()),
+            _ if layout.key.is_empty() => Inputs::Columns(Vec::new()),
             Origin::Row(inputs) => {
                 let is_key =
                     |it: &String| layout.key.iter().any(|key| key.eq_ignore_ascii_case(it));
                 let inputs = inputs.iter().filter(|it| !is_key(it));
-                inputs.map(|it| layout.at(it).filter(|at| beside.contains(at))).collect()
+                let known: Option<Vec<usize>> =
+                    inputs.map(|it| layout.at(it).filter(|at| beside.contains(at))).collect();
+                known.map_or(Inputs::Unknown, Inputs::Columns)
             }
-            Origin::Hidden | Origin::Elsewhere => layout.rest.then(|| beside.clone()),
+            Origin::Hidden if layout.rest => Inputs::Columns(beside.clone()),
+            Origin::Hidden => Inputs::Unknown,
         };
         self.origins.iter().flatten().map(of).collect()
     }

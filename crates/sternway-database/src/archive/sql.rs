@@ -5,6 +5,7 @@
 //! `w` what was found of it, and `m` why it does not fit.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use sternway_model::archive::{EntryId, Restored};
 use sternway_model::effect::Lost;
 
 use super::shape::{Column, ForeignKey, Given, Shape};
-use super::store::{Act, BATCH, Contents, Found, Match, Place, RowStore, Value};
+use super::store::{Act, BATCH, Contents, Found, Inputs, Match, Place, RowStore, Value};
 use super::{INDEX, PREFIX, Result, number};
 use crate::port::DatabaseError;
 
@@ -253,7 +254,7 @@ impl<'a, S: SqlStore> Words<'a, S> {
     /// anybody's, and whether what it is computed from has changed since.
     fn values(&self) -> Vec<[String; 3]> {
         let place = self.place;
-        let value = |(at, inputs): (usize, Option<&Option<Vec<usize>>>)| {
+        let value = |(at, inputs): (usize, Option<&Inputs>)| {
             let Some((live, other)) = self.live(self.plain(at)) else {
                 return ["1 = 0", "1 = 0", "1 = 1"].map(str::to_owned);
             };
@@ -261,14 +262,16 @@ impl<'a, S: SqlStore> Words<'a, S> {
                 Given::Constant(sql) => format!("({other} IS NULL OR {other} = {sql})"),
                 Given::Null | Given::Own => format!("{other} IS NULL"),
             };
-            let same = |inputs: &Vec<usize>| {
-                self.same('c', inputs.iter().map(|at| (*at, self.plain(*at))))
-            };
             let there = |at: &usize| place.shape.column(self.plain(*at)).is_some();
-            let known = inputs.and_then(Option::as_ref).filter(|inputs| inputs.iter().all(there));
-            let moved =
-                known.map_or("1 = 1".to_owned(), |inputs| format!("NOT ({})", same(inputs)));
-            [self.same('c', [(at, self.plain(at))].into_iter()), blank, moved]
+            let same = match inputs {
+                Some(Inputs::Columns(inputs)) if inputs.iter().all(there) => {
+                    Some(self.same('c', inputs.iter().map(|at| (*at, self.plain(*at)))))
+                }
+                Some(Inputs::Anew) => Some(self.same('a', iter::once((at, self.plain(at))))),
+                _ => None,
+            };
+            let moved = same.map_or("1 = 1".to_owned(), |same| format!("NOT ({same})"));
+            [self.same('c', iter::once((at, self.plain(at)))), blank, moved]
         };
         let gone = place.layout.gone().into_iter().enumerate();
         gone.map(|(index, at)| value((at, place.inputs.get(index)))).collect()

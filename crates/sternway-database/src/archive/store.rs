@@ -26,11 +26,22 @@ pub struct Place {
     pub columns: Vec<usize>,
     /// Those that tell its rows apart, if they do.
     pub key: Vec<usize>,
-    /// Of each of the columns that a body took, those by which it is known whether what it is computed
-    /// from has changed since; `None` where nothing is known of that.
-    pub inputs: Vec<Option<Vec<usize>>>,
+    /// Of each of the columns that a body took, by what it is known whether what it is computed from has
+    /// changed since.
+    pub inputs: Vec<Inputs>,
     /// Whether columns went of rows that stayed.
     pub of_columns: bool,
+}
+
+/// By what it is known whether what a column is computed from has changed since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inputs {
+    /// Nobody knows.
+    Unknown,
+    /// By these columns of its row.
+    Columns(Vec<usize>),
+    /// By what the other half would have made of it when it was kept.
+    Anew,
 }
 
 /// A row of the archive that has no conflict yet, beside the table that it goes back to.

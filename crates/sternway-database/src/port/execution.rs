@@ -97,6 +97,10 @@ pub struct Preservation<'a> {
     pub direction: Direction,
     /// Whether what it destroys is kept in the archive, and what was kept is restored.
     pub keep: bool,
+    /// What the other half says, where that is known. Where it computes values of a column from other
+    /// rows, what it would make of them now is noted beside what is kept: what it makes of them when it
+    /// really runs then shows whether those rows have changed since.
+    pub other: Option<&'a str>,
     /// The tables of which nothing is kept all the same, in their names' plain form.
     pub discards: &'a BTreeSet<String>,
     /// What the plan says that it destroys; a body that destroys more is not run. `None` where nobody

@@ -4,6 +4,7 @@
 //! server's own types are kept as they are; those of types that people made, as text, because a later
 //! body may drop the type.
 
+pub(super) mod anew;
 pub(super) mod keep;
 pub(super) mod relocate;
 pub(super) mod restore;
@@ -42,6 +43,10 @@ const AFTER: &str = "sternway_after";
 /// The column of kept columns that tells whether the rest of a row has changed: the hash of each value.
 const REST: &str = "sternway_rest";
 
+/// The column of kept columns that has what the other half would have made of the row when it was kept,
+/// as hashes in the order of the columns; empty where that is what the row had.
+const ANEW: &str = "sternway_anew";
+
 /// The hash of a value.
 fn hash(value: &str) -> String {
     format!("pg_catalog.hashtextextended({value}::text COLLATE pg_catalog.\"C\", 0)")
@@ -71,6 +76,9 @@ pub(super) struct Detail {
     /// The columns that stayed beside the lost ones, in the order of their hashes.
     #[serde(default)]
     pub rest: Vec<String>,
+    /// Whether it is noted what the other half would have made of the columns.
+    #[serde(default)]
+    pub anew: bool,
     /// What made it together with others, where that was no run.
     #[serde(default)]
     pub batch: Option<String>,

@@ -44,7 +44,7 @@ pub(super) struct Attempt<'a> {
     care: &'a Preservation<'a>,
     part: Option<Part<'a>>,
     /// What gives the body the search path and the role back that it is to find.
-    finds: String,
+    pub finds: String,
     /// The same, as the body has left them; where our transaction goes on as its own.
     leaves: String,
     /// The number of the transaction.
@@ -415,7 +415,7 @@ impl<'a> Attempt<'a> {
 }
 
 /// What makes a transaction ours, and not the body's: its search path and its role do not matter.
-fn be_ours(postgres: &Postgres) -> String {
+pub(super) fn be_ours(postgres: &Postgres) -> String {
     // Names are compared as the server quotes them.
     let plain = "SET LOCAL search_path TO pg_catalog; SET LOCAL quote_all_identifiers TO off";
     format!("{} {plain}", execute::be_ourselves(postgres))

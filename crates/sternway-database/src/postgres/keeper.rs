@@ -16,13 +16,12 @@ use sternway_model::effect::{Effects, Unkept};
 use sternway_model::proof::Fingerprint;
 
 use super::archive::restore::After;
-use super::archive::{self, Which, restore};
+use super::archive::{self, Which, anew, restore};
 use super::attempt::{Attempt, Part};
 use super::effects::{self, Oid, Snapshot};
 use super::send::{Failure, Piece};
 use super::statements::{self, Statement, statements};
 use super::{Postgres, execute, limits};
-use crate::archive::opposite;
 use crate::port::{DatabaseError, Done, Preservation, Work};
 
 /// What is taken care of while one body runs.
@@ -75,7 +74,7 @@ impl<'a> Keeper<'a> {
             so_far = Some(SoFar::begin(postgres, work, care).await?);
         }
         let Preservation { app, track, version, direction, .. } = *care;
-        let direction = opposite(direction);
+        let direction = direction.opposite();
         let waiting = match care.keep {
             true => {
                 archive::stored(postgres, Which::Waiting { app, track, version, direction }).await?
@@ -97,15 +96,20 @@ impl<'a> Keeper<'a> {
         let mut attempt = Attempt::begin(postgres, self.work, self.care, begin, None).await?;
         restore::before(attempt.postgres, &self.waiting).await?;
         let (ran, kept) = attempt.run(&Piece::whole(self.work.body)).await?;
+        let finds = attempt.finds.clone();
         self.done = Done { effects: Some(ran.effects), kept, restored: Vec::new() };
         if self.waiting.is_empty() {
+            anew::note(postgres, self.care, &self.done.kept, &finds).await?;
             return Ok((self.done, None));
         }
         let doing = "restore what the archive keeps";
         postgres.run(doing, "SAVEPOINT sternway_restored".to_owned()).await?;
         let after = After::Body(self.work.body);
         match restore::restore(postgres, &self.waiting, after).await {
-            Ok(restored) => Ok((Done { restored, ..self.done }, None)),
+            Ok(restored) => {
+                anew::note(postgres, self.care, &self.done.kept, &finds).await?;
+                Ok((Done { restored, ..self.done }, None))
+            }
             Err(error) if is_unsafe_yet(&error) => {
                 let back = "ROLLBACK TO SAVEPOINT sternway_restored";
                 postgres.run(doing, back.to_owned()).await?;

@@ -9,6 +9,7 @@
 //! which hold every value as it was. Neither has a foreign key or an AUTOINCREMENT, for the reasons
 //! that `records.rs` gives.
 
+mod anew;
 mod shape;
 mod store;
 mod written;
@@ -25,6 +26,7 @@ use crate::archive::sql::data;
 use crate::archive::{INDEX, PREFIX, page};
 use shape::{optional, text};
 
+pub(super) use anew::note as note_anew;
 pub(super) use keep::{after, before};
 pub(super) use restore::{leave, restore, restore_some, waiting};
 

@@ -26,7 +26,7 @@ use crate::port::{DatabaseError, Done, Preservation, RunId, Settings, SqlError, 
 use crate::tokens;
 
 /// What went wrong: the body, or anything else.
-enum Failure {
+pub(super) enum Failure {
     Sql(SqlError),
     Other(DatabaseError),
     /// What it takes away cannot be kept, or is not in the plan.
@@ -163,6 +163,7 @@ async fn with_care(
     sqlite.run("write the archive", writable(work.body).to_owned()).await?;
     let (effects, kept) = archive::after(sqlite, work, care, before).await?;
     let restored = archive::restore(sqlite, waiting).await?;
+    archive::note_anew(sqlite, care, &kept).await?;
     Ok(Done { effects: Some(effects), kept, restored })
 }
 
@@ -413,7 +414,7 @@ fn clean(work: &Work<'_>) -> String {
 
 /// Runs a body. SQLite copies all that it is given before it cuts the first statement off: given a
 /// long body whole, it would copy the rest again for each statement.
-async fn run_body(sqlite: &mut Sqlite, body: &str) -> Result<(), Failure> {
+pub(super) async fn run_body(sqlite: &mut Sqlite, body: &str) -> Result<(), Failure> {
     for statement in statements(body) {
         let ran = run(sqlite, statement.text).await;
         ran.map_err(|error| failure(error, body, Some(&statement)))?;

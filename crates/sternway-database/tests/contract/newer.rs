@@ -7,8 +7,8 @@ use sternway_model::archive::{Restoration, Restored};
 use sternway_model::catalog::Direction::{self, Down, Up};
 use sternway_testing::Random;
 
-use super::support::{go, whole};
-use super::{Ground, Session, went};
+use super::support::{go, go_with, whole};
+use super::{Ground, Keeps, Session, went};
 
 /// A session at migration 2, with what `start` makes.
 async fn at_two(ground: &Ground, start: &str) -> Session {
@@ -22,6 +22,13 @@ async fn at_two(ground: &Ground, start: &str) -> Session {
 /// Runs a half with the archive's care.
 async fn keeping(session: &mut Session, direction: Direction, body: &str) -> Done {
     let done = go(&mut **session, direction, body, true, None, false).await;
+    done.unwrap_or_else(|error| panic!("{}: {body}: {}", session.identity().server, whole(&error)))
+}
+
+/// The same, where it is known what the other half says.
+async fn knowing(session: &mut Session, direction: Direction, body: &str, other: &str) -> Done {
+    let halves = (direction, body, Some(other));
+    let done = go_with(&mut **session, halves, true, None, false).await;
     done.unwrap_or_else(|error| panic!("{}: {body}: {}", session.identity().server, whole(&error)))
 }
 
@@ -65,6 +72,42 @@ pub async fn what_somebody_wrote_since_is_not_overwritten(ground: &Ground) {
     let left: u64 =
         session.archive("app").await.expect("entries").iter().map(|it| it.waiting()).sum();
     assert_eq!(left, 2);
+}
+
+/// A value that a body takes from another table is judged by what the body makes of it now and would have
+/// made of it then. Where nobody can look at that (MySQL takes no schema change back), what is there
+/// stays, and what was kept is told.
+pub async fn a_value_from_another_table_is_as_fresh_as_that(ground: &Ground) {
+    let (down, up) = (
+        "ALTER TABLE t DROP COLUMN c",
+        "ALTER TABLE t ADD COLUMN c VARCHAR(9); UPDATE t SET c = (SELECT o.x FROM o WHERE o.id = t.o)",
+    );
+    let start = format!(
+        "CREATE TABLE o (id INT PRIMARY KEY, x VARCHAR(9), seen INT);
+         CREATE TABLE t (id INT PRIMARY KEY, o INT);
+         INSERT INTO o VALUES (1, 'a', 0), (2, 'b', 0), (3, 'c', 0);
+         INSERT INTO t VALUES (1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, NULL); {up}"
+    );
+    let mut session = at_two(ground, &start).await;
+    write(
+        &mut session,
+        2,
+        "UPDATE t SET c = 'mine' WHERE id IN (1, 2, 6); UPDATE t SET c = NULL WHERE id = 5",
+    )
+    .await;
+    knowing(&mut session, Down, down, up).await;
+    let written = "UPDATE o SET x = 'new' WHERE id = 2; UPDATE o SET seen = 1; UPDATE t SET o = 2 WHERE id = 4";
+    write(&mut session, 1, written).await;
+    let restored = knowing(&mut session, Up, up, down).await.restored;
+    let found = list(&mut session, "SELECT c FROM t ORDER BY id").await;
+    let is_mysql = matches!(ground.keeps, Keeps::MariaDb(_));
+    // Where nothing is computed, what somebody wrote comes back in any case.
+    let (expected, left) = match is_mysql {
+        true => (["a", "new", "new", "new", "c", "mine"], 5),
+        false => (["mine", "new", "new", "new", "-", "mine"], 3),
+    };
+    assert_eq!(found, expected, "{restored:?}");
+    assert_eq!(restored[0].restored.left(), left, "{restored:?}");
 }
 
 /// However often the application migrates up by itself between rollbacks: in the end each row has what

@@ -17,6 +17,7 @@ fn care(track: &TrackName, limits: Limits) -> Preservation<'_> {
         direction: Direction::Up,
         keep: false,
         planned: None,
+        other: None,
         discards: &sternway_database::NOTHING_DISCARDED,
         each_lock: false,
         limits,

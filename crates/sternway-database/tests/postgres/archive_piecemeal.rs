@@ -34,6 +34,7 @@ async fn run(
         direction,
         keep: true,
         planned,
+        other: None,
         discards: &sternway_database::NOTHING_DISCARDED,
         each_lock: false,
         limits: Limits::default(),

@@ -31,6 +31,7 @@ async fn careful(
         direction: Direction::Up,
         keep: false,
         planned: None,
+        other: None,
         discards: &sternway_database::NOTHING_DISCARDED,
         each_lock: false,
         limits,

@@ -20,6 +20,7 @@ async fn effects(session: &mut Postgres, body: &str) -> Effects {
         direction: Direction::Down,
         keep: false,
         planned: None,
+        other: None,
         discards: &sternway_database::NOTHING_DISCARDED,
         each_lock: true,
         limits: Limits::default(),

@@ -82,6 +82,7 @@ async fn a_migration_takes_two_trips_and_most_else_one() {
         direction: Direction::Up,
         keep: true,
         planned: None,
+        other: None,
         discards: &sternway_database::NOTHING_DISCARDED,
         each_lock: false,
         limits: Limits::default(),

@@ -337,6 +337,18 @@ pub async fn go(
     planned: Option<&Effects>,
     each_lock: bool,
 ) -> Result<Done, StepError> {
+    let halves = (direction, body, None);
+    go_with(session, halves, keep, planned, each_lock).await
+}
+
+/// The same, with what the other half says.
+pub async fn go_with(
+    session: &mut dyn Database,
+    (direction, body, other): (Direction, &str, Option<&str>),
+    keep: bool,
+    planned: Option<&Effects>,
+    each_lock: bool,
+) -> Result<Done, StepError> {
     let mode = session.facts(body).mode;
     let (from, to) = match direction {
         Direction::Up => (Some(1), Some(2)),
@@ -360,7 +372,17 @@ pub async fn go(
     let limits = Limits::default();
     let (app, version) = ("app", 2);
     let (track, discards) = (&track, &sternway_database::NOTHING_DISCARDED);
-    let care =
-        Preservation { app, track, version, direction, keep, discards, planned, each_lock, limits };
+    let care = Preservation {
+        app,
+        track,
+        version,
+        direction,
+        other,
+        keep,
+        discards,
+        planned,
+        each_lock,
+        limits,
+    };
     session.migrate_preserving(&work, &care).await
 }

@@ -102,6 +102,7 @@ async fn locked(
         track: &diagnosis.track,
         version: repair.version,
         direction: repair.direction,
+        other: None,
         // Beside what cannot be kept nothing is.
         keep: repair.unkept.is_empty() || !examined.discard,
         planned: None,

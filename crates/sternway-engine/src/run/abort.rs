@@ -4,7 +4,6 @@
 //! Undoing is journaled as doing is, so that it can be cut short and gone on with as often as need be.
 
 use sternway_database::{Database, RunId, recorded};
-use sternway_model::catalog::Direction;
 use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::plan::{BodyOrigin, Migrate, Step};
 use sternway_model::proof::{Comparison, compare};
@@ -279,10 +278,7 @@ impl Executor<'_, '_> {
         way: Option<&str>,
     ) -> Result<Migrate, RunError> {
         let plan = self.plan();
-        let direction = match step.direction {
-            Direction::Up => Direction::Down,
-            Direction::Down => Direction::Up,
-        };
+        let direction = step.direction.opposite();
         if step.is_there {
             // It did nothing but to write its row.
             let (from, to) = (step.to, step.from);

@@ -68,6 +68,7 @@ impl Executor<'_, '_> {
             track: &migrate.track,
             version: migrate.version,
             direction: migrate.direction,
+            other: plan.other_half(migrate),
             keep: plan.keeps,
             planned: migrate.effects.as_ref(),
             discards: &plan.discards,

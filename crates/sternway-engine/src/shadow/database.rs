@@ -407,6 +407,7 @@ impl Act {
             track: &step.track,
             version: step.version,
             direction: step.direction,
+            other: None,
             keep: false,
             planned: None,
             discards: &NOTHING_DISCARDED,

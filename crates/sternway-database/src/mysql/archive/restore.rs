@@ -7,8 +7,7 @@ use super::shape::look;
 use super::{LENIENT, STRICT, data};
 use crate::archive::Result;
 use crate::archive::{
-    self, INDEX, KEPT, Origins, Outcome, PREFIX, Stored, Waiting, of_step, opposite, sharing,
-    stored,
+    self, INDEX, KEPT, Origins, Outcome, PREFIX, Stored, Waiting, of_step, sharing, stored,
 };
 use crate::mysql::MySql;
 use crate::mysql::statements::{Statement, Word, words_of};
@@ -23,7 +22,7 @@ pub async fn waiting(
     care: &Preservation<'_>,
     statements: &[Statement<'_>],
 ) -> Result<Waiting> {
-    let step = of_step(mysql, care, opposite(care.direction));
+    let step = of_step(mysql, care, care.direction.opposite());
     let words: Vec<Vec<Word<'_>>> =
         statements.iter().map(|it| words_of(it.text, it.quotes)).collect();
     let unseen = unseen(&words);

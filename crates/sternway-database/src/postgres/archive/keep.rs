@@ -245,6 +245,7 @@ impl Copier<'_, '_> {
             uncertain: false,
             owner: None,
             rest: Vec::new(),
+            anew: false,
             batch: self.owner.batch.clone(),
         }
     }

@@ -22,7 +22,8 @@ use sternway_model::effect::Lost;
 
 use self::columns::{before_rows, columns, retyped};
 use self::rows::{change, insert, there_before, there_in};
-use self::target::{Target, missing_columns};
+pub(in crate::postgres::archive) use self::target::Target;
+use self::target::missing_columns;
 use super::conflicts::{Live, live};
 use super::{AFTER, CONFLICT, Stored, Which, stored};
 use crate::archive::reason::{self, CHANGED, DELETED, TAKEN as THERE};

@@ -7,8 +7,8 @@ use sternway_model::archive::{EntryId, Restoration};
 use super::shape::{rows, text};
 use crate::archive::Result;
 use crate::archive::sql::data;
-use crate::archive::{self, Waiting, of_step, opposite, sharing, stored};
-use crate::origin::{Filled, Unseen, origin};
+use crate::archive::{self, Waiting, of_step, sharing, stored};
+use crate::origin::{Filled, Origin, Unseen, origin};
 use crate::port::Preservation;
 use crate::sqlite::Sqlite;
 use crate::sqlite::statements::words::{Word, split};
@@ -17,16 +17,21 @@ const DOING: &str = "restore rows";
 
 /// Looks at what an earlier run of the other half kept, before the body `body` of this one.
 pub async fn waiting(sqlite: &mut Sqlite, care: &Preservation<'_>, body: &str) -> Result<Waiting> {
-    let step = of_step(sqlite, care, opposite(care.direction));
+    let step = of_step(sqlite, care, care.direction.opposite());
     let found = stored(sqlite, &format!("{step} AND restored IS NULL")).await?;
+    let origins = |of: &Filled<'_>, column: &str| origin_in(body, of, column);
+    archive::look_at(sqlite, found, Some(&origins)).await
+}
+
+/// Where a body takes the values of a column from that it fills.
+pub fn origin_in(body: &str, filled: &Filled<'_>, column: &str) -> Origin {
     let statements = split(body).statements;
     let makes_trigger = |words: &Vec<Word<'_>>| {
         words.first().is_some_and(|it| it.is("CREATE"))
             && words.iter().take(3).any(|it| it.is("TRIGGER"))
     };
     let unseen = Unseen { code: false, triggers: statements.iter().any(makes_trigger) };
-    let origins = |of: &Filled<'_>, column: &str| origin(&statements, unseen, of, column);
-    archive::look_at(sqlite, found, Some(&origins)).await
+    origin(&statements, unseen, filled, column)
 }
 
 /// Restores what waits.

@@ -3,7 +3,7 @@
 use sternway_model::effect::Lost;
 
 use super::super::conflicts::{Live, LiveColumn, Part};
-use super::super::{AFTER, CONFLICT, KeptColumn, Stored};
+use super::super::{AFTER, ANEW, CONFLICT, KeptColumn, Stored, hash};
 use super::{After, DOING};
 use crate::archive::reason;
 use crate::failpoint::{Rule, holds};
@@ -13,7 +13,7 @@ use crate::postgres::effects::json;
 use crate::postgres::{Postgres, literal, statements};
 
 /// An entry, and the table that it goes back to.
-pub(super) struct Target<'a> {
+pub(in crate::postgres::archive) struct Target<'a> {
     pub(super) stored: &'a Stored,
     pub(super) live: &'a Live,
     pub(super) after: After<'a>,
@@ -23,7 +23,7 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// An entry by itself.
-    pub(super) fn of(stored: &'a Stored, live: &'a Live) -> Target<'a> {
+    pub(in crate::postgres::archive) fn of(stored: &'a Stored, live: &'a Live) -> Target<'a> {
         Target { stored, live, after: After::Anybody, older: false }
     }
 
@@ -39,7 +39,7 @@ impl<'a> Target<'a> {
     }
 
     /// The table, where its own rows are meant.
-    pub(super) fn rows(&self) -> String {
+    pub(in crate::postgres::archive) fn rows(&self) -> String {
         self.live.rows(&self.stored.table())
     }
 
@@ -49,7 +49,7 @@ impl<'a> Target<'a> {
 
     /// That a row `t` of the table has the key of the kept row `k`; `None` where there is no key, and
     /// where the table has lost it.
-    pub(super) fn key(&self) -> Option<String> {
+    pub(in crate::postgres::archive) fn key(&self) -> Option<String> {
         let key = &self.stored.detail.key;
         if !key.iter().all(|name| self.live.columns.iter().any(|it| it.name == *name)) {
             return None;
@@ -89,11 +89,25 @@ impl<'a> Target<'a> {
                 Some(unmoved(Some(&inputs)))
             }
             Some(Origin::Hidden) if self.is_uniform(postgres, column).await? => None,
-            Some(Origin::Hidden | Origin::Elsewhere) => {
-                Some(format!("{} OR {}", column.blank(), unmoved(None)))
+            Some(Origin::Hidden | Origin::Elsewhere) if self.stored.detail.anew => {
+                let made_again = self.made_again(&column.name).unwrap_or("false".to_owned());
+                Some(format!("{} OR {made_again}", column.blank()))
             }
-            None => Some(column.blank()),
+            Some(Origin::Hidden) => Some(format!("{} OR {}", column.blank(), unmoved(None))),
+            // Nobody can tell whether the other rows are what they were.
+            Some(Origin::Elsewhere) | None => Some(column.blank()),
         })
+    }
+
+    /// That the row `t` has in a column what the other half would have made of it when the row `k` was
+    /// kept.
+    fn made_again(&self, name: &str) -> Option<String> {
+        let at = self.stored.detail.lost.iter().position(|it| it == name)? + 1;
+        let now = hash(&format!("t.{}", Postgres::quote(name)));
+        Some(format!(
+            "CASE WHEN k.{ANEW} IS NULL THEN {} ELSE k.{ANEW}[{at}] IS NOT DISTINCT FROM {now} END",
+            self.has(name)?
+        ))
     }
 
     /// Whether all rows have the same in a column, and there are several.
@@ -112,7 +126,7 @@ impl<'a> Target<'a> {
     }
 
     /// That the row `t` has the value of the kept row `k` in a column.
-    pub(super) fn has(&self, name: &str) -> Option<String> {
+    pub(in crate::postgres::archive) fn has(&self, name: &str) -> Option<String> {
         let value = self.value(self.kept(name)?);
         let name = Postgres::quote(name);
         Some(format!("t.{name}::text IS NOT DISTINCT FROM ({value})::text"))

@@ -1,0 +1,159 @@
+//! What the other half of a migration would make now of the columns that were kept.
+//!
+//! A value that a body computes from its row alone is judged by its row when it comes back. One that it
+//! takes from other rows can only be judged by those: so the other half is run behind a savepoint as soon
+//! as the body has run, what it makes is noted beside what is kept, and all of it is taken back. When the
+//! other half really runs and makes the same of a row, nothing that it computes from has changed since.
+
+use sqlx::Row;
+use sternway_model::archive::Preserved;
+use sternway_model::body::Mode;
+use sternway_model::effect::Lost;
+
+use super::conflicts::live;
+use super::restore::Target;
+use super::{ANEW, Stored, Which, hash, stored};
+use crate::external;
+use crate::origin::{Filled, Origin};
+use crate::port::{DatabaseError, Preservation};
+use crate::postgres::attempt::be_ours;
+use crate::postgres::send::{self, Failure, Piece};
+use crate::postgres::{Postgres, failed, literal, statements};
+
+const DOING: &str = "see what the other half makes of what is kept";
+
+/// How many rows may have got another value than the other half gives them: so many are noted.
+const MOST: usize = 1_000_000;
+
+/// How many rows are noted with one statement.
+const BATCH: usize = 1_000;
+
+/// A row of the archive by its place, and what the other half makes of its columns.
+type Made = (String, String);
+
+/// Notes beside kept columns what the other half makes of them, where it computes them from other rows.
+/// `finds` gives it the search path and the role that a body finds. Where it fails, or nobody can tell
+/// that it leaves nothing, nothing is noted.
+pub(in crate::postgres) async fn note(
+    postgres: &mut Postgres,
+    care: &Preservation<'_>,
+    kept: &[Preserved],
+    finds: &str,
+) -> Result<(), DatabaseError> {
+    let columns = kept.iter().filter(|it| matches!(it.lost, Lost::Column { .. }));
+    let ids: Vec<_> = columns.map(|it| it.id).collect();
+    let Some(other) = care.other.filter(|it| !ids.is_empty() && can_be_taken_back(it)) else {
+        return Ok(());
+    };
+    let mut entries = stored(postgres, Which::Among(&ids)).await?;
+    entries.retain(|it| depends(other, it));
+    if entries.is_empty() {
+        return Ok(());
+    }
+    postgres.run(DOING, format!("{finds} SAVEPOINT sternway_anew")).await?;
+    let made = look(postgres, other, &entries).await;
+    let back = "ROLLBACK TO SAVEPOINT sternway_anew; RELEASE SAVEPOINT sternway_anew;";
+    postgres.run(DOING, format!("{back} {}", be_ours(postgres))).await?;
+    match made {
+        Ok(made) => {
+            for (stored, rows) in entries.iter_mut().zip(made) {
+                write(postgres, stored, &rows).await?;
+            }
+        }
+        Err(Failure::Sql(error)) => tracing::debug!("{DOING}: {error}"),
+        Err(Failure::Other(error)) => tracing::debug!("{DOING}: {error}"),
+        Err(Failure::Beyond(_) | Failure::CannotKeep(_)) => {}
+    }
+    Ok(())
+}
+
+/// Whether a savepoint takes back all that a body does.
+fn can_be_taken_back(body: &str) -> bool {
+    let facts = statements::facts(body);
+    facts.mode == Mode::Transaction
+        && facts.obstacle.is_none()
+        && statements::elsewhere(body).is_none()
+        && external::phrase(body, &["setval"]).is_none()
+}
+
+/// Whether a body may compute a column of these from other rows than its own.
+fn depends(body: &str, stored: &Stored) -> bool {
+    let detail = &stored.detail;
+    let columns = detail.columns.iter().map(|it| &it.name).chain(&detail.rest);
+    let columns: Vec<String> = columns.cloned().collect();
+    let filled = Filled { table: &detail.table, columns: &columns, new: &detail.lost };
+    let of = |column: &String| statements::origin(body, &filled, column);
+    !detail.retyped
+        && !detail.key.is_empty()
+        && detail.lost.iter().any(|it| matches!(of(it), Origin::Hidden | Origin::Elsewhere))
+}
+
+/// Runs the other half, and looks of which kept rows it makes something else than they have.
+async fn look(
+    postgres: &mut Postgres,
+    other: &str,
+    entries: &[Stored],
+) -> Result<Vec<Vec<Made>>, Failure> {
+    send::body(postgres, Piece::whole(&statements::in_ours(other))).await?;
+    // Rather an error than rows that a policy hides.
+    let ours = format!("{} ; SET LOCAL row_security = off", be_ours(postgres));
+    postgres.run(DOING, ours).await?;
+    let mut found = Vec::new();
+    for stored in entries {
+        let nothing = || Failure::CannotKeep("what it makes is not to be found".to_owned());
+        let live = live(postgres, stored).await?.ok_or_else(nothing)?;
+        let target = Target::of(stored, &live);
+        let key = target.key().ok_or_else(nothing)?;
+        let lost = &stored.detail.lost;
+        let same: Option<Vec<String>> = lost.iter().map(|it| target.has(it)).collect();
+        let there = |it: &&String| live.columns.iter().any(|live| live.name == **it);
+        let same = same.filter(|_| lost.iter().all(|it| there(&it))).ok_or_else(nothing)?;
+        let made = lost.iter().map(|it| hash(&format!("t.{}", Postgres::quote(it))));
+        let sql = format!(
+            "SELECT k.ctid::text, ARRAY[{}]::bigint[]::text FROM {} AS k JOIN {} AS t ON {key}
+             WHERE NOT ({}) LIMIT {}",
+            made.collect::<Vec<_>>().join(", "),
+            stored.store(),
+            target.rows(),
+            same.join(" AND "),
+            MOST + 1
+        );
+        let rows = postgres.ask(DOING, sql).await?;
+        if rows.len() > MOST {
+            return Err(nothing());
+        }
+        let row = |row: &sqlx::postgres::PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
+        let rows: sqlx::Result<Vec<Made>> = rows.iter().map(row).collect();
+        found.push(rows.map_err(failed(DOING))?);
+    }
+    Ok(found)
+}
+
+/// Notes what was found beside the kept rows: nothing where it is what they have.
+async fn write(
+    postgres: &mut Postgres,
+    stored: &mut Stored,
+    rows: &[Made],
+) -> Result<(), DatabaseError> {
+    stored.detail.anew = true;
+    let store = stored.store();
+    let detail = literal(&serde_json::to_string(&stored.detail).unwrap_or_default());
+    let sql = format!(
+        "ALTER TABLE {store} ADD COLUMN {ANEW} bigint[];
+         UPDATE sternway.archive SET detail = {detail} WHERE id = {}",
+        stored.entry.id
+    );
+    postgres.run(DOING, sql).await?;
+    for some in rows.chunks(BATCH) {
+        let values = some
+            .iter()
+            .map(|(place, made)| format!("({}::tid, {}::bigint[])", literal(place), literal(made)));
+        let sql = format!(
+            "UPDATE {store} AS k SET {ANEW} = made.made FROM (VALUES {}) AS made (place, made)
+             WHERE k.ctid = made.place",
+            values.collect::<Vec<_>>().join(", ")
+        );
+        postgres.run(DOING, sql).await?;
+    }
+    Ok(())
+}
