@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use sternway_database::Database;
 use sternway_model::plan::{Deviation, Plan};
-use sternway_model::proof::{Expected, Fingerprint, ObjectName, compare};
+use sternway_model::proof::{Difference, Expected, Fingerprint, ObjectName, compare};
 
 use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, start_step};
 use crate::unanswered::Unanswered;
@@ -47,10 +47,17 @@ pub async fn with_deviation(
     let ours = |object: &ObjectName| differences.iter().any(|it| it.object() == object);
     let known: Vec<_> = known.into_iter().filter(|it| it.is_so_in(&found)).collect();
     let known_here = |object: &ObjectName| known.iter().any(|it| it.object() == object);
-    // A table stands for its parts.
+    // A table stands for its parts, and a constraint for its index.
     let told = |object: &ObjectName| {
         let table = object.table.as_ref().map(|it| ObjectName::new("table", it));
-        ours(object) || known_here(object) || table.is_some_and(|it| ours(&it) || known_here(&it))
+        let constraint = |it: &Difference| {
+            let its = it.object();
+            object.kind == "index" && its.kind == "constraint" && its.name == object.name
+        };
+        ours(object)
+            || known_here(object)
+            || table.is_some_and(|it| ours(&it) || known_here(&it))
+            || differences.iter().chain(&known).any(constraint)
     };
     let not_rehearsed = names_that_differ(&made, &found).into_iter().filter(|it| told(it));
     let not_rehearsed =

@@ -6,7 +6,7 @@ use sternway_model::catalog::Release;
 use sternway_model::journal::Progress;
 use sternway_model::plan::Course;
 
-use crate::words::table;
+use crate::words::{course, table};
 
 /// `sternway.history/1`
 #[derive(Debug, Serialize)]
@@ -64,11 +64,10 @@ impl History {
         let heads = ["RUN", "STARTED (UTC)", "WHAT", "TOOK", "BY", "END"];
         let mut rows = vec![heads.map(str::to_owned).to_vec()];
         for run in &self.runs {
-            let from = run.from.as_ref().map_or("-".to_owned(), ToString::to_string);
             rows.push(vec![
                 run.run.to_string(),
                 run.started.clone(),
-                format!("{} {from} -> {}", run.course, run.target),
+                course(run.course, run.from.as_ref(), &run.target),
                 format!("{:.2} s", run.seconds),
                 run.user.clone(),
                 match &run.progress {

@@ -360,12 +360,13 @@ impl Status {
 
     fn records_and_archive(&self) -> String {
         let Records { unavailable, migrations, arrived_at, taken } = &self.records;
+        let number = plural(*migrations, "migration", "migrations");
         let mut text = match (unavailable, arrived_at) {
             (Some(reason), _) => format!("records: none can be kept; {reason}\n"),
             (None, Some(release)) => {
-                format!("records: {migrations} migrations; the last run arrived at {release}\n")
+                format!("records: {number}; the last run arrived at {release}\n")
             }
-            (None, None) => format!("records: {migrations} migrations\n"),
+            (None, None) => format!("records: {number}\n"),
         };
         if !taken.is_empty() {
             let taken = taken.join(", ");

@@ -8,6 +8,8 @@ use sternway_model::catalog::Release;
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Course, Step};
 
+use crate::words::course;
+
 /// An unfinished run, as `sternway.status/1` has it.
 #[derive(Debug, Serialize)]
 pub struct UnfinishedRun {
@@ -49,18 +51,16 @@ impl UnfinishedRun {
 /// A run in a few words, with how far it came.
 pub fn named(run: &Unfinished) -> String {
     let Unfinished { id, plan, progress, .. } = run;
-    let from = plan.running.as_ref().map_or("-".to_owned(), ToString::to_string);
-    format!("run {id}, the {} {from} -> {}, {progress},", plan.course, plan.target)
+    let course = course(plan.course, plan.running.as_ref(), &plan.target);
+    format!("run {id}, the {course}, {progress},")
 }
 
 /// A run with what is done of it and what is not, a line a step.
 pub fn text(run: &Unfinished) -> String {
     let Unfinished { id, plan, progress, user, started } = run;
-    let from = plan.running.as_ref().map_or("-".to_owned(), ToString::to_string);
-    let (course, app, target) = (plan.course, &plan.app, &plan.target);
-    let mut text = format!(
-        "run {id}: {course} of {app} {from} -> {target}, begun {started} UTC by {user}: {progress}\n"
-    );
+    let (course, app) = (course(plan.course, plan.running.as_ref(), &plan.target), &plan.app);
+    let mut text =
+        format!("run {id}: {course} of {app}, begun {started} UTC by {user}: {progress}\n");
     if let Progress::Failed { reason, .. } = progress {
         let _ = writeln!(text, "  {reason}");
     }

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use sternway_model::catalog::Release;
+use sternway_model::plan::Course;
+
 /// A position, in words.
 pub fn position(at: Option<u64>) -> String {
     at.map_or("nothing".to_owned(), |at| at.to_string())
@@ -11,6 +14,15 @@ pub fn position(at: Option<u64>) -> String {
 pub fn positions(any: &[Option<u64>]) -> String {
     let any: Vec<String> = any.iter().map(|at| position(*at)).collect();
     any.join(" or ")
+}
+
+/// A course with its ends, such as `rollback 1.1.0 -> 1.0.0`; without a beginning that nobody named,
+/// `rollback to 1.0.0`.
+pub fn course(course: Course, from: Option<&Release>, target: &Release) -> String {
+    match from {
+        Some(from) => format!("{course} {from} -> {target}"),
+        None => format!("{course} to {target}"),
+    }
 }
 
 /// A number of things whose name has a plural of its own.

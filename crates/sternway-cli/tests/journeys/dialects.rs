@@ -65,7 +65,7 @@ fn journey(kind: Kind, test: &str) {
     ]);
     assert_eq!(admin.rows(&place, "SELECT name FROM ship"), ["Anna"]);
     theirs("version", 0, "1");
-    harbour.run(&["history"]).ended(0).quiet().says(&["rollback - -> 1.0.0", "finished"]);
+    harbour.run(&["history"]).ended(0).quiet().says(&["rollback to 1.0.0", "finished"]);
     // A change behind the back of both is seen, before anything is written, and expected to stay.
     place.execute(&mut admin, "ALTER TABLE ship ADD COLUMN stray integer");
     harbour.run(&["status"]).ended(4).says(&["drift", "stray"]);

@@ -152,31 +152,36 @@ fn what_cannot_be_made_again_is_refused_on_sqlite() {
     lacking(Kind::Sqlite, "a column that is lacking on SQLite");
 }
 
+/// What a down half adds, and the up half takes away.
+const INDEX: (&str, &str) =
+    ("DROP INDEX IF EXISTS a_place;", "CREATE UNIQUE INDEX a_place ON a (place);");
+
 /// A down half makes what a clean install never had: the middle of the way up does not stop for it.
-fn what_a_down_half_adds(kind: Kind, test: &str) {
+fn what_a_down_half_adds(kind: Kind, test: &str, (takes, adds): (&str, &str)) {
     let files: [(&str, &[&str], &str); 6] = [
         ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY, place varchar(20));"),
         ("1_a.down.sql", ALL, "DROP TABLE a;"),
         ("2_b.up.sql", LATER, "CREATE TABLE b (id integer PRIMARY KEY);"),
         ("2_b.down.sql", LATER, "DROP TABLE b;"),
-        ("3_c.up.sql", &["1.2.0"], "DROP INDEX IF EXISTS a_place;"),
-        ("3_c.down.sql", &["1.2.0"], "CREATE UNIQUE INDEX a_place ON a (place);"),
+        ("3_c.up.sql", &["1.2.0"], takes),
+        ("3_c.down.sql", &["1.2.0"], adds),
     ];
     with(kind, test, &files, |harbour, _| {
         harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
         harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
         harbour.run(&["status"]).ended(0);
-        harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0).says(&[
+        let up = harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0).says(&[
             "ok 1.2.0: the schema is proved",
             "upgraded to 1.2.0; the schema is that of a clean install of core 3",
         ]);
+        assert!(!up.stdout.contains("others made"), "it is the application's own: {}", up.stdout);
         harbour.run(&["resume"]).ended(3).explains(&["no run is unfinished"]);
     });
 }
 
 #[test]
 fn what_a_down_half_adds_is_no_drift_on_sqlite() {
-    what_a_down_half_adds(Kind::Sqlite, "a down half that adds on SQLite");
+    what_a_down_half_adds(Kind::Sqlite, "a down half that adds on SQLite", INDEX);
 }
 
 /// A down half makes a table that a clean install never had: it is the application's all the same, and the
@@ -303,7 +308,12 @@ fn all_on_postgresql() {
     let _alone = alone();
     empty_down_half(Kind::PostgreSql, "an empty down half on PostgreSQL");
     lacking(Kind::PostgreSql, "a column that is lacking on PostgreSQL");
-    what_a_down_half_adds(Kind::PostgreSql, "a down half that adds on PostgreSQL");
+    what_a_down_half_adds(Kind::PostgreSql, "a down half that adds on PostgreSQL", INDEX);
+    let constraint = (
+        "ALTER TABLE a DROP CONSTRAINT IF EXISTS a_place;",
+        "ALTER TABLE a ADD CONSTRAINT a_place UNIQUE (place);",
+    );
+    what_a_down_half_adds(Kind::PostgreSql, "a constraint that a down half adds", constraint);
     what_others_made_goes_with_consent_and_comes_again();
     large_objects_are_refused();
 }

@@ -82,7 +82,7 @@ fn a_killed_run_stands_in_the_way_until_it_is_finished() {
         for command in [["upgrade", "--to", "1.1.2"], ["rollback", "--to", "1.0.0"]] {
             let run = scene.on(&[&command[..], &["--yes"]].concat()).ended(3);
             run.explains(&[
-                "run 2, the upgrade - -> 1.1.2, step 1 in doubt, is unfinished",
+                "run 2, the upgrade to 1.1.2, step 1 in doubt, is unfinished",
                 "`sternway resume` finishes it, `sternway abort` takes it back",
                 "--abandon leaves it as it is and plans anew",
             ]);
@@ -97,7 +97,7 @@ fn a_killed_run_stands_in_the_way_until_it_is_finished() {
             "upgraded to 1.1.2; the schema is that of a clean install of core 7",
         ]);
         scene.at("7 false").await;
-        scene.on(&["history"]).ended(0).quiet().says(&["upgrade - -> 1.1.2", "finished"]);
+        scene.on(&["history"]).ended(0).quiet().says(&["upgrade to 1.1.2", "finished"]);
         for command in ["resume", "abort"] {
             scene.on(&[command, "--yes"]).ended(3).explains(&["no run is unfinished"]);
         }

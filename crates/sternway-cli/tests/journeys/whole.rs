@@ -24,7 +24,7 @@ fn a_clean_install_goes_up_and_comes_back() {
         .quiet()
         .says(&["(from the database's records;", "rolled back to 1.0.3"]);
     on(&["history"]).quiet().says(&[
-        "upgrade - -> 1.0.0",
+        "upgrade to 1.0.0",
         "upgrade 1.0.0 -> 1.2.1",
         "rollback 1.2.1 -> 1.0.3",
     ]);

@@ -238,7 +238,8 @@ impl Change<'_> {
             Some(format!("{column} {}", Column::of(&is.text).declared()))
         });
         let columns: Vec<String> = columns.collect();
-        Some(format!("CREATE {unlogged}TABLE {name} ({}) {is}", columns.join(", ")))
+        let text = format!("CREATE {unlogged}TABLE {name} ({}) {is}", columns.join(", "));
+        Some(text.trim_end().to_owned())
     }
 
     fn column(
