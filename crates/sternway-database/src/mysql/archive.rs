@@ -7,6 +7,7 @@
 //! is in the index before it is done (`state`), so that whoever comes after a crash finds what was kept
 //! and makes an end of it: `copying` and `moving` may be half done, `pending` waits for the end of its body.
 
+mod anew;
 mod shape;
 mod store;
 mod known;
@@ -22,6 +23,7 @@ use crate::archive::Result;
 use crate::archive::sql::SqlStore;
 use crate::archive::{INDEX, PREFIX, is_there, page};
 
+pub(super) use anew::note as note_anew;
 pub(super) use keep::{Keeper, prepare};
 pub(super) use restore::{leave, restore, restore_some, waiting};
 

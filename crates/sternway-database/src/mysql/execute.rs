@@ -144,6 +144,9 @@ async fn run(
         mysql.run("settle the session", settle).await.map_err(other)?;
         let (effects, held) = keeper.finish(mysql).await.map_err(kept)?;
         let restored = archive::restore(mysql, waiting).await.map_err(other)?;
+        if let Some(care) = care {
+            archive::note_anew(mysql, care, &held).await.map_err(other)?;
+        }
         done = Done { effects: Some(effects), kept: held, restored };
     }
     if sets && work.settings == Settings::Kept {

@@ -11,7 +11,7 @@ use crate::archive::{
 };
 use crate::mysql::MySql;
 use crate::mysql::statements::{Statement, Word, words_of};
-use crate::origin::{Filled, Unseen, origin};
+use crate::origin::{Filled, Origin, Unseen, origin};
 use crate::port::{DatabaseError, Preservation};
 
 const DOING: &str = "restore rows";
@@ -23,12 +23,19 @@ pub async fn waiting(
     statements: &[Statement<'_>],
 ) -> Result<Waiting> {
     let step = of_step(mysql, care, care.direction.opposite());
+    let origins = origins_of(statements);
+    let waiting = format!("{step} AND state = '{KEPT}' AND restored IS NULL");
+    look_at(mysql, &waiting, Some(&origins)).await
+}
+
+/// Where statements take the values of a column from that they fill.
+pub fn origins_of<'a>(
+    statements: &'a [Statement<'a>],
+) -> impl Fn(&Filled<'_>, &str) -> Origin + Send + Sync + 'a {
     let words: Vec<Vec<Word<'_>>> =
         statements.iter().map(|it| words_of(it.text, it.quotes)).collect();
     let unseen = unseen(&words);
-    let origins = |of: &Filled<'_>, column: &str| origin(&words, unseen, of, column);
-    let waiting = format!("{step} AND state = '{KEPT}' AND restored IS NULL");
-    look_at(mysql, &waiting, Some(&origins)).await
+    move |of, column| origin(&words, unseen, of, column)
 }
 
 /// What statements run that is not among them.
