@@ -23,9 +23,9 @@ pub struct Journey<'a> {
     pub owed: &'a [KeptRows],
     /// Rows that the bodies themselves insert: the values of some columns, by table.
     pub seeds: &'a [(String, BTreeMap<String, String>)],
-    /// Columns that the way up computes from what is elsewhere, by table: what was kept of those stays in
-    /// the archive where that has changed.
-    pub computed: &'a [(&'a str, &'a str)],
+    /// Columns that the way up computes: what was kept of those stays in the archive where what they are
+    /// computed from has changed.
+    pub computed: &'a [Computed<'a>],
     /// Tables whose rows the way down carried over into others, where they went on living: what is
     /// there afterwards is newer than what the archive has, and stays.
     pub carried: &'a [String],
@@ -59,6 +59,7 @@ impl Journey<'_> {
                 seeds: self.seeds,
                 carried: self.carried.contains(name),
                 computed: self.computed,
+                written: self.written,
             };
             if !keyed::account(&part, &mut shelf, &mut owed, &mut account) {
                 unkeyed::account(&part, &mut shelf, &mut account);
@@ -78,6 +79,46 @@ impl Journey<'_> {
     }
 }
 
+/// A column that the way up computes.
+#[derive(Debug, Clone, Copy)]
+pub struct Computed<'a> {
+    /// Its table.
+    pub table: &'a str,
+    /// Its name.
+    pub column: &'a str,
+    /// The columns of the same row that it is computed from.
+    pub row: &'a [&'a str],
+    /// The rows of another table that it is computed from as well.
+    pub others: Option<Others<'a>>,
+}
+
+/// Rows of another table that belong to a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Others<'a> {
+    /// That table.
+    pub table: &'a str,
+    /// What is taken of it.
+    pub column: &'a str,
+    /// Its column that has what `by` has.
+    pub key: &'a str,
+    /// The column of the row itself.
+    pub by: &'a str,
+}
+
+impl Others<'_> {
+    /// What belongs to a row of `table`.
+    fn of(&self, row: &Row, table: &Table, all: &Snapshot) -> Vec<Option<String>> {
+        let by = table.named_at(self.by).and_then(|at| row[at].clone());
+        let Some(other) = all.tables.get(self.table) else { return Vec::new() };
+        let (key, column) = (other.named_at(self.key), other.named_at(self.column));
+        let (Some(key), Some(column)) = (key, column) else { return Vec::new() };
+        let its = other.rows.iter().filter(|it| by.is_some() && it[key] == by);
+        let mut values: Vec<_> = its.map(|it| it[column].clone()).collect();
+        values.sort();
+        values
+    }
+}
+
 /// One table on the journey.
 pub(crate) struct Part<'a> {
     pub name: &'a str,
@@ -92,7 +133,8 @@ pub(crate) struct Part<'a> {
     /// What it is afterwards, where the older release left that: another one, where the way up renames.
     pub origin: Option<&'a Table>,
     pub carried: bool,
-    pub computed: &'a [(&'a str, &'a str)],
+    pub computed: &'a [Computed<'a>],
+    pub written: &'a Written,
     pub seeds: &'a [(String, BTreeMap<String, String>)],
 }
 
@@ -110,6 +152,23 @@ impl Part<'_> {
     pub fn columns_after(&self) -> Vec<Option<usize>> {
         let after = |name: &str| self.after.and_then(|after| after.named_at(name));
         self.before.columns.iter().map(|it| after(&it.name)).collect()
+    }
+
+    /// Whether the older release has changed what a column of this row is computed from.
+    pub fn is_computed_anew(&self, column: &str, found: &Row, left: &Row) -> bool {
+        let (Some(old), Some(old_after)) = (self.old, self.old_after) else { return false };
+        let is_it = |it: &&Computed<'_>| it.table == self.name && it.column == column;
+        self.computed.iter().find(is_it).is_some_and(|it| {
+            let of = |table: &Table, row: &Row, name: &str| {
+                table.named_at(name).and_then(|at| row[at].clone())
+            };
+            let moved = |name: &&str| of(old, found, name) != of(old_after, left, name);
+            let others = |it: &Others<'_>| {
+                let Written { before, after, .. } = self.written;
+                it.of(found, old, before) != it.of(left, old_after, after)
+            };
+            it.row.iter().any(moved) || it.others.as_ref().is_some_and(others)
+        })
     }
 
     /// Whether a row of the table, as it is afterwards, is one that the bodies insert.

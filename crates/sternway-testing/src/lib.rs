@@ -31,7 +31,7 @@ mod forward;
 
 pub use account::{Account, Finding};
 pub use fill::{Fill, Filled, fill};
-pub use journey::Journey;
+pub use journey::{Computed, Journey, Others};
 pub use kept::KeptRows;
 pub use random::Random;
 pub use snapshot::{Difference, Row, Snapshot, Table};

@@ -27,8 +27,8 @@ use sternway_model::plan::{Course, Request};
 use sternway_model::policy::Policy;
 use sternway_source::{Layout, Location};
 use sternway_testing::{
-    Account, Fill, Finding, Journey, KeptRows, Random, Snapshot, Stay, fill, old_release_writes,
-    wander,
+    Account, Computed, Fill, Finding, Journey, KeptRows, Others, Random, Snapshot, Stay, fill,
+    old_release_writes, wander,
 };
 use tempfile::TempDir;
 
@@ -40,14 +40,33 @@ const WRITES: usize = 6;
 /// How many journeys are under way at a time.
 const WORKERS: usize = 3;
 
+/// What kagent's migrations 7 and 10 of the track `core` compute.
+const OF_KAGENT: &[Computed<'static>] = &[
+    Computed {
+        table: "task",
+        column: "user_id",
+        row: &["session_id"],
+        others: Some(Others { table: "session", column: "user_id", key: "id", by: "session_id" }),
+    },
+    Computed { table: "agent_instance", column: "operation", row: &["state"], others: None },
+];
+
+/// What the demo's migration 6 of the track `core` computes.
+const OF_HARBOUR: &[Computed<'static>] = &[Computed {
+    table: "port_call",
+    column: "billed_to",
+    row: &[],
+    others: Some(Others { table: "cargo", column: "consignee", key: "port_call_id", by: "id" }),
+}];
+
 /// An application whose releases are the states that its schema has been in: release `0.N.0` is the
 /// one of number N. `0.0.0` is from before there was any of them: it has nothing but a track of our
 /// own that makes nothing, because a release without migrations says nothing of its schema.
 struct History {
     app: App,
     states: usize,
-    /// The columns that its migrations compute from what is elsewhere.
-    computed: &'static [(&'static str, &'static str)],
+    /// The columns that its migrations compute.
+    computed: &'static [Computed<'static>],
     _folder: TempDir,
 }
 
@@ -181,7 +200,7 @@ fn kagent(repository: &str) -> History {
     let lines =
         [("core", "schema_migrations", false), ("vector", "vector_schema_migrations", true)];
     let states: Vec<Vec<u64>> = (0..=last).map(|core| vec![core, core.min(3)]).collect();
-    History::new("kagent", &lines, &states, &files)
+    History { computed: OF_KAGENT, ..History::new("kagent", &lines, &states, &files) }
 }
 
 /// The demo's history.
@@ -207,8 +226,7 @@ fn harbour() -> History {
     };
     let lines =
         [("core", "schema_migrations", false), ("search", "search_schema_migrations", true)];
-    let computed = &[("port_call", "billed_to")];
-    History { computed, ..History::new("harbour", &lines, &states, &files) }
+    History { computed: OF_HARBOUR, ..History::new("harbour", &lines, &states, &files) }
 }
 
 /// A server, and the databases of one test on it.

@@ -74,7 +74,10 @@ pub(crate) fn account(
             } else if shelf.has(name, table, key_of, row, at) {
                 left.push(at);
                 // What the way up has taken waits for the next way down.
-                let computed = part.computed.contains(&(name, column.name.as_str()));
+                let computed = match (&old, &old_after) {
+                    (Some(found), Some(left)) => part.is_computed_anew(&column.name, found, left),
+                    _ => false,
+                };
                 if after.is_some() && !survived && !changed && !taken && !computed {
                     doubtful.push(at);
                 }
