@@ -96,6 +96,7 @@ impl<'a> Keeper<'a> {
     ) -> Result<(Done, Option<Keeper<'a>>), Failure> {
         let mut attempt = Attempt::begin(postgres, self.work, self.care, begin, None).await?;
         restore::before(attempt.postgres, &self.waiting).await?;
+        restore::written_since(attempt.postgres, &self.waiting).await?;
         let (ran, kept) = attempt.run(&Piece::whole(self.work.body)).await?;
         self.done = Done { effects: Some(ran.effects), kept, restored: Vec::new() };
         if self.waiting.is_empty() {
@@ -123,6 +124,7 @@ impl<'a> Keeper<'a> {
         let marked = async {
             postgres.run(doing, begin).await?;
             restore::before(postgres, &self.waiting).await?;
+            restore::written_since(postgres, &self.waiting).await?;
             postgres.run(doing, format!("{mark} COMMIT")).await
         };
         let marked = marked.await;

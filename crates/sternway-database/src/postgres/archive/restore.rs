@@ -23,7 +23,7 @@ use sternway_model::effect::Lost;
 use self::columns::{before_rows, columns, retyped};
 use self::rows::{change, insert, there_before, there_in};
 use self::target::{Target, missing_columns};
-use super::conflicts::{Live, live};
+use super::conflicts::{Live, LiveColumn, live};
 use super::{AFTER, CONFLICT, Stored, Which, stored};
 use crate::archive::reason::{self, CHANGED, DELETED, TAKEN as THERE};
 use crate::failpoint::{Rule, holds};
@@ -95,6 +95,31 @@ pub(in crate::postgres) async fn before(
             here.join(", ")
         );
         target.mark(postgres, CHANGED, &changed).await?;
+    }
+    Ok(())
+}
+
+/// Looks, before the body runs, at the columns that are there without it: what they have was written since.
+pub(in crate::postgres) async fn written_since(
+    postgres: &mut Postgres,
+    entries: &[Stored],
+) -> Result<(), DatabaseError> {
+    let columns = |it: &&Stored| matches!(it.entry.lost, Lost::Column { .. });
+    for stored in entries.iter().filter(columns).filter(|it| !it.detail.retyped) {
+        let Some(live) = live(postgres, stored).await? else { continue };
+        let target = Target::of(stored, &live);
+        let is_there = |it: &&LiveColumn| !it.generated && stored.detail.lost.contains(&it.name);
+        let written = live.columns.iter().filter(is_there).filter_map(|it| {
+            Some(format!("(NOT ({}) AND NOT ({}))", it.blank(), target.has(&it.name)?))
+        });
+        let written = written.collect::<Vec<_>>().join(" OR ");
+        let Some(key) = target.key().filter(|_| !written.is_empty() && holds(Rule::NewerStays))
+        else {
+            continue;
+        };
+        let rows = target.rows();
+        let written = format!("EXISTS (SELECT FROM {rows} AS t WHERE {key} AND ({written}))");
+        target.mark(postgres, reason::WRITTEN, &written).await?;
     }
     Ok(())
 }

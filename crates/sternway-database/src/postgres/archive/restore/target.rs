@@ -92,7 +92,7 @@ impl<'a> Target<'a> {
             Some(Origin::Hidden | Origin::Elsewhere) => {
                 Some(format!("{} OR {}", column.blank(), unmoved(None)))
             }
-            None => Some(column.blank()),
+            None | Some(Origin::Anybody) => Some(column.blank()),
         })
     }
 
