@@ -109,8 +109,15 @@ pub(in crate::postgres) async fn written_since(
         let Some(live) = live(postgres, stored).await? else { continue };
         let target = Target::of(stored, &live);
         let is_there = |it: &&LiveColumn| !it.generated && stored.detail.lost.contains(&it.name);
-        let written = live.columns.iter().filter(is_there).filter_map(|it| {
-            Some(format!("(NOT ({}) AND NOT ({}))", it.blank(), target.has(&it.name)?))
+        // One of a composite type may have lost a part of it and be the same column.
+        let written = live.columns.iter().filter(is_there).map(|it| {
+            let (name, blank) = (Postgres::quote(&it.name), it.blank());
+            let (now, kept) = (format!("t.{name}"), format!("k.{name}::text"));
+            format!(
+                "(NOT ({blank}) AND {now}::text COLLATE pg_catalog.\"C\" IS DISTINCT FROM {kept}
+                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_type AS y JOIN pg_catalog.pg_type AS e ON e.oid IN (y.oid, y.typelem)
+                                  WHERE y.oid = pg_catalog.pg_typeof({now}) AND e.typtype = 'c'))"
+            )
         });
         let written = written.collect::<Vec<_>>().join(" OR ");
         let Some(key) = target.key().filter(|_| !written.is_empty() && holds(Rule::NewerStays))
