@@ -134,7 +134,8 @@ pub fn listen() {
 #[inline]
 pub fn listen() {}
 
-/// A rule of restoring. A test switches one off to see whether a suite would notice.
+/// A rule of restoring, or of what is called proved. A test switches one off to see whether a suite would
+/// notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// Nothing that is newer is overwritten.
@@ -143,6 +144,22 @@ pub enum Rule {
     ComputedStays,
     /// A row that a body has made anew is not restored beside that.
     OnlyOnce,
+    /// A rehearsal begins at the schema that is there.
+    FromWhatIsThere,
+    /// What a journey leaves over is recorded.
+    LeavesRecorded,
+    /// What is there already is passed over.
+    PassedOver,
+    /// A down half that leaves something out is completed.
+    Completed,
+    /// A difference at the end is told.
+    NoneWaived,
+    /// What others have made goes only where somebody has agreed.
+    OthersAsked,
+    /// What others have made and goes is made again.
+    OthersMadeAgain,
+    /// A step whose other half does not undo it is undone by what does.
+    UndoneWhole,
 }
 
 /// Switches a rule off for whatever runs on this thread from now on, or none.

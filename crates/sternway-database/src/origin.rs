@@ -20,6 +20,8 @@ pub enum Origin {
     Hidden,
     /// From other rows as well.
     Elsewhere,
+    /// From whoever has written to it: the column is there without the body.
+    Anybody,
 }
 
 impl Origin {

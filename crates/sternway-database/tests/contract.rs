@@ -595,6 +595,7 @@ promised! {
     archive::nothing_is_destroyed_that_the_plan_does_not_say;
     archive::what_there_is_to_lose_is_counted;
     newer::what_somebody_wrote_since_is_not_overwritten;
+    newer::what_is_there_without_the_body_is_not_overwritten;
     newer::the_last_value_of_every_row_comes_back;
     newer::what_a_body_computes_is_told_from_what_somebody_wrote;
     newer::a_value_from_another_table_is_as_fresh_as_that;

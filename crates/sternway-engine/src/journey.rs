@@ -467,6 +467,7 @@ pub async fn travel(
     }
     let it = Run {
         expected: journey.proof.as_deref().ok(),
+        shadow: Some(ports.shadow),
         ..of(plan, manner, ports.app.as_deref_mut())
     };
     let mut outcome = run::run(it, ports.database, ports.observer).await?;
@@ -532,6 +533,7 @@ pub async fn resume(
     let it = Run {
         expected: expected.as_deref(),
         checkpoints: checkpoints.as_ref(),
+        shadow: Some(ports.shadow),
         ..of(&run.plan, manner, ports.app.as_deref_mut())
     };
     Ok(run::resume(it, run.id, ports.database, ports.observer).await?)

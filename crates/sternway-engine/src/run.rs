@@ -53,7 +53,8 @@ pub struct Run<'a> {
     pub expected: Option<&'a [Expected]>,
     /// What the schema should be where the run was left. Only for a run that is resumed or taken back.
     pub checkpoints: Option<&'a Checkpoints>,
-    /// Where to find out how half a body is undone. Only for a run that is taken back.
+    /// Where to find out how a step is undone whose other half does not do that: one that came half way, or
+    /// that leaves something over.
     pub shadow: Option<&'a Shadow>,
     /// How long to wait for the migrators' locks.
     pub lock_timeout: Duration,

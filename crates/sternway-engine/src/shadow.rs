@@ -22,8 +22,8 @@ pub use checkpoints::{Checkpoints, checkpoints};
 pub(crate) use database::ShadowDatabase;
 pub use install::{Material, Positions, clean_install, expected_here};
 pub(crate) use install::{install_start, position, start, start_step};
-pub use partial::way_back;
 pub(crate) use partial::{PartialBody, rows_of};
+pub use partial::{undoing, way_back};
 pub use server::Shadow;
 
 /// Why it cannot be told what a plan should lead to.

@@ -245,7 +245,9 @@ impl Plan {
         };
         let known = lineages.into_iter().filter_map(|it| it.get(&step.track));
         let mut known = known.flatten().filter(|it| it.version == step.version);
-        known.find(|it| it.half(step.direction).is_some_and(|half| half.hash == step.hash))
+        // A body that was fitted to the schema has another hash than its file.
+        let is_it = |file: &str, hash| hash == step.hash || (step.is_fitted() && file == step.file);
+        known.find(|it| it.half(step.direction).is_some_and(|half| is_it(&half.file, half.hash)))
     }
 
     /// The body of the other half of the migration of which a step runs one, if it is known.

@@ -54,8 +54,8 @@ impl ObjectName {
             && !has_value.iter().any(|word| definition.contains(word))
     }
 
-    /// A part of a table whose absence or presence changes what the table means.
-    fn table(&self) -> Option<ObjectName> {
+    /// The table that stands for this part of it, where its absence or presence changes what the table means.
+    pub fn table(&self) -> Option<ObjectName> {
         let is_part = matches!(self.kind.as_str(), "column" | "constraint");
         self.table.as_ref().filter(|_| is_part).map(|table| ObjectName::new("table", table))
     }

@@ -138,11 +138,19 @@ async fn of<S: RowStore>(
     let gone = layout.gone();
     let new: Vec<String> = gone.iter().filter_map(|at| layout.columns.get(*at).cloned()).collect();
     let mut columns = layout.columns.clone();
-    if let Some(shape) = store.table(&layout.table).await? {
-        columns.extend(shape.columns.into_iter().map(|it| it.name));
-    }
+    let shape = store.table(&layout.table).await?;
+    let there = shape.iter().flat_map(|it| &it.columns);
+    columns.extend(there.map(|it| it.name.clone()));
     let filled = Filled { table: &layout.table, columns: &columns, new: &new };
-    Ok(new.iter().map(|column| origins(&filled, column)).collect())
+    let is_there = |column: &str| {
+        let column = shape.as_ref().and_then(|it| it.column(column));
+        column.is_some_and(|it| !it.generated) && holds(Rule::NewerStays)
+    };
+    let of = |column: &String| match is_there(column) {
+        true => Origin::Anybody,
+        false => origins(&filled, column),
+    };
+    Ok(new.iter().map(of).collect())
 }
 
 async fn look_in_place<S: RowStore>(store: &mut S, group: &Group) -> Result<()> {
@@ -260,7 +268,7 @@ impl Group {
         let columns = 0..layout.columns.len();
         let beside: Vec<usize> = columns.filter(|at| layout.is_beside(*at)).collect();
         let of = |origin: &Origin| match origin {
-            Origin::Constant => Inputs::Columns(Vec::new()),
+            Origin::Constant | Origin::Anybody => Inputs::Columns(Vec::new()),
             Origin::Hidden | Origin::Elsewhere if layout.anew => Inputs::Anew,
             // Nobody can tell whether the other rows are what they were.
             Origin::Elsewhere => Inputs::Unknown,
@@ -390,9 +398,9 @@ fn set(group: &Group, place: &Place, row: &Match, columns: &[usize]) -> Verdict 
         }
     }
     let act = Act::Set { columns: back, only_changed: false };
-    let why = || match group.origins {
-        Some(_) => reason::computed(&stays),
-        None => reason::WRITTEN.to_owned(),
+    let why = || match &group.origins {
+        Some(origins) if !origins.contains(&Origin::Anybody) => reason::computed(&stays),
+        _ => reason::WRITTEN.to_owned(),
     };
     match (&act, stays.is_empty()) {
         (Act::Set { columns, .. }, true) if columns.is_empty() => Verdict::Back,
@@ -407,7 +415,7 @@ fn fits(origin: Option<&Origin>, value: Value) -> bool {
     match origin {
         None if !holds(Rule::NewerStays) => true,
         Some(_) if !holds(Rule::ComputedStays) => true,
-        None => value.blank,
+        None | Some(Origin::Anybody) => value.blank,
         Some(Origin::Constant) => true,
         Some(Origin::Row(_)) => !value.moved,
         Some(Origin::Hidden | Origin::Elsewhere) => value.blank || !value.moved,

@@ -95,6 +95,7 @@ impl<'a> Keeper<'a> {
     ) -> Result<(Done, Option<Keeper<'a>>), Failure> {
         let mut attempt = Attempt::begin(postgres, self.work, self.care, begin, None).await?;
         restore::before(attempt.postgres, &self.waiting).await?;
+        restore::written_since(attempt.postgres, &self.waiting).await?;
         let (ran, kept) = attempt.run(&Piece::whole(self.work.body)).await?;
         let finds = attempt.finds.clone();
         self.done = Done { effects: Some(ran.effects), kept, restored: Vec::new() };
@@ -127,6 +128,7 @@ impl<'a> Keeper<'a> {
         let marked = async {
             postgres.run(doing, begin).await?;
             restore::before(postgres, &self.waiting).await?;
+            restore::written_since(postgres, &self.waiting).await?;
             postgres.run(doing, format!("{mark} COMMIT")).await
         };
         let marked = marked.await;

@@ -111,6 +111,20 @@ pub async fn a_value_from_another_table_is_as_fresh_as_that(ground: &Ground) {
     assert_eq!(left, 2, "{restored:?}");
 }
 
+/// Where a column is there without the body that runs, what it has was written since.
+pub async fn what_is_there_without_the_body_is_not_overwritten(ground: &Ground) {
+    let start = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9)); INSERT INTO t VALUES (1, 'x'), (2, 'y')";
+    let mut session = at_two(ground, start).await;
+    keeping(&mut session, Down, "ALTER TABLE t DROP COLUMN v").await;
+    let written = "ALTER TABLE t ADD COLUMN v VARCHAR(9); UPDATE t SET v = 'new' WHERE id = 1";
+    write(&mut session, 1, written).await;
+    let done = keeping(&mut session, Up, "CREATE TABLE w (id INT PRIMARY KEY)").await;
+    let server = session.identity().server.clone();
+    let found = list(&mut session, "SELECT v FROM t ORDER BY id").await;
+    assert_eq!(found, ["new", "y"], "{server}: {:?}", done.restored);
+    assert_eq!(numbers(&done.restored), [(1, 1)], "{server}: {:?}", done.restored);
+}
+
 /// However often the application migrates up by itself between rollbacks: in the end each row has what
 /// was last written to it.
 pub async fn the_last_value_of_every_row_comes_back(ground: &Ground) {

@@ -45,6 +45,28 @@ async fn what_the_plan_does_not_say_or_nobody_can_keep_is_not_run() {
 }
 
 #[tokio::test]
+async fn an_entry_whose_rows_are_back_has_no_others() {
+    let schema =
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (id INTEGER PRIMARY KEY);
+                  INSERT INTO t VALUES (1, 'a'); INSERT INTO u VALUES (7)";
+    let mut journey = Journey::of(schema).await;
+    for (direction, body) in [
+        (Direction::Down, "ALTER TABLE t DROP COLUMN v"),
+        (Direction::Up, "ALTER TABLE t ADD COLUMN v"),
+        (Direction::Down, "DROP TABLE u"),
+    ] {
+        journey.go(direction, body, true, None).await.expect(body);
+    }
+    let entries = journey.session.archive("app").await.expect("entries");
+    assert_eq!(entries.len(), 2, "{entries:?}");
+    let page = journey.session.archive_page(entries[0].id, 0, 10).await.expect("a page");
+    assert!(page.rows.is_empty(), "{page:?}");
+    journey.session.drop_entry(entries[0].id).await.expect("an entry less");
+    let page = journey.session.archive_page(entries[1].id, 0, 10).await.expect("a page");
+    assert_eq!(page.rows, [[Some("7".to_owned())]]);
+}
+
+#[tokio::test]
 async fn what_the_words_do_not_say_is_foreseen() {
     let keys = "_foreign_keys=1";
     let anew = "CREATE TABLE n (id INTEGER PRIMARY KEY, v TEXT)";
@@ -100,6 +122,9 @@ async fn what_the_words_do_not_say_is_foreseen() {
             "INSERT INTO t VALUES (1, 'b')".to_owned(),
             vec![rows("c"), rows("t")],
         ),
+        // A column made anew does not get what it had.
+        ("", t.to_owned(), fill, "ALTER TABLE t DROP COLUMN v; ALTER TABLE t ADD COLUMN v TEXT".to_owned(), vec![rows("t")]),
+        ("", t.to_owned(), fill, "ALTER TABLE t ADD COLUMN w; ALTER TABLE \"t\" DROP v; ALTER TABLE t RENAME w TO v".to_owned(), vec![rows("t")]),
         // What a table made anew does not get.
         ("", t.to_owned(), fill, format!("{anew}; INSERT INTO n (id, v) SELECT id, v FROM t; {end}"), vec![]),
         ("", t.to_owned(), fill, format!("{anew}; INSERT INTO n (id, v) SELECT id, v FROM t WHERE id < 3; {end}"), vec![rows("t")]),

@@ -83,12 +83,12 @@ async fn way_back(
     let in_doubt = &trial.in_doubt;
     let other = in_doubt.direction.opposite();
     let Some((_, body)) = case.half(in_doubt.version, other) else { return Ok(None) };
-    let (forth, back) = (case.step(in_doubt, in_doubt.direction), case.step(in_doubt, other));
+    let forth = case.step(in_doubt, in_doubt.direction);
     let took: Vec<&str> = in_doubt.parts[..took].iter().map(String::as_str).collect();
     let statements = case.shadow.dialect().parts(body);
     let dialect = case.shadow.dialect();
-    let (forth, back, took, statements) = (&forth, &back, &took[..], &statements[..]);
-    let half = PartialBody { dialect, forth, took, back, statements };
+    let (forth, took, statements) = (&forth, &took[..], &statements[..]);
+    let half = PartialBody { dialect, forth, took, statements };
     half.way_back(async || case.shadow(in_doubt.undone).await).await
 }
 

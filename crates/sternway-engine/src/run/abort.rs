@@ -3,6 +3,7 @@
 //!
 //! Undoing is journaled as doing is, so that it can be cut short and gone on with as often as need be.
 
+use sternway_database::failpoint::{Rule, holds};
 use sternway_database::{Database, RunId, recorded};
 use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::plan::{BodyOrigin, Migrate, Step};
@@ -13,7 +14,7 @@ use super::recover::InDoubt;
 use super::step::{Kind as _, Place};
 use super::{Executor, Outcome, Run, RunError, steps};
 use crate::event::{Event, Observer};
-use crate::shadow::way_back;
+use crate::shadow::{undoing, way_back};
 
 /// Takes run `id` back, whose plan `run` has.
 ///
@@ -71,10 +72,11 @@ impl Executor<'_, '_> {
     ) -> Result<(usize, Option<String>), RunError> {
         let all = steps(self.plan());
         let what = all.get(step).map(|(_, _, what)| *what);
-        self.can_be_undone(step + 1)?;
+        self.can_be_undone(step)?;
         let reconciled = self.reconcile_step(id, step, reached).await?;
         let (left, way) = match what {
             Some(what) if what.may_have_left_something(reconciled) => {
+                self.can_be_undone(step + 1)?;
                 let way = match what.migration() {
                     Some(migrate) => {
                         if failed {
@@ -109,7 +111,8 @@ impl Executor<'_, '_> {
             return Ok(Some(way));
         }
         let of = self.plan().all_steps().count();
-        let rest = BodyRun { step, of, migrate, body: None, first: done + 1, undoing: false };
+        let (first, undoing, half) = (done + 1, false, false);
+        let rest = BodyRun { step, of, migrate, body: None, first, undoing, half };
         let Err(error) = self.run_body(rest).await else { return Ok(None) };
         tracing::warn!("step {} is undone half done: {}", step + 1, recorded(&error));
         let Progress::InDoubt { reached, .. } = self.progress(id).await? else { return Ok(None) };
@@ -137,6 +140,27 @@ impl Executor<'_, '_> {
         }
     }
 
+    /// The statements that undo a whole step, where its other half does not and a shadow finds them. The
+    /// same are found whenever that is asked.
+    pub(super) async fn undoing(&self, step: usize, migrate: &Migrate) -> Option<String> {
+        if migrate.is_there || !holds(Rule::UndoneWhole) {
+            return None;
+        }
+        let other = self.other_half(migrate, None).ok()?;
+        let index = self.plan().migrations_before(step);
+        match undoing(self.run.shadow?, self.plan(), index, &other).await {
+            Ok(way) => way,
+            Err(error) => {
+                tracing::info!(
+                    "how step {} is undone is not known: {}",
+                    step + 1,
+                    recorded(&error)
+                );
+                None
+            }
+        }
+    }
+
     /// Finds out what became of what was being undone, by the statements `way` where that is not a whole other half.
     /// Returns how far undoing the last step came.
     async fn go_on_back(
@@ -150,6 +174,13 @@ impl Executor<'_, '_> {
         let plan = self.plan();
         let top = left.checked_sub(1);
         let top = top.and_then(|step| Some((step, plan.all_steps().nth(step)?.1.migration()?)));
+        let whole = match (top, in_doubt, way) {
+            (Some((step, migrate)), Some(reached), None) if !reached.is_nothing() => {
+                self.undoing(step, migrate).await
+            }
+            _ => None,
+        };
+        let way = way.or(whole.as_deref());
         let other = match (top, in_doubt) {
             (Some((step, migrate)), Some(reached)) => {
                 Some((step, self.other_half(migrate, way)?, reached))

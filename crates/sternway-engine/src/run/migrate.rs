@@ -30,6 +30,8 @@ pub(super) struct BodyRun<'a> {
     pub first: usize,
     /// Whether it undoes the step.
     pub undoing: bool,
+    /// Whether it undoes a body that came only half way.
+    pub half: bool,
 }
 
 impl Executor<'_, '_> {
@@ -39,10 +41,11 @@ impl Executor<'_, '_> {
         at: Place<'_>,
     ) -> Result<(), RunError> {
         let Place { number: step, of, first, .. } = at;
-        self.run_body(BodyRun { step, of, migrate, body: None, first, undoing: false }).await
+        let undoing = false;
+        self.run_body(BodyRun { step, of, migrate, body: None, first, undoing, half: false }).await
     }
 
-    /// Runs the other half, or the statements `way` in its place.
+    /// Runs the other half, or the statements `way` in its place, which undo a body that came only half way.
     pub(super) async fn undo_migration(
         &mut self,
         migrate: &Migrate,
@@ -50,13 +53,19 @@ impl Executor<'_, '_> {
         way: Option<&str>,
     ) -> Result<(), RunError> {
         let Place { number: step, of, first, .. } = at;
-        let other = self.other_half(migrate, way)?;
-        self.run_body(BodyRun { step, of, migrate: &other, body: way, first, undoing: true }).await
+        let whole = match way {
+            Some(_) => None,
+            None => self.undoing(step, migrate).await,
+        };
+        let (half, body) = (way.is_some(), way.or(whole.as_deref()));
+        let other = self.other_half(migrate, body)?;
+        let undoing = true;
+        self.run_body(BodyRun { step, of, migrate: &other, body, first, undoing, half }).await
     }
 
     pub(super) async fn run_body(&mut self, run: BodyRun<'_>) -> Result<(), RunError> {
-        let BodyRun { step, of, migrate, body, first, undoing } = run;
-        let (plan, half) = (self.plan(), body.is_some());
+        let BodyRun { step, of, migrate, body, first, undoing, half } = run;
+        let plan = self.plan();
         let body = body.or_else(|| plan.body(migrate));
         let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
         self.observer.tell(&Event::Starts(migrate));

@@ -6,6 +6,7 @@ use sternway_model::catalog::Direction;
 use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Expected, Fingerprint, ObjectName};
 
+use super::partial::undone;
 use super::{Material, RehearsalError, Shadow, ShadowDatabase};
 
 /// What the schema should be around the place where a run was left, on a clean install of where its
@@ -58,37 +59,38 @@ async fn around(
     migrations: usize,
 ) -> Result<Checkpoints, RehearsalError> {
     let material = Material::of(plan);
-    let mut shadow = ShadowDatabase::open(shadow, &material).await;
-    shadow.begin(plan)?;
-    let first = shadow.fingerprint().await?;
+    let mut journey = ShadowDatabase::open(shadow, &material).await;
+    journey.begin(plan)?;
+    let first = journey.fingerprint().await?;
     let mut known: BTreeSet<_> = first.objects.keys().cloned().collect();
     let mut along = BTreeMap::from([(0, first.clone())]);
     let mut gone = Vec::new();
     for (index, step) in plan.steps().enumerate().take(migrations + 1) {
         // The next one may not run; then the run did not come by it either.
-        match shadow.run(step).await {
+        match journey.run(step).await {
             Err(error) if index < migrations => return Err(error),
             Err(_) => break,
             Ok(()) => gone.push(step),
         }
         let done = index + 1;
         if done >= migrations {
-            let now = shadow.fingerprint().await?;
+            let now = journey.fingerprint().await?;
             known.extend(now.objects.keys().cloned());
             along.insert(done, now);
         }
     }
-    let back = undone(&mut shadow, plan, &gone).await;
+    let back = taken_back(shadow, journey, plan, &gone).await;
     Ok(Checkpoints { start: first, along, back, known })
 }
 
 /// The schema after these steps were undone, the last one first.
-async fn undone(
-    shadow: &mut ShadowDatabase<'_>,
+async fn taken_back(
+    shadow: &Shadow,
+    mut journey: ShadowDatabase<'_>,
     plan: &Plan,
     gone: &[&Migrate],
 ) -> Option<Fingerprint> {
-    for step in gone.iter().rev() {
+    for (index, step) in gone.iter().enumerate().rev() {
         let direction = match step.direction {
             Direction::Up => Direction::Down,
             Direction::Down => Direction::Up,
@@ -100,7 +102,10 @@ async fn undone(
         let (from, to) = (step.to, step.from);
         let (file, hash) = (half.file.clone(), half.hash);
         let other = Migrate { direction, from, to, file, hash, ..(*step).clone() };
-        shadow.run(&other).await.ok()?;
+        match undone(shadow, plan, index, &other).await.ok()? {
+            Some(way) => journey.run_text(&other, &way).await.ok()?,
+            None => journey.run(&other).await.ok()?,
+        }
     }
-    shadow.fingerprint().await.ok()
+    journey.fingerprint().await.ok()
 }

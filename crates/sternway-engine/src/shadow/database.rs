@@ -398,7 +398,9 @@ impl Act {
         stays(database, step, text).await?;
         let mode = &database.facts(text).mode;
         let settings = if *how == How::Part { Settings::Kept } else { Settings::Reset };
-        let work = Work { mode, settings, ..Work::of(step, text, None) };
+        // A part of a body leaves the track where it is.
+        let to = if *how == How::Part { step.from } else { step.to };
+        let work = Work { mode, settings, to, ..Work::of(step, text, None) };
         let How::Rehearse(app) = how else {
             return database.migrate(&work).await.map(|()| None);
         };

@@ -24,6 +24,58 @@ pub async fn way_back(
     shadow.tidied(tried(shadow, plan, index, other, done).await).await
 }
 
+/// Finds out, on a shadow, what undoes the plan's migration number `index` where `other`, its whole other
+/// half, does not: an incomplete or mistaken half leaves things over that its other half does not expect.
+/// `None` where it does, or its body cannot be taken apart.
+///
+/// # Errors
+/// When what comes before that migration, or the migration itself, cannot be made.
+pub async fn undoing(
+    shadow: &Shadow,
+    plan: &Plan,
+    index: usize,
+    other: &Migrate,
+) -> Result<Option<String>, RehearsalError> {
+    shadow.tidied(undone(shadow, plan, index, other).await).await
+}
+
+pub(super) async fn undone(
+    shadow: &Shadow,
+    plan: &Plan,
+    index: usize,
+    other: &Migrate,
+) -> Result<Option<String>, RehearsalError> {
+    let home = ShadowDatabase::along(shadow, plan, index).await?.fingerprint().await?;
+    let end = async || ShadowDatabase::along(shadow, plan, index + 1).await;
+    let mut whole = end().await?;
+    let ran = whole.run(other).await.is_ok();
+    if ran && whole.fingerprint().await?.objects == home.objects {
+        return Ok(None);
+    }
+    drop(whole);
+    let dialect = shadow.dialect();
+    let Some(back) = dialect.statements(plan.body(other).unwrap_or_default()) else {
+        return Ok(None);
+    };
+    let (mut trial, mut way) = (end().await?, Vec::new());
+    for statement in back {
+        // What is there already would fail, and what fills it has been done.
+        if trial.run_text(other, statement).await.is_ok() {
+            way.push(statement.to_owned());
+        }
+    }
+    let here = trial.fingerprint().await?;
+    let mut start = ShadowDatabase::along(shadow, plan, index).await?;
+    let rest = start.statements_from(&here).await?;
+    drop(start);
+    let rest = trial.runnable(other, &rest).await?;
+    if rest.is_empty() && ran {
+        return Ok(None);
+    }
+    way.extend(rest);
+    Ok(Some(Dialect::joined(&way)))
+}
+
 async fn tried(
     shadow: &Shadow,
     plan: &Plan,
@@ -41,7 +93,7 @@ async fn tried(
     };
     let Some(took) = forth.get(..done) else { return Ok(None) };
     let begin = async || ShadowDatabase::along(shadow, plan, index).await;
-    let half = PartialBody { dialect, forth: step, took, back: other, statements: &back };
+    let half = PartialBody { dialect, forth: step, took, statements: &back };
     half.way_back(begin).await
 }
 
@@ -51,7 +103,6 @@ pub struct PartialBody<'a> {
     pub forth: &'a Migrate,
     /// The statements that took effect.
     pub took: &'a [&'a str],
-    pub back: &'a Migrate,
     /// The statements of the other half.
     pub statements: &'a [&'a str],
 }
@@ -130,7 +181,7 @@ impl PartialBody<'_> {
         let mut here = shadow.fingerprint().await?;
         for (index, statement) in self.statements.iter().enumerate() {
             // What is about the part that never took effect fails, and is not wanted.
-            if without.contains(&index) || shadow.run_text(self.back, statement).await.is_err() {
+            if without.contains(&index) || shadow.run_text(self.forth, statement).await.is_err() {
                 continue;
             }
             ran.push(*statement);

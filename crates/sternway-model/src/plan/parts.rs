@@ -74,6 +74,11 @@ pub struct Migrate {
 }
 
 impl Migrate {
+    /// Whether it runs something else than its file says: it was completed, or what is there is left out.
+    pub fn is_fitted(&self) -> bool {
+        !self.completed_by.is_empty() || !self.leaves_out.is_empty()
+    }
+
     /// What runs a statement that is no migration's: the track stays where it is.
     pub fn staying(track: TrackName, table: String, at: Option<u64>, file: &str) -> Migrate {
         Migrate {

@@ -24,7 +24,7 @@ use self::columns::{before_rows, columns, retyped};
 use self::rows::{change, insert, there_before, there_in};
 pub(in crate::postgres::archive) use self::target::Target;
 use self::target::missing_columns;
-use super::conflicts::{Live, live};
+use super::conflicts::{Live, LiveColumn, live};
 use super::{AFTER, CONFLICT, Stored, Which, stored};
 use crate::archive::reason::{self, CHANGED, DELETED, TAKEN as THERE};
 use crate::failpoint::{Rule, holds};
@@ -96,6 +96,38 @@ pub(in crate::postgres) async fn before(
             here.join(", ")
         );
         target.mark(postgres, CHANGED, &changed).await?;
+    }
+    Ok(())
+}
+
+/// Looks, before the body runs, at the columns that are there without it: what they have was written since.
+pub(in crate::postgres) async fn written_since(
+    postgres: &mut Postgres,
+    entries: &[Stored],
+) -> Result<(), DatabaseError> {
+    let columns = |it: &&Stored| matches!(it.entry.lost, Lost::Column { .. });
+    for stored in entries.iter().filter(columns).filter(|it| !it.detail.retyped) {
+        let Some(live) = live(postgres, stored).await? else { continue };
+        let target = Target::of(stored, &live);
+        let is_there = |it: &&LiveColumn| !it.generated && stored.detail.lost.contains(&it.name);
+        // One of a composite type may have lost a part of it and be the same column.
+        let written = live.columns.iter().filter(is_there).map(|it| {
+            let (name, blank) = (Postgres::quote(&it.name), it.blank());
+            let (now, kept) = (format!("t.{name}"), format!("k.{name}::text"));
+            format!(
+                "(NOT ({blank}) AND {now}::text COLLATE pg_catalog.\"C\" IS DISTINCT FROM {kept}
+                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_type AS y JOIN pg_catalog.pg_type AS e ON e.oid IN (y.oid, y.typelem)
+                                  WHERE y.oid = pg_catalog.pg_typeof({now}) AND e.typtype = 'c'))"
+            )
+        });
+        let written = written.collect::<Vec<_>>().join(" OR ");
+        let Some(key) = target.key().filter(|_| !written.is_empty() && holds(Rule::NewerStays))
+        else {
+            continue;
+        };
+        let rows = target.rows();
+        let written = format!("EXISTS (SELECT FROM {rows} AS t WHERE {key} AND ({written}))");
+        target.mark(postgres, reason::WRITTEN, &written).await?;
     }
     Ok(())
 }

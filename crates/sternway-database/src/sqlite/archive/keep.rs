@@ -70,21 +70,21 @@ pub async fn before(
     Ok(Before { fingerprint, except, written, copies, elsewhere })
 }
 
-/// The first number that no entry and no table of the archive has.
+/// The first number that no entry and no table of the archive has, nor had one whose rows are all back.
 async fn next(sqlite: &mut Sqlite, written: &Written) -> Result<i64, Trouble> {
     if written.tables.is_empty() {
         return Ok(1);
     }
-    let entries = "SELECT coalesce(max(id), 0) FROM main.sternway_archive".to_owned();
-    let entries = i64::try_from(count(sqlite, entries).await?).unwrap_or(i64::MAX);
-    Ok(entries.max(last_table(sqlite).await?) + 1)
+    Ok(last(sqlite).await? + 1)
 }
 
-/// The highest number of a table of the archive.
-async fn last_table(sqlite: &mut Sqlite) -> Result<i64, Trouble> {
+/// The highest number of an entry or a table of the archive. An entry whose rows are all back has no table
+/// any more, and goes on saying which one it had.
+async fn last(sqlite: &mut Sqlite) -> Result<i64, Trouble> {
     let sql = format!(
-        "SELECT coalesce(max(CAST(substr(name, {}) AS INTEGER)), 0) FROM main.sqlite_schema
-         WHERE name GLOB '{PREFIX}*'",
+        "SELECT max(coalesce((SELECT max(max(id), max(data)) FROM main.sternway_archive), 0),
+                    coalesce((SELECT max(CAST(substr(name, {}) AS INTEGER)) FROM main.sqlite_schema
+                              WHERE name GLOB '{PREFIX}*'), 0))",
         PREFIX.len() + 1
     );
     Ok(i64::try_from(count(sqlite, sql).await?).unwrap_or(i64::MAX))
@@ -237,6 +237,8 @@ async fn foresee(sqlite: &mut Sqlite, before: &Before) -> Result<Vec<Loss>, Trou
                     let same = now.column(name).filter(|it| it.kind.eq_ignore_ascii_case(kind));
                     whole &=
                         stays || now.column(name).is_none() || (same.is_some() && known.is_some());
+                    // Made anew, it has none of its values.
+                    whole &= !before.written.drops(&first, column) || now.column(name).is_none();
                     if now.column(name).is_none_or(|it| it.generated) {
                         let (table, column) = (table.clone(), column.clone());
                         add(Lost::Column { table, column });
@@ -371,7 +373,7 @@ async fn columns(
     let layout = pair.layout;
     let stayed = |at: &usize| layout.renamed(*at).is_some();
     let beside: Vec<usize> = (0..layout.columns.len()).filter(stayed).collect();
-    let free = last_table(sqlite).await? + 1;
+    let free = last(sqlite).await? + 1;
     make(sqlite, free, beside.len() + layout.gone().len()).await?;
     // What the row is now: without a key it is found again by that.
     let value = |at| match stayed(&at) && !pair.key.contains(&at) {

@@ -21,6 +21,8 @@ pub struct Written {
     pub renamed: BTreeMap<String, String>,
     /// What each column came to be called: by the first name of its table, from its own first name.
     pub columns: BTreeMap<String, BTreeMap<String, String>>,
+    /// The columns that it drops of each table, by their first names: one that is there again is another one.
+    pub dropped: BTreeMap<String, BTreeSet<String>>,
     /// Whether it adds rows, or gives some what it reads elsewhere.
     pub carries: bool,
     /// The columns that it may set in rows that are there, by table; `*` is any.
@@ -42,6 +44,12 @@ impl Written {
         // The number of a row may be its key.
         let any = ["*", "rowid", "_rowid_", "oid"].map(str::to_owned);
         any.iter().chain(columns).any(is)
+    }
+
+    /// Whether it drops a column.
+    pub fn drops(&self, table: &str, column: &str) -> bool {
+        let dropped = self.dropped.get(table);
+        dropped.is_some_and(|it| it.contains(&column.to_ascii_lowercase()))
     }
 }
 
@@ -112,6 +120,9 @@ pub async fn written(sqlite: &mut Sqlite, body: &str) -> Result<Written> {
         let writes = words.iter().any(|it| it.is("=") || it.is("("));
         if first(words) == "PRAGMA" && writes && words.iter().any(|it| it.is("WRITABLE_SCHEMA")) {
             found.unforeseen = Some("it writes to the table of the schema".to_owned());
+        }
+        if let Some((table, column)) = dropped_column(words, &lines) {
+            found.dropped.entry(table).or_default().insert(column);
         }
         follow(words, &mut lines, &mut copied);
     }
@@ -259,6 +270,17 @@ fn target(words: &[Word<'_>]) -> Option<String> {
     };
     let rest = if rest.first().is_some_and(|it| it.is("INTO")) { &rest[1..] } else { rest };
     name(rest).pop().map(|name| name.to_ascii_lowercase())
+}
+
+/// The first names of the column that a statement drops and of its table, where that was there.
+fn dropped_column(words: &[Word<'_>], lines: &BTreeMap<String, Line>) -> Option<(String, String)> {
+    let at = words.iter().position(|word| word.is("DROP"))?;
+    if first(words) != "ALTER" {
+        return None;
+    }
+    let column = words.last()?.name()?.to_ascii_lowercase();
+    let (table, columns) = lines.get(&target(words)?).filter(|_| at + 1 < words.len())?;
+    Some((table.clone(), columns.get(&column).cloned().unwrap_or(column)))
 }
 
 /// Follows the names of tables and columns through a statement.

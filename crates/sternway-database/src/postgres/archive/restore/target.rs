@@ -95,7 +95,7 @@ impl<'a> Target<'a> {
             }
             Some(Origin::Hidden) => Some(format!("{} OR {}", column.blank(), unmoved(None))),
             // Nobody can tell whether the other rows are what they were.
-            Some(Origin::Elsewhere) | None => Some(column.blank()),
+            Some(Origin::Elsewhere | Origin::Anybody) | None => Some(column.blank()),
         })
     }
 

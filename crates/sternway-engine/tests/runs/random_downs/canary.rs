@@ -1,0 +1,37 @@
+//! Whether the random applications would notice: with each rule of what is called proved switched off.
+
+use sternway_database::Dialect;
+use sternway_database::failpoint::{Rule, break_rule};
+
+use super::Count;
+use super::case::case;
+use super::place::Place;
+
+/// How many applications it takes at most until one notices.
+const ENOUGH: u64 = 120;
+
+#[tokio::test]
+async fn random_applications_notice_where_a_rule_is_broken() {
+    let Some(mut place) = Place::on(Dialect::Sqlite, "canary").await else { return };
+    for rule in [
+        Rule::FromWhatIsThere,
+        Rule::LeavesRecorded,
+        Rule::PassedOver,
+        Rule::Completed,
+        Rule::NoneWaived,
+        Rule::OthersAsked,
+        Rule::OthersMadeAgain,
+        Rule::UndoneWhole,
+    ] {
+        break_rule(Some(rule));
+        let mut noticed = false;
+        for seed in 0..ENOUGH {
+            noticed = case(seed, &mut place, &mut Count::default()).await.is_err();
+            if noticed {
+                break;
+            }
+        }
+        break_rule(None);
+        assert!(noticed, "no application notices that {rule:?} is broken");
+    }
+}
