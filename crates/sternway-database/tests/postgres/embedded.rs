@@ -142,6 +142,6 @@ async fn what_stands_in_for_an_extension_does_what_it_does_or_says_that_it_canno
         let objects = found.objects.keys().filter(|it| it.kind == kind);
         objects.map(|it| it.name.clone()).collect()
     };
-    assert_eq!(kinds("extension"), ["pgcrypto", "uuid-ossp"]);
+    assert_eq!(kinds("extension"), ["\"uuid-ossp\"", "pgcrypto"]);
     assert_eq!(kinds("function"), [""; 0], "{found:?}");
 }
