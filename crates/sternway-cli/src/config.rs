@@ -10,6 +10,7 @@ mod redact;
 
 use std::path::{Path, PathBuf};
 
+use sternway_engine::shadow::Setup;
 use sternway_model::catalog::{Enabled, Release, Track, TrackName};
 use sternway_model::check::Check;
 use sternway_model::policy::{Policy, Window};
@@ -37,6 +38,8 @@ pub struct Config {
     pub accept: Vec<String>,
     /// The URL of a server to rehearse on, instead of the PostgreSQL inside this process.
     pub rehearsal: Option<Secret>,
+    /// What is run on each database for rehearsals first.
+    pub setup: Option<Setup>,
     /// After how many days it is mentioned that the archive still keeps something.
     pub warn_after_days: u64,
     /// How the application is stopped, swapped and started, where that is said.
@@ -126,6 +129,7 @@ impl Config {
                 .or(settings.policy.ahead_ok_since),
         };
         let accept = settings.policy.accept.unwrap_or_default();
+        let setup = settings.rehearsal.setup.map(|path| setup(&folder.join(path))).transpose()?;
         let app = name.unwrap_or_else(|| "application".to_owned());
         let deploy = deploy::commands(shared, settings.deploy.commands, &folder, hidden)?;
         let database = database(shared, settings.database, &folder)?;
@@ -140,6 +144,7 @@ impl Config {
             database,
             policy,
             accept,
+            setup,
             rehearsal: shared.rehearsal.clone().or(expand(settings.rehearsal.url)?).map(Secret),
             deploy,
         })
@@ -150,6 +155,16 @@ impl Config {
 pub fn find() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     here.ancestors().map(|folder| folder.join("sternway.toml")).find(|path| path.is_file())
+}
+
+fn setup(path: &Path) -> Result<Setup, Failure> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let failure =
+            Failure::usage(format!("cannot read the script for rehearsals {file}"), error);
+        failure.hint("`setup` in [rehearsal] names it, beside the settings or as a full path")
+    })?;
+    Ok(Setup { file, text })
 }
 
 fn profile(name: &str) -> Result<File, Failure> {

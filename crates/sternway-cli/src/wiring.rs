@@ -48,7 +48,7 @@ impl<'a> Setup<'a> {
             (None, _) => Shadow::inside(self.dialect()),
         };
         let cache = cache_folder().map(|folder| Cache::at(folder.join("shadow"), build()));
-        shadow.with_cache(cache)
+        shadow.with_cache(cache).with_setup(self.config.setup.clone())
     }
 
     /// The application, where the settings say how it is moved.

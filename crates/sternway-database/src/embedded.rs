@@ -1,8 +1,10 @@
 //! The PostgreSQL inside the process: a real PostgreSQL 17 with pgvector, and nothing to install.
 //!
+//! Two extensions that it cannot have are stood in for by plain functions of the same names, for rehearsals.
 //! It has one connection. It serves for clean installs, rehearsals and the demo, not for load.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use pglite_oxide::{PgliteServer, extensions};
 use tempfile::TempDir;
@@ -93,6 +95,50 @@ pub async fn connect_in(
     Ok(postgres)
 }
 
+/// An extension that the server does not come with, and what stands in for it.
+struct StandIn {
+    name: &'static str,
+    version: &'static str,
+    /// Functions that do the same, or say where they are called that they cannot.
+    functions: &'static str,
+    /// The name of the one that computes SHA-1, which the server cannot.
+    sha1: &'static str,
+}
+
+const STAND_INS: [StandIn; 2] = [
+    StandIn {
+        name: "uuid-ossp",
+        version: "1.1",
+        functions: include_str!("embedded/uuid-ossp.sql"),
+        sha1: "uuid_ossp_sha1",
+    },
+    StandIn {
+        name: "pgcrypto",
+        version: "1.3",
+        functions: include_str!("embedded/pgcrypto.sql"),
+        sha1: "pgcrypto_sha1",
+    },
+];
+
+/// Whether plain functions stand in for this extension in a temporary database.
+pub fn stands_in_for(extension: &str) -> bool {
+    STAND_INS.iter().any(|it| it.name == extension)
+}
+
+impl StandIn {
+    /// Writes it to where the server with this root looks for extensions.
+    fn write(&self, root: &Path) -> io::Result<()> {
+        let StandIn { name, version, functions, sha1 } = self;
+        let folder = root.join("tmp/pglite/share/postgresql/extension");
+        fs::create_dir_all(&folder)?;
+        let control =
+            format!("default_version = '{version}'\nrelocatable = false\ntrusted = true\n");
+        fs::write(folder.join(format!("{name}.control")), control)?;
+        let sql = [include_str!("embedded/sha1.sql"), functions].concat().replace("NAME", sha1);
+        fs::write(folder.join(format!("{name}--{version}.sql")), sql)
+    }
+}
+
 async fn open(place: &Place, with: &[String]) -> Result<Postgres, Connect> {
     let (place, with) = (place.clone(), with.to_vec());
     let started = tokio::task::spawn_blocking(move || start(&place, &with)).await;
@@ -116,5 +162,10 @@ fn start(place: &Place, with: &[String]) -> Result<Server, Connect> {
         .extensions(with.iter().filter_map(|name| extensions::by_sql_name(name)))
         .unix(socket.path().join(".s.PGSQL.5432"));
     let server = builder.start().map_err(|error| Connect::Embedded(format!("{error:#}")))?;
+    if *place == Place::Temporary {
+        for extension in &STAND_INS {
+            extension.write(server.root()).map_err(|error| failed(&error))?;
+        }
+    }
     Ok(Server { server: Some(server), _socket: socket })
 }

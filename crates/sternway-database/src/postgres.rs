@@ -25,6 +25,7 @@ mod fence;
 mod measure;
 mod introspect;
 mod statements_from;
+mod attributes;
 mod records;
 mod interrupt;
 pub mod shadow;

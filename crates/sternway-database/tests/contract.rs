@@ -9,6 +9,8 @@ mod archive;
 mod canary;
 #[path = "contract/fence.rs"]
 mod fence;
+#[path = "contract/kinds.rs"]
+mod kinds;
 #[path = "contract/newer.rs"]
 mod newer;
 #[path = "contract/query.rs"]
@@ -594,6 +596,7 @@ promised! {
     archive::an_entry_is_restored_and_dropped_by_its_number;
     archive::nothing_is_destroyed_that_the_plan_does_not_say;
     archive::what_there_is_to_lose_is_counted;
+    kinds::a_kept_copy_does_not_depend_on_what_goes_with_it;
     newer::what_somebody_wrote_since_is_not_overwritten;
     newer::what_is_there_without_the_body_is_not_overwritten;
     newer::the_last_value_of_every_row_comes_back;

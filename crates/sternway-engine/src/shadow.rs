@@ -24,7 +24,7 @@ pub use install::{Material, Positions, clean_install, expected_here};
 pub(crate) use install::{install_start, position, start, start_step};
 pub(crate) use partial::{PartialBody, rows_of};
 pub use partial::{undoing, way_back};
-pub use server::Shadow;
+pub use server::{Setup, Shadow};
 
 /// Why it cannot be told what a plan should lead to.
 #[derive(Debug, Error)]
@@ -38,6 +38,9 @@ pub enum RehearsalError {
     /// A question to it failed.
     #[error("the rehearsal's database did not answer")]
     Database(#[from] DatabaseError),
+    /// The script does not run that makes what only an administrator can.
+    #[error("the script for rehearsals fails")]
+    Setup(#[source] Box<StepError>),
     /// A body does not run on an empty database of that server.
     #[error("a clean install fails")]
     Install(#[source] Box<StepError>),

@@ -41,8 +41,10 @@ pub async fn with_taken(mut plan: Plan, database: &mut dyn Database) -> Result<P
         }
         let statements = database.statements_from(&without, &plan.tables).await;
         let statements = statements.map_err(Unanswered::to("read the schema"))?;
+        let attributes = database.attributes(object).await;
+        let attributes = attributes.map_err(Unanswered::to("read the schema"))?;
         let (track, version, object) = (track.clone(), *version, object.clone());
-        more.push(Taken { track, version, object, statements });
+        more.push(Taken { track, version, object, statements, attributes });
     }
     plan.taken.extend(more.into_iter().filter(|it| !it.statements.is_empty()));
     Ok(plan)

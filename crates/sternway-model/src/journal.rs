@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::catalog::Digest;
+use crate::proof::Difference;
 
 /// One entry of a journal. Steps are counted over all hops of the plan, from 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,13 @@ pub enum Record {
         step: usize,
         /// Why.
         reason: String,
+    },
+    /// The schema differs so where a step looked, and whoever resumed the run has said that it may.
+    Accepted {
+        /// Which step.
+        step: usize,
+        /// How it differs.
+        differences: Vec<Difference>,
     },
     /// The run was interrupted between steps, cleanly.
     Interrupted,
@@ -196,6 +204,15 @@ pub struct OutOfOrder {
 }
 
 impl Record {
+    /// How the schema differs with the consent of whoever resumed the run with these records.
+    pub fn accepted(records: &[Record]) -> Vec<Difference> {
+        let accepted = records.iter().map(|record| match record {
+            Self::Accepted { differences, .. } => differences.as_slice(),
+            _ => &[],
+        });
+        accepted.flatten().cloned().collect()
+    }
+
     /// Whether it says that a statement took effect.
     fn is_end_of_statement(&self) -> bool {
         matches!(self, Self::StatementDone { .. })
@@ -235,6 +252,9 @@ impl Progress {
             {
                 let (step, reason, reached) = (*step, reason.clone(), reached.after_failure());
                 Some(Self::Failed { step, reason, reached })
+            }
+            (Self::InDoubt { step, .. }, Record::Accepted { step: it, .. }) if it == step => {
+                Some(self.clone())
             }
             (Self::Before { step }, Record::Interrupted) => Some(Self::Interrupted { step: *step }),
             (Self::Before { .. }, Record::Finished) => Some(Self::Finished),

@@ -107,6 +107,8 @@ macro_rules! forward {
             -> Result<sternway_model::proof::Fingerprint, sternway_database::DatabaseError>;
         statements_from(from: &sternway_model::proof::Fingerprint, except: &[String])
             -> Result<Vec<String>, sternway_database::DatabaseError>;
+        attributes(object: &sternway_model::proof::ObjectName)
+            -> Result<Vec<String>, sternway_database::DatabaseError>;
         drop_tables() -> Result<Vec<String>, sternway_database::DatabaseError>;
     } };
     (@RecordStore $type:ty, $field:ident) => { $crate::forward! { @call $type, $field, RecordStore:

@@ -1,6 +1,6 @@
 //! `sternway.toml`: its keys, and errors that point into it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use miette::{NamedSource, SourceSpan};
 use serde::Deserialize;
@@ -78,6 +78,7 @@ pub struct PolicyTable {
 #[serde(deny_unknown_fields, default)]
 pub struct RehearsalTable {
     pub url: Option<String>,
+    pub setup: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for RehearsalTable {
@@ -273,7 +274,10 @@ impl File {
             archive: ArchiveTable {
                 warn_after_days: self.archive.warn_after_days.or(base.archive.warn_after_days),
             },
-            rehearsal: RehearsalTable { url: self.rehearsal.url.or(base.rehearsal.url) },
+            rehearsal: RehearsalTable {
+                url: self.rehearsal.url.or(base.rehearsal.url),
+                setup: self.rehearsal.setup.or(base.rehearsal.setup),
+            },
             deploy: DeployTable { commands: self.deploy.commands.over(base.deploy.commands) },
             track: if self.track.is_empty() { base.track } else { self.track },
             check: if self.check.is_empty() { base.check } else { self.check },

@@ -237,7 +237,7 @@ impl Failure {
             RunError::Lock(LockError::Database(_)) => ("nothing was touched", Exit::Failed),
             RunError::Moved(_) => ("nothing was touched; plan again", Exit::Refused),
             RunError::MovedSince { .. } => (
-                "nothing was touched. Put back what the run left, then give the same command again; or give up on it with --abandon, where `rollback` and `upgrade` plan anew from what is there",
+                "nothing was touched. Put back what the run left, then give the same command again; where only the schema differs, `sternway resume --accept-difference NAME` goes on with it as it is; or give up on it with --abandon, where `rollback` and `upgrade` plan anew from what is there",
                 Exit::Drift,
             ),
             RunError::Step { source: StepError::Dirty { .. }, .. } => (
@@ -349,9 +349,17 @@ pub(super) fn unrehearsed(cause: &RehearsalError) -> &'static str {
         RehearsalError::NotInside(_) | RehearsalError::Server(_) => {
             "--rehearsal names a server to make it on. "
         }
+        RehearsalError::Setup(_) => {
+            "It is the one that `setup` in [rehearsal] of sternway.toml names: mend it; it runs on each database for rehearsals, so that what the server has already, as a role, has to do it no harm. "
+        }
         RehearsalError::Caught { .. } => "--rehearsal names a server that survives it. ",
+        RehearsalError::Install(step) | RehearsalError::Journey(step) if registered(step) => {
+            "SQLite has it from the application that registers it, and Sternway cannot: a migration that needs it is the application's own to run. Where no step of this journey does, "
+        }
         RehearsalError::Install(step) | RehearsalError::Journey(step) => match lacks(step) {
-            true => "Where an extension is lacking, --rehearsal names a server that has it. ",
+            true => {
+                "Where an extension is lacking, --rehearsal names a server that has it; what an administrator makes there, `setup` in [rehearsal] of sternway.toml makes for rehearsals. "
+            }
             false => {
                 "Mend the migration; where it needs what only your server has, --rehearsal names one like it. "
             }
@@ -369,10 +377,18 @@ fn lacks(step: &StepError) -> bool {
     match source.code.as_str() {
         "58P01" | "42704" | "42883" => true,
         "0A000" => says("extension"),
-        // SQLite has one code for all.
-        "SQLITE_ERROR" => says("no such module") || says("no such function"),
         _ => false,
     }
+}
+
+/// Whether a body failed on SQLite for want of what an application registers.
+fn registered(step: &StepError) -> bool {
+    let (StepError::TakenBack { source, .. } | StepError::Dirty { source, .. }) = step else {
+        return false;
+    };
+    let things = ["no such function", "no such collation", "no such module"];
+    // SQLite has one code for all.
+    source.code == "SQLITE_ERROR" && things.iter().any(|it| source.message.contains(it))
 }
 
 /// An option that names an object, as a shell takes it.

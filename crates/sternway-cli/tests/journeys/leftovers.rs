@@ -221,9 +221,33 @@ fn what_others_made_goes_with_consent_and_comes_again() {
         sql("CREATE TABLE visit (person integer REFERENCES person (id))");
         sql("INSERT INTO visit VALUES (1)");
         sql("CREATE INDEX of_others_by_name ON person (name)");
+        for role in ["sternway_guest", "sternway_host"] {
+            sql(&format!(
+                "DO $$ BEGIN IF to_regrole('{role}') IS NULL THEN CREATE ROLE {role}; END IF; END $$"
+            ));
+        }
         sql(
             "CREATE FUNCTION everybody() RETURNS SETOF person LANGUAGE sql AS 'SELECT * FROM person'",
         );
+        for attribute in [
+            "ALTER VIEW of_others SET (security_barrier = true)",
+            "GRANT SELECT ON of_others TO sternway_guest WITH GRANT OPTION",
+            "GRANT UPDATE (name) ON of_others TO PUBLIC",
+            "COMMENT ON VIEW of_others IS 'it''s ours'",
+            "COMMENT ON COLUMN of_others.name IS 'a name'",
+            "ALTER VIEW of_others OWNER TO sternway_host",
+            "REVOKE ALL ON FUNCTION everybody() FROM PUBLIC",
+            "COMMENT ON CONSTRAINT visit_person_fkey ON visit IS 'a key'",
+        ] {
+            sql(attribute);
+        }
+        let attributes = "SELECT concat_ws(' | ', relowner::regrole, reloptions, obj_description(c.oid, 'pg_class'), col_description(c.oid, 1),
+                (SELECT string_agg(it::text, ' ' ORDER BY it::text) FROM unnest(relacl) AS it), a.attacl,
+                (SELECT proacl FROM pg_proc WHERE proname = 'everybody'),
+                (SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE conname = 'visit_person_fkey'))
+            FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND attnum = 1 WHERE relname = 'of_others'";
+        sql("GRANT pg_read_all_data TO sternway_host");
+        let had = sql(attributes);
         harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(3).explains(&[
             "2_person.down.sql takes along what others have made",
             "view `of_others`",
@@ -246,6 +270,7 @@ fn what_others_made_goes_with_consent_and_comes_again() {
         ]);
         assert_eq!(sql("SELECT name FROM of_others"), ["Anna"]);
         assert_eq!(sql("SELECT name FROM everybody()"), ["Anna"]);
+        assert_eq!(sql(attributes), had);
         let keys = "SELECT count(*) FROM pg_constraint WHERE conname = 'visit_person_fkey'
                     AND connamespace = current_schema()::regnamespace AND convalidated";
         assert_eq!(sql(keys), ["1"]);
@@ -257,6 +282,75 @@ fn what_others_made_goes_with_consent_and_comes_again() {
         harbour.run(&["resume", "--yes"]).ended(0).says(&["upgraded to 1.1.0"]);
         assert_eq!(sql("SELECT name FROM of_others"), ["Anna"]);
         assert_eq!(sql(keys), ["1"]);
+        assert_eq!(sql(attributes), had);
+        sql("DROP OWNED BY sternway_guest, sternway_host");
+        sql("DROP ROLE sternway_guest, sternway_host");
+    });
+}
+
+/// What SQLite has only from the application is named as the reason, and the way out is one.
+#[test]
+fn what_an_application_registers_on_sqlite_is_the_reason() {
+    let files: [(&str, &[&str], &str); 4] = [
+        (
+            "1_ship.up.sql",
+            ALL,
+            "CREATE TABLE ship (id integer PRIMARY KEY, name text); INSERT INTO ship VALUES (1, slug('Anna'));",
+        ),
+        ("1_ship.down.sql", ALL, "DROP TABLE ship;"),
+        ("2_flag.up.sql", LATER, "ALTER TABLE ship ADD COLUMN flag text;"),
+        ("2_flag.down.sql", LATER, "ALTER TABLE ship DROP COLUMN flag;"),
+    ];
+    with(Kind::Sqlite, "a function of the application's on SQLite", &files, |harbour, sql| {
+        // As the application has made it.
+        sql("CREATE TABLE ship (id integer PRIMARY KEY, name text)");
+        sql("CREATE TABLE schema_migrations (version uint64, dirty bool)");
+        sql("INSERT INTO schema_migrations VALUES (1, 0)");
+        let upgrade = ["upgrade", "--to", "1.1.0", "--yes"];
+        harbour.run(&upgrade).ended(3).explains(&[
+            "no such function: slug",
+            "from the application that registers it",
+            "--unproven goes on without a proof",
+        ]);
+        harbour.run(&[&upgrade[..], &["--unproven"]].concat()).ended(0);
+        assert_eq!(sql("SELECT count(flag) FROM ship"), ["0"]);
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes", "--unproven"]).ended(0);
+        assert_eq!(sql("SELECT count(*) FROM ship"), ["0"]);
+    });
+}
+
+/// A difference that whoever resumes accepts is known afterwards, as one from the start is.
+#[test]
+fn what_a_resume_accepts_is_known_afterwards_on_sqlite() {
+    accepted_late(Kind::Sqlite, "accepted late on SQLite");
+}
+
+#[test]
+fn what_a_resume_accepts_is_known_afterwards_on_mariadb() {
+    accepted_late(Kind::MariaDb, "accepted late on MariaDB");
+}
+
+fn accepted_late(kind: Kind, test: &str) {
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY);"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("2_b.up.sql", LATER, "CREATE TABLE b (id integer PRIMARY KEY);"),
+        ("2_b.down.sql", LATER, "DROP TABLE b;"),
+    ];
+    with(kind, test, &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+        let mut killed = harbour.machine.command(&["upgrade", "--to", "1.1.0", "--yes"]);
+        harbour.of(&mut killed);
+        killed.env("FAILPOINTS", "proof.begins");
+        assert!(!killed.output().expect("a run").status.success());
+        sql("ALTER TABLE b ADD COLUMN late integer");
+        harbour
+            .run(&["resume", "--yes"])
+            .ended(4)
+            .explains(&["column `late` of `b`", "--accept-difference"]);
+        let accepted = ["resume", "--yes", "--accept-difference", "b.late"];
+        harbour.run(&accepted).ended(0).says(&["accepted: column `late` of `b`"]);
+        harbour.run(&["status"]).ended(0).says(&["known from before: column `late` of `b`"]);
     });
 }
 
@@ -315,5 +409,6 @@ fn all_on_postgresql() {
     );
     what_a_down_half_adds(Kind::PostgreSql, "a constraint that a down half adds", constraint);
     what_others_made_goes_with_consent_and_comes_again();
+    accepted_late(Kind::PostgreSql, "accepted late on PostgreSQL");
     large_objects_are_refused();
 }

@@ -90,6 +90,7 @@ impl RecordStore for MySql {
             for row in &self.fetch(doing, sql).await? {
                 left_by(optional(row, "leaves"), optional(row, "taken"), &mut records);
             }
+            records.leaves.extend(last.accepted);
             records.arrived_at = Some(last.target);
         }
         Ok(records)
@@ -258,6 +259,7 @@ async fn runs(mysql: &mut MySql, app: &str) -> Result<Vec<RunSummary>, DatabaseE
             started: cell(row, "started"),
             seconds: cell(row, "micros").parse::<f64>().unwrap_or(0.0) / 1e6,
             steps: cell(row, "steps").parse().unwrap_or(0),
+            accepted: Record::accepted(&records),
             progress: Progress::of(records).map_err(|e| damaged(&e))?,
             user: cell(row, "run_by"),
         })

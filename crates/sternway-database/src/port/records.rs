@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use sternway_model::catalog::{Digest, Migration, Release, TrackName};
 use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::{Course, Plan};
+use sternway_model::proof::Difference;
 use sternway_model::state::{Records, RecordsAccess};
 
 use super::DatabaseError;
@@ -34,6 +35,8 @@ pub struct RunSummary {
     pub progress: Progress,
     /// Who ran it: the database user.
     pub user: String,
+    /// How the schema differs with the consent of whoever resumed it.
+    pub accepted: Vec<Difference>,
 }
 
 /// A run that nobody has ended.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use sternway_model::proof::Fingerprint;
+use sternway_model::proof::{Fingerprint, ObjectName};
 
 use super::DatabaseError;
 
@@ -39,6 +39,15 @@ pub trait Schema: Send {
         from: &Fingerprint,
         except: &[String],
     ) -> Result<Vec<String>, DatabaseError>;
+
+    /// The statements that give an object which was made again what it has now beside its definition:
+    /// options, grants, comments, its owner. None where it keeps them by its name.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    async fn attributes(&mut self, _object: &ObjectName) -> Result<Vec<String>, DatabaseError> {
+        Ok(Vec::new())
+    }
 
     /// Drops what golang-migrate's `drop` drops: every table of the current schema, the tracking
     /// tables among them. Returns what was dropped.

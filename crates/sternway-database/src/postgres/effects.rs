@@ -64,11 +64,13 @@ pub(super) struct Column {
     pub type_oid: Oid,
     /// The type in the server's words.
     pub type_name: String,
-    /// Whether a migration or an extension made the type or the collation.
+    /// Whether a migration or an extension made the type or the collation, or may have made what the values
+    /// are the numbers of, as in a `regclass`.
     pub foreign: bool,
     /// Of an array, the type of its elements.
     pub element: Option<Oid>,
-    /// Whether the type, or that of its elements, is composite or a domain that a migration made.
+    /// Whether the type, or that of its elements, is composite or a domain that a migration made, or has
+    /// the numbers of objects for its values.
     pub shaped: bool,
     pub generated: bool,
 }
@@ -129,9 +131,9 @@ pub(super) async fn snapshot(postgres: &mut Postgres) -> Result<Snapshot, Databa
                     SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                         'number', a.attnum, 'name', a.attname, 'shown', pg_catalog.quote_ident(a.attname), 'type_oid', a.atttypid::bigint,
                         'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod),
-                        'foreign', a.atttypid >= {FIRST_OID} OR a.attcollation >= {FIRST_OID},
+                        'foreign', a.atttypid >= {FIRST_OID} OR a.attcollation >= {FIRST_OID} OR {names},
                         'element', (SELECT t.typelem::bigint FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid AND t.typelem <> 0),
-                        'shaped', a.atttypid >= {FIRST_OID} AND EXISTS (
+                        'shaped', {names} OR a.atttypid >= {FIRST_OID} AND EXISTS (
                             SELECT FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
                             WHERE t.oid = a.atttypid AND (t.typtype IN ('c', 'd') OR e.typtype IN ('c', 'd'))),
                         'generated', a.attgenerated <> '') ORDER BY a.attnum)
@@ -140,6 +142,8 @@ pub(super) async fn snapshot(postgres: &mut Postgres) -> Result<Snapshot, Databa
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
             WHERE c.relkind IN ('r', 'p', 'S', 'v', 'm', 'c') AND n.nspname <> 'sternway'
               AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'), '[]')::text",
+        names = "EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid AND t.typname ~ '^_?reg'
+                                 AND t.typnamespace = 'pg_catalog'::regnamespace)",
         read = reading("c.oid", "ARRAY(SELECT indexrelid FROM pg_catalog.pg_index WHERE indrelid = c.oid)"),
     );
     let read: Vec<Relation> = json(postgres, "look at the catalogs", sql).await?;

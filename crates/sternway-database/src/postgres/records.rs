@@ -102,6 +102,7 @@ impl RecordStore for Postgres {
                 let text = |column: usize| row.try_get(column).map_err(failed(doing));
                 left_by(text(0)?, text(1)?, &mut records);
             }
+            records.leaves.extend(last.accepted);
             records.arrived_at = Some(last.target);
         }
         Ok(records)
@@ -374,6 +375,7 @@ fn summary(row: &PgRow) -> Result<RunSummary, DatabaseError> {
         started: text(6)?,
         seconds: row.try_get(7).map_err(doing())?,
         steps: usize::try_from(steps).unwrap_or(0),
+        accepted: Record::accepted(&records),
         progress: Progress::of(records).map_err(|e| damaged(&e))?,
         user: text(5)?,
     })

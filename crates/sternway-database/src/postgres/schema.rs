@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use sqlx::Row;
-use sternway_model::proof::Fingerprint;
+use sternway_model::proof::{Fingerprint, ObjectName};
 
 use super::parameters::{Server, Strategy};
-use super::{Postgres, failed, introspect, literal, statements_from};
+use super::{Postgres, attributes, failed, introspect, literal, statements_from};
 use crate::port::{DatabaseError, Schema};
 
 #[async_trait]
@@ -58,6 +58,10 @@ impl Schema for Postgres {
         except: &[String],
     ) -> Result<Vec<String>, DatabaseError> {
         statements_from::statements_from(self, from, &self.except(except)).await
+    }
+
+    async fn attributes(&mut self, object: &ObjectName) -> Result<Vec<String>, DatabaseError> {
+        attributes::attributes(self, object).await
     }
 
     /// Drops every table of the current schema, one by one, with what depends on it.

@@ -115,6 +115,7 @@ impl RecordStore for Sqlite {
             let row = row.await.map_err(failed(doing))?;
             let text = |column: usize| row.try_get(column).map_err(failed(doing));
             left_by(text(0)?, text(1)?, &mut records);
+            records.leaves.extend(last.accepted);
             records.arrived_at = Some(last.target);
         }
         Ok(records)
@@ -396,6 +397,7 @@ fn summary(row: &SqliteRow) -> Result<RunSummary, DatabaseError> {
         started: text(6)?,
         seconds: seconds.unwrap_or(0.0).max(0.0),
         steps: usize::try_from(steps).unwrap_or(0),
+        accepted: Record::accepted(&records),
         progress: Progress::of(records).map_err(|e| damaged(&e))?,
         user: text(5)?,
     })

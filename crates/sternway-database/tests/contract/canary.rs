@@ -11,7 +11,7 @@ use sternway_database::{
 };
 use sternway_testing::forward;
 
-use super::{Ground, Session, archive, fence, grounds, newer, reconcile};
+use super::{Ground, Session, archive, fence, grounds, kinds, newer, reconcile};
 
 /// What a dialect does that it must not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,7 @@ async fn a_dialect_that_breaks_a_promise_does_not_pass() {
     caught!(KeepsNothing, archive::what_one_half_destroys_the_other_restores);
     caught!(KeepsNothing, archive::an_entry_is_restored_and_dropped_by_its_number);
     caught!(KeepsNothing, archive::nothing_is_destroyed_that_the_plan_does_not_say);
+    caught!(KeepsNothing, kinds::a_kept_copy_does_not_depend_on_what_goes_with_it);
     caught!(KeepsNothing, newer::what_is_left_is_not_restored_by_itself);
     caught!(Guesses, reconcile::a_statement_that_took_effect_is_told_from_one_that_did_not);
     caught!(KeepsNobodyOut, fence::a_fence_stands_until_it_is_lowered);

@@ -8,7 +8,7 @@ use sternway_database::embedded::{Place, connect, connect_in, description};
 use sternway_database::port::prelude::*;
 use sternway_database::postgres::Postgres;
 
-use crate::support::{at, holds, track, up};
+use crate::support::{TABLE, at, holds, track, up, whole};
 
 /// What is remembered of the server is remembered by its version.
 #[test]
@@ -106,4 +106,42 @@ fn a_place_is_read_from_a_url() {
     assert_eq!(Place::parse("embedded:"), Some(Place::Temporary));
     assert_eq!(Place::parse("embedded:a/b"), Some(Place::Kept("a/b".into())));
     assert_eq!(Place::parse("postgres://h/embedded:"), None);
+}
+
+/// Known answers: RFC 2202 and 4231, FIPS 180, and what the extensions' own documentation computes.
+#[tokio::test]
+async fn what_stands_in_for_an_extension_does_what_it_does_or_says_that_it_cannot() {
+    let mut session = connect(&Place::Temporary, &[]).await.expect("the embedded PostgreSQL");
+    let body = "CREATE SCHEMA other; CREATE EXTENSION \"uuid-ossp\"; CREATE EXTENSION IF NOT EXISTS pgcrypto WITH SCHEMA other;
+        CREATE TABLE t (id uuid PRIMARY KEY DEFAULT uuid_generate_v4(), h bytea GENERATED ALWAYS AS (other.digest('x', 'sha1')) STORED);
+        INSERT INTO t DEFAULT VALUES";
+    session.migrate(&Work::of(&up(1, body), body, None)).await.expect("a step");
+    for condition in [
+        "other.digest('abc', 'sha1') = '\\xa9993e364706816aba3e25717850c26c9cd0d89d'",
+        "other.digest('', 'sha1') = '\\xda39a3ee5e6b4b0d3255bfef95601890afd80709'",
+        "other.digest(repeat('a', 119), 'sha1') = '\\xee971065aaa017e0632a8ca6c77bb3bf8b1dfc56'",
+        "other.digest('abc'::bytea, 'MD5') = '\\x900150983cd24fb0d6963f7d28e17f72'",
+        "other.hmac('what do ya want for nothing?', 'Jefe', 'sha1') = '\\xeffcdf6ae5eb2fa2d27416d5f184df9c259a7c79'",
+        "other.hmac('what do ya want for nothing?', 'Jefe', 'sha256') = '\\x5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843'",
+        "other.hmac('Test Using Larger Than Block-Size Key - Hash Key First'::bytea, decode(repeat('aa', 131), 'hex'), 'sha512')
+            = '\\x80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f3526b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598'",
+        "length(other.gen_random_bytes(100)) = 100",
+        "uuid_generate_v5(uuid_ns_dns(), 'www.example.com') = '2ed6657d-e927-568b-95e1-2665a8aea6a2'",
+        "uuid_generate_v3(uuid_ns_dns(), 'www.example.com') = '5df41881-3aed-3515-88a7-2f4a814cf09e'",
+        "uuid_generate_v1()::text LIKE '________-____-1___-____-____________'",
+        "uuid_nil()::text = '00000000-0000-0000-0000-000000000000'",
+        "(SELECT count(*) = 1 FROM t)",
+    ] {
+        holds(&mut session, condition).await;
+    }
+    let body = "SELECT other.crypt('secret', other.gen_salt('bf'))";
+    let error = session.migrate(&Work::of(&up(2, body), body, None)).await.expect_err("no crypt");
+    assert!(whole(&error).contains("has no gen_salt() of the extension pgcrypto"), "{error:?}");
+    let found = session.fingerprint(&[TABLE.to_owned()]).await.expect("a fingerprint");
+    let kinds = |kind: &str| -> Vec<String> {
+        let objects = found.objects.keys().filter(|it| it.kind == kind);
+        objects.map(|it| it.name.clone()).collect()
+    };
+    assert_eq!(kinds("extension"), ["\"uuid-ossp\"", "pgcrypto"]);
+    assert_eq!(kinds("function"), [""; 0], "{found:?}");
 }

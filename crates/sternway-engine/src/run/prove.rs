@@ -2,7 +2,8 @@
 //! as often as need be, and there is nothing to undo.
 
 use sternway_database::failpoint::{self, Point, Rule, holds};
-use sternway_model::proof::Comparison;
+use sternway_model::journal::Record;
+use sternway_model::proof::{Comparison, Difference};
 
 use super::step::Place;
 use super::{Executor, RunError};
@@ -25,6 +26,12 @@ impl Executor<'_, '_> {
             let object = it.object();
             plan.accepts(object) || more.iter().any(|name| object.is_called(name))
         });
+        // The plan has its own in what it leaves.
+        let told = comparison.accepted.iter().filter(|it| !plan.accepts(it.object()));
+        let differences: Vec<Difference> = told.cloned().collect();
+        if !differences.is_empty() {
+            self.note(Record::Accepted { step: at.number, differences }).await?;
+        }
         let release = &at.hop.to;
         self.observer.tell(&Event::Proved { release, comparison: &comparison });
         failpoint::hit(Point::Proved);

@@ -44,6 +44,8 @@ struct Act {
 
 #[derive(Debug, Clone, PartialEq)]
 enum How {
+    /// As what only an administrator can make, before everything else.
+    Setup,
     /// As a step of a clean install.
     Install,
     /// As a step of a journey.
@@ -67,7 +69,7 @@ impl<'a> ShadowDatabase<'a> {
     /// A database on which nothing was done yet.
     pub async fn open(shadow: &'a Shadow, material: &Material<'a>) -> ShadowDatabase<'a> {
         let (cache, root) = shadow.root(material).await;
-        ShadowDatabase {
+        let mut database = ShadowDatabase {
             shadow,
             cache,
             material: material.clone(),
@@ -75,7 +77,12 @@ impl<'a> ShadowDatabase<'a> {
             history: vec![root],
             live: None,
             failed: false,
+        };
+        if let (Some(setup), Some((track, table))) = (shadow.setup(), material.tracks.first()) {
+            let step = Migrate::staying(track.clone(), table.clone(), None, &setup.file);
+            database.act(How::Setup, &step, setup.text.clone());
         }
+        database
     }
 
     /// Makes a clean install. Whether its bodies run is found out by what is asked next.
@@ -395,7 +402,10 @@ impl Act {
 
     async fn carry_out(&self, database: &mut dyn Database) -> Result<Option<Effects>, StepError> {
         let Act { how, step, text } = self;
-        stays(database, step, text).await?;
+        // A role is beyond the database, and is what the script is for.
+        if *how != How::Setup {
+            stays(database, step, text).await?;
+        }
         let mode = &database.facts(text).mode;
         let settings = if *how == How::Part { Settings::Kept } else { Settings::Reset };
         // A part of a body leaves the track where it is.
@@ -433,6 +443,7 @@ impl Act {
             _ if caught => {
                 RehearsalError::Caught { file: self.step.file.clone(), source: Box::new(error) }
             }
+            How::Setup => RehearsalError::Setup(Box::new(error)),
             How::Install => RehearsalError::Install(Box::new(error)),
             How::Run | How::Part | How::Rehearse(_) => RehearsalError::Journey(Box::new(error)),
         }

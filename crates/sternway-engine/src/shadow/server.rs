@@ -25,6 +25,8 @@ pub struct Shadow {
     dialect: Dialect,
     /// The server's URL; a database inside this process where there is none.
     url: Option<String>,
+    /// What is run on each database before anything else.
+    setup: Option<Setup>,
     /// What was answered before; nothing is kept where there is none.
     cache: Option<Cache>,
     /// What decides, beside the bodies, how the server answers; `None` where it does not say.
@@ -34,6 +36,15 @@ pub struct Shadow {
     count: AtomicUsize,
     /// One that is done with, and may serve for what goes on from there.
     idle: Mutex<Option<Idle>>,
+}
+
+/// A script for what only an administrator can make, and no migration does: extensions, roles, schemas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// Where it was read from.
+    pub file: String,
+    /// What it says, in the database's SQL.
+    pub text: String,
 }
 
 /// A database that nobody uses now.
@@ -58,6 +69,7 @@ impl Shadow {
         Shadow {
             dialect,
             url,
+            setup: None,
             cache: None,
             server: OnceCell::new(),
             made: Mutex::default(),
@@ -69,6 +81,16 @@ impl Shadow {
     /// The same, with what was answered before. What is found there is not asked again.
     pub fn with_cache(self, cache: Option<Cache>) -> Shadow {
         Shadow { cache, ..self }
+    }
+
+    /// The same, with a script that is run on each database before anything else.
+    pub fn with_setup(self, setup: Option<Setup>) -> Shadow {
+        Shadow { setup, ..self }
+    }
+
+    /// What is run on each database before anything else.
+    pub(super) fn setup(&self) -> Option<&Setup> {
+        self.setup.as_ref()
     }
 
     /// How many databases had to be made: none where all that was asked was known.
@@ -121,10 +143,11 @@ impl Shadow {
 
     /// The extensions that a database inside this process has to offer.
     fn extensions(&self, material: &Material<'_>) -> BTreeSet<String> {
-        let bodies = material.bodies.values();
+        let setup = self.setup.iter().map(|it| it.text.as_str());
+        let texts = material.bodies.values().map(String::as_str).chain(setup);
         match (&self.url, self.dialect) {
             (None, Dialect::Postgres) => {
-                bodies.flat_map(|body| self.dialect.facts(body).creates_extensions).collect()
+                texts.flat_map(|text| self.dialect.facts(text).creates_extensions).collect()
             }
             _ => BTreeSet::new(),
         }
@@ -173,6 +196,9 @@ impl Shadow {
     #[cfg(feature = "embedded")]
     async fn embedded(&self, material: &Material<'_>) -> Result<Box<dyn Database>, RehearsalError> {
         let wanted: Vec<String> = self.extensions(material).into_iter().collect();
+        for name in wanted.iter().filter(|name| embedded::stands_in_for(name)) {
+            tracing::info!("in the rehearsal, plain functions stand in for the extension `{name}`");
+        }
         let place = embedded::Place::Temporary;
         let database = embedded::connect_in(&place, &wanted, material.schema).await;
         Ok(Box::new(database.map_err(RehearsalError::Server)?))

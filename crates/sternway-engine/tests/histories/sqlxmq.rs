@@ -2,7 +2,7 @@
 //! migrator, and with their mistakes.
 //!
 //! Runs when `STERNWAY_TEST_SQLXMQ` is a folder with `VERSION/migrations/*.sql` of every release. The
-//! embedded PostgreSQL does not offer the extension uuid-ossp, which they need: the clean installs and
+//! embedded PostgreSQL has plain functions for the extension uuid-ossp, which they need: the clean installs and
 //! the journeys that a run is held against are made on a real server too.
 
 #![allow(clippy::print_stderr, reason = "the matrix tells how long it took")]

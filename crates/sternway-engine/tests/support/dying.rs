@@ -15,7 +15,7 @@ use sternway_model::app::{App, AppError};
 use sternway_model::catalog::{Digest, Migration, Release, TrackName};
 use sternway_model::journal::Record;
 use sternway_model::plan::Plan;
-use sternway_model::proof::Fingerprint;
+use sternway_model::proof::{Fingerprint, ObjectName};
 use sternway_model::state::{Position, Records, RecordsAccess, TrackState};
 use sternway_testing::forward;
 
@@ -141,6 +141,10 @@ impl Schema for Dying {
         except: &[String],
     ) -> Result<Vec<String>, DatabaseError> {
         self.database.statements_from(from, except).await
+    }
+
+    async fn attributes(&mut self, object: &ObjectName) -> Result<Vec<String>, DatabaseError> {
+        self.database.attributes(object).await
     }
 
     async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {

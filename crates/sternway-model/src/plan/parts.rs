@@ -32,6 +32,9 @@ pub struct Taken {
     pub object: ObjectName,
     /// What makes it again.
     pub statements: Vec<String>,
+    /// What gives it back its options, grants, comments and owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<String>,
 }
 
 /// One migration to run.

@@ -18,7 +18,8 @@ const DOING: &str = "relocate a table";
 #[derive(Debug, Deserialize)]
 struct Belongings {
     owner: String,
-    /// Whether it is a table like any other: no part or heir of one, and nobody's heir.
+    /// Whether it is a table like any other: no part or heir of one, nobody's heir, and stored as the
+    /// server stores tables.
     alone: bool,
     constraints: Vec<Constraint>,
     /// Foreign keys of other tables: table, name, definition.
@@ -85,7 +86,7 @@ async fn belongings(
     let sql = format!(
         "SELECT pg_catalog.json_build_object(
             'owner', pg_catalog.pg_get_userbyid(c.relowner),
-            'alone', c.relkind = 'r' AND c.relpersistence = 'p' AND c.reloftype = 0
+            'alone', c.relkind = 'r' AND c.relpersistence = 'p' AND c.reloftype = 0 AND c.relam < {FIRST_OID}
                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE c.oid IN (inhrelid, inhparent))
                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass
                                 AND objid = c.oid AND deptype = 'e'),
