@@ -719,6 +719,7 @@ async fn half(
         direction,
         keep: true,
         planned: None,
+        other: None,
         discards: &sternway_database::NOTHING_DISCARDED,
         each_lock: false,
         limits: Limits::default(),
@@ -841,11 +842,16 @@ pub async fn a_kept_copy_does_not_depend_on_what_goes_with_it(ground: &Ground) {
         Dialect::Sqlite => SQLITE,
     };
     let mut wrong = Vec::new();
-    for kind in kinds {
+    let every = std::env::var_os("STERNWAY_TEST_EVERY_KIND").is_some();
+    for (at, kind) in kinds.iter().enumerate() {
         let ground = ground.another().await;
         let mut session = ground.session().await;
         let mut went = 0;
         for (number, way) in ways(dialect, kind).iter().enumerate() {
+            // Each other kind goes each other way, and every kind goes on one.
+            if (at + number) % 2 > 0 && went > 0 && !every {
+                continue;
+            }
             match gone(&ground, &mut session, dialect, kind, number, way).await {
                 Some(Ok(())) => went += 1,
                 Some(Err(said)) => wrong.push(format!("{}: {said}", kind.0)),
