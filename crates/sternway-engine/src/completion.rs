@@ -154,26 +154,6 @@ fn named_back(statement: &str) -> Option<String> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::named_back;
-
-    #[test]
-    fn what_was_renamed_is_named_back() {
-        for (statement, back) in [
-            ("ALTER TABLE t RENAME COLUMN a TO b;", Some("ALTER TABLE t RENAME COLUMN b TO a")),
-            ("alter table s.t rename a to \"B\"", Some("alter table s.t RENAME COLUMN \"B\" TO a")),
-            ("ALTER TABLE s.t RENAME TO u", Some("ALTER TABLE s.u RENAME TO t")),
-            ("ALTER TYPE e RENAME VALUE 'a' TO 'b'", Some("ALTER TYPE e RENAME VALUE 'b' TO 'a'")),
-            ("ALTER TABLE t ADD COLUMN a text", None),
-            ("ALTER TABLE t RENAME a TO b, ADD c int", None),
-            ("RENAME", None),
-        ] {
-            assert_eq!(named_back(statement).as_deref(), back, "{statement}");
-        }
-    }
-}
-
 /// What a clean install has and this schema has not, or has otherwise: what may be made among rows that
 /// nobody has looked at.
 fn lacks(plan: &Plan, clean: &Fingerprint, here: &Fingerprint) -> BTreeSet<ObjectName> {
@@ -202,4 +182,24 @@ fn lacks(plan: &Plan, clean: &Fingerprint, here: &Fingerprint) -> BTreeSet<Objec
         }
     });
     may.map(|(object, _)| object.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named_back;
+
+    #[test]
+    fn what_was_renamed_is_named_back() {
+        for (statement, back) in [
+            ("ALTER TABLE t RENAME COLUMN a TO b;", Some("ALTER TABLE t RENAME COLUMN b TO a")),
+            ("alter table s.t rename a to \"B\"", Some("alter table s.t RENAME COLUMN \"B\" TO a")),
+            ("ALTER TABLE s.t RENAME TO u", Some("ALTER TABLE s.u RENAME TO t")),
+            ("ALTER TYPE e RENAME VALUE 'a' TO 'b'", Some("ALTER TYPE e RENAME VALUE 'b' TO 'a'")),
+            ("ALTER TABLE t ADD COLUMN a text", None),
+            ("ALTER TABLE t RENAME a TO b, ADD c int", None),
+            ("RENAME", None),
+        ] {
+            assert_eq!(named_back(statement).as_deref(), back, "{statement}");
+        }
+    }
 }

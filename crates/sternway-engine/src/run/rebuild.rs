@@ -19,7 +19,7 @@ impl Executor<'_, '_> {
             let Some((last, first)) = it.statements.split_last() else { continue };
             let last = match it.attributes.as_slice() {
                 [] => last.clone(),
-                attributes => Dialect::joined(&[&[last.clone()], attributes].concat()),
+                attributes => Dialect::joined(&[std::slice::from_ref(last), attributes].concat()),
             };
             for statement in first.iter().chain([&last]) {
                 let mode = &self.database.facts(statement).mode;
