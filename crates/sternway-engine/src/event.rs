@@ -86,7 +86,12 @@ pub enum Event<'a> {
         pause: Duration,
     },
     /// What others had made is there again.
-    Rebuilt(&'a ObjectName),
+    Rebuilt {
+        /// What it is.
+        object: &'a ObjectName,
+        /// How many of its grants, comments and other attributes it had and has no longer.
+        lacks: usize,
+    },
     /// The proof of a hop was made.
     Proved {
         /// The release that the hop arrives at.

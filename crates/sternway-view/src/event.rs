@@ -11,6 +11,7 @@ use sternway_model::plan::Plan;
 use sternway_model::state::RecordsAccess;
 
 use crate::error::in_a_line;
+use crate::words::plural;
 use crate::{Paint, comparison};
 
 /// A line to show.
@@ -117,7 +118,16 @@ impl Reporter {
             Event::Deployed { step, undone, took } => {
                 result(format!("{} ({:.1} s)", step.in_words(*undone), took.as_secs_f64()))
             }
-            Event::Rebuilt(object) => result(format!("      made again: {object}, which others had made")),
+            Event::Rebuilt { object, lacks } => {
+                let lacks = match lacks {
+                    0 => String::new(),
+                    _ => format!(
+                        ", without {} that it had: the role is gone, or you may not act for it",
+                        plural(*lacks, "grant or owner", "grants or owners")
+                    ),
+                };
+                result(format!("      made again: {object}, which others had made{lacks}"))
+            }
             Event::Proved { release, comparison } if comparison.holds() => {
                 let is = match comparison.is_clean_install() {
                     true => "the schema is proved",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use sternway_model::proof::Fingerprint;
+use sternway_model::proof::{Fingerprint, ObjectName};
 
 use super::{MySql, introspect, progress, statements_from};
 use crate::port::{DatabaseError, Schema};
@@ -37,6 +37,11 @@ impl Schema for MySql {
     }
 
     /// Views stay, as with golang-migrate, and so do Sternway's records.
+    /// Grants are by name here, and outlive what they are for.
+    async fn attributes(&mut self, _: &ObjectName) -> Result<Vec<String>, DatabaseError> {
+        Ok(Vec::new())
+    }
+
     async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {
         let names = self.tables_of("TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW')").await?;
         let checks = "@sternway_checks = @@SESSION.foreign_key_checks, SESSION foreign_key_checks";

@@ -45,9 +45,7 @@ pub trait Schema: Send {
     ///
     /// # Errors
     /// When they cannot be read.
-    async fn attributes(&mut self, _object: &ObjectName) -> Result<Vec<String>, DatabaseError> {
-        Ok(Vec::new())
-    }
+    async fn attributes(&mut self, object: &ObjectName) -> Result<Vec<String>, DatabaseError>;
 
     /// Drops what golang-migrate's `drop` drops: every table of the current schema, the tracking
     /// tables among them. Returns what was dropped.

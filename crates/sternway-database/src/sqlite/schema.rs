@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use sternway_model::proof::Fingerprint;
+use sternway_model::proof::{Fingerprint, ObjectName};
 
 use super::{Sqlite, connect, failed, introspect, records, statements_from};
 use crate::port::{DatabaseError, Schema};
@@ -51,6 +51,11 @@ impl Schema for Sqlite {
     }
 
     /// Views stay, as with golang-migrate, and so do Sternway's records.
+    /// There are none: the file is everybody's who may write it.
+    async fn attributes(&mut self, _: &ObjectName) -> Result<Vec<String>, DatabaseError> {
+        Ok(Vec::new())
+    }
+
     async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {
         connect::use_file(self, true).await?;
         self.interrupted.clear();

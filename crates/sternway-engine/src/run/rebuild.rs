@@ -29,7 +29,9 @@ impl Executor<'_, '_> {
                     return Err(RunError::Rebuild { object, source });
                 }
             }
-            self.observer.tell(&Event::Rebuilt(&it.object));
+            let has = self.database.attributes(&it.object).await?;
+            let lacks = it.attributes.iter().filter(|it| !has.contains(it)).count();
+            self.observer.tell(&Event::Rebuilt { object: &it.object, lacks });
         }
         Ok(())
     }
