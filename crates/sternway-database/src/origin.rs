@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::tokens::{Spelling, Word, alteration, name, split_at_commas};
+use crate::tokens::{
+    Spelling, Word, added_columns, after_guard, alteration, name, split_at_commas,
+};
 
 /// Where the values of a column come from. A later one says more of them depend on something.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +85,16 @@ fn follow<K: Spelling>(
         return Origin::Constant;
     }
     let names = names(statements, filled.table);
+    if let Some(former) = statements.iter().filter_map(|it| former(it, &names, column)).next_back()
+    {
+        let is_it = |(table, added): &(String, String)| {
+            names.contains(&table.to_lowercase()) && added.eq_ignore_ascii_case(&former)
+        };
+        return match added_columns(statements).iter().any(is_it) {
+            true => follow(statements, opaque, filled, &former, seen),
+            false => Origin::Anybody,
+        };
+    }
     let made = statements.iter().map(|words| made(words, &names, filled, column));
     let found = made.flatten().fold(None, |found: Option<Origin>, it| {
         Some(found.map_or_else(|| it.clone(), |found| found.and(it.clone())))
@@ -166,6 +178,36 @@ fn made<K: Spelling>(
     }
     let at = words.iter().position(|it| it.is("UPDATE"))?;
     by_update(words, at, names, filled, column)
+}
+
+/// What a column was called before a statement named it `column`.
+fn former<K: Spelling>(
+    words: &[Word<'_, K>],
+    names: &BTreeSet<String>,
+    column: &str,
+) -> Option<String> {
+    let [alter, table, rest @ ..] = words else { return None };
+    if !alter.is("ALTER") || !table.is("TABLE") {
+        return None;
+    }
+    let (table, actions) = alteration(rest);
+    if !table.last().is_some_and(|it| names.contains(&it.to_lowercase())) {
+        return None;
+    }
+    split_at_commas(actions).find_map(|action| {
+        let [first, rest @ ..] = action else { return None };
+        let rest = match rest {
+            [it, rest @ ..] if it.is("COLUMN") => after_guard(rest),
+            rest => after_guard(rest),
+        };
+        let (from, to) = match rest {
+            [from, to, new, ..] if first.is("RENAME") && to.is("TO") => (from, new),
+            [from, new, ..] if first.is("CHANGE") => (from, new),
+            _ => return None,
+        };
+        let (from, to) = (from.name()?, to.name()?);
+        (to.eq_ignore_ascii_case(column) && !from.eq_ignore_ascii_case(column)).then_some(from)
+    })
 }
 
 /// The default of a column that is added, where it is an expression over others.
@@ -368,6 +410,13 @@ mod tests {
             (
                 "CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f(); UPDATE t SET o = o",
                 Origin::Hidden,
+            ),
+            ("ALTER TABLE t RENAME COLUMN x TO v", Origin::Anybody),
+            ("ALTER TABLE IF EXISTS t RENAME x TO v; UPDATE t SET v = 'x'", Origin::Anybody),
+            ("ALTER TABLE other RENAME x TO v", Origin::Constant),
+            (
+                "ALTER TABLE t ADD x text; UPDATE t SET x = n; ALTER TABLE t RENAME x TO v",
+                row(&["n"]),
             ),
             ("UPDATE t SET v = p.n FROM p WHERE p.id = t.o", Origin::Elsewhere),
             ("UPDATE t SET v = (SELECT max(n) FROM p)", Origin::Elsewhere),

@@ -111,6 +111,20 @@ pub async fn a_value_from_another_table_is_as_fresh_as_that(ground: &Ground) {
     assert_eq!(left, 2, "{restored:?}");
 }
 
+/// Where the body gives a column another name, what it has was written under the former one.
+pub async fn what_a_body_renames_is_not_overwritten(ground: &Ground) {
+    let start = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9)); INSERT INTO t VALUES (1, 'x'), (2, 'y')";
+    let mut session = at_two(ground, start).await;
+    let down = "ALTER TABLE t DROP COLUMN v; ALTER TABLE t ADD COLUMN w VARCHAR(9)";
+    keeping(&mut session, Down, down).await;
+    write(&mut session, 1, "UPDATE t SET w = 'new' WHERE id = 1").await;
+    let done = keeping(&mut session, Up, "ALTER TABLE t RENAME COLUMN w TO v").await;
+    let server = session.identity().server.clone();
+    let found = list(&mut session, "SELECT v FROM t ORDER BY id").await;
+    assert_eq!(found, ["new", "y"], "{server}: {:?}", done.restored);
+    assert_eq!(numbers(&done.restored), [(1, 1)], "{server}: {:?}", done.restored);
+}
+
 /// Where a column is there without the body that runs, what it has was written since.
 pub async fn what_is_there_without_the_body_is_not_overwritten(ground: &Ground) {
     let start = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9)); INSERT INTO t VALUES (1, 'x'), (2, 'y')";
