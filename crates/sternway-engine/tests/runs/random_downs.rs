@@ -108,15 +108,15 @@ async fn random_applications_on_sqlite() {
 /// The same on other threads.
 #[tokio::test]
 async fn more_random_applications_on_sqlite() {
-    cases(Dialect::Sqlite, "more", 340..680).await;
+    cases(Dialect::Sqlite, "more", 340..690).await;
 }
 
 #[tokio::test]
 async fn random_applications_on_postgres() {
-    cases(Dialect::Postgres, "postgres", 100..116).await;
+    cases(Dialect::Postgres, "postgres", 100..108).await;
 }
 
 #[tokio::test]
 async fn random_applications_on_mariadb() {
-    cases(Dialect::MySql, "mariadb", 3..8).await;
+    cases(Dialect::MySql, "mariadb", 3..6).await;
 }
