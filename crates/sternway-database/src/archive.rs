@@ -7,6 +7,7 @@
 //! run it against a store in memory. PostgreSQL restores whole sets by its own means, and shares
 //! entries and reasons.
 
+pub mod anew;
 mod entry;
 mod layout;
 pub mod reason;

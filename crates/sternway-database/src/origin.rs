@@ -27,6 +27,11 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Whether a value may come from more than its row.
+    pub fn reaches_beyond_its_row(&self) -> bool {
+        matches!(self, Origin::Hidden | Origin::Elsewhere)
+    }
+
     fn and(self, other: Origin) -> Origin {
         match (self, other) {
             (Origin::Row(mut one), Origin::Row(other)) => {

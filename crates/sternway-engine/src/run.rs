@@ -34,7 +34,7 @@ use sternway_model::check::Finding;
 use sternway_model::fence::FenceRequest;
 use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::plan::{Hop, Plan, Step};
-use sternway_model::proof::{Comparison, Expected};
+use sternway_model::proof::{Comparison, Expected, ObjectName};
 use sternway_model::state::{RecordsAccess, State};
 
 use crate::event::{Event, Observer};
@@ -105,6 +105,11 @@ impl<'a> Run<'a> {
             accepted: &[],
             app: None,
         }
+    }
+
+    /// Whether somebody has accepted that the schema differs so, in the plan or for this run.
+    fn accepts(&self, object: &ObjectName) -> bool {
+        self.plan.accepts(object) || self.accepted.iter().any(|name| object.is_called(name))
     }
 
     /// Takes the locks, does `what` under them and gives them back.

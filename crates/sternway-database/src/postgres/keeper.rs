@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use sternway_model::archive::EntryId;
+use sternway_model::archive::{EntryId, Restoration};
 use sternway_model::body::{Destroyed, Mode};
 use sternway_model::effect::{Effects, Unkept};
 use sternway_model::proof::Fingerprint;
@@ -97,24 +97,29 @@ impl<'a> Keeper<'a> {
         restore::before(attempt.postgres, &self.waiting).await?;
         restore::written_since(attempt.postgres, &self.waiting).await?;
         let (ran, kept) = attempt.run(&Piece::whole(self.work.body)).await?;
-        let finds = attempt.finds.clone();
+        let finds = std::mem::take(&mut attempt.finds);
         self.done = Done { effects: Some(ran.effects), kept, restored: Vec::new() };
-        if self.waiting.is_empty() {
-            anew::note(postgres, self.care, &self.done.kept, &finds).await?;
-            return Ok((self.done, None));
+        if !self.waiting.is_empty() {
+            match self.restored(postgres).await? {
+                Some(restored) => self.done.restored = restored,
+                None => return Ok((Done::default(), Some(self))),
+            }
         }
+        anew::note(postgres, self.care, &self.done.kept, &finds).await?;
+        Ok((self.done, None))
+    }
+
+    /// Restores what waits, right after the body; `None` where the server wants that committed first.
+    async fn restored(&self, postgres: &mut Postgres) -> Result<Option<Vec<Restoration>>, Failure> {
         let doing = "restore what the archive keeps";
         postgres.run(doing, "SAVEPOINT sternway_restored".to_owned()).await?;
         let after = After::Body(self.work.body);
         match restore::restore(postgres, &self.waiting, after).await {
-            Ok(restored) => {
-                anew::note(postgres, self.care, &self.done.kept, &finds).await?;
-                Ok((Done { restored, ..self.done }, None))
-            }
+            Ok(restored) => Ok(Some(restored)),
             Err(error) if is_unsafe_yet(&error) => {
                 let back = "ROLLBACK TO SAVEPOINT sternway_restored";
                 postgres.run(doing, back.to_owned()).await?;
-                Ok((Done::default(), Some(self)))
+                Ok(None)
             }
             Err(error) => Err(error.into()),
         }

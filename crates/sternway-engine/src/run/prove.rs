@@ -21,11 +21,7 @@ impl Executor<'_, '_> {
         if !holds(Rule::NoneWaived) {
             comparison.of_the_migrations.clear();
         }
-        let more = self.run.accepted;
-        comparison.accept(|it| {
-            let object = it.object();
-            plan.accepts(object) || more.iter().any(|name| object.is_called(name))
-        });
+        comparison.accept(|it| self.run.accepts(it.object()));
         // The plan has its own in what it leaves.
         let told = comparison.accepted.iter().filter(|it| !plan.accepts(it.object()));
         let differences: Vec<Difference> = told.cloned().collect();

@@ -144,11 +144,8 @@ impl<'a> Executor<'_, 'a> {
             plan.rebuilds()
                 .any(|it| it.object == *object || object.table.as_ref() == Some(&it.object.name))
         };
-        let accepted = |object: &ObjectName| {
-            plan.accepts(object) || self.run.accepted.iter().any(|name| object.is_called(name))
-        };
         let altered = differences(here, &found).into_iter();
-        let altered = altered.filter(|it| !again(it.object()) && !accepted(it.object()));
+        let altered = altered.filter(|it| !again(it.object()) && !self.run.accepts(it.object()));
         Ok(altered.map(|it| it.to_string()).collect())
     }
 }

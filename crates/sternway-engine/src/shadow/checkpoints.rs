@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sternway_model::catalog::Direction;
 use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Expected, Fingerprint, ObjectName};
 
@@ -91,10 +90,7 @@ async fn taken_back(
     gone: &[&Migrate],
 ) -> Option<Fingerprint> {
     for (index, step) in gone.iter().enumerate().rev() {
-        let direction = match step.direction {
-            Direction::Up => Direction::Down,
-            Direction::Down => Direction::Up,
-        };
+        let direction = step.direction.opposite();
         if step.is_there {
             continue;
         }

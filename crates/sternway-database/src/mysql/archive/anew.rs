@@ -5,24 +5,19 @@
 //! those statements of the other half that are about the table. Where the other half does more to rows
 //! than fill its columns, nobody can tell, and nothing is noted.
 
-use std::collections::BTreeMap;
-
 use sternway_model::archive::Preserved;
-use sternway_model::effect::Lost;
 
 use super::restore::origins_of;
 use super::shape::{self, look};
 use super::{LENIENT, STRICT, data};
+use crate::archive::anew::{DOING, computed_elsewhere, noted};
 use crate::archive::shape::Shape;
-use crate::archive::{INDEX, Layout, PREFIX, Result, sharing, stored};
+use crate::archive::{Layout, PREFIX, Result};
 use crate::mysql::MySql;
 use crate::mysql::execute::cut;
 use crate::mysql::statements::{Statement, Word, words_of};
-use crate::origin::{Filled, Origin};
 use crate::port::{DatabaseError, Preservation};
 use crate::tokens::{alteration, name};
-
-const DOING: &str = "see what the other half makes of what is kept";
 
 /// The copy, until it has the table's name.
 const COPY: &str = "sternway_anew";
@@ -30,17 +25,10 @@ const COPY: &str = "sternway_anew";
 /// Notes beside kept columns what the other half makes of them, where it computes them from other rows.
 /// Where it fails, nothing is noted.
 pub async fn note(mysql: &mut MySql, care: &Preservation<'_>, kept: &[Preserved]) -> Result<()> {
-    let columns = kept.iter().filter(|it| matches!(it.lost, Lost::Column { .. }));
-    let ids: Vec<i64> = columns.map(|it| it.id).collect();
-    let Some(other) = care.other.filter(|_| !ids.is_empty()) else { return Ok(()) };
+    let Some(other) = care.other else { return Ok(()) };
     let statements = cut(mysql, other);
-    let condition = sharing(mysql, &ids).await?;
-    let found = stored(mysql, &condition).await?;
-    let layouts: BTreeMap<i64, Layout> = found.into_iter().map(|it| (it.data, it.layout)).collect();
-    for (id, layout) in layouts {
-        if !depends(&statements, &layout) {
-            continue;
-        }
+    let columns = computed_elsewhere(mysql, kept, &origins_of(&statements)).await?;
+    for (id, layout) in columns {
         let (Some(fill), Some(shape)) =
             (about(&statements, &layout.table), look(mysql, &layout.table).await?)
         else {
@@ -48,26 +36,19 @@ pub async fn note(mysql: &mut MySql, care: &Preservation<'_>, kept: &[Preserved]
         };
         let made = made(mysql, id, &layout, &shape, &fill).await;
         // Without it the next statement would be about the copy.
-        let table = mysql.table(&layout.table);
-        let copy = mysql.table(COPY);
+        let (copy, table) = (mysql.table(COPY), mysql.table(&layout.table));
         let tidy = format!("ROLLBACK; {LENIENT}; DROP TEMPORARY TABLE IF EXISTS {copy}, {table}");
         mysql.run(DOING, tidy).await?;
         match made {
-            Ok(()) => mark(mysql, id, layout).await?,
+            Ok(()) => {
+                mysql.run(DOING, STRICT.to_owned()).await?;
+                noted(mysql, id, layout).await?;
+                mysql.run(DOING, format!("COMMIT; {LENIENT}")).await?;
+            }
             Err(error) => tracing::debug!("{DOING}: {error}"),
         }
     }
     Ok(())
-}
-
-/// Whether a body may compute a column that went from other rows than its own.
-fn depends(statements: &[Statement<'_>], layout: &Layout) -> bool {
-    let gone = layout.gone();
-    let new: Vec<String> = gone.iter().filter_map(|at| layout.columns.get(*at).cloned()).collect();
-    let filled = Filled { table: &layout.table, columns: &layout.columns, new: &new };
-    let origins = origins_of(statements);
-    !layout.keys().is_empty()
-        && new.iter().any(|it| matches!(origins(&filled, it), Origin::Hidden | Origin::Elsewhere))
 }
 
 /// The statements that change a table or fill its columns, where a body does nothing else to rows.
@@ -136,13 +117,5 @@ async fn made(
         key.join(" AND "),
         made.join(", ")
     );
-    mysql.run(DOING, format!("{STRICT}; {sql}; {LENIENT}")).await
-}
-
-/// Says of entries that this is noted.
-async fn mark(mysql: &mut MySql, id: i64, layout: Layout) -> Result<(), DatabaseError> {
-    let layout = serde_json::to_string(&Layout { anew: true, ..layout }).unwrap_or_default();
-    let (index, layout) = (mysql.table(INDEX), MySql::literal(&layout));
-    let sql = format!("UPDATE {index} SET layout = {layout} WHERE data = {id}; COMMIT");
     mysql.run(DOING, format!("{STRICT}; {sql}; {LENIENT}")).await
 }

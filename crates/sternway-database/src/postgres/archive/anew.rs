@@ -13,14 +13,13 @@ use sternway_model::effect::Lost;
 use super::conflicts::live;
 use super::restore::Target;
 use super::{ANEW, Stored, Which, hash, stored};
+use crate::archive::anew::DOING;
 use crate::external;
-use crate::origin::{Filled, Origin};
+use crate::origin::Filled;
 use crate::port::{DatabaseError, Preservation};
 use crate::postgres::attempt::be_ours;
 use crate::postgres::send::{self, Failure, Piece};
 use crate::postgres::{Postgres, failed, literal, statements};
-
-const DOING: &str = "see what the other half makes of what is kept";
 
 /// How many rows may have got another value than the other half gives them: so many are noted.
 const MOST: usize = 1_000_000;
@@ -82,10 +81,9 @@ fn depends(body: &str, stored: &Stored) -> bool {
     let columns = detail.columns.iter().map(|it| &it.name).chain(&detail.rest);
     let columns: Vec<String> = columns.cloned().collect();
     let filled = Filled { table: &detail.table, columns: &columns, new: &detail.lost };
-    let of = |column: &String| statements::origin(body, &filled, column);
-    !detail.retyped
-        && !detail.key.is_empty()
-        && detail.lost.iter().any(|it| matches!(of(it), Origin::Hidden | Origin::Elsewhere))
+    let beyond =
+        |column: &String| statements::origin(body, &filled, column).reaches_beyond_its_row();
+    !detail.retyped && !detail.key.is_empty() && detail.lost.iter().any(beyond)
 }
 
 /// Runs the other half, and looks of which kept rows it makes something else than they have.

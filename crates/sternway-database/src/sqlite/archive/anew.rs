@@ -7,20 +7,17 @@ use std::collections::BTreeMap;
 
 use sternway_model::archive::Preserved;
 use sternway_model::body::Mode;
-use sternway_model::effect::Lost;
 
-use super::restore::origin_in;
+use super::restore::origins_of;
 use super::shape::{look, rows, text};
+use crate::archive::anew::{DOING, computed_elsewhere, noted};
 use crate::archive::sql::data;
-use crate::archive::{BATCH, INDEX, Layout, Result, number, sharing, stored};
+use crate::archive::{BATCH, Layout, Result, number};
 use crate::external;
-use crate::origin::{Filled, Origin};
 use crate::port::{DatabaseError, Preservation};
 use crate::sqlite::Sqlite;
 use crate::sqlite::execute::run_body;
 use crate::sqlite::statements::{elsewhere, facts, in_ours};
-
-const DOING: &str = "see what the other half makes of what is kept";
 
 /// A row of the archive by its number, and what the other half makes of its columns, as SQL has it.
 type Made = (i64, Vec<String>);
@@ -28,24 +25,16 @@ type Made = (i64, Vec<String>);
 /// Notes beside kept columns what the other half makes of them, where it computes them from other rows.
 /// Where it fails, nothing is noted.
 pub async fn note(sqlite: &mut Sqlite, care: &Preservation<'_>, kept: &[Preserved]) -> Result<()> {
-    let columns = kept.iter().filter(|it| matches!(it.lost, Lost::Column { .. }));
-    let ids: Vec<i64> = columns.map(|it| it.id).collect();
-    let Some(other) = care.other.filter(|it| !ids.is_empty() && can_be_taken_back(it)) else {
-        return Ok(());
-    };
-    let condition = sharing(sqlite, &ids).await?;
-    let found = stored(sqlite, &condition).await?;
-    let layouts: BTreeMap<i64, Layout> = found.into_iter().map(|it| (it.data, it.layout)).collect();
-    let depend = layouts.into_iter().filter(|(_, layout)| depends(other, layout));
-    let depend: Vec<(i64, Layout)> = depend.collect();
-    if depend.is_empty() {
+    let Some(other) = care.other.filter(|it| can_be_taken_back(it)) else { return Ok(()) };
+    let columns = computed_elsewhere(sqlite, kept, &origins_of(other)).await?;
+    if columns.is_empty() {
         return Ok(());
     }
     sqlite.run(DOING, "SAVEPOINT sternway_anew".to_owned()).await?;
-    let made = made(sqlite, other, &depend).await;
+    let made = made(sqlite, other, &columns).await;
     let back = "ROLLBACK TO sternway_anew; RELEASE sternway_anew";
     sqlite.run(DOING, back.to_owned()).await?;
-    for ((data, layout), rows) in depend.into_iter().zip(made.into_iter().flatten()) {
+    for ((data, layout), rows) in columns.into_iter().zip(made.into_iter().flatten()) {
         write(sqlite, data, layout, &rows).await?;
     }
     Ok(())
@@ -60,18 +49,12 @@ fn can_be_taken_back(body: &str) -> bool {
         && external::phrase(body, &["rollback"]).is_none()
 }
 
-/// Whether a body may compute a column that went from other rows than its own.
-fn depends(body: &str, layout: &Layout) -> bool {
-    let gone = layout.gone();
-    let new: Vec<String> = gone.iter().filter_map(|at| layout.columns.get(*at).cloned()).collect();
-    let filled = Filled { table: &layout.table, columns: &layout.columns, new: &new };
-    let of = |column: &String| origin_in(body, &filled, column);
-    !layout.key.is_empty()
-        && new.iter().any(|it| matches!(of(it), Origin::Hidden | Origin::Elsewhere))
-}
-
 /// What the other half makes of kept rows, where that is not what they have; `None` where it fails.
-async fn made(sqlite: &mut Sqlite, other: &str, kept: &[(i64, Layout)]) -> Option<Vec<Vec<Made>>> {
+async fn made(
+    sqlite: &mut Sqlite,
+    other: &str,
+    kept: &BTreeMap<i64, Layout>,
+) -> Option<Vec<Vec<Made>>> {
     run_body(sqlite, &in_ours(other)).await.ok()?;
     let mut found = Vec::new();
     for (id, layout) in kept {
@@ -127,13 +110,8 @@ async fn write(
 ) -> Result<(), DatabaseError> {
     let (kept, gone) = (data(sqlite, id), layout.gone());
     let same: Vec<String> = gone.iter().map(|at| format!("a{at} = c{at}")).collect();
-    let layout = serde_json::to_string(&Layout { anew: true, ..layout }).unwrap_or_default();
-    let sql = format!(
-        "UPDATE {kept} SET {}; UPDATE main.{INDEX} SET layout = {} WHERE data = {id}",
-        same.join(", "),
-        Sqlite::literal(&layout)
-    );
-    sqlite.run(DOING, sql).await?;
+    sqlite.run(DOING, format!("UPDATE {kept} SET {}", same.join(", "))).await?;
+    noted(sqlite, id, layout).await?;
     for some in rows.chunks(BATCH) {
         let update = |(number, values): &Made| {
             let set = gone.iter().zip(values).map(|(at, value)| format!("a{at} = {value}"));

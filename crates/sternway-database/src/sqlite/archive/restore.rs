@@ -19,19 +19,18 @@ const DOING: &str = "restore rows";
 pub async fn waiting(sqlite: &mut Sqlite, care: &Preservation<'_>, body: &str) -> Result<Waiting> {
     let step = of_step(sqlite, care, care.direction.opposite());
     let found = stored(sqlite, &format!("{step} AND restored IS NULL")).await?;
-    let origins = |of: &Filled<'_>, column: &str| origin_in(body, of, column);
-    archive::look_at(sqlite, found, Some(&origins)).await
+    archive::look_at(sqlite, found, Some(&origins_of(body))).await
 }
 
 /// Where a body takes the values of a column from that it fills.
-pub fn origin_in(body: &str, filled: &Filled<'_>, column: &str) -> Origin {
+pub fn origins_of(body: &str) -> impl Fn(&Filled<'_>, &str) -> Origin + Send + Sync {
     let statements = split(body).statements;
     let makes_trigger = |words: &Vec<Word<'_>>| {
         words.first().is_some_and(|it| it.is("CREATE"))
             && words.iter().take(3).any(|it| it.is("TRIGGER"))
     };
     let unseen = Unseen { code: false, triggers: statements.iter().any(makes_trigger) };
-    origin(&statements, unseen, filled, column)
+    move |of, column| origin(&statements, unseen, of, column)
 }
 
 /// Restores what waits.
