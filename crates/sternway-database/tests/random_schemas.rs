@@ -22,9 +22,8 @@ use std::time::Instant;
 use sqlx::PgConnection;
 use sternway_database::port::prelude::*;
 use sternway_database::postgres::Postgres;
-use sternway_database::postgres::statements::facts;
-use sternway_database::{Limits, Preservation, Settings, StepError, Work};
-use sternway_model::catalog::{Direction, TrackName};
+use sternway_database::{Preservation, StepError, Work};
+use sternway_model::catalog::Direction;
 use sternway_model::state::Position;
 use sternway_testing::{
     Account, Fill, Journey, KeptRows, Random, Snapshot, fill, old_release_writes, run,
@@ -32,7 +31,7 @@ use sternway_testing::{
 
 use bodies::{Bodies, Maker};
 use schema::Schema;
-use support::{Fresh, TABLE, open, session, whole};
+use support::{Fresh, TABLE, care, down, open, session, up, whole};
 
 /// How many cases the test suite runs.
 const CASES: u64 = 2_000;
@@ -102,38 +101,12 @@ impl Shadow {
     }
 
     async fn go(&mut self, direction: Direction, body: &str, keep: bool) -> Result<(), StepError> {
-        let track = TrackName::from("core");
-        let mode = facts(body).mode;
-        let (from, to) = match direction {
-            Direction::Down => (2, 1),
-            Direction::Up => (1, 2),
+        let step = match direction {
+            Direction::Down => down(2, Some(1), body),
+            Direction::Up => up(2, body),
         };
-        let work = Work {
-            table: TABLE,
-            from: Some(from),
-            to: Some(to),
-            file: "000002_random.sql",
-            body,
-            mode: &mode,
-            journal: None,
-            settings: Settings::Reset,
-            durable: false,
-            first: 1,
-            undoing: false,
-            dirty: false,
-        };
-        let care = Preservation {
-            app: "random",
-            track: &track,
-            version: 2,
-            direction,
-            keep,
-            planned: None,
-            other: None,
-            discards: &sternway_database::NOTHING_DISCARDED,
-            each_lock: false,
-            limits: Limits::default(),
-        };
+        let work = Work { durable: false, ..Work::of(&step, body, None) };
+        let care = Preservation { keep, ..care("random", 2, direction) };
         self.session.migrate_preserving(&work, &care).await.map(drop)
     }
 

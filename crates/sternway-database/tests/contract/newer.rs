@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sternway_database::Done;
+use sternway_database::{Done, Preservation};
 use sternway_model::archive::{Restoration, Restored};
 use sternway_model::catalog::Direction::{self, Down, Up};
 use sternway_testing::Random;
 
-use super::support::{go, go_with, whole};
+use super::support::{care, careful, go, whole};
 use super::{Ground, Session, went};
 
 /// A session at migration 2, with what `start` makes.
@@ -27,8 +27,8 @@ async fn keeping(session: &mut Session, direction: Direction, body: &str) -> Don
 
 /// The same, where it is known what the other half says.
 async fn knowing(session: &mut Session, direction: Direction, body: &str, other: &str) -> Done {
-    let halves = (direction, body, Some(other));
-    let done = go_with(&mut **session, halves, true, None, false).await;
+    let care = Preservation { other: Some(other), ..care("app", 2, direction) };
+    let done = careful(&mut **session, &care, body).await;
     done.unwrap_or_else(|error| panic!("{}: {body}: {}", session.identity().server, whole(&error)))
 }
 
@@ -113,26 +113,25 @@ pub async fn a_value_from_another_table_is_as_fresh_as_that(ground: &Ground) {
 
 /// Where the body gives a column another name, what it has was written under the former one.
 pub async fn what_a_body_renames_is_not_overwritten(ground: &Ground) {
-    let start = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9)); INSERT INTO t VALUES (1, 'x'), (2, 'y')";
-    let mut session = at_two(ground, start).await;
     let down = "ALTER TABLE t DROP COLUMN v; ALTER TABLE t ADD COLUMN w VARCHAR(9)";
-    keeping(&mut session, Down, down).await;
-    write(&mut session, 1, "UPDATE t SET w = 'new' WHERE id = 1").await;
-    let done = keeping(&mut session, Up, "ALTER TABLE t RENAME COLUMN w TO v").await;
-    let server = session.identity().server.clone();
-    let found = list(&mut session, "SELECT v FROM t ORDER BY id").await;
-    assert_eq!(found, ["new", "y"], "{server}: {:?}", done.restored);
-    assert_eq!(numbers(&done.restored), [(1, 1)], "{server}: {:?}", done.restored);
+    let written = "UPDATE t SET w = 'new' WHERE id = 1";
+    stays(ground, down, written, "ALTER TABLE t RENAME COLUMN w TO v").await;
 }
 
 /// Where a column is there without the body that runs, what it has was written since.
 pub async fn what_is_there_without_the_body_is_not_overwritten(ground: &Ground) {
+    let written = "ALTER TABLE t ADD COLUMN v VARCHAR(9); UPDATE t SET v = 'new' WHERE id = 1";
+    let up = "CREATE TABLE w (id INT PRIMARY KEY)";
+    stays(ground, "ALTER TABLE t DROP COLUMN v", written, up).await;
+}
+
+/// After these, the first row has what was written, and only the second one what it had.
+async fn stays(ground: &Ground, down: &str, written: &str, up: &str) {
     let start = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9)); INSERT INTO t VALUES (1, 'x'), (2, 'y')";
     let mut session = at_two(ground, start).await;
-    keeping(&mut session, Down, "ALTER TABLE t DROP COLUMN v").await;
-    let written = "ALTER TABLE t ADD COLUMN v VARCHAR(9); UPDATE t SET v = 'new' WHERE id = 1";
+    keeping(&mut session, Down, down).await;
     write(&mut session, 1, written).await;
-    let done = keeping(&mut session, Up, "CREATE TABLE w (id INT PRIMARY KEY)").await;
+    let done = keeping(&mut session, Up, up).await;
     let server = session.identity().server.clone();
     let found = list(&mut session, "SELECT v FROM t ORDER BY id").await;
     assert_eq!(found, ["new", "y"], "{server}: {:?}", done.restored);

@@ -4,24 +4,13 @@ use std::time::{Duration, Instant};
 
 use sternway_database::port::prelude::*;
 use sternway_database::{Limits, Preservation, StepError, Work};
-use sternway_model::catalog::{Direction, TrackName};
+use sternway_model::catalog::Direction;
 
 use crate::server::{execute, fresh};
-use crate::support::{up, whole};
+use crate::support::{self, up, whole};
 
-fn care(track: &TrackName, limits: Limits) -> Preservation<'_> {
-    Preservation {
-        app: "app",
-        track,
-        version: 1,
-        direction: Direction::Up,
-        keep: false,
-        planned: None,
-        other: None,
-        discards: &sternway_database::NOTHING_DISCARDED,
-        each_lock: false,
-        limits,
-    }
+fn care(limits: Limits) -> Preservation<'static> {
+    Preservation { keep: false, limits, ..support::care("app", 1, Direction::Up) }
 }
 
 #[tokio::test]
@@ -39,9 +28,8 @@ async fn a_table_in_use_is_waited_for_no_longer_than_allowed() {
     let mode = session.facts(body).mode;
     let work = Work { mode: &mode, ..Work::of(&step, body, None) };
     let limits = Limits { lock: Some(Duration::from_millis(900)), statement: None };
-    let track = TrackName::from("core");
     let start = Instant::now();
-    let error = session.migrate_preserving(&work, &care(&track, limits)).await.expect_err("a lock");
+    let error = session.migrate_preserving(&work, &care(limits)).await.expect_err("a lock");
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     let StepError::Dirty { statement: 1, source, .. } = error else { panic!("{}", whole(&error)) };
     let detail = source.detail.unwrap_or_default();
@@ -52,7 +40,7 @@ async fn a_table_in_use_is_waited_for_no_longer_than_allowed() {
     session.end_sessions(&found).await.expect("an end");
     session.end_sessions(&found).await.expect("nobody is left");
     sqlx::raw_sql("SELECT 1").execute(&mut holder).await.expect_err("an end");
-    let done = session.migrate_preserving(&work, &care(&track, Limits::default())).await;
+    let done = session.migrate_preserving(&work, &care(Limits::default())).await;
     done.unwrap_or_else(|error| panic!("{}", whole(&error)));
 }
 
@@ -65,9 +53,8 @@ async fn a_statement_runs_no_longer_than_allowed() {
     let mode = session.facts(body).mode;
     let work = Work { mode: &mode, ..Work::of(&step, body, None) };
     let limits = Limits { lock: None, statement: Some(Duration::from_millis(600)) };
-    let track = TrackName::from("core");
     let start = Instant::now();
-    let ended = session.migrate_preserving(&work, &care(&track, limits)).await;
+    let ended = session.migrate_preserving(&work, &care(limits)).await;
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     let error = ended.expect_err("a limit");
     let StepError::Dirty { statement: 2, source, .. } = error else { panic!("{}", whole(&error)) };

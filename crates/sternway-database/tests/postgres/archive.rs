@@ -2,13 +2,13 @@
 
 use sternway_database::port::prelude::*;
 use sternway_database::postgres::Postgres;
-use sternway_database::{Done, Limits, Preservation, StepError, Work};
+use sternway_database::{Done, Preservation, StepError, Work};
 use sternway_model::archive::Conflict;
-use sternway_model::catalog::{Direction, TrackName};
+use sternway_model::catalog::Direction;
 use sternway_model::effect::Effects;
 
 use crate::support::cases::{Case, begin, end};
-use crate::support::{self, Fresh, ask, down, everywhere, execute, fresh, holds, up, whole};
+use crate::support::{self, Fresh, ask, down, everywhere, execute, fresh, holds, whole};
 
 /// Runs the body of migration 2 in one direction, with care.
 async fn careful(
@@ -18,24 +18,8 @@ async fn careful(
     keep: bool,
     planned: Option<&Effects>,
 ) -> Result<Done, StepError> {
-    let track = TrackName::from("core");
-    let step = match direction {
-        Direction::Up => up(2, body),
-        Direction::Down => down(2, Some(1), body),
-    };
-    let care = Preservation {
-        app: "shop",
-        track: &track,
-        version: 2,
-        direction,
-        keep,
-        planned,
-        other: None,
-        discards: &sternway_database::NOTHING_DISCARDED,
-        each_lock: false,
-        limits: Limits::default(),
-    };
-    session.migrate_preserving(&Work::of(&step, body, None), &care).await
+    let care = Preservation { keep, planned, ..support::care("shop", 2, direction) };
+    support::careful(session, &care, body).await
 }
 
 async fn there_and_back(
@@ -373,25 +357,13 @@ async fn what_is_kept_binds_nothing() {
         session.execute("CREATE TYPE mood AS ENUM ('ok', 'not ok'); CREATE TABLE t (id int PRIMARY KEY, m mood, ms mood[]);
             INSERT INTO t VALUES (1, 'not ok', '{ok,not ok}')").await.expect("a table");
         careful(&mut session, Direction::Down, "DROP TABLE t", true, None).await.expect("a step");
-        let track = TrackName::from("core");
         for body in [
             "DROP TYPE mood",
             "CREATE TYPE mood AS ENUM ('ok', 'not ok')",
             "DROP TYPE mood CASCADE",
             "CREATE TYPE mood AS ENUM ('ok', 'not ok')",
         ] {
-            let care = Preservation {
-                app: "shop",
-                track: &track,
-                version: 1,
-                direction: Direction::Down,
-                keep: true,
-                planned: None,
-                other: None,
-                discards: &sternway_database::NOTHING_DISCARDED,
-                each_lock: false,
-                limits: Limits::default(),
-            };
+            let care = support::care("shop", 1, Direction::Down);
             let step = down(1, None, body);
             let done = session.migrate_preserving(&Work::of(&step, body, None), &care).await;
             done.unwrap_or_else(|error| panic!("{body}: {}", whole(&error)));

@@ -3,14 +3,14 @@
 
 use sternway_database::port::prelude::*;
 use sternway_database::postgres::Postgres;
-use sternway_database::{Done, Limits, Preservation, RunId, StepError, Work};
-use sternway_model::catalog::{Direction, TrackName};
+use sternway_database::{Done, Preservation, RunId, StepError, Work};
+use sternway_model::catalog::Direction;
 use sternway_model::effect::Effects;
 use sternway_model::journal::{Progress, Record};
 use sternway_model::state::Position;
 
 use crate::support::cases::{Case, begin, end};
-use crate::support::{Fresh, ask, down, everywhere, fresh, holds, plan, up, whole};
+use crate::support::{self, Fresh, ask, down, everywhere, fresh, holds, plan, up, whole};
 
 /// Runs the body of migration 2 in one direction, from `first` on.
 async fn run(
@@ -21,24 +21,12 @@ async fn run(
     first: usize,
     planned: Option<&Effects>,
 ) -> Result<Done, StepError> {
-    let track = TrackName::from("core");
     let mut step = match direction {
         Direction::Up => up(2, body),
         Direction::Down => down(2, Some(1), body),
     };
     step.mode = session.facts(body).mode;
-    let care = Preservation {
-        app: "shop",
-        track: &track,
-        version: 2,
-        direction,
-        keep: true,
-        planned,
-        other: None,
-        discards: &sternway_database::NOTHING_DISCARDED,
-        each_lock: false,
-        limits: Limits::default(),
-    };
+    let care = Preservation { planned, ..support::care("shop", 2, direction) };
     let work = Work { first, ..Work::of(&step, body, journal) };
     session.migrate_preserving(&work, &care).await
 }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sternway_database::port::prelude::*;
 use sternway_database::postgres::Postgres;
 use sternway_database::{Limits, Preservation, Session, StepError, Work};
-use sternway_model::catalog::{Direction, TrackName};
+use sternway_model::catalog::Direction;
 use sternway_model::plan::Migrate;
 
 use crate::support::{
@@ -23,19 +23,8 @@ async fn careful(
     body: &str,
     limits: Limits,
 ) -> Result<(), StepError> {
-    let track = TrackName::from("core");
-    let care = Preservation {
-        app: "app",
-        track: &track,
-        version: step.version,
-        direction: Direction::Up,
-        keep: false,
-        planned: None,
-        other: None,
-        discards: &sternway_database::NOTHING_DISCARDED,
-        each_lock: false,
-        limits,
-    };
+    let care =
+        Preservation { keep: false, limits, ..support::care("app", step.version, Direction::Up) };
     session.migrate_preserving(&Work::of(step, body, None), &care).await.map(drop)
 }
 

@@ -1,31 +1,18 @@
 //! What a body makes, changes and destroys is named, whatever kind of object it is.
 
+use sternway_database::Preservation;
 use sternway_database::port::prelude::*;
 use sternway_database::postgres::Postgres;
-use sternway_database::{Limits, Preservation, Work};
-use sternway_model::catalog::{Direction, TrackName};
+use sternway_model::catalog::Direction;
 use sternway_model::effect::Effects;
 
-use crate::support::{down, everywhere, whole};
+use crate::support::{self, everywhere, whole};
 
 /// Runs a body as a rehearsal does, and tells what it changed.
 async fn effects(session: &mut Postgres, body: &str) -> Effects {
-    let track = TrackName::from("core");
-    let mut step = down(2, Some(1), body);
-    step.mode = session.facts(body).mode;
-    let care = Preservation {
-        app: "shop",
-        track: &track,
-        version: 2,
-        direction: Direction::Down,
-        keep: false,
-        planned: None,
-        other: None,
-        discards: &sternway_database::NOTHING_DISCARDED,
-        each_lock: true,
-        limits: Limits::default(),
-    };
-    let done = session.migrate_preserving(&Work::of(&step, body, None), &care).await;
+    let care =
+        Preservation { keep: false, each_lock: true, ..support::care("shop", 2, Direction::Down) };
+    let done = support::careful(session, &care, body).await;
     let done = done.unwrap_or_else(|error| panic!("{body}: {}", whole(&error)));
     done.effects.expect("effects")
 }

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sternway_database::port::prelude::*;
-use sternway_database::{Limits, Preservation, Settings, Work};
-use sternway_model::catalog::{Direction, TrackName};
+use sternway_database::{Settings, Work};
+use sternway_model::catalog::Direction;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{TABLE, fresh, plan, session, up};
+use crate::support::{self, TABLE, fresh, plan, session, up};
 
 /// Passes on what client and server say, and counts how often the client begins to speak.
 async fn relay(server: String) -> (u16, Arc<AtomicUsize>) {
@@ -75,18 +75,7 @@ async fn a_migration_takes_two_trips_and_most_else_one() {
         assert_eq!(turns.swap(0, Ordering::SeqCst), 1, "migrate nothing");
     }
     // As many looks, and none beside them; most of a journey's steps destroy nothing.
-    let care = Preservation {
-        app: "app",
-        track: &TrackName::from("core"),
-        version: 1,
-        direction: Direction::Up,
-        keep: true,
-        planned: None,
-        other: None,
-        discards: &sternway_database::NOTHING_DISCARDED,
-        each_lock: false,
-        limits: Limits::default(),
-    };
+    let care = support::care("app", 1, Direction::Up);
     let step = up(1, body);
     let work = Work::of(&step, body, Some((run, 0)));
     session.migrate_preserving(&work, &care).await.expect("a step");

@@ -11,6 +11,7 @@ use std::error::Error;
 use std::fs;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use sternway_database::port::prelude::*;
 use sternway_database::postgres::statements::facts;
 use sternway_database::postgres::{Postgres, connect};
-use sternway_database::{Done, Limits, Preservation, Settings, StepError, Work};
+use sternway_database::{Done, Limits, Preservation, StepError, Work};
 use sternway_model::catalog::{Digest, Direction, Half, Migration, TrackName};
 use sternway_model::effect::Effects;
 use sternway_model::plan::{Basis, BodyOrigin, Course, FORMAT, Hop, Migrate, Plan, Step};
@@ -328,6 +329,40 @@ pub async fn track(session: &mut Postgres) -> TrackState {
     session.track(TABLE).await.expect("a track")
 }
 
+/// The track of the tests.
+pub static CORE: LazyLock<TrackName> = LazyLock::new(|| TrackName::from("core"));
+
+/// The care that is taken of a migration: all that it destroys is kept, and nothing else is asked for.
+pub fn care(app: &str, version: u64, direction: Direction) -> Preservation<'_> {
+    Preservation {
+        app,
+        track: &CORE,
+        version,
+        direction,
+        keep: true,
+        planned: None,
+        other: None,
+        discards: &sternway_database::NOTHING_DISCARDED,
+        each_lock: false,
+        limits: Limits::default(),
+    }
+}
+
+/// Runs a half of a migration with care.
+pub async fn careful(
+    session: &mut dyn Database,
+    care: &Preservation<'_>,
+    body: &str,
+) -> Result<Done, StepError> {
+    let Preservation { version, direction, .. } = *care;
+    let mut step = match direction {
+        Direction::Up => up(version, body),
+        Direction::Down => down(version, version.checked_sub(1), body),
+    };
+    step.mode = session.facts(body).mode;
+    session.migrate_preserving(&Work::of(&step, body, None), care).await
+}
+
 /// Runs the body of migration 2 of the application `app` in one direction, with care.
 pub async fn go(
     session: &mut dyn Database,
@@ -337,52 +372,6 @@ pub async fn go(
     planned: Option<&Effects>,
     each_lock: bool,
 ) -> Result<Done, StepError> {
-    let halves = (direction, body, None);
-    go_with(session, halves, keep, planned, each_lock).await
-}
-
-/// The same, with what the other half says.
-pub async fn go_with(
-    session: &mut dyn Database,
-    (direction, body, other): (Direction, &str, Option<&str>),
-    keep: bool,
-    planned: Option<&Effects>,
-    each_lock: bool,
-) -> Result<Done, StepError> {
-    let mode = session.facts(body).mode;
-    let (from, to) = match direction {
-        Direction::Up => (Some(1), Some(2)),
-        Direction::Down => (Some(2), Some(1)),
-    };
-    let work = Work {
-        table: TABLE,
-        from,
-        to,
-        file: "2_b.sql",
-        body,
-        mode: &mode,
-        journal: None,
-        settings: Settings::Reset,
-        durable: true,
-        first: 1,
-        undoing: false,
-        dirty: false,
-    };
-    let track = TrackName("core".to_owned());
-    let limits = Limits::default();
-    let (app, version) = ("app", 2);
-    let (track, discards) = (&track, &sternway_database::NOTHING_DISCARDED);
-    let care = Preservation {
-        app,
-        track,
-        version,
-        direction,
-        other,
-        keep,
-        discards,
-        planned,
-        each_lock,
-        limits,
-    };
-    session.migrate_preserving(&work, &care).await
+    let care = Preservation { keep, planned, each_lock, ..care("app", 2, direction) };
+    careful(session, &care, body).await
 }

@@ -1,0 +1,82 @@
+//! The kinds of objects that a column depends on in SQLite.
+
+use super::{Kind, NOTHING, NUMBERS, TEXTS};
+
+pub const SQLITE: &[Kind] = &[
+    ("virtual column", "", "INT AS (id + 1) VIRTUAL", "", ["", "", ""], NOTHING),
+    (
+        "stored column",
+        "",
+        "CREATE TABLE t (id INT PRIMARY KEY, v INT AS (id + 1) STORED)",
+        "",
+        ["", "", ""],
+        NOTHING,
+    ),
+    ("check", "", "INT CHECK (v > 0)", "", NUMBERS, NOTHING),
+    (
+        "collation",
+        "",
+        "TEXT COLLATE NOCASE",
+        "CREATE INDEX i ON t (v COLLATE RTRIM)",
+        TEXTS,
+        "DROP INDEX IF EXISTS i",
+    ),
+    (
+        "table that is referred to",
+        "CREATE TABLE k (id INTEGER PRIMARY KEY); INSERT INTO k VALUES (1), (2)",
+        "INT REFERENCES k (id)",
+        "",
+        NUMBERS,
+        "DROP TABLE k",
+    ),
+    (
+        "index",
+        "",
+        "TEXT",
+        "CREATE INDEX i ON t (v) WHERE v <> 'x'",
+        TEXTS,
+        "DROP INDEX IF EXISTS i",
+    ),
+    (
+        "index of what is computed",
+        "",
+        "TEXT",
+        "CREATE INDEX i ON t (lower(v))",
+        TEXTS,
+        "DROP INDEX IF EXISTS i",
+    ),
+    ("view", "", "TEXT", "CREATE VIEW k AS SELECT v FROM t", TEXTS, "DROP VIEW k"),
+    (
+        "trigger",
+        "",
+        "TEXT",
+        "CREATE TRIGGER k AFTER UPDATE OF v ON t BEGIN SELECT 1; END",
+        TEXTS,
+        "DROP TRIGGER IF EXISTS k",
+    ),
+    (
+        "trigger of another table",
+        "CREATE TABLE k (id INT)",
+        "TEXT",
+        "CREATE TRIGGER g AFTER INSERT ON k BEGIN UPDATE t SET v = 'x'; END",
+        TEXTS,
+        "DROP TABLE k",
+    ),
+    ("strict", "", "CREATE TABLE t (id INT PRIMARY KEY, v TEXT) STRICT", "", TEXTS, NOTHING),
+    (
+        "without rowid",
+        "",
+        "CREATE TABLE t (id INT PRIMARY KEY, v TEXT) WITHOUT ROWID",
+        "",
+        TEXTS,
+        NOTHING,
+    ),
+    (
+        "numbers that it gives",
+        "",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, v TEXT)",
+        "",
+        TEXTS,
+        NOTHING,
+    ),
+];
