@@ -7,7 +7,7 @@ use std::fs;
 use sternway_database::dialect::connect;
 use sternway_database::port::prelude::*;
 use sternway_engine::event::Quiet;
-use sternway_engine::gather::{Settings, gather};
+use sternway_engine::gather::{Settings, Source, gather};
 use sternway_engine::journey::{
     Approval, JourneyError, Manner, Ports, abort, prepare, resume, the_run, travel,
 };
@@ -302,13 +302,8 @@ impl Case<'_> {
         let request = Request { course: Some(course), accepted, ..Request::to(target) };
         let (mut source, mut quiet, manner) =
             (Shelf(self.app.catalog.clone()), Quiet, Manner::default());
-        let mut ports = Ports {
-            source: Some(&mut source),
-            database: &mut dying,
-            app: None,
-            shadow: &self.shadow,
-            observer: &mut quiet,
-        };
+        let shadow = &self.shadow;
+        let mut ports = without_app(Some(&mut source), &mut dying, shadow, &mut quiet);
         let journey = match prepare(&self.settings, &request, &manner, &mut ports).await {
             Ok(journey) => journey,
             Err(error) => return Ok(Err(error)),
@@ -317,13 +312,7 @@ impl Case<'_> {
             dying.calls = 1 + self.random.below(24);
             dying.after = self.random.once_in(2);
         }
-        let mut ports = Ports {
-            source: Some(&mut source),
-            database: &mut dying,
-            app: None,
-            shadow: &self.shadow,
-            observer: &mut quiet,
-        };
+        let mut ports = without_app(Some(&mut source), &mut dying, shadow, &mut quiet);
         let ended = travel(journey, &manner, |_| Approval::Given, &mut ports).await;
         let was_cut = dying.calls == 0;
         drop(dying);
@@ -362,13 +351,7 @@ impl Case<'_> {
                 Err(error) => return Err(format!("{told}; {}", chain(&error))),
             };
             let (mut quiet, manner) = (Quiet, Manner::default());
-            let mut ports = Ports {
-                source: None,
-                database: &mut *database,
-                app: None,
-                shadow: &self.shadow,
-                observer: &mut quiet,
-            };
+            let mut ports = without_app(None, &mut *database, &self.shadow, &mut quiet);
             let ended = match goes_on {
                 true => resume(&run, &manner, |_| Approval::Given, &mut ports).await,
                 false => abort(&run, &manner, || Approval::Given, &mut ports).await,
@@ -464,4 +447,14 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         Some(source) => format!("{error}: {}", chain(source)),
         None => error.to_string(),
     }
+}
+
+/// What a journey without an application works with.
+fn without_app<'p>(
+    source: Option<&'p mut dyn Source>,
+    database: &'p mut dyn Database,
+    shadow: &'p Shadow,
+    observer: &'p mut Quiet,
+) -> Ports<'p> {
+    Ports { source, database, app: None, shadow, observer }
 }
