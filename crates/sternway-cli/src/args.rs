@@ -189,6 +189,8 @@ pub struct Shared {
     pub warn_after_days: Option<u64>,
     #[command(flatten)]
     pub deploy: DeployArgs,
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t, help_heading = "Output")]
     pub output: OutputFormat,
@@ -225,6 +227,22 @@ pub struct DeployArgs {
     /// Leave the application alone, whatever the settings say
     #[arg(long, global = true)]
     pub no_deploy: bool,
+}
+
+/// Which cluster the application runs on.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings (each also a key of sternway.toml)")]
+pub struct ClusterArgs {
+    /// The kubeconfig (deploy.kubernetes.kubeconfig) [default: KUBECONFIG, or ~/.kube/config, or the account
+    /// of the pod that this runs in]
+    #[arg(long, global = true, env = "STERNWAY_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context (deploy.kubernetes.context)
+    #[arg(long, global = true, env = "STERNWAY_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+    /// The namespace of the application (deploy.kubernetes.namespace)
+    #[arg(long, short, global = true, env = "STERNWAY_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
 }
 
 /// How results are printed.
@@ -313,6 +331,9 @@ pub struct PlanArgs {
     /// Show the SQL of each step
     #[arg(long)]
     pub sql: bool,
+    /// Print the Role that just this journey needs on the cluster, as manifests, instead of the plan
+    #[arg(long)]
+    pub rbac: bool,
     /// Do not rehearse the way to find out what it changes and how much it takes away
     #[arg(long)]
     pub no_effects: bool,

@@ -5,6 +5,7 @@
 mod file;
 mod expand;
 mod deploy;
+mod kubernetes;
 mod checks;
 mod redact;
 
@@ -43,9 +44,18 @@ pub struct Config {
     /// After how many days it is mentioned that the archive still keeps something.
     pub warn_after_days: u64,
     /// How the application is stopped, swapped and started, where that is said.
-    pub deploy: Option<sternway_deploy::commands::Settings>,
+    pub deploy: Option<Deploy>,
     /// What the data has to be before and after a journey.
     pub checks: Vec<Check>,
+}
+
+/// How the application is moved.
+#[derive(Debug, Clone)]
+pub enum Deploy {
+    /// By commands.
+    Commands(sternway_deploy::commands::Settings),
+    /// On a cluster.
+    Kubernetes(Box<sternway_deploy::kubernetes::Settings>),
 }
 
 /// A text that may hold a secret, and is shown nowhere.
@@ -131,8 +141,8 @@ impl Config {
         let accept = settings.policy.accept.unwrap_or_default();
         let setup = settings.rehearsal.setup.map(|path| setup(&folder.join(path))).transpose()?;
         let app = name.unwrap_or_else(|| "application".to_owned());
-        let deploy = deploy::commands(shared, settings.deploy.commands, &folder, hidden)?;
         let database = database(shared, settings.database, &folder)?;
+        let deploy = moved_by(shared, settings.deploy, &folder, hidden, database.is_ok())?;
         let warn_after_days = shared.warn_after_days.or(settings.archive.warn_after_days);
         let checks = checks::checks(settings.check, &tracks)?;
         Ok(Config {
@@ -148,6 +158,39 @@ impl Config {
             rehearsal: shared.rehearsal.clone().or(expand(settings.rehearsal.url)?).map(Secret),
             deploy,
         })
+    }
+}
+
+/// How the application is moved, where that is said. Commands that stop and start it go before a profile's
+/// cluster.
+fn moved_by(
+    shared: &Shared,
+    tables: file::DeployTable,
+    folder: &Path,
+    hidden: Vec<String>,
+    names_database: bool,
+) -> Result<Option<Deploy>, Failure> {
+    let (commands, typed) = (tables.commands, &shared.deploy);
+    let by_commands = typed.deploy_stop.is_some() || commands.stop.is_some();
+    let table = tables.kubernetes.filter(|it| it.is_meant(shared, names_database));
+    match table {
+        _ if typed.no_deploy && !names_database => {
+            // The database is still the application's.
+            let settings = table.map(|it| it.settings(shared, &commands, folder, hidden));
+            Ok(settings.transpose()?.map(|it| Deploy::Kubernetes(Box::new(it))))
+        }
+        _ if typed.no_deploy => Ok(None),
+        Some(table) if by_commands && !table.of_profile => {
+            let text =
+                "[deploy.kubernetes] and [deploy.commands] both say how the application is stopped";
+            Err(Failure::new(text, Exit::Usage)
+                .hint("of [deploy.commands] only `swap` goes together with a cluster"))
+        }
+        Some(table) if !by_commands => {
+            let settings = table.settings(shared, &commands, folder, hidden)?;
+            Ok(Some(Deploy::Kubernetes(Box::new(settings))))
+        }
+        _ => Ok(deploy::commands(shared, commands, folder, hidden)?.map(Deploy::Commands)),
     }
 }
 
@@ -169,7 +212,13 @@ fn setup(path: &Path) -> Result<Setup, Failure> {
 
 fn profile(name: &str) -> Result<File, Failure> {
     match PROFILES.iter().find(|(known, _)| *known == name) {
-        Some((_, text)) => File::parse(&format!("profile {name}"), text),
+        Some((_, text)) => {
+            let mut file = File::parse(&format!("profile {name}"), text)?;
+            if let Some(table) = &mut file.deploy.kubernetes {
+                table.of_profile = true;
+            }
+            Ok(file)
+        }
         None => {
             let known: Vec<&str> = PROFILES.iter().map(|(name, _)| *name).collect();
             let failure = Failure::new(format!("there is no profile `{name}`"), Exit::Usage);

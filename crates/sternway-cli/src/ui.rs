@@ -75,7 +75,7 @@ impl Ui {
         let _ = writeln!(std::io::stderr(), "{}", text.as_ref());
     }
 
-    fn out(&self, text: &str) {
+    pub fn out(&self, text: &str) {
         // A closed pipe, as with `| head`, is no reason to fail.
         let _ = writeln!(std::io::stdout(), "{text}");
         let _ = std::io::stdout().flush();

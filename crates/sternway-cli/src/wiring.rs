@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sternway_database::{Connect, Database, Dialect, dialect};
 use sternway_deploy::commands::Commands;
+use sternway_deploy::kubernetes::{Forward, Kubernetes, find_database};
 use sternway_engine::gather::{GatherError, Settings, Snapshot, Source, gather};
 use sternway_engine::journey::JourneyError;
 use sternway_engine::shadow::{Cache, Shadow};
@@ -14,7 +15,7 @@ use sternway_model::catalog::{Catalog, Release};
 use sternway_model::plan::{Course, Request};
 
 use crate::args::{FenceArgs, Shared, WayArgs};
-use crate::config::{Config, DatabaseUrl, Secret, holds_password, release};
+use crate::config::{Config, DatabaseUrl, Deploy, Secret, holds_password, release};
 use crate::failure::{BoxError, Exit, Failure, nearest};
 use crate::terminal::Terminal;
 use crate::ui::Ui;
@@ -24,11 +25,13 @@ pub struct Setup<'a> {
     pub ui: &'a Ui,
     pub shared: &'a Shared,
     pub config: Config,
+    /// The way to the database, where it leads through the cluster: open for as long as this lives.
+    forward: Option<Forward>,
 }
 
 impl<'a> Setup<'a> {
     pub fn new(ui: &'a Ui, shared: &'a Shared) -> Result<Setup<'a>, Failure> {
-        Ok(Setup { ui, shared, config: Config::load(shared)? })
+        Ok(Setup { ui, shared, config: Config::load(shared)?, forward: None })
     }
 
     /// How long to wait for locks.
@@ -53,8 +56,31 @@ impl<'a> Setup<'a> {
 
     /// The application, where the settings say how it is moved.
     pub fn app(&self) -> Option<Box<dyn App>> {
-        let settings = self.config.deploy.clone()?;
-        Some(Box::new(Commands::new(settings)))
+        if self.shared.deploy.no_deploy {
+            return None;
+        }
+        Some(match self.config.deploy.clone()? {
+            Deploy::Commands(settings) => Box::new(Commands::new(settings)),
+            Deploy::Kubernetes(settings) => Box::new(Kubernetes::new(*settings)),
+        })
+    }
+
+    /// The same, with the database that the application's pod is given where nothing else names one.
+    pub async fn found(mut self) -> Result<Setup<'a>, Failure> {
+        let Some(Deploy::Kubernetes(settings)) = &self.config.deploy else { return Ok(self) };
+        if self.config.database.is_ok() || settings.database.is_empty() {
+            return Ok(self);
+        }
+        let found = find_database(settings).await.map_err(|reason| {
+            let text =
+                format!("the database of the application cannot be found on the cluster: {reason}");
+            Failure::new(text, Exit::Failed)
+                .hint("mend the cause, or name the database with --database or STERNWAY_DATABASE")
+        })?;
+        tracing::info!("the database is the one of {}", found.from);
+        self.config.database = Ok(DatabaseUrl { url: found.url, password_command: None });
+        self.forward = found.forward;
+        Ok(self)
     }
 
     /// The settings as the engine takes them.
@@ -100,7 +126,7 @@ impl<'a> Setup<'a> {
             discards: consent.discard.iter().flatten().cloned().collect(),
             accepted: [&self.config.accept[..], &consent.accept, &consent.accept_difference]
                 .concat(),
-            deploy: self.config.deploy.is_some(),
+            deploy: self.config.deploy.is_some() && !self.shared.deploy.no_deploy,
             fence: others.request(),
             checks: self.config.checks.clone(),
         })
@@ -188,7 +214,7 @@ impl<'a> Setup<'a> {
             },
             GatherError::RunsAnother { found, named } => {
                 let text = format!("release {found} runs, and --from says {named}");
-                Failure::new(text, Exit::Refused).hint("leave --from out, or mend the command `version` of [deploy.commands]; --no-deploy asks nothing and leaves the application alone")
+                Failure::new(text, Exit::Refused).hint("leave --from out, or mend what says so (the command `version` of [deploy.commands], or the cluster); --no-deploy asks nothing and leaves the application alone")
             }
             GatherError::RunsUnknown { running, catalog } => {
                 let text = match (&self.shared.from, &self.config.database) {

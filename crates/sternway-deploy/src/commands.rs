@@ -4,7 +4,6 @@
 //! gets the releases as `{version}` and `{from}` and as the variables `STERNWAY_VERSION` and
 //! `STERNWAY_FROM`, and none of the database's secrets.
 
-mod group;
 mod shell;
 mod text;
 mod stop;
@@ -15,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sternway_model::app::{App, AppError};
+use sternway_model::app::{App, AppError, Deployment};
 use sternway_model::catalog::Release;
 
 use shell::Shell;
@@ -81,15 +80,29 @@ impl App for Commands {
         }
     }
 
-    async fn stop(&mut self) -> Result<(), AppError> {
+    /// Commands are not asked what they would do.
+    async fn survey(
+        &mut self,
+        _from: Option<&Release>,
+        _to: &Release,
+    ) -> Result<Deployment, AppError> {
+        Ok(Deployment::default())
+    }
+
+    async fn stop(&mut self, _known: &Deployment) -> Result<(), AppError> {
         stop::stop(&self.shell, &self.settings).await
     }
 
-    async fn swap(&mut self, from: Option<&Release>, to: &Release) -> Result<(), AppError> {
+    async fn swap(
+        &mut self,
+        _known: &Deployment,
+        from: Option<&Release>,
+        to: &Release,
+    ) -> Result<(), AppError> {
         swap::swap(&self.shell, &self.settings, from, to).await
     }
 
-    async fn start(&mut self, release: &Release) -> Result<(), AppError> {
+    async fn start(&mut self, _known: &Deployment, release: &Release) -> Result<(), AppError> {
         start::start(&self.shell, &self.settings, release).await
     }
 }

@@ -3,4 +3,6 @@
 //! Every act may be repeated, because a run that was killed does not know how far it came. Nothing
 //! here decides when an act is due, and nothing here prints.
 
+mod group;
 pub mod commands;
+pub mod kubernetes;

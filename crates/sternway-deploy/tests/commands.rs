@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sternway_deploy::commands::{Commands, Settings};
-use sternway_model::app::{App, AppError};
+use sternway_model::app::{App, AppError, Deployment};
 use sternway_model::catalog::Release;
 use tempfile::TempDir;
 
@@ -69,6 +69,11 @@ fn ends(pid: &str) -> bool {
 }
 
 #[track_caller]
+/// Commands know nothing of what they move.
+fn known() -> Deployment {
+    Deployment::default()
+}
+
 fn refused(ended: Result<(), AppError>, parts: &[&str]) {
     let error = ended.expect_err("an error").to_string();
     for part in parts {
@@ -83,9 +88,9 @@ fn the_commands_run_in_the_folder_of_the_settings_and_may_be_repeated() {
     run(async {
         let mut app = place.app();
         for _ in 0..2 {
-            app.stop().await.expect("a stop");
-            app.swap(Some(&one), &two).await.expect("a swap");
-            app.start(&two).await.expect("a start");
+            app.stop(&known()).await.expect("a stop");
+            app.swap(&known(), Some(&one), &two).await.expect("a swap");
+            app.start(&known(), &two).await.expect("a start");
         }
     });
     let once = "stopped\nswapped 1.0.0 for 1.1.0-rc.1+build.5\nstarted 1.1.0-rc.1+build.5\n";
@@ -97,7 +102,7 @@ fn a_command_that_fails_is_quoted_with_its_last_lines() {
     let mut place = Place::new();
     place.settings.stop =
         "for i in $(seq 1 50); do echo line $i; done; echo no such unit >&2; exit 3".to_owned();
-    let ended = run(async { place.app().stop().await });
+    let ended = run(async { place.app().stop(&known()).await });
     let parts = [
         "cannot stop the application: `stop` ended with exit status: 3",
         "line 50",
@@ -113,7 +118,7 @@ fn what_a_command_says_is_redacted() {
     let mut place = Place::new();
     place.settings.redact = |text| text.replace("pass", "****");
     place.settings.stop = "echo url=pass; exit 1".to_owned();
-    refused(run(async { place.app().stop().await }), &["url=****"]);
+    refused(run(async { place.app().stop(&known()).await }), &["url=****"]);
 }
 
 #[test]
@@ -124,7 +129,7 @@ fn a_command_that_takes_too_long_is_killed_with_all_that_it_started() {
         "sh -c 'trap \"\" TERM; echo $$ >pid; sleep 100; sleep 100' & wait".to_owned();
     place.settings.timeout = Duration::from_millis(300);
     let start = Instant::now();
-    let ended = run(async { place.app().swap(None, &release("1.0.0")).await });
+    let ended = run(async { place.app().swap(&known(), None, &release("1.0.0")).await });
     refused(
         ended,
         &["cannot put release 1.0.0 in place", "did not end within 0.3 s and was killed"],
@@ -138,7 +143,10 @@ fn a_command_that_takes_too_long_is_killed_with_all_that_it_started() {
 fn what_a_failed_command_started_does_not_go_on() {
     let mut place = Place::new();
     place.settings.start = "sleep 100 & echo $! >pid; exit 1".to_owned();
-    refused(run(async { place.app().start(&release("1.0.0")).await }), &["start release 1.0.0"]);
+    refused(
+        run(async { place.app().start(&known(), &release("1.0.0")).await }),
+        &["start release 1.0.0"],
+    );
     assert!(ends(&place.read("pid")));
 }
 
@@ -146,7 +154,7 @@ fn what_a_failed_command_started_does_not_go_on() {
 fn an_application_that_start_leaves_in_the_background_lives_on() {
     let mut place = Place::new();
     place.settings.start = "sleep 100 >/dev/null 2>&1 & echo $! >pid".to_owned();
-    run(async { place.app().start(&release("1.0.0")).await }).expect("a start");
+    run(async { place.app().start(&known(), &release("1.0.0")).await }).expect("a start");
     let pid = place.read("pid");
     assert!(lives(&pid), "{pid} is gone");
     let killed = std::process::Command::new("kill").arg(pid.trim()).status().expect("kill");
@@ -158,7 +166,7 @@ fn a_program_in_the_background_that_keeps_the_pipe_does_not_hold_the_run_up() {
     let mut place = Place::new();
     place.settings.start = "sleep 30 & echo $! >pid".to_owned();
     let start = Instant::now();
-    run(async { place.app().start(&release("1.0.0")).await }).expect("a start");
+    run(async { place.app().start(&known(), &release("1.0.0")).await }).expect("a start");
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     let pid = place.read("pid");
     let _ = std::process::Command::new("kill").arg(pid.trim()).status();
@@ -168,7 +176,7 @@ fn a_program_in_the_background_that_keeps_the_pipe_does_not_hold_the_run_up() {
 fn readiness_that_takes_time_is_waited_for() {
     let mut place = Place::new();
     place.settings.ready = Some("echo {version} >>asked; test $(wc -l <asked) -ge 3".to_owned());
-    run(async { place.app().start(&release("1.0.0")).await }).expect("ready");
+    run(async { place.app().start(&known(), &release("1.0.0")).await }).expect("ready");
     assert_eq!(place.read("asked"), "1.0.0\n".repeat(3));
 }
 
@@ -177,7 +185,7 @@ fn readiness_that_never_comes_ends_with_the_last_reason() {
     let mut place = Place::new();
     place.settings.ready = Some("echo connection refused; false".to_owned());
     place.settings.ready_timeout = Duration::from_millis(700);
-    let ended = run(async { place.app().start(&release("1.0.0")).await });
+    let ended = run(async { place.app().start(&known(), &release("1.0.0")).await });
     refused(ended, &["wait until release 1.0.0 is ready", "after 0.7 s", "connection refused"]);
 }
 
@@ -187,7 +195,7 @@ fn a_readiness_command_that_hangs_is_killed_at_the_end_of_its_time() {
     place.settings.ready = Some("sleep 100".to_owned());
     place.settings.ready_timeout = Duration::from_millis(400);
     let start = Instant::now();
-    refused(run(async { place.app().start(&release("1.0.0")).await }), &["is ready"]);
+    refused(run(async { place.app().start(&known(), &release("1.0.0")).await }), &["is ready"]);
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
@@ -216,7 +224,7 @@ fn what_a_command_says_without_end_is_not_kept() {
     // A line without end is cut, and those after it are heard.
     place.settings.swap =
         "head -c 200000 /dev/zero | tr '\\0' 'x'; echo; echo last; exit 3".to_owned();
-    let ended = run(place.app().swap(None, &release("1.0.0")));
+    let ended = run(place.app().swap(&known(), None, &release("1.0.0")));
     let error = ended.expect_err("a failure").to_string();
     assert!(error.len() < 1000 && error.ends_with("x\nlast"), "{error}");
 }
@@ -232,12 +240,15 @@ fn no_metacharacter_comes_in_through_a_release() {
         "printf '%s|' {version} '{version}' \"$STERNWAY_VERSION\" \"$STERNWAY_FROM\" >log"
             .to_owned();
     let (from, to) = (release("2.0.0"), release("1.0.0-x.7.z-92+a-b.C"));
-    run(async { place.app().swap(Some(&from), &to).await }).expect("a swap");
+    run(async { place.app().swap(&known(), Some(&from), &to).await }).expect("a swap");
     assert_eq!(
         place.read("log"),
         "1.0.0-x.7.z-92+a-b.C|1.0.0-x.7.z-92+a-b.C|1.0.0-x.7.z-92+a-b.C|2.0.0|"
     );
-    refused(run(async { Place::new().app().swap(None, &to).await }), &["`swap`", "{from}"]);
+    refused(
+        run(async { Place::new().app().swap(&known(), None, &to).await }),
+        &["`swap`", "{from}"],
+    );
 }
 
 /// The variables are set for a process of its own: this one has other tests in it.
@@ -248,7 +259,7 @@ fn commands_do_not_get_the_secrets_of_databases() {
         let mut place = Place::new();
         place.settings.hidden = vec!["HARBOUR_URL".to_owned()];
         place.settings.stop = "env >env".to_owned();
-        run(async { place.app().stop().await }).expect("a stop");
+        run(async { place.app().stop(&known()).await }).expect("a stop");
         let found = place.read("env");
         assert!(!found.contains("s3cr3t"), "{found}");
         assert!(found.contains("HARBOUR_NAME=kept"), "{found}");

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use sternway_database::{Database, DatabaseError, Limits, LockError, Unfinished};
-use sternway_model::app::App;
+use sternway_model::app::{App, AppError};
 use sternway_model::catalog::Release;
 use sternway_model::check::When;
 use sternway_model::effect::Unkept;
@@ -192,6 +192,12 @@ pub enum JourneyError {
         /// What it is.
         unkept: Vec<Unkept>,
     },
+    /// The application cannot be moved; nothing was touched.
+    #[error(transparent)]
+    App(AppError),
+    /// The application is not as it was when the plan was made; nothing was touched.
+    #[error("the application is not as it was when the plan was made")]
+    DeploymentMoved,
     /// Nothing is taken of what was to be let go; nothing was touched.
     #[error("no step takes anything of {}", .0.join(", "))]
     NothingToDiscard(Vec<String>),
@@ -268,6 +274,7 @@ pub async fn prepare(
     let plan = way(settings, request, time, ports).await?;
     let plan = with_deviation(plan, ports.shadow, ports.database).await?;
     not_pooled(ports.database, manner.through_pooler, ports.observer).await?;
+    let plan = with_deployment(plan, ports.app.as_deref_mut()).await?;
     rehearsed(plan, manner, ports).await
 }
 
@@ -288,7 +295,26 @@ pub async fn prepare_plan(
         None => with_deviation(plan, ports.shadow, ports.database).await?,
     };
     not_pooled(ports.database, manner.through_pooler, ports.observer).await?;
-    rehearsed(plan, manner, ports).await
+    let planned = plan.deployment.clone();
+    let plan = with_deployment(plan, ports.app.as_deref_mut()).await?;
+    match planned.is_empty() || planned == plan.deployment {
+        true => rehearsed(plan, manner, ports).await,
+        false => Err(JourneyError::DeploymentMoved),
+    }
+}
+
+/// The plan with what the application's acts would meet and do.
+///
+/// # Errors
+/// Where something is known to stop one of them.
+pub async fn with_deployment(
+    plan: Plan,
+    app: Option<&mut (dyn App + 'static)>,
+) -> Result<Plan, JourneyError> {
+    let Some(app) = app.filter(|_| plan.deploys()) else { return Ok(plan) };
+    let surveyed = app.survey(plan.running.as_ref(), &plan.target).await;
+    let deployment = surveyed.map_err(JourneyError::App)?;
+    Ok(Plan { deployment, ..plan })
 }
 
 /// The plan of the way to a release, from facts that are read now.

@@ -27,6 +27,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::Deployment;
 use crate::body::BodyFacts;
 use crate::catalog::{
     Catalog, Digest, Direction, Migration, MigrationSet, Minor, Release, ReleaseEntry, TrackName,
@@ -175,6 +176,9 @@ pub struct Plan {
     /// What others had made and a down half took along, this plan's or an earlier one's: it waits to be
     /// made again.
     pub taken: Vec<Taken>,
+    /// The application as it was found, where it is moved as well.
+    #[serde(default, skip_serializing_if = "Deployment::is_empty")]
+    pub deployment: Deployment,
     /// The legs of the journey, in order.
     pub hops: Vec<Hop>,
     /// What no step shows.

@@ -12,7 +12,7 @@ use crate::ui::Ui;
 use crate::wiring::Setup;
 
 pub async fn abort(ui: &Ui, shared: &Shared, args: &AbortArgs) -> Result<Exit, Failure> {
-    let setup = Setup::new(ui, shared)?;
+    let setup = Setup::new(ui, shared)?.found().await?;
     let mut database = setup.connect().await?;
     let run = the_run(&setup.config.layout.app, &mut *database).await;
     let run = run.map_err(Failure::to_find_run)?;

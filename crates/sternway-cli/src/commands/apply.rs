@@ -15,7 +15,7 @@ pub async fn apply(ui: &Ui, shared: &Shared, args: &ApplyArgs) -> Result<Exit, F
     let text =
         text.map_err(|error| Failure::usage(format!("cannot read the plan in {file}"), error))?;
     let mut plan = Plan::from_json(&text).map_err(|cause| Failure::to_read_plan(&file, cause))?;
-    let setup = Setup::new(ui, shared)?;
+    let setup = Setup::new(ui, shared)?.found().await?;
     if plan.app != setup.config.layout.app {
         let text = format!(
             "the plan is for {}, the settings are for {}",

@@ -14,7 +14,7 @@ use crate::ui::Ui;
 use crate::wiring::Setup;
 
 pub async fn archive(ui: &Ui, shared: &Shared, args: &ArchiveArgs) -> Result<Exit, Failure> {
-    let setup = Setup::new(ui, shared)?;
+    let setup = Setup::new(ui, shared)?.found().await?;
     match &args.command {
         ArchiveCommand::List => list(&setup).await,
         ArchiveCommand::Show(args) => show(&setup, args).await,

@@ -21,7 +21,7 @@ use crate::wiring::Setup;
 
 pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit, Failure> {
     let choice = chosen(args)?;
-    let setup = Setup::new(ui, shared)?;
+    let setup = Setup::new(ui, shared)?.found().await?;
     let mut database = setup.connect().await?;
     // Its journal tells more than the schema does.
     match choice.is_some() || args.lower_fence {

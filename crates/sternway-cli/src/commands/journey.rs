@@ -17,14 +17,14 @@ use crate::wiring::Setup;
 pub async fn rollback(ui: &Ui, shared: &Shared, args: &RollbackArgs) -> Result<Exit, Failure> {
     let way =
         WayArgs { reset_schema: args.reset_schema, adopt: false, consent: args.consent.clone() };
-    let setup = Setup::new(ui, shared)?;
+    let setup = Setup::new(ui, shared)?.found().await?;
     let mut database = setup.connect().await?;
     go(&setup, &mut *database, &args.to, Course::Rollback, way, &args.go).await
 }
 
 pub async fn upgrade(ui: &Ui, shared: &Shared, args: &UpgradeArgs) -> Result<Exit, Failure> {
     let way = WayArgs { reset_schema: false, adopt: args.adopt, consent: args.consent.clone() };
-    let setup = Setup::new(ui, shared)?;
+    let setup = Setup::new(ui, shared)?.found().await?;
     let mut database = setup.connect().await?;
     go(&setup, &mut *database, &args.to, Course::Upgrade, way, &args.go).await
 }

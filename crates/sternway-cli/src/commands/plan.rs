@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sternway_engine::gather::{Source, assume};
 use sternway_engine::identity::planned;
-use sternway_engine::journey::{JourneyError, Ports, way, with_numbers};
+use sternway_engine::journey::{JourneyError, Ports, way, with_deployment, with_numbers};
 use sternway_model::plan::{Plan, Request};
 use sternway_view::plan::sql;
 
@@ -16,12 +16,22 @@ use crate::ui::Ui;
 use crate::wiring::Setup;
 
 pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Failure> {
-    let setup = Setup::new(ui, shared)?;
+    let setup = Setup::new(ui, shared)?.found().await?;
     let request = setup.request(&args.to, None, &args.way, &args.others)?;
     let plan = match setup.config.database {
         Ok(_) => looked(&setup, &request, args).await?,
         Err(_) => assumed(&setup, &request).await?,
     };
+    if args.rbac {
+        if plan.deployment.rights.is_empty() {
+            return Err(Failure::new("this journey does nothing on a cluster", Exit::Usage).hint(
+                "[deploy.kubernetes] of sternway.toml says how the application is moved there",
+            ));
+        }
+        let roles = sternway_deploy::kubernetes::roles(&plan.app, &plan.deployment);
+        ui.out(sternway_deploy::kubernetes::yaml(&roles).trim_end());
+        return Ok(Exit::Done);
+    }
     ui.say(ui.plan(&plan.to_string()).trim_end());
     if args.sql {
         ui.say(sql(&plan).trim_end());
@@ -49,6 +59,7 @@ async fn looked(setup: &Setup<'_>, request: &Request, args: &PlanArgs) -> Result
     let failed = |cause| setup.to_prepare(&request.target, cause);
     let time = setup.lock_timeout();
     let plan = way(&setup.settings()?, request, time, &mut ports).await.map_err(failed)?;
+    let plan = with_deployment(plan, ports.app.as_deref_mut()).await.map_err(failed)?;
     if args.no_effects || plan.is_app_only() {
         return Ok(plan);
     }

@@ -11,7 +11,7 @@ use crate::ui::Ui;
 use crate::wiring::Setup;
 
 pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
-    let setup = Setup::new(ui, shared)?;
+    let setup = Setup::new(ui, shared)?.found().await?;
     let mut database = setup.connect().await?;
     let (mut known, shadow) = (setup.know(&mut *database).await?, setup.shadow());
     settle(&mut known, &shadow, &mut *database).await?;

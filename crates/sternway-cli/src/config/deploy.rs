@@ -14,7 +14,7 @@ use crate::failure::{Exit, Failure};
 /// How long the application may take to be ready, in seconds.
 const READY_TIMEOUT: u64 = 60;
 /// How long a command may take, in seconds.
-const TIMEOUT: u64 = 300;
+pub const TIMEOUT: u64 = 300;
 
 /// The variables that the settings take secrets of databases from.
 pub fn hidden(settings: &File) -> Vec<String> {

@@ -9,6 +9,7 @@ use sternway_model::policy::Window;
 
 use super::checks::CheckTable;
 use super::closest;
+use super::kubernetes::KubernetesTable;
 use super::redact::redact;
 use crate::failure::{Exit, Failure};
 
@@ -99,6 +100,17 @@ pub struct ArchiveTable {
 #[serde(deny_unknown_fields, default)]
 pub struct DeployTable {
     pub commands: CommandsTable,
+    pub kubernetes: Option<KubernetesTable>,
+}
+
+impl DeployTable {
+    fn over(self, base: DeployTable) -> DeployTable {
+        let kubernetes = match (self.kubernetes, base.kubernetes) {
+            (Some(table), Some(base)) => Some(table.over(base)),
+            (table, base) => table.or(base),
+        };
+        DeployTable { commands: self.commands.over(base.commands), kubernetes }
+    }
 }
 
 /// `[deploy.commands]`
@@ -278,7 +290,7 @@ impl File {
                 url: self.rehearsal.url.or(base.rehearsal.url),
                 setup: self.rehearsal.setup.or(base.rehearsal.setup),
             },
-            deploy: DeployTable { commands: self.deploy.commands.over(base.deploy.commands) },
+            deploy: self.deploy.over(base.deploy),
             track: if self.track.is_empty() { base.track } else { self.track },
             check: if self.check.is_empty() { base.check } else { self.check },
         }
@@ -296,9 +308,6 @@ fn explain(message: &str) -> (String, Option<String>) {
     };
     let known: Vec<&str> = words.collect();
     let hint = match closest(key, &known) {
-        _ if key == "kubernetes" => {
-            "this version does not use it yet; [deploy.commands] runs commands of yours".to_owned()
-        }
         _ if LATER.contains(&key) => "this version does not use it yet; leave it out".to_owned(),
         _ if key == "password" => {
             "write ${VAR} into the URL, or use url_file, password_command or PGPASSFILE".to_owned()

@@ -66,6 +66,11 @@ impl Failure {
                 Self::new(cause.to_string(), Exit::Refused).hint(hint)
             }
             JourneyError::Unanswered(cause) => cause.into(),
+            JourneyError::App(cause) => Self::new(cause.to_string(), Exit::Refused).hint(
+                "nothing was touched. Mend the cause and give the same command again; --no-deploy moves the database alone",
+            ),
+            JourneyError::DeploymentMoved => Self::new(cause.to_string(), Exit::Refused)
+                .hint("nothing was touched; plan again"),
             cause => Self::of("cannot prepare the journey", cause),
         }
     }
@@ -309,7 +314,10 @@ impl Failure {
                 "the differences are listed above; they came while the run was under way. Once they are mended, `sternway resume` proves it and goes on, with --accept-difference NAME as it is; `sternway abort` takes everything back",
                 Exit::Drift,
             ),
-            RunError::NoApp => ("say how in [deploy.commands] of sternway.toml", Exit::Usage),
+            RunError::NoApp => (
+                "say how in [deploy.kubernetes] or [deploy.commands] of sternway.toml",
+                Exit::Usage,
+            ),
             RunError::NoArchive(_) => (
                 "nothing was touched. Give the user the right to create a schema in this database, or let an administrator create the schema sternway for it; --discard goes without keeping anything",
                 Exit::Refused,

@@ -272,6 +272,7 @@ pub fn plan(app: &str, target: &str, bodies: &[&str]) -> Plan {
         checks: Vec::new(),
         accepted: Vec::new(),
         taken: Vec::new(),
+        deployment: Default::default(),
         keeps: true,
         discards: BTreeSet::new(),
         hops: vec![Hop { to: target.clone(), steps, ends_at: BTreeMap::new(), leaves: Vec::new() }],

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::group::Group;
+use crate::group::Group;
 
 /// How long a command that ran out of time has to end by itself.
 const GRACE: Duration = Duration::from_secs(2);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use sternway_database::failpoint::{self, Point};
-use sternway_model::app::{App, AppError};
+use sternway_model::app::{App, AppError, Deployment};
 use sternway_model::catalog::Release;
 use sternway_model::journal::Progress;
 use sternway_model::plan::Step;
@@ -19,12 +19,13 @@ impl Executor<'_, '_> {
         step: &Step,
         at: Place<'_>,
         undone: bool,
-        act: impl AsyncFnOnce(&mut dyn App) -> Result<(), AppError>,
+        act: impl AsyncFnOnce(&mut dyn App, &Deployment) -> Result<(), AppError>,
     ) -> Result<(), RunError> {
+        let known = &self.run.plan.deployment;
         let Some(app) = &mut self.run.app else { return Err(RunError::NoApp) };
         failpoint::hit(Point::AppBegins);
         let start = Instant::now();
-        let acted = act(&mut **app).await;
+        let acted = act(&mut **app, known).await;
         acted.map_err(|source| RunError::App { step: at.number, of: at.of, source })?;
         failpoint::hit(Point::AppDone);
         let took = start.elapsed();
@@ -41,7 +42,8 @@ impl Executor<'_, '_> {
         release: &Release,
     ) -> Result<(), RunError> {
         self.database.unlock().await?;
-        let started = self.deploy(step, at, undone, async |app| app.start(release).await).await;
+        let started =
+            self.deploy(step, at, undone, async |app, known| app.start(known, release).await).await;
         let (tables, time) = (&self.run.plan.tables, self.run.lock_timeout);
         let locked = self.database.lock(tables, time).await;
         match (started, locked) {

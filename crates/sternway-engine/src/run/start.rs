@@ -21,6 +21,6 @@ impl Executor<'_, '_> {
     }
 
     pub(super) async fn undo_start(&mut self, step: &Step, at: Place<'_>) -> Result<(), RunError> {
-        self.deploy(step, at, true, async |app| app.stop().await).await
+        self.deploy(step, at, true, async |app, known| app.stop(known).await).await
     }
 }

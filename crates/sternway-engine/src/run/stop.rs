@@ -8,7 +8,7 @@ use super::{Executor, RunError};
 
 impl Executor<'_, '_> {
     pub(super) async fn stop(&mut self, step: &Step, at: Place<'_>) -> Result<(), RunError> {
-        self.deploy(step, at, false, async |app| app.stop().await).await
+        self.deploy(step, at, false, async |app, known| app.stop(known).await).await
     }
 
     /// Starts again what ran before.

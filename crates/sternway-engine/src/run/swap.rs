@@ -15,7 +15,7 @@ impl Executor<'_, '_> {
         to: &Release,
         at: Place<'_>,
     ) -> Result<(), RunError> {
-        self.deploy(step, at, false, async |app| app.swap(from, to).await).await
+        self.deploy(step, at, false, async |app, known| app.swap(known, from, to).await).await
     }
 
     pub(super) async fn undo_swap(
@@ -25,8 +25,12 @@ impl Executor<'_, '_> {
         to: &Release,
         at: Place<'_>,
     ) -> Result<(), RunError> {
-        self.deploy(step, at, true, async |app| match from {
-            Some(from) => app.swap(Some(to), from).await,
+        self.deploy(step, at, true, async |app, known| match from {
+            Some(from) => {
+                app.swap(known, Some(to), from).await?;
+                // What the swap starts by itself does not fit the schema, which is yet to be taken back.
+                app.stop(known).await
+            }
             None => Ok(()), // There was none that could be put back.
         })
         .await

@@ -11,7 +11,7 @@ use sternway_database::{
     DatabaseError, Done, Holder, LockError, Preservation, Reconciled, RunId, RunSummary, SqlError,
     StepError, Underway, Unfinished, Work,
 };
-use sternway_model::app::{App, AppError};
+use sternway_model::app::{App, AppError, Deployment};
 use sternway_model::catalog::{Digest, Migration, Release, TrackName};
 use sternway_model::journal::Record;
 use sternway_model::plan::Plan;
@@ -284,18 +284,31 @@ impl App for Puppet {
         Ok(self.is().release.parse().ok())
     }
 
-    async fn stop(&mut self) -> Result<(), AppError> {
+    async fn survey(
+        &mut self,
+        _from: Option<&Release>,
+        _to: &Release,
+    ) -> Result<Deployment, AppError> {
+        Ok(Deployment::default())
+    }
+
+    async fn stop(&mut self, _known: &Deployment) -> Result<(), AppError> {
         self.act("stop", |is| is.runs = false)
     }
 
-    async fn swap(&mut self, _from: Option<&Release>, to: &Release) -> Result<(), AppError> {
+    async fn swap(
+        &mut self,
+        _known: &Deployment,
+        _from: Option<&Release>,
+        to: &Release,
+    ) -> Result<(), AppError> {
         self.act(&format!("swap {to}"), |is| {
             assert!(!is.runs, "it is swapped while it runs");
             is.release = to.to_string();
         })
     }
 
-    async fn start(&mut self, release: &Release) -> Result<(), AppError> {
+    async fn start(&mut self, _known: &Deployment, release: &Release) -> Result<(), AppError> {
         self.act(&format!("start {release}"), |is| {
             assert_eq!(is.release, release.to_string());
             is.runs = true;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::app::Deployment;
 use crate::catalog::{Digest, Direction, Half, Migration, MigrationSet, Release, Track, TrackName};
 use crate::plan::applied::{self, Applied, halves, newest_stable_first, stored_half};
 use crate::plan::course::{Gap, gaps};
@@ -332,6 +333,7 @@ pub(super) fn pack(
         checks: request.checks.clone(),
         accepted: request.accepted.clone(),
         taken: facts.state.records.taken.clone(),
+        deployment: Deployment::default(),
         hops,
         notes,
         releases,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::app::{ChartMove, Deployment, ImageMove, KeptKind};
 use crate::body::Mode;
 use crate::check::{Severity, When};
 use crate::effect::{Effects, Loss, Lost, Unkept, counted};
@@ -21,6 +22,9 @@ impl fmt::Display for Plan {
         if !identity.database.is_empty() {
             let (database, schema) = (&identity.database, &identity.schema);
             writeln!(f, "database `{database}`, schema `{schema}`, {}", identity.server)?;
+        }
+        if let Some(place) = &self.deployment.place {
+            writeln!(f, "application: {place}")?;
         }
         let schema = match &self.schema_of {
             Some(release) => format!("the schema of {release}"),
@@ -42,11 +46,14 @@ impl fmt::Display for Plan {
             writeln!(f, "hop {} of {}: to {}", index + 1, self.hops.len(), hop.to)?;
             self.hop(f, hop)?;
         }
-        if !self.notes.is_empty() {
+        if !self.notes.is_empty() || !self.deployment.remarks.is_empty() {
             writeln!(f)?;
         }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
+        }
+        for remark in &self.deployment.remarks {
+            writeln!(f, "note: {remark}")?;
         }
         Ok(())
     }
@@ -93,6 +100,49 @@ impl Plan {
                 false => "NOT made again",
             };
             writeln!(f, "      takes along what others made: {object}; {again}")?;
+        }
+        Ok(())
+    }
+
+    /// What of the application is stopped, and started again.
+    fn write_workloads(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for workload in &self.deployment.workloads {
+            writeln!(f, "      {workload}")?;
+        }
+        Ok(())
+    }
+
+    /// What is put in place of what, in the order in which it is done.
+    fn write_moves(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Deployment { charts, images, kept_kinds, .. } = &self.deployment;
+        let ordered: Vec<&ChartMove> = match self.course {
+            Course::Upgrade => charts.iter().collect(),
+            Course::Rollback => charts.iter().rev().collect(),
+        };
+        for ChartMove { release, chart, from, to, .. } in ordered {
+            match from {
+                Some(from) => writeln!(
+                    f,
+                    "      helm release {release}: {chart} {} (revision {}) -> {to}",
+                    from.version, from.revision
+                )?,
+                None => {
+                    writeln!(f, "      helm release {release}: {chart} {to}, not installed yet")?
+                }
+            }
+        }
+        for ImageMove { workload, container, from, to } in images {
+            writeln!(f, "      {workload}, container {container}: {from} -> {to}")?;
+        }
+        for KeptKind { definition, kind, objects } in kept_kinds {
+            let objects = match objects {
+                Some(objects) => counted(*objects, kind),
+                None => format!("{kind} objects, which could not be counted"),
+            };
+            writeln!(
+                f,
+                "      keeps the definition {definition} and {objects}: the target's chart does not have it"
+            )?;
         }
         Ok(())
     }
@@ -145,8 +195,17 @@ impl Plan {
                 Step::Rebuild { taken } => write_rebuild(f, taken)?,
                 Step::Start { release } => {
                     writeln!(f, "  app: start {release}, wait until ready")?;
+                    self.write_workloads(f)?;
                 }
-                Step::Stop | Step::Fence(_) | Step::Unfence | Step::Swap { .. } => {
+                Step::Stop => {
+                    writeln!(f, "  {}", step.in_words(false))?;
+                    self.write_workloads(f)?;
+                }
+                Step::Swap { .. } => {
+                    writeln!(f, "  {}", step.in_words(false))?;
+                    self.write_moves(f)?;
+                }
+                Step::Fence(_) | Step::Unfence => {
                     writeln!(f, "  {}", step.in_words(false))?;
                 }
             }

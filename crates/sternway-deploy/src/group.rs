@@ -4,7 +4,7 @@ use tokio::process::{Child, Command};
 
 /// The processes of a command. Those that are left when this is dropped are killed, unless the
 /// command was let go.
-pub(super) struct Group {
+pub(crate) struct Group {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
 }

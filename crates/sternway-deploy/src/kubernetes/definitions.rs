@@ -1,0 +1,79 @@
+//! Definitions of custom resources that a chart no longer brings: Helm would delete them, and every object of
+//! the kind with them. An annotation on the living object keeps both; the way back takes it off again.
+
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use serde_json::json;
+use sternway_model::app::KeptKind;
+
+use super::cluster::{Cluster, DEFINITION, MANAGER, Refusal};
+use super::helm::Rendered;
+
+/// What Helm reads from the living object before it deletes it.
+const POLICY: &str = "helm.sh/resource-policy";
+/// Tells our annotation from somebody else's.
+const OURS: &str = "sternway.dev/kept";
+
+/// The kinds whose definition is there now and not in the target, with how many objects there are.
+pub(super) async fn without_definition(
+    cluster: &Cluster,
+    present: &[Rendered],
+    target: &[Rendered],
+) -> Result<Vec<KeptKind>, String> {
+    let stays =
+        |name: &str| target.iter().flat_map(Rendered::definitions).any(|it| it.name == name);
+    let mut kept = Vec::new();
+    for it in present.iter().flat_map(Rendered::definitions).filter(|it| !stays(&it.name)) {
+        let resource = ApiResource {
+            api_version: format!("{}/{}", it.group, it.version),
+            group: it.group,
+            version: it.version,
+            kind: it.kind.clone(),
+            plural: it.plural,
+        };
+        let objects: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
+        let all = ListParams::default();
+        let objects = match cluster.ask(|| objects.list_metadata(&all)).await {
+            Ok(list) => u64::try_from(list.items.len()).ok(),
+            Err(Refusal::NotFound) => Some(0),
+            Err(Refusal::Forbidden(_)) => None,
+            Err(refusal) => return Err(refusal.into()),
+        };
+        kept.push(KeptKind { definition: it.name, kind: it.kind, objects });
+    }
+    Ok(kept)
+}
+
+/// Has Helm leave the definitions where they are.
+pub(super) async fn keep(cluster: &Cluster, kinds: &[KeptKind]) -> Result<(), String> {
+    for it in kinds {
+        annotate(cluster, &it.definition, Some("keep")).await?;
+    }
+    Ok(())
+}
+
+/// Takes that back for the definitions that a chart brings again, where it was Sternway that had said so.
+pub(super) async fn let_go(cluster: &Cluster, brings: &Rendered) -> Result<(), String> {
+    for it in brings.definitions() {
+        annotate(cluster, &it.name, None).await?;
+    }
+    Ok(())
+}
+
+async fn annotate(cluster: &Cluster, name: &str, value: Option<&str>) -> Result<(), String> {
+    let objects: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &DEFINITION.resource());
+    let words = |refusal: Refusal| format!("definition {name}: {}", String::from(refusal));
+    let Some(object) = cluster.ask(|| objects.get_opt(name)).await.map_err(words)? else {
+        return Ok(());
+    };
+    let annotations = object.metadata.annotations.unwrap_or_default();
+    let (is_kept, is_ours) = (annotations.contains_key(POLICY), annotations.contains_key(OURS));
+    // Somebody else's policy stays theirs.
+    if is_kept != is_ours || is_kept == value.is_some() {
+        return Ok(());
+    }
+    let change = json!({ "metadata": { "annotations": { POLICY: value, OURS: value } } });
+    let manner = PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
+    let change = Patch::Merge(change);
+    cluster.ask(|| objects.patch(name, &manner, &change)).await.map(drop).map_err(words)
+}
