@@ -34,6 +34,15 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// What an exit code of this program means.
+    pub fn of(code: i32) -> Option<Exit> {
+        use Exit::{Dirty, Done, Drift, Failed, Interrupted, Locked, Refused, Usage};
+        let all = [Done, Failed, Usage, Refused, Drift, Dirty, Locked, Interrupted];
+        all.into_iter().find(|it| *it as i32 == code)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)

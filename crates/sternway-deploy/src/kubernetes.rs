@@ -20,6 +20,7 @@ mod rights;
 mod environment;
 mod database;
 mod forward;
+mod job;
 
 use std::time::Duration;
 
@@ -28,8 +29,9 @@ use sternway_model::app::{App, AppError, ChartMove, Deployment, ImageMove};
 use sternway_model::catalog::Release;
 
 pub use cluster::{Access, is_at_hand};
-pub use database::{Found, find as find_database};
+pub use database::{Found, find as find_database, variables_of};
 pub use forward::Forward;
+pub use job::{Ended, Job, JobSettings, follow, job};
 pub use rights::roles;
 pub use workloads::Named;
 
@@ -153,7 +155,7 @@ impl Kubernetes {
     async fn the_same(&mut self, known: &Deployment) -> Result<Connected, String> {
         let connected = self.connected().await?;
         let (is, planned) = (&connected.cluster.place, known.place.as_ref());
-        match planned.filter(|it| it.cluster != is.cluster || it.namespace != is.namespace) {
+        match planned.filter(|it| !it.is(is)) {
             Some(planned) => Err(format!("this is {is}, and the plan was made for {planned}")),
             None => Ok(connected),
         }

@@ -1,10 +1,12 @@
 //! `[deploy.kubernetes]`: the application on a cluster.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use sternway_deploy::kubernetes::{Access, HelmRelease, Hooks, Named, Settings, Swap, is_at_hand};
+use sternway_model::catalog::TrackName;
 
 use super::expand;
 use super::file::CommandsTable;
@@ -33,6 +35,7 @@ pub struct KubernetesTable {
     pub force_conflicts: Option<bool>,
     pub gitops: Option<GitopsWord>,
     pub ready_timeout: Option<u64>,
+    pub tracks: Option<BTreeMap<TrackName, String>>,
     /// Whether this table comes from a profile: it then holds where a cluster is meant.
     #[serde(skip)]
     pub of_profile: bool,
@@ -99,6 +102,7 @@ impl KubernetesTable {
             force_conflicts: self.force_conflicts.or(base.force_conflicts),
             gitops: self.gitops.or(base.gitops),
             ready_timeout: self.ready_timeout.or(base.ready_timeout),
+            tracks: self.tracks.or(base.tracks),
             of_profile: self.of_profile && base.of_profile,
         }
     }

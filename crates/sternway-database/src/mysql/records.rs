@@ -237,7 +237,7 @@ async fn runs(mysql: &mut MySql, app: &str) -> Result<Vec<RunSummary>, DatabaseE
     }
     let sql = format!(
         "SELECT r.id AS id, r.course AS course, r.source AS source, r.target AS target,
-                r.steps AS steps, r.run_by AS run_by,
+                r.steps AS steps, r.run_by AS run_by, r.plan_hash AS plan_hash,
                 DATE_FORMAT(r.started_at, '%Y-%m-%d %H:%i:%s') AS started,
                 COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, r.started_at, MAX(j.at))
                           FROM {journal} j WHERE j.run = r.id), 0) AS micros
@@ -253,6 +253,7 @@ async fn runs(mysql: &mut MySql, app: &str) -> Result<Vec<RunSummary>, DatabaseE
         let records = entries.remove(&cell(row, "id")).unwrap_or_default();
         Ok(RunSummary {
             id: cell(row, "id").parse().unwrap_or(0),
+            plan: cell(row, "plan_hash").parse().map_err(|e| damaged(&e))?,
             course,
             from: optional(row, "source").as_deref().map(release).transpose()?,
             target: release(&cell(row, "target"))?,

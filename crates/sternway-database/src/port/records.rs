@@ -19,6 +19,8 @@ pub type RunId = i64;
 pub struct RunSummary {
     /// Its number.
     pub id: RunId,
+    /// The digest of its plan.
+    pub plan: Digest,
     /// Which way it went.
     pub course: Course,
     /// The release that ran before it, if that was known.

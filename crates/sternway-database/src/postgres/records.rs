@@ -343,7 +343,8 @@ async fn runs(postgres: &mut Postgres, app: &str) -> Result<Vec<RunSummary>, Dat
         "SELECT r.id, r.course, r.source, r.target, r.steps, r.run_by,
                 to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
                 coalesce(extract(epoch FROM max(j.at) - r.started_at), 0)::float8,
-                coalesce(array_agg(j.record ORDER BY j.entry) FILTER (WHERE j.record IS NOT NULL), '{{}}')
+                coalesce(array_agg(j.record ORDER BY j.entry) FILTER (WHERE j.record IS NOT NULL), '{{}}'),
+                r.plan_hash
          FROM sternway.run r LEFT JOIN sternway.journal j ON j.run = r.id
          WHERE r.app = {app} AND r.schema = {schema} GROUP BY r.id ORDER BY r.id DESC"
     );
@@ -369,6 +370,7 @@ fn summary(row: &PgRow) -> Result<RunSummary, DatabaseError> {
         .map_err(|e| damaged(&e))?;
     Ok(RunSummary {
         id: row.try_get(0).map_err(doing())?,
+        plan: text(9)?.parse().map_err(|e| damaged(&e))?,
         course,
         from: from.as_deref().map(release).transpose()?,
         target: release(&text(3)?)?,

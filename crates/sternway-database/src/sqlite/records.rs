@@ -366,7 +366,8 @@ async fn runs(sqlite: &mut Sqlite, app: &str) -> Result<Vec<RunSummary>, Databas
                 (SELECT (julianday(max(j.at)) - julianday(started_at)) * 86400.0
                  FROM main.sternway_journal j WHERE j.run = r.id),
                 (SELECT json_group_array(json(record)) FROM
-                    (SELECT record FROM main.sternway_journal j WHERE j.run = r.id ORDER BY entry))
+                    (SELECT record FROM main.sternway_journal j WHERE j.run = r.id ORDER BY entry)),
+                plan_hash
          FROM main.sternway_run r WHERE app = ? AND schema = ? ORDER BY id DESC",
     )
     .bind(app)
@@ -391,6 +392,7 @@ fn summary(row: &SqliteRow) -> Result<RunSummary, DatabaseError> {
     let records: Vec<Record> = serde_json::from_str(&text(8)?).map_err(|e| damaged(&e))?;
     Ok(RunSummary {
         id: row.try_get(0).map_err(doing())?,
+        plan: text(9)?.parse().map_err(|e| damaged(&e))?,
         course,
         from: from.as_deref().map(release).transpose()?,
         target: release(&text(3)?)?,
