@@ -99,6 +99,8 @@ pub enum Event<'a> {
         /// What was found.
         comparison: &'a Comparison,
     },
+    /// The swap is left to somebody else, who has to do this now.
+    Awaits(&'a str),
     /// The application was stopped, swapped or started, or that was undone.
     Deployed {
         /// The step.

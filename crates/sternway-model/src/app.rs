@@ -82,6 +82,9 @@ pub struct Deployment {
     /// The kinds of objects that the target does not know, and that stay with all their objects.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept_kinds: Vec<KeptKind>,
+    /// What somebody else has to do at the swap, where it is left to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<String>,
     /// The user as which the application connects to the database, where that was found out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,

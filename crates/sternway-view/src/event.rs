@@ -115,6 +115,7 @@ impl Reporter {
                 }
                 note(text)
             }
+            Event::Awaits(what) => result(format!("{} {what}", paint.alarm("now:"))),
             Event::Deployed { step, undone, took } => {
                 result(format!("{} ({:.1} s)", step.in_words(*undone), took.as_secs_f64()))
             }
@@ -143,6 +144,8 @@ impl Reporter {
             // The error that ends the run tells of it.
             Event::Proved { .. } => Vec::new(),
             Event::GoesBack { reason } => {
+                // What was done is now what is to be undone.
+                (self.of, self.done) = (self.done, 0);
                 result(format!("{} {reason}", paint.alarm("going back:")))
             }
         }

@@ -134,6 +134,9 @@ impl Plan {
         for ImageMove { workload, container, from, to } in images {
             writeln!(f, "      {workload}, container {container}: {from} -> {to}")?;
         }
+        if let Some(awaits) = &self.deployment.awaits {
+            writeln!(f, "      {awaits}")?;
+        }
         for KeptKind { definition, kind, objects } in kept_kinds {
             let objects = match objects {
                 Some(objects) => counted(*objects, kind),
