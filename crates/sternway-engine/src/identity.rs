@@ -6,6 +6,7 @@ use sternway_model::catalog::{Direction, Half, TrackName};
 use sternway_model::plan::{
     Lineage, Migrate, Plan, PlanError, Question, Request, doubts, lookalikes, plan,
 };
+use sternway_model::position::Position;
 use sternway_model::proof::Fingerprint;
 
 use crate::doctor::Signs;
@@ -117,7 +118,7 @@ async fn install_then(
     let material = install.material();
     let mut database = ShadowDatabase::open(shadow, &material).await;
     database.install(&install.ends())?;
-    if let (Some(down), Some(version)) = (&lineage.then, lineage.set.last()) {
+    if let (Some(down), Position::At(version)) = (&lineage.then, lineage.set.last()) {
         let table = material.tracks.iter().find(|(name, _)| name == track);
         let table = table.map_or("", |(_, table)| table.as_str());
         if let Some(last) = lineage.set.get(version) {

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use sternway_database::{Database, DatabaseError, Settings};
 use sternway_model::catalog::TrackName;
-use sternway_model::state::{Position, RecordsAccess, TrackState};
+use sternway_model::position::Position;
+use sternway_model::state::{RecordsAccess, TrackState};
 use sternway_model::walk::{Goal, Leg, WalkError};
 
 use crate::folder::{Folder, FolderError};
@@ -42,13 +43,13 @@ pub struct Raised {
     /// Its name.
     pub track: TrackName,
     /// Where it stood.
-    pub from: Option<u64>,
+    pub from: Position,
     /// Where it stands.
-    pub to: Option<u64>,
+    pub to: Position,
     /// What ran.
     pub legs: Vec<Leg>,
-    /// The highest number of its files, where the database is ahead of that.
-    pub ahead_of: Option<u64>,
+    /// Where its files end, where the database is ahead of that.
+    pub ahead_of: Option<Position>,
 }
 
 /// What became of all tracks.
@@ -125,7 +126,7 @@ fn distinct(sessions: &[Box<dyn Database>], members: &[Member]) -> Result<(), St
 struct Raise {
     state: TrackState,
     steps: Option<Steps>,
-    ahead_of: Option<u64>,
+    ahead_of: Option<Position>,
 }
 
 async fn under_locks(
@@ -152,7 +153,7 @@ async fn under_locks(
     for (index, (member, raise)) in members.iter().zip(&raises).enumerate() {
         let database = &mut *sessions[member.session];
         watch.turns_to(&member.name, false);
-        let from = raise.state.position().version;
+        let from = raise.state.row().position;
         let ended = one(database, member, raise, watch).await;
         match ended {
             Ok((legs, stopped)) => {
@@ -181,26 +182,25 @@ async fn raise(
     watch: &mut dyn Watch,
 ) -> Result<Raise, StartupError> {
     let state = database.track(&member.table).await?;
-    let Position { version, dirty } = state.position();
-    let last = member.folder.set().last();
-    let ahead = version.is_some() && version > last;
-    if dirty {
+    let row = state.row();
+    let (at, last) = (row.position, member.folder.set().last());
+    let ahead = at > last;
+    if row.dirty {
         let track = member.name.clone();
-        return Err(match version {
-            Some(version) if ahead => StartupError::DirtyAhead { track, version, last },
-            _ => {
+        return Err(match ahead {
+            true => StartupError::DirtyAhead { track, at, last },
+            false => {
                 // That it is dirty matters more than what cannot be found out about it.
-                let found = suspects(database, &member.folder, version).await;
+                let found = suspects(database, &member.folder, at).await;
                 let suspects = found.unwrap_or_default();
-                StartupError::Dirty { track, version, suspects }
+                StartupError::Dirty { track, at, suspects }
             }
         });
     }
     if ahead {
-        return Ok(Raise { state, steps: None, ahead_of: last });
+        return Ok(Raise { state, steps: None, ahead_of: Some(last) });
     }
-    let steps =
-        Steps::plan(database, &member.folder, state.position(), Goal::Up(None), watch).await;
+    let steps = Steps::plan(database, &member.folder, row, Goal::Up(None), watch).await;
     match steps {
         Ok(steps) => Ok(Raise { state, steps: Some(steps), ahead_of: None }),
         // Nothing to do is no error for an application that starts.
@@ -256,17 +256,18 @@ async fn take_back(
     members: &[Member],
     raises: &[Raise],
     watch: &mut dyn Watch,
-) -> Vec<(TrackName, Result<Option<u64>, MigrateError>)> {
+) -> Vec<(TrackName, Result<Position, MigrateError>)> {
     let mut taken_back = Vec::new();
     for (member, raise) in members.iter().zip(raises).rev() {
-        let (Some(stood), Some(_)) = (raise.state.position().version, &raise.steps) else {
+        let stood = raise.state.row().position;
+        if stood == Position::Nothing || raise.steps.is_none() {
             continue;
-        };
+        }
         let database = &mut *sessions[member.session];
         let ended = back(database, member, stood, watch).await;
         match ended {
             Ok(false) => {}
-            Ok(true) => taken_back.push((member.name.clone(), Ok(Some(stood)))),
+            Ok(true) => taken_back.push((member.name.clone(), Ok(stood))),
             Err(error) => taken_back.push((member.name.clone(), Err(error))),
         }
     }
@@ -295,12 +296,12 @@ impl Watch for Unstopped<'_> {
 async fn back(
     database: &mut dyn Database,
     member: &Member,
-    stood: u64,
+    stood: Position,
     watch: &mut dyn Watch,
 ) -> Result<bool, MigrateError> {
-    let position = database.track(&member.table).await?.position();
-    let goal = Goal::To(Some(stood));
-    match Steps::plan(database, &member.folder, position, goal, watch).await {
+    let row = database.track(&member.table).await?.row();
+    let goal = Goal::To(stood);
+    match Steps::plan(database, &member.folder, row, goal, watch).await {
         Err(MigrateError::Walk(WalkError::NoChange)) => Ok(false),
         Err(error) => Err(error),
         Ok(steps) => {

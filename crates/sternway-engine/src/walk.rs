@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use sternway_database::{Database, DatabaseError, LockError, Settings, StepError, Work};
 use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::catalog::{Direction, TrackName};
-use sternway_model::state::{Position, TrackState};
+use sternway_model::position::Position;
+use sternway_model::state::{TrackState, TrackingRow};
 use sternway_model::walk::{Goal, Leg, WalkError, walk as plan};
 use thiserror::Error;
 
@@ -160,7 +161,7 @@ async fn locked(
         // As with golang-migrate, whoever sets out has a tracking table, wherever he arrives.
         database.prepare_track(track.table).await.map_err(MigrateError::Track)?;
     }
-    let steps = Steps::plan(database, track.folder, state.position(), goal, watch).await?;
+    let steps = Steps::plan(database, track.folder, state.row(), goal, watch).await?;
     writable(database).await?;
     keep(database, track, &steps).await?;
     let walked = go(database, track.table, &steps, track.settings, watch).await?;
@@ -189,11 +190,11 @@ impl Steps {
     pub async fn plan(
         database: &mut dyn Database,
         folder: &Folder,
-        position: Position,
+        row: TrackingRow,
         goal: Goal,
         watch: &mut dyn Watch,
     ) -> Result<Steps, MigrateError> {
-        let walk = plan(folder.set(), position, goal)?;
+        let walk = plan(folder.set(), row, goal)?;
         let mut bodies = HashMap::new();
         for leg in &walk.legs {
             watch.reads(leg);
@@ -287,8 +288,8 @@ pub(crate) async fn go(
                 }
             }
             _ => {
-                let position = Position { version: leg.to, dirty: false };
-                database.set_track(table, position).await?;
+                let row = TrackingRow::clean(leg.to);
+                database.set_track(table, row).await?;
             }
         }
         let read = body.map_or(Duration::ZERO, |(_, _, read)| *read);
@@ -306,7 +307,7 @@ async fn settle(
     done: &[Leg],
 ) -> Result<(), DatabaseError> {
     let Some(last) = done.last() else { return Ok(()) };
-    database.set_track(table, Position { version: last.to, dirty: false }).await
+    database.set_track(table, TrackingRow::clean(last.to)).await
 }
 
 /// Writes a position into the tracking table, and runs nothing.
@@ -316,11 +317,11 @@ async fn settle(
 pub async fn force(
     database: &mut dyn Database,
     table: &str,
-    version: Option<u64>,
+    position: Position,
     lock_timeout: Duration,
 ) -> Result<(), MigrateError> {
     database.lock(&[table.to_owned()], lock_timeout).await.map_err(MigrateError::Lock)?;
-    let written = database.set_track(table, Position { version, dirty: false }).await;
+    let written = database.set_track(table, TrackingRow::clean(position)).await;
     let unlocked = database.unlock().await;
     written?;
     Ok(unlocked?)
@@ -356,8 +357,8 @@ pub struct Standing {
     pub applied: bool,
 }
 
-/// Every migration of a folder, seen from a position.
-pub fn standings(folder: &Folder, position: Position) -> Vec<Standing> {
+/// Every migration of a folder, as a tracking row has it.
+pub fn standings(folder: &Folder, row: TrackingRow) -> Vec<Standing> {
     let standing = |(version, pair): (u64, &sternway_model::catalog::FilePair)| {
         let halves = [Direction::Up, Direction::Down];
         let file = pair.up.as_ref().or(pair.down.as_ref()).cloned().unwrap_or_default();
@@ -365,7 +366,7 @@ pub fn standings(folder: &Folder, position: Position) -> Vec<Standing> {
             version,
             file,
             halves: halves.into_iter().filter(|it| pair.file(*it).is_some()).collect(),
-            applied: Some(version) <= position.version,
+            applied: row.position >= version,
         }
     };
     folder.set().iter().map(standing).collect()

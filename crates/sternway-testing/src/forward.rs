@@ -77,7 +77,7 @@ macro_rules! forward {
             async fn set_track(
                 &mut self,
                 table: &str,
-                position: sternway_model::state::Position,
+                position: sternway_model::state::TrackingRow,
             ) -> Result<(), sternway_database::DatabaseError> {
                 self.$field.set_track(table, position).await
             }

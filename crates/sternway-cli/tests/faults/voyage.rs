@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use sternway_database::port::prelude::*;
 use sternway_database::postgres::connect;
 use sternway_model::catalog::Digest;
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 use sternway_testing::{Fill, Snapshot, fill};
 
 use crate::support::{APP, CORE, Machine, Run, SEARCH, Session, block_on};
@@ -58,7 +58,7 @@ struct End {
     release: &'static str,
     rows: Snapshot,
     schema: Digest,
-    tracks: Vec<Position>,
+    tracks: Vec<TrackingRow>,
 }
 
 /// How many faults there were, and what they came to.
@@ -151,7 +151,7 @@ impl Harbour {
             let schema = database.fingerprint(&tracking()).await.expect("a fingerprint");
             let mut tracks = Vec::new();
             for table in tracking() {
-                tracks.push(database.track(&table).await.expect("a track").position());
+                tracks.push(database.track(&table).await.expect("a track").row());
             }
             (rows, schema.digest(), tracks)
         });

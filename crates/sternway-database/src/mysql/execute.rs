@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlDatabaseError;
 use sternway_model::journal::Record;
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 use tokio::time::Instant;
 
 use super::archive::{self, Keeper};
@@ -152,8 +152,8 @@ async fn run(
     if sets && work.settings == Settings::Kept {
         stays(mysql, work).await.map_err(other)?;
     }
-    let position = Position { version: work.to, dirty: false };
-    let mut clean = track::write(mysql, work.table, position);
+    let row = TrackingRow::clean(work.to);
+    let mut clean = track::write(mysql, work.table, row);
     match work.end() {
         Some((run, end)) => clean.push_str(&records::insert(mysql, run, &end)),
         None => clean.push_str(&progress::end(mysql, work.table)),
@@ -180,8 +180,8 @@ async fn mark(
     mysql.prepare_track(work.table).await?;
     // A single statement is noted here and now; what comes later is noted by the helper.
     let known = statements.len() < 2 || progress::help(mysql).await;
-    let position = Position { version: work.to, dirty: true };
-    let mut sql = track::write(mysql, work.table, position);
+    let row = TrackingRow::dirty(work.to);
+    let mut sql = track::write(mysql, work.table, row);
     match (work.journal, statements.get(work.first.saturating_sub(1))) {
         (Some((run, step)), Some(first)) if !commits(first, statements) => {
             let record = underway(mysql, work, step, work.first, first).await?;

@@ -6,7 +6,7 @@
 //! table locks do not reach, and taken away in the transaction that ends the step.
 
 use sqlx::AssertSqlSafe;
-use sternway_model::state::{Position, TrackState};
+use sternway_model::state::{TrackState, TrackingRow};
 
 use super::connect::open_helper;
 use super::{MySql, cell, failed, number, optional, track};
@@ -62,7 +62,7 @@ pub(super) fn begin(mysql: &mut MySql, work: &Work<'_>, first: Option<&str>) -> 
     let mut sql = format!("DELETE FROM {table} WHERE statement IS NOT NULL LIMIT 1000;\n");
     if let Some(first) = first {
         let (file, line) = (MySql::literal(work.file), MySql::literal(first_line(first)));
-        let to = work.to.map_or("NULL".to_owned(), |to| to.to_string());
+        let to = work.to.number().map_or("NULL".to_owned(), |to| to.to_string());
         sql.push_str(&format!("INSERT INTO {table} VALUES ({file}, {to}, 1, {line});\n"));
     }
     sql
@@ -131,7 +131,7 @@ pub(super) async fn read(
     mysql: &mut MySql,
     table: &str,
 ) -> Result<Option<Underway>, DatabaseError> {
-    let TrackState::At(Position { version, dirty: true }) = mysql.track(table).await? else {
+    let TrackState::At(TrackingRow { position, dirty: true }) = mysql.track(table).await? else {
         return Ok(None);
     };
     if !track::exists(mysql, &name(table)).await? {
@@ -142,11 +142,11 @@ pub(super) async fn read(
     let rows = mysql.fetch("read the progress", sql).await?;
     let underway = rows.first().map(|row| Underway {
         file: cell(row, "file"),
-        to: optional(row, "target").and_then(|to| to.parse().ok()),
+        to: optional(row, "target").and_then(|to| to.parse().ok()).into(),
         statement: cell(row, "statement").parse().unwrap_or(0),
         text: cell(row, "line"),
     });
-    Ok(underway.filter(|it| it.to == version))
+    Ok(underway.filter(|it| it.to == position))
 }
 
 /// The first line of a statement, cut where it is very long.

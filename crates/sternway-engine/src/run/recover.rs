@@ -15,7 +15,7 @@ use sternway_model::catalog::TrackName;
 use sternway_model::journal::Reached;
 use sternway_model::plan::Migrate;
 use sternway_model::proof::{ObjectName, differences};
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use super::{Executor, RunError};
 
@@ -39,19 +39,18 @@ impl InDoubt<'_> {
 }
 
 impl<'a> Executor<'_, 'a> {
-    /// Where each track stands once the first `done` steps are done.
-    fn positions(&self, done: usize) -> BTreeMap<TrackName, Position> {
+    /// The tracking rows once the first `done` steps are done.
+    fn rows(&self, done: usize) -> BTreeMap<TrackName, TrackingRow> {
         let plan = self.plan();
         let tracks = plan.tracks.iter().chain(&plan.off).map(|(track, _)| {
-            let position = plan.basis.tracks.get(track).map(|it| it.position());
-            (track.clone(), position.unwrap_or_default())
+            let row = plan.basis.tracks.get(track).map(|it| it.row());
+            (track.clone(), row.unwrap_or_default())
         });
-        let mut positions: BTreeMap<_, _> = tracks.collect();
+        let mut rows: BTreeMap<_, _> = tracks.collect();
         for migrate in plan.all_steps().take(done).filter_map(|(_, step)| step.migration()) {
-            let position = Position { version: migrate.to, dirty: false };
-            positions.insert(migrate.track.clone(), position);
+            rows.insert(migrate.track.clone(), TrackingRow::clean(migrate.to));
         }
-        positions
+        rows
     }
 
     /// Looks whether the tracking rows are where the journal says that they are after `done` steps,
@@ -62,15 +61,15 @@ impl<'a> Executor<'_, 'a> {
         in_doubt: Option<&InDoubt<'_>>,
     ) -> Result<Vec<String>, RunError> {
         let plan = self.plan();
-        let expected = self.positions(done);
+        let expected = self.rows(done);
         let mut strayed = Vec::new();
         for (track, table) in plan.tracks.iter().chain(&plan.off) {
-            let found = self.database.track(table).await?.position();
+            let found = self.database.track(table).await?.row();
             let clean = expected.get(track).copied().unwrap_or_default();
             let marks = in_doubt.filter(|it| it.migrate.track == *track && it.is_dirty());
             let fits = match marks {
                 Some(body) => {
-                    let mark = Position { version: body.migrate.to, dirty: true };
+                    let mark = TrackingRow::dirty(body.migrate.to);
                     found == mark || (found == clean && body.reached.is_nothing())
                 }
                 None => found == clean,
@@ -84,10 +83,10 @@ impl<'a> Executor<'_, 'a> {
 
     /// Takes the mark away that a body left of which nothing is done.
     pub(super) async fn unmark(&mut self, done: usize) -> Result<(), RunError> {
-        let expected = self.positions(done);
+        let expected = self.rows(done);
         for (track, table) in &self.plan().tracks {
             let clean = expected.get(track).copied().unwrap_or_default();
-            let found = self.database.track(table).await?.position();
+            let found = self.database.track(table).await?.row();
             if found.dirty && !clean.dirty {
                 self.database.set_track(table, clean).await?;
             }

@@ -16,7 +16,7 @@ use sternway_model::catalog::{Digest, Migration, Release, TrackName};
 use sternway_model::journal::Record;
 use sternway_model::plan::Plan;
 use sternway_model::proof::{Fingerprint, ObjectName};
-use sternway_model::state::{Position, Records, RecordsAccess, TrackState};
+use sternway_model::state::{Records, RecordsAccess, TrackState, TrackingRow};
 use sternway_testing::forward;
 
 /// A session that is lost before, or after, one of its calls; everything fails from then on.
@@ -108,7 +108,7 @@ impl Tracking for Dying {
         self.database.prepare_track(table).await
     }
 
-    async fn set_track(&mut self, table: &str, at: Position) -> Result<(), DatabaseError> {
+    async fn set_track(&mut self, table: &str, at: TrackingRow) -> Result<(), DatabaseError> {
         call!(self, "set_track", self.database.set_track(table, at))
     }
 
