@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use sternway_model::state::RecordsAccess;
 
-use super::{MySql, cell, number, optional, track};
+use super::{MySql, cell, number, optional, recorded, track};
 use crate::port::{DatabaseError, Fence, FenceKind, Fences, Raised, RecordStore, RunId};
 use crate::records::damaged;
 
@@ -135,8 +135,8 @@ impl Fences for MySql {
             // A copy of a database brings the row along, and not what it tells of.
             if fence.database == self.identity.database {
                 fences.push(Raised {
-                    id: cell(row, "id").parse().unwrap_or(0),
-                    run: optional(row, "run").and_then(|run| run.parse().ok()),
+                    id: recorded(row, TABLE, "id")?,
+                    run: optional(row, "run").map(|_| recorded(row, TABLE, "run")).transpose()?,
                     fence,
                     since: cell(row, "since"),
                 });

@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use sternway_model::state::{TrackState, TrackingRow};
 
 use super::connect::open_helper;
-use super::{MySql, cell, failed, number, optional, track};
+use super::{MySql, cell, failed, number, optional, recorded, track};
 use crate::port::{DatabaseError, Tracking, Underway, Work};
 
 /// What the names of these tables begin with.
@@ -140,13 +140,16 @@ pub(super) async fn read(
     let sql =
         format!("SELECT file, target, statement, line FROM {} LIMIT 1", mysql.table(&name(table)));
     let rows = mysql.fetch("read the progress", sql).await?;
-    let underway = rows.first().map(|row| Underway {
+    let Some(row) = rows.first() else { return Ok(None) };
+    let table = name(table);
+    let target = optional(row, "target").map(|_| recorded::<u64>(row, &table, "target"));
+    let underway = Underway {
         file: cell(row, "file"),
-        to: optional(row, "target").and_then(|to| to.parse().ok()).into(),
-        statement: cell(row, "statement").parse().unwrap_or(0),
+        to: target.transpose()?.into(),
+        statement: recorded(row, &table, "statement")?,
         text: cell(row, "line"),
-    });
-    Ok(underway.filter(|it| it.to == position))
+    };
+    Ok(Some(underway).filter(|it| it.to == position))
 }
 
 /// The first line of a statement, cut where it is very long.
