@@ -16,6 +16,7 @@ use crate::locks::under_locks;
 use crate::material::InstallMaterial;
 use crate::shadow::{Material, Shadow};
 use crate::unanswered::Unanswered;
+use crate::verify::fingerprint;
 
 /// Why a journey may not begin.
 #[derive(Debug, Error)]
@@ -182,8 +183,7 @@ async fn hold(
     if rows.values().all(|row| row.position == Position::Nothing) {
         return Ok(());
     }
-    let found = database.fingerprint(material.tables).await;
-    let found = found.map_err(Unanswered::to("read the schema"))?;
+    let found = fingerprint(database, material.tables).await?;
     match out_of_step(shadow, material, rows, &found).await {
         Ok(wrong) if wrong.is_empty() => Ok(()),
         Ok(wrong) => Err(PreflightError::OutOfStep(wrong)),
