@@ -17,9 +17,10 @@ use sternway_model::position::Position;
 use sternway_model::state::{RecordsAccess, TrackState};
 use sternway_model::walk::{Goal, Leg, WalkError};
 
+use crate::event::{Event, Observer};
 use crate::folder::{Folder, FolderError};
 use crate::suspects::suspects;
-use crate::walk::{MigrateError, Steps, Watch, go, lock};
+use crate::walk::{MigrateError, Steps, go, lock};
 
 pub use error::StartupError;
 
@@ -78,19 +79,19 @@ pub async fn up(
     members: &[Member],
     app: Option<&str>,
     lock_timeout: Duration,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Startup, StartupError> {
     distinct(sessions, members)?;
     let mut locked = Ok(());
     for (index, session) in sessions.iter_mut().enumerate() {
         let tables = tables(members, index);
-        locked = lock(&mut **session, &tables, lock_timeout, watch).await;
+        locked = lock(&mut **session, &tables, lock_timeout, observer).await;
         if locked.is_err() {
             break;
         }
     }
     let ended = match locked {
-        Ok(()) => under_locks(sessions, members, app, watch).await,
+        Ok(()) => under_locks(sessions, members, app, observer).await,
         Err(error) => Err(StartupError::Lock(error)),
     };
     for session in sessions {
@@ -133,7 +134,7 @@ async fn under_locks(
     sessions: &mut [Box<dyn Database>],
     members: &[Member],
     app: Option<&str>,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Startup, StartupError> {
     for member in members {
         let Some(extension) = &member.requires_extension else { continue };
@@ -144,7 +145,7 @@ async fn under_locks(
     }
     let mut raises = Vec::new();
     for member in members {
-        raises.push(raise(&mut *sessions[member.session], member, watch).await?);
+        raises.push(raise(&mut *sessions[member.session], member, observer).await?);
     }
     if let Some(app) = app {
         keep(sessions, members, &raises, app).await?;
@@ -152,9 +153,9 @@ async fn under_locks(
     let mut raised = Vec::new();
     for (index, (member, raise)) in members.iter().zip(&raises).enumerate() {
         let database = &mut *sessions[member.session];
-        watch.turns_to(&member.name, false);
+        observer.tell(&Event::TurnOf { track: &member.name, back: false });
         let from = raise.state.row().position;
-        let ended = one(database, member, raise, watch).await;
+        let ended = one(database, member, raise, observer).await;
         match ended {
             Ok((legs, stopped)) => {
                 let to = legs.last().map_or(from, |leg| leg.to);
@@ -167,7 +168,7 @@ async fn under_locks(
             Err(source) => {
                 let track = member.name.clone();
                 let before = &members[..=index];
-                let taken_back = take_back(sessions, before, &raises, watch).await;
+                let taken_back = take_back(sessions, before, &raises, observer).await;
                 return Err(StartupError::Failed { track, source, taken_back });
             }
         }
@@ -179,7 +180,7 @@ async fn under_locks(
 async fn raise(
     database: &mut dyn Database,
     member: &Member,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Raise, StartupError> {
     let state = database.track(&member.table).await?;
     let row = state.row();
@@ -200,7 +201,7 @@ async fn raise(
     if ahead {
         return Ok(Raise { state, steps: None, ahead_of: Some(last) });
     }
-    let steps = Steps::plan(database, &member.folder, row, Goal::Up(None), watch).await;
+    let steps = Steps::plan(database, &member.folder, row, Goal::Up(None), observer).await;
     match steps {
         Ok(steps) => Ok(Raise { state, steps: Some(steps), ahead_of: None }),
         // Nothing to do is no error for an application that starts.
@@ -239,13 +240,13 @@ async fn one(
     database: &mut dyn Database,
     member: &Member,
     raise: &Raise,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<(Vec<Leg>, bool), MigrateError> {
     let Some(steps) = &raise.steps else { return Ok((Vec::new(), false)) };
     if raise.state == TrackState::NoTable {
         database.prepare_track(&member.table).await?;
     }
-    let walked = go(database, &member.table, steps, Settings::Reset, watch).await?;
+    let walked = go(database, &member.table, steps, Settings::Reset, observer).await?;
     Ok((walked.legs, walked.interrupted))
 }
 
@@ -255,7 +256,7 @@ async fn take_back(
     sessions: &mut [Box<dyn Database>],
     members: &[Member],
     raises: &[Raise],
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Vec<(TrackName, Result<Position, MigrateError>)> {
     let mut taken_back = Vec::new();
     for (member, raise) in members.iter().zip(raises).rev() {
@@ -264,7 +265,7 @@ async fn take_back(
             continue;
         }
         let database = &mut *sessions[member.session];
-        let ended = back(database, member, stood, watch).await;
+        let ended = back(database, member, stood, observer).await;
         match ended {
             Ok(false) => {}
             Ok(true) => taken_back.push((member.name.clone(), Ok(stood))),
@@ -274,21 +275,12 @@ async fn take_back(
     taken_back
 }
 
-/// Tells all that another watch tells, but does not stop: what is taken back is taken back whole.
-struct Unstopped<'a>(&'a mut dyn Watch);
+/// Tells all that another observer is told, but does not stop: what is taken back is taken back whole.
+struct Unstopped<'a>(&'a mut dyn Observer);
 
-impl Watch for Unstopped<'_> {
-    fn turns_to(&mut self, track: &TrackName, back: bool) {
-        self.0.turns_to(track, back);
-    }
-    fn reads(&mut self, leg: &Leg) {
-        self.0.reads(leg);
-    }
-    fn starts(&mut self, leg: &Leg) {
-        self.0.starts(leg);
-    }
-    fn ends(&mut self, leg: &Leg, read: Duration, ran: Duration) {
-        self.0.ends(leg, read, ran);
+impl Observer for Unstopped<'_> {
+    fn tell(&mut self, event: &Event<'_>) {
+        self.0.tell(event);
     }
 }
 
@@ -297,16 +289,16 @@ async fn back(
     database: &mut dyn Database,
     member: &Member,
     stood: Position,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<bool, MigrateError> {
     let row = database.track(&member.table).await?.row();
     let goal = Goal::To(stood);
-    match Steps::plan(database, &member.folder, row, goal, watch).await {
+    match Steps::plan(database, &member.folder, row, goal, observer).await {
         Err(MigrateError::Walk(WalkError::NoChange)) => Ok(false),
         Err(error) => Err(error),
         Ok(steps) => {
-            watch.turns_to(&member.name, true);
-            go(database, &member.table, &steps, Settings::Reset, &mut Unstopped(watch)).await?;
+            observer.tell(&Event::TurnOf { track: &member.name, back: true });
+            go(database, &member.table, &steps, Settings::Reset, &mut Unstopped(observer)).await?;
             Ok(true)
         }
     }

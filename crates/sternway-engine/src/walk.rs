@@ -15,6 +15,7 @@ use sternway_model::state::{TrackState, TrackingRow};
 use sternway_model::walk::{Goal, Leg, WalkError, walk as plan};
 use thiserror::Error;
 
+use crate::event::{Event, Observer};
 use crate::folder::{Folder, FolderError};
 
 /// Why a walk did not arrive.
@@ -66,25 +67,6 @@ pub struct Failed {
     pub source: StepError,
 }
 
-/// What is told while a walk goes on.
-pub trait Watch: Send {
-    /// A track's turn comes; `back` when it is taken back because another one failed.
-    fn turns_to(&mut self, _track: &TrackName, _back: bool) {}
-    /// A leg is planned, and its body will be read, if it has one.
-    fn reads(&mut self, _leg: &Leg) {}
-    /// A leg starts.
-    fn starts(&mut self, _leg: &Leg) {}
-    /// A leg ended well: how long its body took to read and to run.
-    fn ends(&mut self, _leg: &Leg, _read: Duration, _ran: Duration) {}
-    /// Whether to stop before the next leg, or to wait no longer for the locks.
-    fn stop(&mut self) -> bool {
-        false
-    }
-}
-
-/// Nobody watches.
-impl Watch for () {}
-
 /// A track to walk on.
 pub struct Track<'a> {
     /// Its tracking table.
@@ -117,11 +99,11 @@ pub async fn migrate(
     track: &Track<'_>,
     goal: Goal,
     lock_timeout: Duration,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Walked, MigrateError> {
     let tables = [track.table.to_owned()];
-    lock(database, &tables, lock_timeout, watch).await.map_err(MigrateError::Lock)?;
-    let ended = locked(database, track, goal, watch).await;
+    lock(database, &tables, lock_timeout, observer).await.map_err(MigrateError::Lock)?;
+    let ended = locked(database, track, goal, observer).await;
     // The error of the walk is what matters; with a lost connection there is no lock to give back.
     let unlocked = database.unlock().await;
     let walked = ended?;
@@ -137,13 +119,13 @@ pub(crate) async fn lock(
     database: &mut dyn Database,
     tables: &[String],
     lock_timeout: Duration,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<(), LockError> {
     let start = Instant::now();
     loop {
         let left = lock_timeout.saturating_sub(start.elapsed());
         match database.lock(tables, left.min(LOOK)).await {
-            Err(LockError::Held(_)) if left > LOOK && !watch.stop() => {}
+            Err(LockError::Held(_)) if left > LOOK && !observer.stop() => {}
             ended => return ended,
         }
     }
@@ -153,7 +135,7 @@ async fn locked(
     database: &mut dyn Database,
     track: &Track<'_>,
     goal: Goal,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Walked, MigrateError> {
     let state = database.track(track.table).await.map_err(MigrateError::Track)?;
     if state == TrackState::NoTable {
@@ -161,10 +143,10 @@ async fn locked(
         // As with golang-migrate, whoever sets out has a tracking table, wherever he arrives.
         database.prepare_track(track.table).await.map_err(MigrateError::Track)?;
     }
-    let steps = Steps::plan(database, track.folder, state.row(), goal, watch).await?;
+    let steps = Steps::plan(database, track.folder, state.row(), goal, observer).await?;
     writable(database).await?;
     keep(database, track, &steps).await?;
-    let walked = go(database, track.table, &steps, track.settings, watch).await?;
+    let walked = go(database, track.table, &steps, track.settings, observer).await?;
     match steps.short {
         0 => Ok(walked),
         _ if walked.interrupted => Ok(walked),
@@ -192,12 +174,12 @@ impl Steps {
         folder: &Folder,
         row: TrackingRow,
         goal: Goal,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<Steps, MigrateError> {
         let walk = plan(folder.set(), row, goal)?;
         let mut bodies = HashMap::new();
         for leg in &walk.legs {
-            watch.reads(leg);
+            observer.tell(&Event::LegPlanned(leg));
             let Some(file) = &leg.file else { continue };
             let start = Instant::now();
             let body = folder.body(file).await?;
@@ -247,15 +229,15 @@ pub(crate) async fn go(
     table: &str,
     steps: &Steps,
     settings: Settings,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Walked, MigrateError> {
     let mut legs = Vec::new();
     for (index, leg) in steps.legs.iter().enumerate() {
-        if watch.stop() {
+        if observer.stop() {
             settle(database, table, &legs).await?;
             return Ok(Walked { legs, interrupted: true });
         }
-        watch.starts(leg);
+        observer.tell(&Event::LegStarts(leg));
         let start = Instant::now();
         let body = leg.file.as_ref().and_then(|file| steps.bodies.get(file));
         match (&leg.file, body) {
@@ -293,7 +275,7 @@ pub(crate) async fn go(
             }
         }
         let read = body.map_or(Duration::ZERO, |(_, _, read)| *read);
-        watch.ends(leg, read, start.elapsed());
+        observer.tell(&Event::LegEnded { leg, read, ran: start.elapsed() });
         legs.push(leg.clone());
     }
     Ok(Walked { legs, interrupted: false })

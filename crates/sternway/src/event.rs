@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sternway_engine::walk::Watch;
+use sternway_engine::event;
 use sternway_model::catalog::{NearMiss, TrackName};
 use sternway_model::position::Position;
 use sternway_model::walk::Leg;
@@ -82,21 +82,24 @@ pub(crate) struct Watcher {
     pub stop: StopHandle,
 }
 
-impl Watch for Watcher {
-    fn turns_to(&mut self, track: &TrackName, back: bool) {
-        self.track = track.clone();
-        self.back = back;
-    }
-
-    fn starts(&mut self, leg: &Leg) {
-        tell(self.observer.as_ref(), &Event::Starts { track: &self.track, leg, back: self.back });
-    }
-
-    fn ends(&mut self, leg: &Leg, _: Duration, took: Duration) {
-        tell(
-            self.observer.as_ref(),
-            &Event::Ends { track: &self.track, leg, back: self.back, took },
-        );
+impl event::Observer for Watcher {
+    fn tell(&mut self, event: &event::Event<'_>) {
+        let back = self.back;
+        match event {
+            event::Event::TurnOf { track, back } => {
+                self.track = (*track).clone();
+                self.back = *back;
+            }
+            event::Event::LegStarts(leg) => {
+                let event = Event::Starts { track: &self.track, leg, back };
+                tell(self.observer.as_ref(), &event);
+            }
+            event::Event::LegEnded { leg, ran, .. } => {
+                let event = Event::Ends { track: &self.track, leg, back, took: *ran };
+                tell(self.observer.as_ref(), &event);
+            }
+            _ => {}
+        }
     }
 
     fn stop(&mut self) -> bool {

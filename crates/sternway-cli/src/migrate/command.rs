@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sternway_database::Settings;
+use sternway_engine::event::Quiet;
 use sternway_engine::suspects::suspects;
 use sternway_engine::walk::{MigrateError, Steps, Track, drop_tables, force, migrate, standings};
 use sternway_model::body::Mode;
@@ -217,8 +218,8 @@ impl<'a> Job<'a> {
         let track = Track { table: &table, folder, keep: None, settings: Settings::Kept };
         self.signals.listen(*self.log, database.interrupter());
         let (log, signals, ahead) = (*self.log, self.signals.clone(), self.ahead);
-        let mut watch = Progress { log, signals, ahead, prefix: String::new() };
-        let ended = migrate(&mut **database, &track, goal, self.lock_timeout, &mut watch).await;
+        let mut progress = Progress { log, signals, ahead, prefix: String::new() };
+        let ended = migrate(&mut **database, &track, goal, self.lock_timeout, &mut progress).await;
         let (outcome, legs) = match ended {
             Ok(walked) if walked.interrupted => (Outcome::Stopped, walked.legs),
             Ok(walked) => (Outcome::Done, walked.legs),
@@ -290,7 +291,7 @@ impl<'a> Job<'a> {
     ) -> Result<End, Trouble> {
         let row = opened.row(table).await?;
         let Opened { folder, database } = opened;
-        let steps = Steps::plan(&mut **database, folder, row, goal, &mut ()).await;
+        let steps = Steps::plan(&mut **database, folder, row, goal, &mut Quiet).await;
         let steps = match steps {
             Ok(steps) => steps,
             Err(MigrateError::Walk(WalkError::NoChange)) => {

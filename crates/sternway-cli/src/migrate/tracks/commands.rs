@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sternway_database::Settings;
+use sternway_engine::event::Quiet;
 use sternway_engine::startup::{self, Raised, Startup, StartupError};
 use sternway_engine::walk::{MigrateError, Steps, Track, force, migrate, standings};
 use sternway_model::position::Position;
@@ -137,14 +138,14 @@ impl Tracks<'_> {
         let signals = Signals::default();
         signals.listen(*self.log, self.database().interrupter());
         let (log, ahead) = (*self.log, reads_ahead(given));
-        let mut watch = Progress { log, signals: signals.clone(), ahead, prefix: String::new() };
+        let mut progress = Progress { log, signals: signals.clone(), ahead, prefix: String::new() };
         let app = self.app.clone();
         let raised = startup::up(
             &mut self.sessions,
             &self.members,
             Some(&app),
             lock_timeout(given),
-            &mut watch,
+            &mut progress,
         );
         let Startup { raised, interrupted } = match raised.await {
             Ok(startup) => startup,
@@ -302,7 +303,7 @@ impl Tracks<'_> {
         }
         let signals = Signals::default();
         signals.listen(*self.log, self.database().interrupter());
-        let mut watch = Progress {
+        let mut progress = Progress {
             log: *self.log,
             signals: signals.clone(),
             ahead: reads_ahead(given),
@@ -315,7 +316,7 @@ impl Tracks<'_> {
             keep: Some((&self.app, &member.name)),
             settings: Settings::Reset,
         };
-        let ended = migrate(&mut **session, &track, goal, lock_timeout(given), &mut watch).await;
+        let ended = migrate(&mut **session, &track, goal, lock_timeout(given), &mut progress).await;
         let (legs, stopped) = match ended {
             Ok(walked) => (walked.legs, walked.interrupted),
             Err(MigrateError::Walk(WalkError::NoChange)) => (Vec::new(), false),
@@ -350,7 +351,7 @@ impl Tracks<'_> {
     async fn show(&mut self, index: usize, goal: Goal) -> Result<TrackRan, Trouble> {
         let stands = self.row(index).await?;
         let (member, session) = (&self.members[index], &mut self.sessions[0]);
-        let steps = Steps::plan(&mut **session, &member.folder, stands, goal, &mut ()).await;
+        let steps = Steps::plan(&mut **session, &member.folder, stands, goal, &mut Quiet).await;
         let ran =
             |legs: &[Leg]| TrackRan::of(Some(&member.name.0), &member.table, stands.position, legs);
         let steps = match steps {
