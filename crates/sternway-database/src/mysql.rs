@@ -330,7 +330,7 @@ impl Archive for MySql {
     }
 
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError> {
-        crate::archive::forget(self, id).await
+        crate::archive::drop_entry(self, id).await
     }
 
     async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError> {

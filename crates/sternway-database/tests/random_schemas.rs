@@ -197,7 +197,7 @@ async fn case(shadow: &mut Shadow, seed: u64, keep: bool) -> Result<Case, String
             carried: &carried,
         };
         let mut account = journey.account();
-        account.try_misfits(&mut shadow.watch, "it").await;
+        account.try_conflicts(&mut shadow.watch, "it").await;
         if !account.is_whole() {
             let entries = kept.iter().map(|it| {
                 let (entry, rows) = (&it.entry, &it.rows);

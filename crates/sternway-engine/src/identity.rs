@@ -1,5 +1,5 @@
 //! Which migrations are the same where words do not tell: found out on shadow databases, by what they lead
-//! to. The planner asks, [`settle`] and [`planned`] answer.
+//! to. The planner asks, [`resolve`] and [`planned`] answer.
 
 use sternway_database::Database;
 use sternway_model::catalog::{Direction, Half, TrackName};
@@ -21,7 +21,7 @@ use crate::verify::fingerprint;
 ///
 /// # Errors
 /// When the schema cannot be read. What no shadow database can tell is left open.
-pub async fn settle(
+pub async fn resolve(
     snapshot: &mut Snapshot,
     shadow: &Shadow,
     database: &mut dyn Database,

@@ -234,7 +234,7 @@ pub(crate) async fn go(
     let mut legs = Vec::new();
     for (index, leg) in steps.legs.iter().enumerate() {
         if observer.stop() {
-            settle(database, table, &legs).await?;
+            make_durable(database, table, &legs).await?;
             return Ok(Walked { legs, interrupted: true });
         }
         observer.tell(&Event::LegStarts(leg));
@@ -260,7 +260,7 @@ pub(crate) async fn go(
                 if let Err(source) = database.migrate(&work).await {
                     if matches!(source, StepError::TakenBack { .. }) {
                         // The failure of the body is what has to be told.
-                        if let Err(error) = settle(database, table, &legs).await {
+                        if let Err(error) = make_durable(database, table, &legs).await {
                             tracing::warn!(%error, "what ran before may not be on the disk yet");
                         }
                     }
@@ -283,7 +283,7 @@ pub(crate) async fn go(
 
 /// Takes to the disk what was done before a walk ended early: with one more commit, which says again
 /// where the track stands.
-async fn settle(
+async fn make_durable(
     database: &mut dyn Database,
     table: &str,
     done: &[Leg],

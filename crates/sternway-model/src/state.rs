@@ -154,7 +154,7 @@ impl Records {
                 numbers.iter().all(|number| known.get(*number).is_some())
             })
         };
-        // One without numbers was forgotten.
+        // One without numbers is not told of any more.
         let known = self.releases.iter().filter(|(_, numbers)| !numbers.is_empty());
         let releases = known.filter(|(_, numbers)| whole(numbers));
         Catalog {

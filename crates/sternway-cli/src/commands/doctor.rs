@@ -5,7 +5,7 @@ use sternway_engine::doctor::{
     Choice, Diagnosis, RepairKind, Reported, carry_out, examine_all, wait_for_orphans,
 };
 use sternway_engine::fence::take_away_forgotten;
-use sternway_engine::identity::settle;
+use sternway_engine::identity::resolve;
 use sternway_engine::observe::tables;
 use sternway_engine::preflight;
 use sternway_engine::status::forgotten_fences;
@@ -57,7 +57,7 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
         // What they did is part of what there is now.
         known = setup.know(&mut *database).await?;
     }
-    settle(&mut known, &shadow, &mut *database).await?;
+    resolve(&mut known, &shadow, &mut *database).await?;
     let reported = Reported { file: args.file.clone(), took: args.took };
     let examined = examine_all(&known.facts(), &shadow, &mut *database, &reported).await;
     let examined = examined.map_err(Failure::to_examine)?;

@@ -110,10 +110,12 @@ impl Ships<'_> {
             let what = format!("{journey:?}, killed at {:?}", next[at]);
             next[at] = next[at].filter(|_| killed.is_some()).map(|n| n + 1);
             // What makes up for the k-th kill at a point is killed at its own k-th; where that leaves a
-            // statement in doubt, there where the doubt is settled.
+            // statement in doubt, there where it is reconciled.
             let mut again =
                 killed.as_ref().map(|point| match (point.as_str(), self.kills[point]) {
-                    ("statement.noted", k) => ["settle.begins", "settle.ended"][k % 2].to_owned(),
+                    ("statement.noted", k) => {
+                        ["reconcile.begins", "reconcile.ended"][k % 2].to_owned()
+                    }
                     (_, k) => k.to_string(),
                 });
             let command = ["resume", "abort"][faults % 2];

@@ -112,7 +112,7 @@ impl Fences for MySql {
             if locked.is_err() {
                 // Those before it are unlocked again.
                 unlock(self, &fence.before[..at]).await.map_err(refused("taken away"))?;
-                forget(self, raised.id).await?;
+                delete(self, raised.id).await?;
                 locked.map_err(refused("raised"))?;
             }
         }
@@ -155,7 +155,7 @@ impl Fences for MySql {
             return Ok(()); // Somebody has done it.
         }
         unlock(self, &fence.before).await.map_err(refused("taken away"))?;
-        forget(self, *id).await
+        delete(self, *id).await
     }
 }
 
@@ -214,7 +214,7 @@ async fn unlock(mysql: &mut MySql, accounts: &[String]) -> Result<(), DatabaseEr
     Ok(())
 }
 
-async fn forget(mysql: &mut MySql, id: i64) -> Result<(), DatabaseError> {
+async fn delete(mysql: &mut MySql, id: i64) -> Result<(), DatabaseError> {
     let sql = format!("DELETE FROM {} WHERE id = {id} LIMIT 1", mysql.table(TABLE));
     mysql.commit("take the fence away", "", &sql).await
 }

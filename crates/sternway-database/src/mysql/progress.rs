@@ -115,7 +115,7 @@ pub(super) async fn clear(mysql: &mut MySql) -> Result<(), DatabaseError> {
 }
 
 /// Drops the table of a tracking table, if there is one.
-pub(super) async fn forget(mysql: &mut MySql, table: &str) -> Result<(), DatabaseError> {
+pub(super) async fn remove(mysql: &mut MySql, table: &str) -> Result<(), DatabaseError> {
     mysql.progress.remove(table);
     if track::exists(mysql, &name(table)).await? { drop_table(mysql, table).await } else { Ok(()) }
 }

@@ -67,7 +67,7 @@ impl Tracking for MySql {
         let sql = write(self, table, row);
         let written = self.commit("write the tracking row", "", &sql).await;
         written.map_err(|error| explain(table, error))?;
-        if row.dirty { Ok(()) } else { progress::forget(self, table).await }
+        if row.dirty { Ok(()) } else { progress::remove(self, table).await }
     }
 
     async fn underway(&mut self, table: &str) -> Result<Option<Underway>, DatabaseError> {

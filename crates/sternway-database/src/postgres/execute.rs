@@ -123,7 +123,7 @@ async fn run(
     limits: Limits,
 ) -> Result<Done, (usize, Failure)> {
     let whole = |error| (0, Failure::Other(error));
-    postgres.forget_prepared().await.map_err(whole)?;
+    postgres.deallocate().await.map_err(whole)?;
     track::look(postgres, work.table).await.map_err(whole)?;
     let keeper = match care {
         Some(care) => Keeper::prepare(postgres, work, care).await.map_err(|it| (0, it))?,

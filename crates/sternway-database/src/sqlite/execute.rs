@@ -145,9 +145,9 @@ async fn in_transaction(
         Err(_) => sqlite.roll_back().await,
     }
     sqlite.interrupted.clear();
-    let settled = settle(sqlite, work, without_keys).await;
+    let reset = reset_session(sqlite, work, without_keys).await;
     let done = ran?;
-    settled.map_err(Failure::Other).map(|()| done)
+    reset.map_err(Failure::Other).map(|()| done)
 }
 
 /// Runs a body between a look at what is there and a look at what is left.
@@ -195,7 +195,7 @@ async fn one_by_one(
         sqlite.roll_back().await;
     }
     sqlite.interrupted.clear();
-    let settled = settle(sqlite, work, false).await;
+    let reset = reset_session(sqlite, work, false).await;
     if let Err((statement, failure)) = ran {
         let nothing = matches!(failure, Failure::Sql(_)) && leaves_nothing(work, statement);
         if nothing {
@@ -205,7 +205,7 @@ async fn one_by_one(
         }
         return Err((if nothing { 0 } else { statement }, failure));
     }
-    settled.map_err(other)?;
+    reset.map_err(other)?;
     let sql = writable(work.body).to_owned();
     sqlite.run("write the tracking row", sql).await.map_err(other)?;
     let ended = async {
@@ -260,12 +260,12 @@ async fn begin(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), DatabaseError
 }
 
 /// Takes back what a body may have set for the session, if it is to be taken back.
-async fn settle(
+async fn reset_session(
     sqlite: &mut Sqlite,
     work: &Work<'_>,
     without_keys: bool,
 ) -> Result<(), DatabaseError> {
-    let doing = "settle the session";
+    let doing = "reset the session";
     if work.settings == Settings::Kept && !without_keys {
         return Ok(());
     }

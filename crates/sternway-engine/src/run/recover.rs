@@ -98,14 +98,14 @@ impl<'a> Executor<'_, 'a> {
     pub(super) async fn reconcile(&mut self, in_doubt: &InDoubt<'_>) -> Result<Reached, RunError> {
         let InDoubt { step, migrate, body, reached, undoing } = *in_doubt;
         let Some(statement) = reached.statement else { return Ok(reached) };
-        failpoint::hit(Point::Settling);
+        failpoint::hit(Point::Reconciling);
         let body = body.or_else(|| self.plan().body(migrate));
         let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
         let journal = self.id.map(|run| (run, step));
         let work = Work { first: statement, undoing, ..Work::of(migrate, body, journal) };
-        let settled = self.database.reconcile(&work, statement).await?;
-        failpoint::hit(Point::Settled);
-        match settled {
+        let reconciled = self.database.reconcile(&work, statement).await?;
+        failpoint::hit(Point::Reconciled);
+        match reconciled {
             Reconciled::Done if !reached.failed => {
                 Ok(Reached { statement: None, done: statement, failed: false })
             }
@@ -113,7 +113,7 @@ impl<'a> Executor<'_, 'a> {
             // The server has said that it failed: there was only to be cleared away what it left.
             Reconciled::Unknown if reached.failed => Ok(reached),
             Reconciled::Unknown => {
-                Err(RunError::Unsettled { file: migrate.file.clone(), statement })
+                Err(RunError::StillInDoubt { file: migrate.file.clone(), statement })
             }
         }
     }
@@ -125,10 +125,10 @@ impl<'a> Executor<'_, 'a> {
     pub(super) async fn altered(
         &mut self,
         done: usize,
-        settled: Reached,
+        reconciled: Reached,
     ) -> Result<Vec<String>, RunError> {
         let plan = self.plan();
-        let Some(checkpoints) = self.run.checkpoints.filter(|_| settled.done == 0) else {
+        let Some(checkpoints) = self.run.checkpoints.filter(|_| reconciled.done == 0) else {
             return Ok(Vec::new());
         };
         if plan.basis.fingerprint != Some(checkpoints.start.digest()) {

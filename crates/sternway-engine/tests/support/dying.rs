@@ -233,7 +233,7 @@ impl Execution for Dying {
         work: &Work<'_>,
         statement: usize,
     ) -> Result<Reconciled, DatabaseError> {
-        call!(self, "settle", self.database.reconcile(work, statement))
+        call!(self, "reconcile", self.database.reconcile(work, statement))
     }
 }
 

@@ -49,7 +49,7 @@ pub async fn prepare<'a>(
     care: &'a Preservation<'a>,
     statements: &[Statement<'_>],
 ) -> Result<Keeper<'a>, Trouble> {
-    settle(mysql, care).await?;
+    end_others(mysql, care).await?;
     if care.keep {
         cut_dropped(mysql, care).await?;
     }
@@ -88,22 +88,22 @@ pub async fn prepare<'a>(
 }
 
 /// Makes an end of what other steps have left half kept: their bodies will not go on.
-async fn settle(mysql: &mut MySql, care: &Preservation<'_>) -> Result<(), Trouble> {
+async fn end_others(mysql: &mut MySql, care: &Preservation<'_>) -> Result<(), Trouble> {
     let others = format!("state <> '{KEPT}' AND NOT ({})", of_step(mysql, care, care.direction));
     let left = stored(mysql, &others).await?;
     if left.is_empty() {
         return Ok(());
     }
-    mysql.run("settle the archive", STRICT.to_owned()).await?;
-    let settled = async {
+    mysql.run("prepare the session for the archive", STRICT.to_owned()).await?;
+    let ended = async {
         for entry in left {
             end(mysql, &entry, &Written::default(), false).await?;
         }
         Ok::<_, Trouble>(())
     };
-    let settled = settled.await;
-    mysql.run("settle the archive", LENIENT.to_owned()).await?;
-    settled
+    let ended = ended.await;
+    mysql.run("prepare the session for the archive", LENIENT.to_owned()).await?;
+    ended
 }
 
 /// Cuts those tables loose that an earlier try of the step moved aside, and whose place was dropped.
@@ -178,7 +178,7 @@ impl Keeper<'_> {
         let copied = async {
             let moved: Vec<&String> = self.written.moved.values().flatten().collect();
             if self.anew {
-                self.forget_stale(mysql).await?;
+                self.drop_stale(mysql).await?;
             }
             let known = self.known(mysql).await?;
             for (shape, _) in &shapes {
@@ -195,7 +195,7 @@ impl Keeper<'_> {
 
     /// Throws away the copies that an earlier try of this run has made, where nothing took effect after
     /// them: others may have written since.
-    async fn forget_stale(&self, mysql: &mut MySql) -> Result<(), Trouble> {
+    async fn drop_stale(&self, mysql: &mut MySql) -> Result<(), Trouble> {
         let Some(run) = self.run else { return Ok(()) };
         let own = of_step(mysql, self.care, self.care.direction);
         let stale = format!("state = 'pending' AND run = {run} AND {own}");
@@ -432,7 +432,7 @@ async fn cut_loose(mysql: &mut MySql, id: i64) -> Result<(), Trouble> {
     }
     let index = mysql.table(INDEX);
     sql.push_str(&format!("UPDATE {index} SET state = 'pending' WHERE id = {id} LIMIT 1; COMMIT"));
-    Ok(mysql.run("settle a table that was moved aside", sql).await?)
+    Ok(mysql.run("strip a relocated table", sql).await?)
 }
 
 /// Moves a table back that was moved aside for a statement that did nothing.
