@@ -368,7 +368,8 @@ async fn records_are_read_back_by_their_application() {
         let down = Half { file: "000001_step.down.sql".to_owned(), hash: Digest::of_body(body) };
         let down = Migration { version: 1, up: None, down: Some(down) };
         let bodies = [(Digest::of_body(body), body.to_owned())].into();
-        let kept = session.keep("app", &track, std::slice::from_ref(&down), &bodies).await;
+        let kept =
+            session.record_migrations("app", &track, std::slice::from_ref(&down), &bodies).await;
         kept.expect("kept");
         let records = ground.session().await.records("app").await.expect("records");
         let first = records.migrations[&track].get(1).expect("a migration");

@@ -14,13 +14,13 @@ use std::time::Duration;
 use sternway_database::{Database, DatabaseError, Settings};
 use sternway_model::catalog::TrackName;
 use sternway_model::position::Position;
-use sternway_model::state::{RecordsAccess, TrackState};
+use sternway_model::state::TrackState;
 use sternway_model::walk::{Goal, Leg, WalkError};
 
 use crate::event::{Event, Observer};
-use crate::folder::{Folder, FolderError};
+use crate::folder::Folder;
 use crate::suspects::suspects;
-use crate::walk::{MigrateError, Steps, go, lock};
+use crate::walk::{MigrateError, Steps, go, lock, record};
 
 pub use error::StartupError;
 
@@ -147,8 +147,16 @@ async fn under_locks(
     for member in members {
         raises.push(raise(&mut *sessions[member.session], member, observer).await?);
     }
-    if let Some(app) = app {
-        keep(sessions, members, &raises, app).await?;
+    for (member, raise) in members.iter().zip(&raises) {
+        if let (Some(app), Some(steps)) = (app, &raise.steps) {
+            let database = &mut *sessions[member.session];
+            record(database, (app, &member.name), &member.folder, steps).await.map_err(
+                |source| match source {
+                    MigrateError::Database(source) => StartupError::Database(source),
+                    source => StartupError::Plan { track: member.name.clone(), source },
+                },
+            )?;
+        }
     }
     let mut raised = Vec::new();
     for (index, (member, raise)) in members.iter().zip(&raises).enumerate() {
@@ -210,30 +218,6 @@ async fn raise(
         }
         Err(source) => Err(StartupError::Plan { track: member.name.clone(), source }),
     }
-}
-
-/// Keeps the migrations that are about to be applied, where records can be kept.
-async fn keep(
-    sessions: &mut [Box<dyn Database>],
-    members: &[Member],
-    raises: &[Raise],
-    app: &str,
-) -> Result<(), StartupError> {
-    for (member, raise) in members.iter().zip(raises) {
-        let Some(steps) = &raise.steps else { continue };
-        let database = &mut sessions[member.session];
-        if database.prepare_records().await? != RecordsAccess::Available {
-            continue;
-        }
-        let versions: Vec<u64> = steps.legs.iter().map(|leg| leg.version).collect();
-        let read = member.folder.migrations(&versions).await;
-        let (migrations, bodies) = read.map_err(|error: FolderError| StartupError::Plan {
-            track: member.name.clone(),
-            source: error.into(),
-        })?;
-        database.keep(app, &member.name, &migrations, &bodies).await?;
-    }
-    Ok(())
 }
 
 async fn one(

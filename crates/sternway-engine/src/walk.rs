@@ -11,7 +11,7 @@ use sternway_database::{Database, DatabaseError, LockError, Settings, StepError,
 use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::catalog::{Direction, TrackName};
 use sternway_model::position::Position;
-use sternway_model::state::{TrackState, TrackingRow};
+use sternway_model::state::{RecordsAccess, TrackState, TrackingRow};
 use sternway_model::walk::{Goal, Leg, WalkError, walk as plan};
 use thiserror::Error;
 
@@ -73,9 +73,8 @@ pub struct Track<'a> {
     pub table: &'a str,
     /// Its files.
     pub folder: &'a Folder,
-    /// The application and the track under which the migrations are kept in Sternway's records; none
-    /// are kept without.
-    pub keep: Option<(&'a str, &'a TrackName)>,
+    /// The application and the track under which the migrations are recorded; none are without.
+    pub recorded_as: Option<(&'a str, &'a TrackName)>,
     /// What becomes of the settings that a body leaves in the session.
     pub settings: Settings,
 }
@@ -145,7 +144,9 @@ async fn locked(
     }
     let steps = Steps::plan(database, track.folder, state.row(), goal, observer).await?;
     writable(database).await?;
-    keep(database, track, &steps).await?;
+    if let Some(names) = track.recorded_as {
+        record(database, names, track.folder, &steps).await?;
+    }
     let walked = go(database, track.table, &steps, track.settings, observer).await?;
     match steps.short {
         0 => Ok(walked),
@@ -207,20 +208,19 @@ async fn writable(database: &mut dyn Database) -> Result<(), DatabaseError> {
     }
 }
 
-/// Keeps the migrations of a walk in Sternway's records, where it may.
-async fn keep(
+/// Records the migrations of a walk under an application and a track, where records can be kept.
+pub(crate) async fn record(
     database: &mut dyn Database,
-    track: &Track<'_>,
+    (app, track): (&str, &TrackName),
+    folder: &Folder,
     steps: &Steps,
 ) -> Result<(), MigrateError> {
-    use sternway_model::state::RecordsAccess::Available;
-    let Some((app, name)) = track.keep else { return Ok(()) };
-    if database.prepare_records().await? != Available {
+    if database.prepare_records().await? != RecordsAccess::Available {
         return Ok(());
     }
     let versions: Vec<u64> = steps.legs.iter().map(|leg| leg.version).collect();
-    let (migrations, bodies) = track.folder.migrations(&versions).await?;
-    Ok(database.keep(app, name, &migrations, &bodies).await?)
+    let (migrations, bodies) = folder.migrations(&versions).await?;
+    Ok(database.record_migrations(app, track, &migrations, &bodies).await?)
 }
 
 /// Runs the legs. The lock is held, and the tracking table is there.

@@ -120,7 +120,7 @@ macro_rules! forward {
             -> Result<sternway_database::RunId, sternway_database::DatabaseError>;
         record(run: sternway_database::RunId, record: &sternway_model::journal::Record)
             -> Result<(), sternway_database::DatabaseError>;
-        keep(
+        record_migrations(
             app: &str,
             track: &sternway_model::catalog::TrackName,
             migrations: &[sternway_model::catalog::Migration],

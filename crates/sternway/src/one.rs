@@ -117,7 +117,7 @@ impl OnTrack<'_> {
         let track = walk::Track {
             table: &member.table,
             folder: &member.folder,
-            keep: app.map(|app| (app, &member.name)),
+            recorded_as: app.map(|app| (app, &member.name)),
             settings: Settings::Reset,
         };
         let mut watch = self.migrator.watch();

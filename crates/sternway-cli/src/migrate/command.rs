@@ -215,7 +215,7 @@ impl<'a> Job<'a> {
         if self.dry {
             return self.show(opened, command, &table, goal).await;
         }
-        let track = Track { table: &table, folder, keep: None, settings: Settings::Kept };
+        let track = Track { table: &table, folder, recorded_as: None, settings: Settings::Kept };
         self.signals.listen(*self.log, database.interrupter());
         let (log, signals, ahead) = (*self.log, self.signals.clone(), self.ahead);
         let mut progress = Progress { log, signals, ahead, prefix: String::new() };

@@ -130,14 +130,14 @@ impl RecordStore for MySql {
         self.commit("write the journal", "", &sql).await
     }
 
-    async fn keep(
+    async fn record_migrations(
         &mut self,
         app: &str,
         track: &TrackName,
         migrations: &[Migration],
         bodies: &BTreeMap<Digest, String>,
     ) -> Result<(), DatabaseError> {
-        write::keep(self, app, track, migrations, bodies).await
+        write::record_migrations(self, app, track, migrations, bodies).await
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {

@@ -80,8 +80,11 @@ async fn many_migrations_are_kept_at_once() {
     let plan = plan("app", "1.0.0", &bodies);
     for (track, migrations) in &plan.migrations {
         for _ in 0..2 {
-            session.keep("app", track, migrations, &plan.bodies).await.expect("kept");
-            session.keep("app", track, migrations, &BTreeMap::new()).await.expect("kept");
+            session.record_migrations("app", track, migrations, &plan.bodies).await.expect("kept");
+            session
+                .record_migrations("app", track, migrations, &BTreeMap::new())
+                .await
+                .expect("kept");
         }
     }
     assert_eq!(session.records("app").await.expect("records").bodies.len(), 500);

@@ -170,14 +170,14 @@ impl RecordStore for Dying {
         call!(self, "record", self.database.record(run, record))
     }
 
-    async fn keep(
+    async fn record_migrations(
         &mut self,
         app: &str,
         track: &TrackName,
         migrations: &[Migration],
         bodies: &BTreeMap<Digest, String>,
     ) -> Result<(), DatabaseError> {
-        self.database.keep(app, track, migrations, bodies).await
+        self.database.record_migrations(app, track, migrations, bodies).await
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {

@@ -313,7 +313,7 @@ impl Tracks<'_> {
         let track = Track {
             table: &member.table,
             folder: &member.folder,
-            keep: Some((&self.app, &member.name)),
+            recorded_as: Some((&self.app, &member.name)),
             settings: Settings::Reset,
         };
         let ended = migrate(&mut **session, &track, goal, lock_timeout(given), &mut progress).await;
