@@ -220,7 +220,7 @@ impl Failure {
                 "use the Sternway that wrote them, or a later one"
             }
             DatabaseError::RecordsDamaged(_) => {
-                "`DROP SCHEMA sternway CASCADE` forgets them; the application does not need them"
+                "repair the row that it names, or delete it; the application does not need it. Do not drop Sternway's tables as a whole: what the archive keeps lies among them"
             }
             DatabaseError::PlanUnreadable { .. } => {
                 "that version finishes it or takes it back; `rollback` and `upgrade` leave it as it is with --abandon"

@@ -22,7 +22,7 @@ use crate::consent::{can_be_kept, nothing_unasked};
 use crate::deviation::with_deviation;
 use crate::event::{Event, Observer};
 use crate::gather::{GatherError, Settings, Snapshot, Source, gather};
-use crate::identity::{planned, settle};
+use crate::identity::{planned, resolve};
 use crate::leftover::with_what_is_there;
 use crate::observe::tables;
 use crate::preflight::{
@@ -367,7 +367,7 @@ async fn look(
 ) -> Result<Plan, JourneyError> {
     let (source, app) = (ports.source.as_deref_mut(), ports.app.as_deref_mut());
     let mut snapshot = gather(settings, source, ports.database, app, ports.observer).await?;
-    settle(&mut snapshot, ports.shadow, ports.database).await?;
+    resolve(&mut snapshot, ports.shadow, ports.database).await?;
     match planned(&mut snapshot, request, ports.shadow).await {
         Ok(plan) => {
             rows_in_step(&snapshot.facts(), ports.shadow, ports.database).await?;

@@ -91,7 +91,12 @@ impl Reporter {
             )),
             Event::Waiting(sessions) => listed("waiting for other clients to leave:", sessions),
             Event::Ending(sessions) => listed("ending the sessions of other clients:", sessions),
-            Event::Starts(_) => Vec::new(),
+            // Walks by numbers are shown as golang-migrate does, by their commands.
+            Event::Starts(_)
+            | Event::TurnOf { .. }
+            | Event::LegPlanned(_)
+            | Event::LegStarts(_)
+            | Event::LegEnded { .. } => Vec::new(),
             Event::Migrated { step, took, done } => {
                 self.done += 1;
                 let (number, of, track) = (self.done, self.of, &step.track);

@@ -330,7 +330,7 @@ impl Failure {
             RunError::GoingBack(_) => {
                 ("`sternway abort` takes it back to its beginning", Exit::Refused)
             }
-            RunError::Unsettled { .. } => (
+            RunError::StillInDoubt { .. } => (
                 "look whether it did, finish or undo that migration by hand and set its tracking row; then --abandon leaves the run as it is, and `rollback` and `upgrade` plan anew",
                 Exit::Dirty,
             ),

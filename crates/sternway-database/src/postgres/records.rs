@@ -134,7 +134,7 @@ impl RecordStore for Postgres {
         let (app, schema) = (literal(&plan.app), literal(&self.identity.schema));
         let mut sql = "BEGIN;\n".to_owned();
         for (track, migrations) in &plan.migrations {
-            sql.push_str(&keeping(&app, &schema, track, migrations, &plan.bodies));
+            sql.push_str(&recording(&app, &schema, track, migrations, &plan.bodies));
         }
         for (release, numbers) in &plan.releases {
             let release = literal(&release.to_string());
@@ -176,7 +176,7 @@ impl RecordStore for Postgres {
         self.run("write the journal", sql).await
     }
 
-    async fn keep(
+    async fn record_migrations(
         &mut self,
         app: &str,
         track: &TrackName,
@@ -184,8 +184,8 @@ impl RecordStore for Postgres {
         bodies: &BTreeMap<Digest, String>,
     ) -> Result<(), DatabaseError> {
         let (app, schema) = (literal(app), literal(&self.identity.schema));
-        let sql = keeping(&app, &schema, track, migrations, bodies);
-        self.run("keep the migrations", sql).await
+        let sql = recording(&app, &schema, track, migrations, bodies);
+        self.run("record the migrations", sql).await
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
@@ -294,8 +294,8 @@ fn half(
     shared::half([text(0)?, text(1)?, text(2)?], bodies)
 }
 
-/// The one statement that keeps migrations of a track. What it finds as it should be stays as it is.
-fn keeping(
+/// The one statement that records migrations of a track. What it finds as it should be stays as it is.
+fn recording(
     app: &str,
     schema: &str,
     track: &TrackName,

@@ -6,7 +6,8 @@ use sternway_database::failpoint::{self, Point};
 use sternway_model::app::{App, AppError, Deployment};
 use sternway_model::catalog::Release;
 use sternway_model::journal::Progress;
-use sternway_model::plan::Step;
+use sternway_model::plan::{Hop, Step};
+use sternway_model::state::TrackingRow;
 
 use super::step::Place;
 use super::{Executor, RunError};
@@ -68,12 +69,10 @@ impl Executor<'_, '_> {
     async fn stays(&mut self, hop: &Hop) -> Result<(), RunError> {
         let mut what = Vec::new();
         for (track, table) in &self.plan().tracks {
-            let (is, ends) = (self.database.track(table).await?.position(), hop.ends_at.get(track));
-            let ends = ends.copied().unwrap_or_default();
-            if is.dirty || is.version != ends {
-                let dirty = if is.dirty { ", dirty" } else { "" };
-                let (is, ends) = (number(is.version), number(ends));
-                what.push(format!("track `{track}` is at {is}{dirty} and not at {ends}"));
+            let is = self.database.track(table).await?.row();
+            let ends = hop.ends_at.get(track).copied().unwrap_or_default();
+            if is != TrackingRow::clean(ends) {
+                what.push(format!("track `{track}` is at {is} and not at {ends}"));
             }
         }
         match (what.is_empty(), self.id) {
