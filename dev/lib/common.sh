@@ -19,11 +19,12 @@ cannot() {
 # part NAME FUNCTION: runs one stage of a part, unless an earlier stage gave up.
 # `set -e` does not hold inside (Bash suspends it left of ||), so stages check each command.
 declare -A left_out=()
+leave_out() { left_out[$1]=yes; }
 part() {
   [[ -z ${left_out[$1]:-} ]] || return 0
   why="$2 failed"
   "$2" || {
-    left_out[$1]=yes
+    leave_out "$1"
     skip "$1" "$why"
   }
 }
@@ -53,6 +54,19 @@ apt_install() {
     tail -n 5 "$scratch/apt.log" >&2
     cannot "apt-get could not install $*"
   }
+}
+
+# apt_install_stopped PACKAGE...: those that would start a server, which nobody here wants. A policy
+# says no for as long as that takes; one that is there already stays.
+apt_install_stopped() {
+  local policy=/usr/sbin/policy-rc.d status=0 ours=
+  if [[ ! -e $policy ]] && as_root tee "$policy" >/dev/null <<<$'#!/bin/sh\nexit 101'; then
+    as_root chmod 755 "$policy"
+    ours=yes
+  fi
+  apt_install "$@" || status=$?
+  [[ -z $ours ]] || as_root rm -f "$policy"
+  return "$status"
 }
 
 # Without these, building fails later and says less.
