@@ -15,6 +15,7 @@ mod gitops;
 mod helm;
 mod running;
 mod survey;
+mod trial;
 mod definitions;
 mod images;
 mod rights;

@@ -94,14 +94,16 @@ pub(super) fn to_act(cluster: &Cluster, settings: &Settings, found: &[Workload])
 
 /// What Helm needs to bring the objects of a chart.
 pub(super) async fn of_chart(cluster: &Cluster, rendered: &Rendered) -> Result<Vec<Right>, String> {
-    let mut known: BTreeMap<String, Vec<(String, String, bool)>> = BTreeMap::new();
+    let mut known: BTreeMap<String, Vec<Resource>> = BTreeMap::new();
     let mut rights = Vec::new();
     for (api, kind) in rendered.kinds() {
         if !known.contains_key(&api) {
             known.insert(api.clone(), resources(cluster, &api).await?);
         }
         // A kind that the chart itself defines is not known yet.
-        let Some((_, plural, namespaced)) = known[&api].iter().find(|it| it.0 == kind) else {
+        let Some(Resource { plural, namespaced, .. }) =
+            known[&api].iter().find(|it| it.kind == kind)
+        else {
             continue;
         };
         let group = api.split_once('/').map_or("", |(group, _)| group);
@@ -114,8 +116,15 @@ pub(super) async fn of_chart(cluster: &Cluster, rendered: &Rendered) -> Result<V
     Ok(rights)
 }
 
-/// The kinds of an API version, each with its plural and whether it belongs to a namespace.
-async fn resources(cluster: &Cluster, api: &str) -> Result<Vec<(String, String, bool)>, String> {
+/// A kind of objects as the API server has it.
+pub(super) struct Resource {
+    pub kind: String,
+    pub plural: String,
+    pub namespaced: bool,
+}
+
+/// The kinds of an API version.
+pub(super) async fn resources(cluster: &Cluster, api: &str) -> Result<Vec<Resource>, String> {
     let client = &cluster.client;
     let listed = match api.contains('/') {
         true => cluster.ask(|| client.list_api_group_resources(api)).await,
@@ -127,7 +136,12 @@ async fn resources(cluster: &Cluster, api: &str) -> Result<Vec<(String, String, 
         Err(refusal) => return Err(refusal.into()),
     };
     let whole = listed.into_iter().filter(|it| !it.name.contains('/'));
-    Ok(whole.map(|it| (it.kind, it.name, it.namespaced)).collect())
+    let resource = |it: k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource| Resource {
+        kind: it.kind,
+        plural: it.name,
+        namespaced: it.namespaced,
+    };
+    Ok(whole.map(resource).collect())
 }
 
 /// Refuses where one of these rights is missing, and names all that are.

@@ -7,7 +7,7 @@ use sternway_model::catalog::Release;
 use super::helm::{Helm, Rendered, Status};
 use super::running::{release_of, release_of_image};
 use super::{Connected, HelmRelease, Hooks, Settings, Swap};
-use super::{database, definitions, gitops, images, rights, workloads};
+use super::{database, definitions, gitops, images, rights, trial, workloads};
 
 /// Looks at everything that the acts on the way from one release to another would touch.
 pub(super) async fn survey(
@@ -116,6 +116,17 @@ async fn charts(
         found.charts.push(moved);
     }
     runs_target(settings, &present, &target, to)?;
+    let takes_over = settings.force_conflicts || !helm.is_four();
+    for (chart, rendered) in settings.helm.iter().zip(&target) {
+        let refused = trial::refused(cluster, &found.workloads, rendered, takes_over).await?;
+        if !refused.is_empty() {
+            return Err(format!(
+                "helm release {}: the API server would refuse objects of the target's chart: {}; a field that belongs to somebody else is taken over with `force_conflicts = true` in [deploy.kubernetes]; one that cannot be changed needs its object to be deleted first",
+                chart.release,
+                refused.join("; ")
+            ));
+        }
+    }
     found.kept_kinds = definitions::without_definition(cluster, &present, &target).await?;
     Ok(())
 }
