@@ -2,24 +2,12 @@
 # PgBouncer before PostgreSQL, sharing its connections by transaction: what Sternway warns of.
 
 prepare_pgbouncer() {
-  find_pgbouncer || install_pgbouncer || return
+  find_pgbouncer || apt_install_stopped pgbouncer || return
   find_pgbouncer || cannot "the package pgbouncer brought no program"
 }
 
 # Sets pgbouncer. The package puts it where only root's PATH looks.
 find_pgbouncer() { pgbouncer=$(PATH=$PATH:/usr/sbin command -v pgbouncer); }
-
-install_pgbouncer() {
-  # The package starts one on port 6432, unless a policy says no; one that is there already stays.
-  local policy=/usr/sbin/policy-rc.d status=0 ours=
-  if [[ ! -e $policy ]] && as_root tee "$policy" >/dev/null <<<$'#!/bin/sh\nexit 101'; then
-    as_root chmod 755 "$policy"
-    ours=yes
-  fi
-  apt_install pgbouncer || status=$?
-  [[ -z $ours ]] || as_root rm -f "$policy"
-  return "$status"
-}
 
 start_pgbouncer() {
   [[ -n ${STERNWAY_TEST_PG_URL:-} ]] || cannot "needs PostgreSQL" || return
