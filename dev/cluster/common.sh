@@ -76,6 +76,7 @@ fail() {
 }
 
 # What works for the cluster, beside the API server.
+# shellcheck disable=SC2034 # for the scripts
 workers=(kube-controller-manager kube-scheduler kwok)
 
 start_api() {

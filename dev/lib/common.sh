@@ -19,11 +19,12 @@ cannot() {
 # part NAME FUNCTION: runs one stage of a part, unless an earlier stage gave up.
 # `set -e` does not hold inside (Bash suspends it left of ||), so stages check each command.
 declare -A left_out=()
+leave_out() { left_out[$1]=yes; }
 part() {
   [[ -z ${left_out[$1]:-} ]] || return 0
   why="$2 failed"
   "$2" || {
-    left_out[$1]=yes
+    leave_out "$1"
     skip "$1" "$why"
   }
 }

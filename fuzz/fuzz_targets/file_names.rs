@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sternway_model::catalog::{FileName, FileSet};
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 use sternway_model::walk::{Goal, walk};
 
 fuzz_target!(|input: (&str, Option<u64>, u8, Option<u64>)| {
@@ -20,10 +20,10 @@ fuzz_target!(|input: (&str, Option<u64>, u8, Option<u64>)| {
     let goal = match goal % 3 {
         0 => Goal::Up(number),
         1 => Goal::Down(number),
-        _ => Goal::To(number),
+        _ => Goal::To(number.into()),
     };
-    if let Ok(walk) = walk(&set, Position { version, dirty: false }, goal) {
-        let mut at = version;
+    if let Ok(walk) = walk(&set, TrackingRow::clean(version), goal) {
+        let mut at = version.into();
         for leg in &walk.legs {
             assert_eq!(leg.from, at);
             at = leg.to;

@@ -78,6 +78,8 @@ pub enum Command {
     Upgrade(UpgradeArgs),
     /// Finish a run that was cut short or has failed
     Resume(ResumeArgs),
+    /// Make a journey from inside of the cluster: print, or create and follow, a Job that executes its plan
+    Job(JobArgs),
     /// Take a run back that was cut short or has failed: schema, data and application
     Abort(AbortArgs),
     /// List what Sternway ran on this database
@@ -374,8 +376,41 @@ pub struct ApplyArgs {
     /// The plan's file
     #[arg(value_name = "PLAN")]
     pub plan: PathBuf,
+    /// Where a run of this very plan was begun already, go on with it; where one has arrived, say so. For a
+    /// plan that is executed by what may be started again: a Job of Kubernetes, say
+    #[arg(long)]
+    pub or_resume: bool,
     #[command(flatten)]
     pub go: ExecuteArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// The release to arrive at
+    #[arg(long, value_name = "RELEASE")]
+    pub to: String,
+    #[command(flatten)]
+    pub way: WayArgs,
+    #[command(flatten)]
+    pub others: FenceArgs,
+    /// Create the Job and follow it to its end, instead of printing its manifests
+    #[arg(long)]
+    pub apply: bool,
+    /// The image that the Job runs: this program, and helm where charts are moved. Best by its digest
+    #[arg(long, value_name = "IMAGE")]
+    pub image: String,
+    /// An account that is there and has the rights, instead of one that is made with just these
+    #[arg(long, value_name = "NAME")]
+    pub service_account: Option<String>,
+    /// The Secret and its key that hold the database's URL, instead of what the application's pod is given
+    #[arg(long, value_name = "NAME/KEY")]
+    pub database_secret: Option<String>,
+    /// How often the Job is started again after its pod was lost
+    #[arg(long, value_name = "TIMES", default_value_t = 6)]
+    pub retries: u32,
+    /// Do not ask; needed where there is no terminal
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod plan;
 pub mod apply;
 pub mod journey;
+pub mod job;
 pub mod resume;
 pub mod abort;
 pub mod history;

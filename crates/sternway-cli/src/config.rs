@@ -9,6 +9,7 @@ mod kubernetes;
 mod checks;
 mod redact;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sternway_engine::shadow::Setup;
@@ -27,6 +28,8 @@ pub use redact::holds_password;
 pub struct Config {
     /// The folder of the settings file; empty where there is none.
     pub folder: PathBuf,
+    /// The text of the settings file, where there is one.
+    pub text: Option<String>,
     /// Where the releases are; `None` where only the database is asked.
     pub source: Option<(String, Location)>,
     /// What to look for there.
@@ -45,6 +48,8 @@ pub struct Config {
     pub warn_after_days: u64,
     /// How the application is stopped, swapped and started, where that is said.
     pub deploy: Option<Deploy>,
+    /// The variable of the application's container that says whether a track is on, by track.
+    pub switches: BTreeMap<TrackName, String>,
     /// What the data has to be before and after a journey.
     pub checks: Vec<Check>,
 }
@@ -101,10 +106,12 @@ impl Config {
             Some(name) => profile(name)?,
             None => File::default(),
         };
-        let mut folder = PathBuf::new();
+        let (mut folder, mut text) = (PathBuf::new(), None);
         if let Some(path) = &file {
             tracing::debug!("settings are read from {}", path.display());
-            settings = File::read(path)?.over(settings);
+            let (file, read) = File::read(path)?;
+            settings = file.over(settings);
+            text = Some(read);
             folder = path.parent().map(Path::to_owned).unwrap_or_default();
         }
         if file.is_none() && shared.profile.is_none() && shared.track.is_empty() {
@@ -142,12 +149,15 @@ impl Config {
         let setup = settings.rehearsal.setup.map(|path| setup(&folder.join(path))).transpose()?;
         let app = name.unwrap_or_else(|| "application".to_owned());
         let database = database(shared, settings.database, &folder)?;
+        let switches = settings.deploy.kubernetes.as_ref().and_then(|it| it.tracks.clone());
         let deploy = moved_by(shared, settings.deploy, &folder, hidden, database.is_ok())?;
         let warn_after_days = shared.warn_after_days.or(settings.archive.warn_after_days);
         let checks = checks::checks(settings.check, &tracks)?;
         Ok(Config {
             checks,
+            switches: switches.unwrap_or_default(),
             folder,
+            text,
             warn_after_days: warn_after_days.unwrap_or(WARN_AFTER_DAYS),
             source,
             layout: Layout { app, tag, tracks },

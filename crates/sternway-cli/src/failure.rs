@@ -34,6 +34,15 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// What an exit code of this program means.
+    pub fn of(code: i32) -> Option<Exit> {
+        use Exit::{Dirty, Done, Drift, Failed, Interrupted, Locked, Refused, Usage};
+        let all = [Done, Failed, Usage, Refused, Drift, Dirty, Locked, Interrupted];
+        all.into_iter().find(|it| *it as i32 == code)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)
@@ -211,7 +220,7 @@ impl Failure {
                 "use the Sternway that wrote them, or a later one"
             }
             DatabaseError::RecordsDamaged(_) => {
-                "`DROP SCHEMA sternway CASCADE` forgets them; the application does not need them"
+                "repair the row that it names, or delete it; the application does not need it. Do not drop Sternway's tables as a whole: what the archive keeps lies among them"
             }
             DatabaseError::PlanUnreadable { .. } => {
                 "that version finishes it or takes it back; `rollback` and `upgrade` leave it as it is with --abandon"

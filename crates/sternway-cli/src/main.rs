@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use crate::args::{Arguments, Command};
 use crate::commands::{
-    abort, apply, archive, demo, doctor, history, journey, plan, releases, resume, status,
+    abort, apply, archive, demo, doctor, history, job, journey, plan, releases, resume, status,
 };
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -52,6 +52,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<failure::Exit, Failure> {
         Command::Rollback(args) => journey::rollback(ui, shared, args).await,
         Command::Upgrade(args) => journey::upgrade(ui, shared, args).await,
         Command::Resume(args) => resume::resume(ui, shared, args).await,
+        Command::Job(args) => job::job(ui, shared, args).await,
         Command::Abort(args) => abort::abort(ui, shared, args).await,
         Command::History => history::history(ui, shared).await,
         Command::Archive(args) => archive::archive(ui, shared, args).await,

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sternway_engine::event::{Event, Observer};
+use sternway_engine::journey::Approval;
 use sternway_view::event::{Line, Reporter};
 
-use crate::failure::Exit;
+use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
 
 /// Prints what happens.
@@ -20,11 +21,6 @@ pub struct Terminal<'a> {
 impl<'a> Terminal<'a> {
     pub fn new(ui: &'a Ui) -> Terminal<'a> {
         Terminal { ui, stop: Stop::default(), reporter: Reporter::new(ui.paint()) }
-    }
-
-    /// What a signal sets, once it is watched for.
-    pub fn stop(&self) -> Stop {
-        self.stop.clone()
     }
 }
 
@@ -43,14 +39,48 @@ impl Observer for Terminal<'_> {
     }
 }
 
+/// Asks somebody to approve, and remembers why that was denied.
+pub struct Asker<'a> {
+    ui: &'a Ui,
+    stop: Stop,
+    yes: bool,
+    denied: Option<Failure>,
+}
+
+impl<'a> Asker<'a> {
+    /// `yes`: whether it was approved on the command line. Once it is, a signal asks `terminal` to stop.
+    pub fn new(terminal: &Terminal<'a>, yes: bool) -> Asker<'a> {
+        Asker { ui: terminal.ui, stop: terminal.stop.clone(), yes, denied: None }
+    }
+
+    /// Asks.
+    pub fn approve(&mut self, question: &str) -> Approval {
+        match self.ui.confirm(question, self.yes) {
+            Ok(()) => {
+                self.stop.watch();
+                Approval::Given
+            }
+            Err(failure) => {
+                self.denied = Some(failure);
+                Approval::Denied
+            }
+        }
+    }
+
+    /// Why it was not approved.
+    pub fn denied(self) -> Failure {
+        self.denied.unwrap_or_else(|| Failure::new("not confirmed", Exit::Refused))
+    }
+}
+
 /// Becomes true at the first SIGINT or SIGTERM that comes after [`Stop::watch`]; the second one ends the
 /// process. What is under way then is taken back by the server, or finished by it.
 #[derive(Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// Takes signals from here on.
-    pub fn watch(&self) {
+    fn watch(&self) {
         #[cfg(unix)]
         for kind in [
             tokio::signal::unix::SignalKind::interrupt(),

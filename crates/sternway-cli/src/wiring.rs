@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use sternway_database::{Connect, Database, Dialect, dialect};
 use sternway_deploy::commands::Commands;
-use sternway_deploy::kubernetes::{Forward, Kubernetes, find_database};
+use sternway_deploy::kubernetes::{Forward, Kubernetes, find_database, variables_of};
 use sternway_engine::gather::{GatherError, Settings, Snapshot, Source, gather};
 use sternway_engine::journey::JourneyError;
 use sternway_engine::shadow::{Cache, Shadow};
 use sternway_model::app::App;
-use sternway_model::catalog::{Catalog, Release};
+use sternway_model::catalog::{Catalog, Enabled, Release, Track};
 use sternway_model::plan::{Course, Request};
 
 use crate::args::{FenceArgs, Shared, WayArgs};
@@ -68,14 +68,31 @@ impl<'a> Setup<'a> {
     /// The same, with the database that the application's pod is given where nothing else names one.
     pub async fn found(mut self) -> Result<Setup<'a>, Failure> {
         let Some(Deploy::Kubernetes(settings)) = &self.config.deploy else { return Ok(self) };
+        let failed = |text: &str, reason: String| {
+            let failure = Failure::new(format!("{text}: {reason}"), Exit::Failed);
+            failure.hint("mend the cause, or say it yourself: --database names the database, --enable and --disable switch tracks")
+        };
+        let switches = &self.config.switches;
+        let is_open = |it: &Track| it.enabled == Enabled::Auto && switches.contains_key(&it.name);
+        if self.config.layout.tracks.iter().any(is_open) {
+            let names: Vec<String> = switches.values().cloned().collect();
+            let said = variables_of(settings, &names).await.map_err(|reason| {
+                failed("it cannot be told on the cluster which tracks are on", reason)
+            })?;
+            for track in self.config.layout.tracks.iter_mut().filter(|it| is_open(it)) {
+                let value = switches.get(&track.name).and_then(|name| said.get(name));
+                track.enabled = match value.map(String::as_str) {
+                    Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Enabled::Always,
+                    Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Enabled::Never,
+                    _ => Enabled::Auto,
+                };
+            }
+        }
         if self.config.database.is_ok() || settings.database.is_empty() {
             return Ok(self);
         }
         let found = find_database(settings).await.map_err(|reason| {
-            let text =
-                format!("the database of the application cannot be found on the cluster: {reason}");
-            Failure::new(text, Exit::Failed)
-                .hint("mend the cause, or name the database with --database or STERNWAY_DATABASE")
+            failed("the database of the application cannot be found on the cluster", reason)
         })?;
         tracing::info!("the database is the one of {}", found.from);
         self.config.database = Ok(DatabaseUrl { url: found.url, password_command: None });

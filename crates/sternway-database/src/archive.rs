@@ -26,7 +26,9 @@ use std::str::FromStr;
 use crate::port::DatabaseError;
 
 pub use entry::{KEPT, NewEntry, Stored, Trouble, direction};
-pub use index::{forget, insertion, is_there, last_id, list, of_step, one, page, sharing, stored};
+pub use index::{
+    drop_entry, insertion, is_there, last_id, list, of_step, one, page, sharing, stored,
+};
 pub use layout::Layout;
 pub use measure::measure;
 pub use restore::{Origins, Outcome, Waiting, advance, leave, look_at, restore};

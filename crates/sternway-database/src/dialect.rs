@@ -4,6 +4,7 @@ use std::fmt;
 
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::Digest;
+use sternway_model::position::Position;
 use sternway_model::rules::Deed;
 
 use crate::port::{Connect, Database, DatabaseError};
@@ -187,12 +188,14 @@ impl Dialect {
 
     /// The statement that makes a tracking table say `to`, clean, for whoever types it into a client.
     /// `row`: whether the table has a row now.
-    pub fn repair(self, schema: &str, table: &str, row: bool, to: Option<u64>) -> String {
+    pub fn repair(self, schema: &str, table: &str, row: bool, to: Position) -> String {
         let table = format!("{}.{}", self.quoted(schema), self.quoted(table));
         match to {
-            None => format!("DELETE FROM {table};"),
-            Some(to) if row => format!("UPDATE {table} SET version = {to}, dirty = false;"),
-            Some(to) => format!("INSERT INTO {table} (version, dirty) VALUES ({to}, false);"),
+            Position::Nothing => format!("DELETE FROM {table};"),
+            Position::At(to) if row => format!("UPDATE {table} SET version = {to}, dirty = false;"),
+            Position::At(to) => {
+                format!("INSERT INTO {table} (version, dirty) VALUES ({to}, false);")
+            }
         }
     }
 }

@@ -46,10 +46,10 @@ pub enum Point {
     AppBegins,
     /// It is.
     AppDone,
-    /// What is in doubt is about to be settled.
-    Settling,
-    /// It is settled.
-    Settled,
+    /// It is about to be found out what became of a statement in doubt.
+    Reconciling,
+    /// It is found out.
+    Reconciled,
     /// The locks are about to be given back.
     Unlocking,
     /// They are.
@@ -61,8 +61,8 @@ impl Point {
     pub const ALL: [Point; 22] = [
         Self::Locking,
         Self::Locked,
-        Self::Settling,
-        Self::Settled,
+        Self::Reconciling,
+        Self::Reconciled,
         Self::BeginningRun,
         Self::BegunRun,
         Self::Recording,
@@ -104,8 +104,8 @@ impl Point {
             Self::Proved => "proof.ended",
             Self::AppBegins => "app.begins",
             Self::AppDone => "app.ended",
-            Self::Settling => "settle.begins",
-            Self::Settled => "settle.ended",
+            Self::Reconciling => "reconcile.begins",
+            Self::Reconciled => "reconcile.ended",
             Self::Unlocking => "unlock.begins",
             Self::Unlocked => "unlock.ended",
         }

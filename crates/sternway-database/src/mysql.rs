@@ -208,6 +208,19 @@ fn read_number<T: FromStr>(text: Option<&str>, name: &str) -> Result<T, Database
     })
 }
 
+/// A number in a row of one of Sternway's own tables. What cannot be read is an error, and not 0.
+fn recorded<T: FromStr>(row: &MySqlRow, table: &str, name: &str) -> Result<T, DatabaseError> {
+    let found = optional(row, name);
+    found.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| {
+        let id = optional(row, "id").filter(|_| name != "id");
+        let id = id.map_or(String::new(), |id| format!(" of the row with the id {id}"));
+        let found = found.map_or("null".to_owned(), |found| format!("`{found}`"));
+        DatabaseError::RecordsDamaged(format!(
+            "`{name}`{id} in `{table}` is {found}, and no number"
+        ))
+    })
+}
+
 /// The server's number for an error, if it is the server's.
 fn number(error: &DatabaseError) -> Option<u16> {
     let DatabaseError::Query { source: sqlx::Error::Database(error), .. } = error else {
@@ -317,7 +330,7 @@ impl Archive for MySql {
     }
 
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError> {
-        crate::archive::forget(self, id).await
+        crate::archive::drop_entry(self, id).await
     }
 
     async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError> {

@@ -23,7 +23,7 @@ pub use archive::Archive;
 pub use clients::{Clients, Orphan, Session};
 pub use connection::{Connection, Interrupt};
 pub use error::{Connect, DatabaseError, Holder, LockError, SqlError, StepError};
-pub(crate) use error::{failed, foreign, no_mark, version};
+pub(crate) use error::{failed, foreign, no_mark, position};
 pub use execution::{
     Done, Execution, Limits, NOTHING_DISCARDED, Preservation, Reconciled, Settings, Work,
 };

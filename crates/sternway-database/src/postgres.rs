@@ -117,12 +117,12 @@ impl Postgres {
     /// # Errors
     /// When one of them fails.
     pub async fn execute(&mut self, sql: &str) -> Result<(), DatabaseError> {
-        self.forget_prepared().await?;
+        self.deallocate().await?;
         self.run("run the statements", sql.to_owned()).await
     }
 
     /// Gives up what the driver has prepared, because foreign SQL may deallocate it.
-    async fn forget_prepared(&mut self) -> Result<(), DatabaseError> {
+    async fn deallocate(&mut self) -> Result<(), DatabaseError> {
         let forgotten = self.connection.clear_cached_statements().await;
         forgotten.map_err(failed("close the prepared statements"))
     }
@@ -311,7 +311,7 @@ impl Archive for Postgres {
     }
 
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError> {
-        archive::forget(self, id).await
+        archive::drop_entry(self, id).await
     }
 
     async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError> {

@@ -204,7 +204,7 @@ impl Archive for Sqlite {
 
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError> {
         connect::use_file(self, false).await?;
-        crate::archive::forget(self, id).await
+        crate::archive::drop_entry(self, id).await
     }
 
     async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError> {

@@ -29,8 +29,9 @@ use sternway_database::{DatabaseError, Dialect, LockError, Settings, StepError, 
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Half, Migration, TrackName};
 use sternway_model::journal::{Progress, Reached, Record};
+use sternway_model::position::Position;
 use sternway_model::proof::{Action, Facts, ForeignKey};
-use sternway_model::state::{Position, Records, RecordsAccess, TrackState};
+use sternway_model::state::{Records, RecordsAccess, TrackState, TrackingRow};
 use support::mariadb::MariaDb;
 use support::{Fresh, TABLE, at, dirty, fresh, plan, whole};
 use tempfile::TempDir;
@@ -102,19 +103,19 @@ async fn open(url: &str) -> Session {
 /// Runs a body that goes from one number to another.
 async fn go(
     session: &mut Session,
-    from: Option<u64>,
-    to: Option<u64>,
+    from: impl Into<Position>,
+    to: impl Into<Position>,
     body: &str,
     journal: Option<(i64, usize)>,
 ) -> Result<(), StepError> {
-    on(session, TABLE, (from, to), body, journal).await
+    on(session, TABLE, (from.into(), to.into()), body, journal).await
 }
 
 /// As [`go`], on a track of one's own.
 async fn on(
     session: &mut Session,
     table: &str,
-    (from, to): (Option<u64>, Option<u64>),
+    (from, to): (Position, Position),
     body: &str,
     journal: Option<(i64, usize)>,
 ) -> Result<(), StepError> {
@@ -138,7 +139,13 @@ async fn on(
     session.migrate(&work).await
 }
 
-async fn went(session: &mut Session, from: Option<u64>, to: Option<u64>, body: &str) {
+async fn went(
+    session: &mut Session,
+    from: impl Into<Position>,
+    to: impl Into<Position>,
+    body: &str,
+) {
+    let to = to.into();
     let went = go(session, from, to, body, None).await;
     went.unwrap_or_else(|error| panic!("{}: {body}: {}", session.identity().server, whole(&error)));
     assert_eq!(track(session).await, at(to), "{body}");
@@ -246,10 +253,10 @@ async fn a_position_is_read_back_as_it_was_written() {
             (Some(20_260_705_123_456), false),
             (Some(i64::MAX as u64), true),
         ] {
-            let position = Position { version, dirty: is_dirty };
-            session.set_track(TABLE, position).await.expect("written");
-            assert_eq!(track(&mut session).await, TrackState::At(position));
-            assert_eq!(track(&mut ground.session().await).await, TrackState::At(position));
+            let row = TrackingRow { position: version.into(), dirty: is_dirty };
+            session.set_track(TABLE, row).await.expect("written");
+            assert_eq!(track(&mut session).await, TrackState::At(row));
+            assert_eq!(track(&mut ground.session().await).await, TrackState::At(row));
         }
     }
 }
@@ -261,8 +268,8 @@ async fn a_tracking_table_is_prepared_once_and_keeps_what_it_says() {
         for table in [TABLE, "other_migrations", "With-Dash"] {
             session.prepare_track(table).await.expect(table);
             assert_eq!(session.track(table).await.expect(table), at(None));
-            let position = Position { version: Some(7), dirty: false };
-            session.set_track(table, position).await.expect(table);
+            let row = TrackingRow::clean(7);
+            session.set_track(table, row).await.expect(table);
             session.prepare_track(table).await.expect(table);
             let mut second = ground.session().await;
             second.prepare_track(table).await.expect(table);
@@ -308,8 +315,8 @@ async fn a_body_that_fails_leaves_what_its_mode_promises() {
                 assert_eq!(statement, 2);
                 assert_eq!(track(&mut session).await, dirty(2));
                 assert_eq!(tables(&mut session).await, ["a", "b"]);
-                let position = Position { version: Some(1), dirty: false };
-                session.set_track(TABLE, position).await.expect("repaired");
+                let row = TrackingRow::clean(1);
+                session.set_track(TABLE, row).await.expect("repaired");
             }
             (mode, error) => panic!("{mode:?}: {}", whole(&error)),
         }
@@ -361,7 +368,8 @@ async fn records_are_read_back_by_their_application() {
         let down = Half { file: "000001_step.down.sql".to_owned(), hash: Digest::of_body(body) };
         let down = Migration { version: 1, up: None, down: Some(down) };
         let bodies = [(Digest::of_body(body), body.to_owned())].into();
-        let kept = session.keep("app", &track, std::slice::from_ref(&down), &bodies).await;
+        let kept =
+            session.record_migrations("app", &track, std::slice::from_ref(&down), &bodies).await;
         kept.expect("kept");
         let records = ground.session().await.records("app").await.expect("records");
         let first = records.migrations[&track].get(1).expect("a migration");
@@ -541,12 +549,20 @@ async fn a_table_that_is_no_tracking_table_is_called_that() {
             let make = format!(
                 "CREATE TABLE {TABLE} ({columns}); INSERT INTO {TABLE} ({columns_named}) VALUES ({value})"
             );
-            on(&mut session, "other", (None, Some(1)), &make, None).await.expect("a table");
+            on(&mut session, "other", (Position::Nothing, 1.into()), &make, None)
+                .await
+                .expect("a table");
             let error = session.track(TABLE).await.expect_err(columns);
             assert!(matches!(error, DatabaseError::ForeignTrack { .. }), "{server}: {error:?}");
-            on(&mut session, "other", (Some(1), None), &format!("DROP TABLE {TABLE}"), None)
-                .await
-                .expect("no table");
+            on(
+                &mut session,
+                "other",
+                (1.into(), Position::Nothing),
+                &format!("DROP TABLE {TABLE}"),
+                None,
+            )
+            .await
+            .expect("no table");
         }
     }
 }
@@ -567,11 +583,11 @@ async fn a_repair_is_a_statement_of_the_dialect() {
     for ground in grounds().await {
         let mut session = ground.session().await;
         let table = "With-Dash";
-        let position = Position { version: Some(3), dirty: true };
-        session.set_track(table, position).await.expect("a row");
+        let row = TrackingRow::dirty(3);
+        session.set_track(table, row).await.expect("a row");
         for (row, to) in [(true, Some(2)), (true, None), (false, Some(4)), (true, Some(5))] {
             let dialect = Dialect::of(&ground.url).expect("a dialect");
-            let repair = dialect.repair(&session.identity().schema, table, row, to);
+            let repair = dialect.repair(&session.identity().schema, table, row, to.into());
             let ran = go(&mut session, None, None, &repair, None).await;
             ran.unwrap_or_else(|error| panic!("{repair}: {}", whole(&error)));
             assert_eq!(session.track(table).await.expect("a track"), at(to), "{repair}");

@@ -24,7 +24,7 @@ use sternway_database::port::prelude::*;
 use sternway_database::postgres::Postgres;
 use sternway_database::{Preservation, StepError, Work};
 use sternway_model::catalog::Direction;
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 use sternway_testing::{
     Account, Fill, Journey, KeptRows, Random, Snapshot, fill, old_release_writes, run,
 };
@@ -73,8 +73,8 @@ impl Shadow {
         run(&mut self.watch, forget.to_owned()).await.expect("an empty archive");
         self.session.enter_schema("it").await.expect("the schema");
         self.session.prepare_records().await.expect("records");
-        let position = Position { version: Some(2), dirty: false };
-        self.session.set_track(TABLE, position).await.expect("a track");
+        let row = TrackingRow::clean(2);
+        self.session.set_track(TABLE, row).await.expect("a track");
     }
 
     /// Whether bodies work at all; nothing of them is left.
@@ -197,7 +197,7 @@ async fn case(shadow: &mut Shadow, seed: u64, keep: bool) -> Result<Case, String
             carried: &carried,
         };
         let mut account = journey.account();
-        account.try_misfits(&mut shadow.watch, "it").await;
+        account.try_conflicts(&mut shadow.watch, "it").await;
         if !account.is_whole() {
             let entries = kept.iter().map(|it| {
                 let (entry, rows) = (&it.entry, &it.rows);

@@ -10,6 +10,7 @@ mod cluster;
 mod workloads;
 mod pods;
 mod autoscalers;
+mod events;
 mod gitops;
 mod helm;
 mod running;
@@ -20,6 +21,8 @@ mod rights;
 mod environment;
 mod database;
 mod forward;
+mod health;
+mod job;
 
 use std::time::Duration;
 
@@ -28,8 +31,10 @@ use sternway_model::app::{App, AppError, ChartMove, Deployment, ImageMove};
 use sternway_model::catalog::Release;
 
 pub use cluster::{Access, is_at_hand};
-pub use database::{Found, find as find_database};
+pub use database::{Found, find as find_database, variables_of};
 pub use forward::Forward;
+pub use health::Health;
+pub use job::{Ended, Job, JobSettings, follow, job};
 pub use rights::roles;
 pub use workloads::Named;
 
@@ -61,6 +66,10 @@ pub struct Settings {
     pub gitops_suspended: bool,
     /// How long the application may take to be ready.
     pub ready_timeout: Duration,
+    /// How long somebody else may take to put another release in place.
+    pub wait_timeout: Duration,
+    /// Where the application says over HTTP that it is well, once its pods are ready.
+    pub health: Option<Health>,
     /// The variables of the container that name the database, the most important first.
     pub database: Vec<database::Variable>,
 }
@@ -153,7 +162,7 @@ impl Kubernetes {
     async fn the_same(&mut self, known: &Deployment) -> Result<Connected, String> {
         let connected = self.connected().await?;
         let (is, planned) = (&connected.cluster.place, known.place.as_ref());
-        match planned.filter(|it| it.cluster != is.cluster || it.namespace != is.namespace) {
+        match planned.filter(|it| !it.is(is)) {
             Some(planned) => Err(format!("this is {is}, and the plan was made for {planned}")),
             None => Ok(connected),
         }
@@ -209,12 +218,7 @@ impl Kubernetes {
                 let swapped = commands.swap(known, from, to).await;
                 swapped.map_err(|error| error.reason)
             }
-            Swap::Wait => {
-                tracing::warn!(
-                    "now have the cluster run release {to}: commit it, and let its controller go on"
-                );
-                images::arrived(&cluster, &self.settings, to).await
-            }
+            Swap::Wait => images::arrived(&cluster, &self.settings, to).await,
         }
     }
 }
@@ -250,7 +254,14 @@ impl App for Kubernetes {
         let doing = "stop the application";
         let connected = self.the_same(known).await.map_err(|reason| failed(doing, reason))?;
         let stopped = workloads::stop(&connected.cluster, &known.workloads).await;
-        stopped.map_err(|reason| failed(doing, reason))
+        stopped.map_err(|reason| failed(doing, reason))?;
+        let to =
+            known.to.as_ref().map_or(String::new(), |to| format!(" on the way to release {to}"));
+        for workload in &known.workloads {
+            let note = format!("stopped by Sternway{to}; it was {workload}");
+            events::tell(&connected.cluster, workload, "Stopped", &note).await;
+        }
+        Ok(())
     }
 
     async fn swap(
@@ -269,7 +280,15 @@ impl App for Kubernetes {
             let Connected { cluster, .. } = self.the_same(known).await?;
             let limit = self.settings.ready_timeout;
             workloads::start(&cluster, &known.workloads, limit).await?;
-            images::run(&cluster, &self.settings, known, release).await
+            images::run(&cluster, &self.settings, known, release).await?;
+            if let Some(health) = &self.settings.health {
+                health::well(&cluster, &self.settings, health, limit).await?;
+            }
+            for workload in &known.workloads {
+                let note = format!("release {release} was started by Sternway");
+                events::tell(&cluster, workload, "Started", &note).await;
+            }
+            Ok(())
         };
         started.await.map_err(|reason| failed(doing(), reason))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sternway_database::{Database, DatabaseError, LockError};
 use sternway_model::archive::{Entry, EntryId, EntryState, Page, Restoration};
 use sternway_model::catalog::{Direction, Track, TrackName};
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 use thiserror::Error;
 
 use crate::locks::under_locks;
@@ -147,16 +147,16 @@ pub async fn restore(
 
 /// Those of the entries that wait although their migration is where it was when they were kept: somebody
 /// other than Sternway has applied it again, or taken it back. They are in the order in which they are
-/// to be restored, those of one half of a migration together. `positions` says where the tracks stand;
-/// nothing is known of one that is dirty.
+/// to be restored, those of one half of a migration together. `rows` has the tracking rows; nothing is
+/// known of a track that is dirty.
 pub fn overdue(
     entries: &[Entry],
-    positions: impl Fn(&TrackName) -> Option<Position>,
+    rows: impl Fn(&TrackName) -> Option<TrackingRow>,
 ) -> Vec<Vec<&Entry>> {
     let is_overdue = |entry: &&Entry| {
-        let at = positions(&entry.track).filter(|at| !at.dirty);
-        let applied = at.is_some_and(|at| at.version.is_some_and(|at| at >= entry.version));
-        let taken_back = at.is_some_and(|at| at.version.is_none_or(|at| at < entry.version));
+        let at = rows(&entry.track).filter(|at| !at.dirty);
+        let applied = at.is_some_and(|at| at.position >= entry.version);
+        let taken_back = at.is_some_and(|at| at.position < entry.version);
         entry.state() == EntryState::Waiting
             && match entry.direction {
                 Direction::Down => applied,
@@ -175,7 +175,7 @@ pub fn overdue(
     up.into_iter().chain(down).map(|(_, entries)| entries).collect()
 }
 
-/// As [`overdue`], with the positions that the tracking tables have now.
+/// As [`overdue`], with the rows that the tracking tables have now.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -184,14 +184,14 @@ pub async fn overdue_here(
     app: &str,
     tracks: &[Track],
 ) -> Result<Vec<Vec<Entry>>, Unanswered> {
-    let mut positions = BTreeMap::new();
+    let mut rows = BTreeMap::new();
     for track in tracks {
         let state = database.track(&track.table).await;
         let state = state.map_err(Unanswered::to("read the tracking tables"))?;
-        positions.insert(track.name.clone(), state.position());
+        rows.insert(track.name.clone(), state.row());
     }
     let entries = entries(database, app).await?;
-    let halves = overdue(&entries, |track| positions.get(track).copied());
+    let halves = overdue(&entries, |track| rows.get(track).copied());
     Ok(halves.into_iter().map(|half| half.into_iter().cloned().collect()).collect())
 }
 

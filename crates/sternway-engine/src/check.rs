@@ -52,8 +52,7 @@ async fn one(
         let Some((_, table)) = plan.tracks.iter().find(|(name, _)| name == track) else {
             return Ok(None);
         };
-        let at = database.track(table).await?.position().version;
-        if at.is_none_or(|at| at < *version) {
+        if database.track(table).await?.row().position < *version {
             return Ok(None);
         }
     }
@@ -142,12 +141,13 @@ async fn run_again(
     else {
         return Ok(());
     };
-    let row = database.track(table).await.map_err(Unanswered::to("read the tracking row"))?;
+    let state = database.track(table).await;
+    let row = state.map_err(Unanswered::to("read the tracking row"))?.row();
     let found = fingerprint(database, &plan.tables).await?;
     let diagnosis = Diagnosis {
         track: track.clone(),
         table: table.clone(),
-        row: row.position(),
+        row,
         fits: Vec::new(),
         by_downs: false,
         in_doubt: Vec::new(),
@@ -159,7 +159,7 @@ async fn run_again(
         version: *version,
         direction: Direction::Up,
         sql: body.clone(),
-        to: row.position().version,
+        to: row.position,
         unkept: Vec::new(),
     };
     let discard = false;

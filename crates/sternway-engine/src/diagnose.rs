@@ -5,12 +5,13 @@
 //! is therefore wrong, and only the schema can tell.
 
 use sternway_model::catalog::TrackName;
+use sternway_model::position::Position;
 use sternway_model::proof::{Expected, Fingerprint, compare};
 
 use crate::shadow::{Material, Positions, RehearsalError, Shadow, ShadowDatabase};
 
 /// Finds the positions of `track` whose clean install has the schema `found`, the other tracks
-/// standing at `others`. `None` stands for "nothing applied".
+/// standing at `others`.
 ///
 /// # Errors
 /// When clean installs cannot be made.
@@ -20,7 +21,7 @@ pub async fn diagnose(
     track: &TrackName,
     others: &Positions,
     found: &Fingerprint,
-) -> Result<Vec<Option<u64>>, RehearsalError> {
+) -> Result<Vec<Position>, RehearsalError> {
     shadow.tidied(fits(shadow, material, track, others, found).await).await
 }
 
@@ -30,17 +31,17 @@ async fn fits(
     track: &TrackName,
     others: &Positions,
     found: &Fingerprint,
-) -> Result<Vec<Option<u64>>, RehearsalError> {
+) -> Result<Vec<Position>, RehearsalError> {
     let mut shadow = ShadowDatabase::open(shadow, material).await;
     let mut others = others.clone();
     others.remove(track);
     shadow.install(&others)?;
     let table = material.tracks.iter().find(|(name, _)| name == track);
     let table = table.map_or("", |(_, table)| table.as_str());
-    let mut steps = vec![(None, shadow.fingerprint().await?)];
+    let mut steps = vec![(Position::Nothing, shadow.fingerprint().await?)];
     for migration in material.migrations.get(track).into_iter().flatten() {
         shadow.install_step(&material.up(track, table, migration)?);
-        steps.push((Some(migration.version), shadow.fingerprint().await?));
+        steps.push((migration.version.into(), shadow.fingerprint().await?));
     }
     let known = steps.iter().flat_map(|(_, it)| it.objects.keys().cloned()).collect();
     let mut expected = Expected { known, ..Expected::default() };
@@ -48,5 +49,5 @@ async fn fits(
         expected.clean = clean.clone();
         compare(&expected, found).holds()
     });
-    Ok(fits.map(|(version, _)| version).collect())
+    Ok(fits.map(|(position, _)| position).collect())
 }

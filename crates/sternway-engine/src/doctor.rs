@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sternway_database::{Database, Dialect};
 use sternway_model::catalog::{Direction, Enabled, TrackName};
 use sternway_model::plan::Facts;
+use sternway_model::position::Position;
 use sternway_model::proof::{Definition, Fingerprint, ObjectName, compare};
-use sternway_model::state::{Position, TrackState};
+use sternway_model::state::{TrackState, TrackingRow};
 use thiserror::Error;
 
 pub use self::carry_out::{DoctorError, Examined, carry_out};
@@ -34,17 +35,17 @@ use crate::unanswered::Unanswered;
 use crate::verify::fingerprint;
 
 /// What the tracking rows say.
-pub type Rows = BTreeMap<TrackName, Position>;
+pub type Rows = BTreeMap<TrackName, TrackingRow>;
 
 /// The rows of the tracks that take part.
 pub fn rows(facts: &Facts<'_>) -> Rows {
     let tracks = facts.catalog.tracks.iter().filter(|it| it.enabled != Enabled::Never);
     let rows = tracks.map(|track| {
         let state = facts.state.tracks.get(&track.name).copied().unwrap_or(TrackState::NoTable);
-        (track, state.position())
+        (track, state.row())
     });
-    let on =
-        rows.filter(|(track, row)| track.enabled == Enabled::Always || *row != Position::default());
+    let on = rows
+        .filter(|(track, row)| track.enabled == Enabled::Always || *row != TrackingRow::default());
     on.map(|(track, row)| (track.name.clone(), row)).collect()
 }
 
@@ -58,9 +59,9 @@ pub struct InDoubt {
     /// The file.
     pub file: String,
     /// What the row has to say if nothing of it took effect.
-    pub undone: Option<u64>,
+    pub undone: Position,
     /// What the row has to say if all of it did.
-    pub done: Option<u64>,
+    pub done: Position,
     /// The parts of it that take effect by themselves: statements, and transactions of its own.
     pub parts: Vec<String>,
     /// Whether all of it takes effect at once, as long as nobody sends its statements one by one.
@@ -98,7 +99,7 @@ pub struct Repair {
     /// What is run before the row is written; empty where nothing is.
     pub sql: String,
     /// What the row says afterwards.
-    pub to: Option<u64>,
+    pub to: Position,
     /// What it destroys beyond the archive's reach, in statements that run outside a transaction or
     /// beside such.
     pub unkept: Vec<String>,
@@ -123,9 +124,9 @@ pub struct Diagnosis {
     /// Its tracking table.
     pub table: String,
     /// What its row says.
-    pub row: Position,
+    pub row: TrackingRow,
     /// The positions whose clean install has the schema that was found.
-    pub fits: Vec<Option<u64>>,
+    pub fits: Vec<Position>,
     /// Whether the row is right although no clean install says so: the application's own down
     /// migrations lead from a position that fits to it, and leave the schema as it is.
     pub by_downs: bool,
@@ -138,7 +139,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Whether the row is not dirty and says what the schema is, or what nothing contradicts.
     pub fn is_well(&self) -> bool {
-        !self.row.dirty && (self.by_downs || self.fits.contains(&self.row.version))
+        !self.row.dirty && (self.by_downs || self.fits.contains(&self.row.position))
     }
 
     /// Whether the row is behind or ahead of the schema.
@@ -170,7 +171,7 @@ pub async fn examine(
     let mut diagnoses = Vec::new();
     for (track, table) in material.tracks {
         let row = rows.get(track).copied().unwrap_or_default();
-        let positions = rows.iter().map(|(track, row)| (track.clone(), row.version));
+        let positions = rows.iter().map(|(track, row)| (track.clone(), row.position));
         let case = trial::Case { shadow, material, track, table, others: positions.collect() };
         diagnoses.push(shadow.tidied(one(&case, row, found, reported).await).await?);
     }
@@ -231,7 +232,7 @@ pub async fn examine_all(
 
 async fn one(
     case: &trial::Case<'_>,
-    row: Position,
+    row: TrackingRow,
     found: &Fingerprint,
     reported: &Reported,
 ) -> Result<Diagnosis, RehearsalError> {
@@ -240,7 +241,7 @@ async fn one(
     // Without a mark, too: somebody has said that it is done, or it passed over an index that was there.
     let in_doubt = row.dirty || is_half_built(&installs, row, found);
     if in_doubt {
-        for in_doubt in case.suspects(row.version) {
+        for in_doubt in case.suspects(row.position) {
             trials.push(case.try_out(in_doubt).await?);
         }
     }
@@ -251,7 +252,7 @@ async fn one(
         track: case.track.clone(),
         table: case.table.to_owned(),
         row,
-        fits: fitting.map(|(version, _)| *version).collect(),
+        fits: fitting.map(|(position, _)| *position).collect(),
         by_downs: false,
         in_doubt: Vec::new(),
         repairs: Vec::new(),
@@ -272,7 +273,7 @@ async fn one(
         }
     }
     if !row.dirty && diagnosis.repairs.is_empty() && diagnosis.is_out_of_step() {
-        diagnosis.by_downs = case.downs_leave(row.version, &diagnosis.fits, found).await;
+        diagnosis.by_downs = case.downs_leave(row.position, &diagnosis.fits, found).await;
         if !diagnosis.by_downs {
             diagnosis.repairs = diagnosis.fits.iter().map(|to| repairs::set_row(*to)).collect();
         }
@@ -282,11 +283,11 @@ async fn one(
 
 /// Whether an index is there and invalid that is valid in a clean install of where the row is.
 fn is_half_built(
-    installs: &[(Option<u64>, Fingerprint)],
-    row: Position,
+    installs: &[(Position, Fingerprint)],
+    row: TrackingRow,
     found: &Fingerprint,
 ) -> bool {
-    let here = installs.iter().filter(|(version, _)| *version == row.version);
+    let here = installs.iter().filter(|(position, _)| *position == row.position);
     here.flat_map(|(_, install)| install.objects.keys().map(move |name| (install, name)))
         .any(|(install, name)| found.is_invalid(name) && !install.is_invalid(name))
 }
@@ -303,7 +304,7 @@ pub async fn out_of_step(
     found: &Fingerprint,
 ) -> Result<Vec<Diagnosis>, RehearsalError> {
     let positions: Positions =
-        rows.iter().map(|(track, row)| (track.clone(), row.version)).collect();
+        rows.iter().map(|(track, row)| (track.clone(), row.position)).collect();
     let expected = expected_here(shadow, material, &positions).await?;
     if compare(&expected, found).holds() {
         return Ok(Vec::new());

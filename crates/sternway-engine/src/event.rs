@@ -1,17 +1,18 @@
 //! What is told while a journey goes on, and whom it is told to.
 //!
-//! One kind of event, from the first look at the facts to the last check: a terminal, a page and an
-//! operator's log are observers alike.
+//! One kind of event, from the first look at the facts to the last check, and for walks by numbers: a
+//! terminal, a page, an operator's log and an application that starts are observers alike.
 
 use std::time::Duration;
 
 use sternway_database::{Done, Raised, Session};
 use sternway_model::app::AppError;
-use sternway_model::catalog::Release;
+use sternway_model::catalog::{Release, TrackName};
 use sternway_model::check::Finding;
 use sternway_model::plan::{Migrate, Plan, Step};
 use sternway_model::proof::{Comparison, ObjectName};
 use sternway_model::state::RecordsAccess;
+use sternway_model::walk::Leg;
 
 use crate::shadow::RehearsalError;
 
@@ -99,6 +100,8 @@ pub enum Event<'a> {
         /// What was found.
         comparison: &'a Comparison,
     },
+    /// The swap is left to somebody else, who has to do this now.
+    Awaits(&'a str),
     /// The application was stopped, swapped or started, or that was undone.
     Deployed {
         /// The step.
@@ -107,6 +110,26 @@ pub enum Event<'a> {
         undone: bool,
         /// How long it took.
         took: Duration,
+    },
+    /// In a walk by numbers, a track's turn comes.
+    TurnOf {
+        /// The track.
+        track: &'a TrackName,
+        /// Whether it is taken back, because another one failed.
+        back: bool,
+    },
+    /// A leg of a walk is planned, and its body will be read, if it has one.
+    LegPlanned(&'a Leg),
+    /// A leg starts.
+    LegStarts(&'a Leg),
+    /// A leg ended well.
+    LegEnded {
+        /// Which.
+        leg: &'a Leg,
+        /// How long its body took to read.
+        read: Duration,
+        /// How long it took to run.
+        ran: Duration,
     },
     /// A step failed, and from here on everything is taken back.
     GoesBack {

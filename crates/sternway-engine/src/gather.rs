@@ -10,7 +10,7 @@ use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Release, Track};
 use sternway_model::plan::{Facts, Findings};
 use sternway_model::policy::Policy;
-use sternway_model::state::{AppState, Position, State, TrackState};
+use sternway_model::state::{AppState, State, TrackState, TrackingRow};
 use thiserror::Error;
 
 use crate::event::{Event, Observer};
@@ -159,8 +159,8 @@ pub async fn assume(
     let mut state = State::default();
     if let Some(entry) = catalog.releases.get(&from) {
         for track in catalog.tracks.iter().filter(|track| track.enabled != Enabled::Never) {
-            let position = Position { version: entry.set(&track.name).last(), dirty: false };
-            state.tracks.insert(track.name.clone(), TrackState::At(position));
+            let row = TrackingRow::clean(entry.set(&track.name).last());
+            state.tracks.insert(track.name.clone(), TrackState::At(row));
         }
     }
     snapshot(settings, catalog, state, Some(from))

@@ -1,11 +1,12 @@
 //! Which migrations are the same where words do not tell: found out on shadow databases, by what they lead
-//! to. The planner asks, [`settle`] and [`planned`] answer.
+//! to. The planner asks, [`resolve`] and [`planned`] answer.
 
 use sternway_database::Database;
 use sternway_model::catalog::{Direction, Half, TrackName};
 use sternway_model::plan::{
     Lineage, Migrate, Plan, PlanError, Question, Request, doubts, lookalikes, plan,
 };
+use sternway_model::position::Position;
 use sternway_model::proof::Fingerprint;
 
 use crate::doctor::Signs;
@@ -20,7 +21,7 @@ use crate::verify::fingerprint;
 ///
 /// # Errors
 /// When the schema cannot be read. What no shadow database can tell is left open.
-pub async fn settle(
+pub async fn resolve(
     snapshot: &mut Snapshot,
     shadow: &Shadow,
     database: &mut dyn Database,
@@ -117,7 +118,7 @@ async fn install_then(
     let material = install.material();
     let mut database = ShadowDatabase::open(shadow, &material).await;
     database.install(&install.ends())?;
-    if let (Some(down), Some(version)) = (&lineage.then, lineage.set.last()) {
+    if let (Some(down), Position::At(version)) = (&lineage.then, lineage.set.last()) {
         let table = material.tracks.iter().find(|(name, _)| name == track);
         let table = table.map_or("", |(_, table)| table.as_str());
         if let Some(last) = lineage.set.get(version) {

@@ -22,7 +22,7 @@ use crate::consent::{can_be_kept, nothing_unasked};
 use crate::deviation::with_deviation;
 use crate::event::{Event, Observer};
 use crate::gather::{GatherError, Settings, Snapshot, Source, gather};
-use crate::identity::{planned, settle};
+use crate::identity::{planned, resolve};
 use crate::leftover::with_what_is_there;
 use crate::observe::tables;
 use crate::preflight::{
@@ -196,8 +196,8 @@ pub enum JourneyError {
     #[error(transparent)]
     App(AppError),
     /// The application is not as it was when the plan was made; nothing was touched.
-    #[error("the application is not as it was when the plan was made")]
-    DeploymentMoved,
+    #[error("the application is not as it was when the plan was made: {}", .0.join("; "))]
+    DeploymentMoved(Vec<String>),
     /// Nothing is taken of what was to be let go; nothing was touched.
     #[error("no step takes anything of {}", .0.join(", "))]
     NothingToDiscard(Vec<String>),
@@ -295,12 +295,14 @@ pub async fn prepare_plan(
         None => with_deviation(plan, ports.shadow, ports.database).await?,
     };
     not_pooled(ports.database, manner.through_pooler, ports.observer).await?;
-    let planned = plan.deployment.clone();
-    let plan = with_deployment(plan, ports.app.as_deref_mut()).await?;
-    match planned.is_empty() || planned == plan.deployment {
-        true => rehearsed(plan, manner, ports).await,
-        false => Err(JourneyError::DeploymentMoved),
+    let found = with_deployment(plan.clone(), ports.app.as_deref_mut()).await?;
+    let moved = plan.deployment.moved(&found.deployment);
+    if !moved.is_empty() {
+        return Err(JourneyError::DeploymentMoved(moved));
     }
+    // What was approved stays as it is.
+    let plan = if plan.deployment.is_empty() { found } else { plan };
+    rehearsed(plan, manner, ports).await
 }
 
 /// The plan with what the application's acts would meet and do.
@@ -365,7 +367,7 @@ async fn look(
 ) -> Result<Plan, JourneyError> {
     let (source, app) = (ports.source.as_deref_mut(), ports.app.as_deref_mut());
     let mut snapshot = gather(settings, source, ports.database, app, ports.observer).await?;
-    settle(&mut snapshot, ports.shadow, ports.database).await?;
+    resolve(&mut snapshot, ports.shadow, ports.database).await?;
     match planned(&mut snapshot, request, ports.shadow).await {
         Ok(plan) => {
             rows_in_step(&snapshot.facts(), ports.shadow, ports.database).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sternway_model::catalog::{Digest, Migration, MigrationSet, TrackName};
 use sternway_model::plan::{Facts, standing};
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use crate::observe::tables;
 use crate::shadow::{Material, Positions};
@@ -43,16 +43,17 @@ impl InstallMaterial {
     /// Each of these tracks as the newest release has it that has what its row says, or else the
     /// newest that has the track; what is known to be applied instead of that; and what only the
     /// records have.
-    pub fn newest(facts: &Facts<'_>, rows: &BTreeMap<TrackName, Position>) -> InstallMaterial {
+    pub fn newest(facts: &Facts<'_>, rows: &BTreeMap<TrackName, TrackingRow>) -> InstallMaterial {
         let standing = standing(facts).ok();
         let sets = rows.iter().map(|(track, row)| {
             let sets: Vec<MigrationSet> =
                 of_releases(facts, track).filter(|set| !set.is_empty()).collect();
-            let has = |set: &&MigrationSet| row.version.is_none_or(|it| set.get(it).is_some());
+            let has =
+                |set: &&MigrationSet| row.position.number().is_none_or(|it| set.get(it).is_some());
             let set = sets.iter().find(has).or(sets.first());
             let mut set = set.cloned().unwrap_or_default();
             if let Some(applied) = standing.as_ref().and_then(|it| it.applied.get(track)) {
-                let above = set.iter().filter(|it| Some(it.version) > applied.last());
+                let above = set.iter().filter(|it| applied.last() < it.version);
                 set = applied.iter().chain(above).cloned().collect();
                 // What the records have beside that is not applied.
                 return (track.clone(), set);
@@ -76,17 +77,17 @@ impl InstallMaterial {
     ) -> InstallMaterial {
         let others = facts.state.tracks.iter().filter(|(name, _)| *name != track);
         let others = others.filter_map(|(name, state)| {
-            let version = state.position().version?;
+            let version = state.row().position.number()?;
             let mut sets = of_releases(facts, name);
             let set = sets.find(|set| set.get(version).is_some())?;
-            Some((name.clone(), set.up_to(Some(version))))
+            Some((name.clone(), set.up_to(version)))
         });
         InstallMaterial::of(facts, others.chain([(track.clone(), set.clone())]).collect())
     }
 
     /// Where each track ends.
     pub(crate) fn ends(&self) -> Positions {
-        let last = |of: &Vec<Migration>| of.last().map(|it| it.version);
+        let last = |of: &Vec<Migration>| of.last().map(|it| it.version).into();
         self.migrations.iter().map(|(track, of)| (track.clone(), last(of))).collect()
     }
 

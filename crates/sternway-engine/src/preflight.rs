@@ -6,7 +6,8 @@ use std::time::Duration;
 use sternway_database::{Database, DatabaseError, LockError, Unfinished};
 use sternway_model::journal::Record;
 use sternway_model::plan::{Facts, Plan, standing};
-use sternway_model::state::Position;
+use sternway_model::position::Position;
+use sternway_model::state::TrackingRow;
 use thiserror::Error;
 
 use crate::doctor::{Diagnosis, Rows, out_of_step};
@@ -15,6 +16,7 @@ use crate::locks::under_locks;
 use crate::material::InstallMaterial;
 use crate::shadow::{Material, Shadow};
 use crate::unanswered::Unanswered;
+use crate::verify::fingerprint;
 
 /// Why a journey may not begin.
 #[derive(Debug, Error)]
@@ -145,9 +147,9 @@ pub async fn rows_in_step(
     database: &mut dyn Database,
 ) -> Result<(), PreflightError> {
     let Ok(standing) = standing(facts) else { return Ok(()) };
-    let row = |version| Position { version, dirty: false };
-    let rows: Rows =
-        standing.applied.iter().map(|(track, set)| (track.clone(), row(set.last()))).collect();
+    let applied = standing.applied.iter();
+    let rows = applied.map(|(track, set)| (track.clone(), TrackingRow::clean(set.last())));
+    let rows: Rows = rows.collect();
     let install = InstallMaterial::whole(facts, &standing.applied);
     hold(shadow, &install.material(), &rows, database).await
 }
@@ -166,7 +168,7 @@ pub async fn plan_in_step(
         return Ok(());
     }
     let on = plan.tracks.iter().filter_map(|(track, _)| plan.basis.tracks.get_key_value(track));
-    let rows: Rows = on.map(|(track, state)| (track.clone(), state.position())).collect();
+    let rows: Rows = on.map(|(track, state)| (track.clone(), state.row())).collect();
     let mut migrations = plan.migrations.clone();
     migrations.extend(plan.before.clone());
     hold(shadow, &Material::before(plan, &migrations), &rows, database).await
@@ -178,11 +180,10 @@ async fn hold(
     rows: &Rows,
     database: &mut dyn Database,
 ) -> Result<(), PreflightError> {
-    if rows.values().all(|row| row.version.is_none()) {
+    if rows.values().all(|row| row.position == Position::Nothing) {
         return Ok(());
     }
-    let found = database.fingerprint(material.tables).await;
-    let found = found.map_err(Unanswered::to("read the schema"))?;
+    let found = fingerprint(database, material.tables).await?;
     match out_of_step(shadow, material, rows, &found).await {
         Ok(wrong) if wrong.is_empty() => Ok(()),
         Ok(wrong) => Err(PreflightError::OutOfStep(wrong)),

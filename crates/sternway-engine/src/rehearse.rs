@@ -11,6 +11,7 @@ use sternway_database::failpoint::{Rule, holds};
 use sternway_database::{Database, DatabaseError};
 use sternway_model::effect::{Effects, Loss};
 use sternway_model::plan::{Deviation, Plan, Step};
+use sternway_model::position::Position;
 use sternway_model::proof::{Difference, Expected, Fingerprint, ObjectName, compare};
 
 use crate::shadow::{Material, Positions, RehearsalError, Shadow, ShadowDatabase, start};
@@ -177,8 +178,8 @@ pub(crate) async fn installs<'p>(
     mut ends: Vec<&'p Positions>,
 ) -> Result<BTreeMap<&'p Positions, Fingerprint>, RehearsalError> {
     let material = Material::of(plan);
-    let height = |end: &&Positions| -> Vec<Option<u64>> {
-        plan.tracks.iter().map(|(track, _)| end.get(track).copied().flatten()).collect()
+    let height = |end: &&Positions| -> Vec<Position> {
+        plan.tracks.iter().map(|(track, _)| end.get(track).copied().unwrap_or_default()).collect()
     };
     ends.sort_by_cached_key(height);
     let mut clean = BTreeMap::new();

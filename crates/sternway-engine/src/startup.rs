@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use sternway_database::{Database, DatabaseError, Settings};
 use sternway_model::catalog::TrackName;
-use sternway_model::state::{Position, RecordsAccess, TrackState};
+use sternway_model::position::Position;
+use sternway_model::state::TrackState;
 use sternway_model::walk::{Goal, Leg, WalkError};
 
-use crate::folder::{Folder, FolderError};
+use crate::event::{Event, Observer};
+use crate::folder::Folder;
 use crate::suspects::suspects;
-use crate::walk::{MigrateError, Steps, Watch, go, lock};
+use crate::walk::{MigrateError, Steps, go, lock, record};
 
 pub use error::StartupError;
 
@@ -42,13 +44,13 @@ pub struct Raised {
     /// Its name.
     pub track: TrackName,
     /// Where it stood.
-    pub from: Option<u64>,
+    pub from: Position,
     /// Where it stands.
-    pub to: Option<u64>,
+    pub to: Position,
     /// What ran.
     pub legs: Vec<Leg>,
-    /// The highest number of its files, where the database is ahead of that.
-    pub ahead_of: Option<u64>,
+    /// Where its files end, where the database is ahead of that.
+    pub ahead_of: Option<Position>,
 }
 
 /// What became of all tracks.
@@ -77,19 +79,19 @@ pub async fn up(
     members: &[Member],
     app: Option<&str>,
     lock_timeout: Duration,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Startup, StartupError> {
     distinct(sessions, members)?;
     let mut locked = Ok(());
     for (index, session) in sessions.iter_mut().enumerate() {
         let tables = tables(members, index);
-        locked = lock(&mut **session, &tables, lock_timeout, watch).await;
+        locked = lock(&mut **session, &tables, lock_timeout, observer).await;
         if locked.is_err() {
             break;
         }
     }
     let ended = match locked {
-        Ok(()) => under_locks(sessions, members, app, watch).await,
+        Ok(()) => under_locks(sessions, members, app, observer).await,
         Err(error) => Err(StartupError::Lock(error)),
     };
     for session in sessions {
@@ -125,14 +127,14 @@ fn distinct(sessions: &[Box<dyn Database>], members: &[Member]) -> Result<(), St
 struct Raise {
     state: TrackState,
     steps: Option<Steps>,
-    ahead_of: Option<u64>,
+    ahead_of: Option<Position>,
 }
 
 async fn under_locks(
     sessions: &mut [Box<dyn Database>],
     members: &[Member],
     app: Option<&str>,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Startup, StartupError> {
     for member in members {
         let Some(extension) = &member.requires_extension else { continue };
@@ -143,17 +145,25 @@ async fn under_locks(
     }
     let mut raises = Vec::new();
     for member in members {
-        raises.push(raise(&mut *sessions[member.session], member, watch).await?);
+        raises.push(raise(&mut *sessions[member.session], member, observer).await?);
     }
-    if let Some(app) = app {
-        keep(sessions, members, &raises, app).await?;
+    for (member, raise) in members.iter().zip(&raises) {
+        if let (Some(app), Some(steps)) = (app, &raise.steps) {
+            let database = &mut *sessions[member.session];
+            record(database, (app, &member.name), &member.folder, steps).await.map_err(
+                |source| match source {
+                    MigrateError::Database(source) => StartupError::Database(source),
+                    source => StartupError::Plan { track: member.name.clone(), source },
+                },
+            )?;
+        }
     }
     let mut raised = Vec::new();
     for (index, (member, raise)) in members.iter().zip(&raises).enumerate() {
         let database = &mut *sessions[member.session];
-        watch.turns_to(&member.name, false);
-        let from = raise.state.position().version;
-        let ended = one(database, member, raise, watch).await;
+        observer.tell(&Event::TurnOf { track: &member.name, back: false });
+        let from = raise.state.row().position;
+        let ended = one(database, member, raise, observer).await;
         match ended {
             Ok((legs, stopped)) => {
                 let to = legs.last().map_or(from, |leg| leg.to);
@@ -166,7 +176,7 @@ async fn under_locks(
             Err(source) => {
                 let track = member.name.clone();
                 let before = &members[..=index];
-                let taken_back = take_back(sessions, before, &raises, watch).await;
+                let taken_back = take_back(sessions, before, &raises, observer).await;
                 return Err(StartupError::Failed { track, source, taken_back });
             }
         }
@@ -178,29 +188,28 @@ async fn under_locks(
 async fn raise(
     database: &mut dyn Database,
     member: &Member,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Raise, StartupError> {
     let state = database.track(&member.table).await?;
-    let Position { version, dirty } = state.position();
-    let last = member.folder.set().last();
-    let ahead = version.is_some() && version > last;
-    if dirty {
+    let row = state.row();
+    let (at, last) = (row.position, member.folder.set().last());
+    let ahead = at > last;
+    if row.dirty {
         let track = member.name.clone();
-        return Err(match version {
-            Some(version) if ahead => StartupError::DirtyAhead { track, version, last },
-            _ => {
+        return Err(match ahead {
+            true => StartupError::DirtyAhead { track, at, last },
+            false => {
                 // That it is dirty matters more than what cannot be found out about it.
-                let found = suspects(database, &member.folder, version).await;
+                let found = suspects(database, &member.folder, at).await;
                 let suspects = found.unwrap_or_default();
-                StartupError::Dirty { track, version, suspects }
+                StartupError::Dirty { track, at, suspects }
             }
         });
     }
     if ahead {
-        return Ok(Raise { state, steps: None, ahead_of: last });
+        return Ok(Raise { state, steps: None, ahead_of: Some(last) });
     }
-    let steps =
-        Steps::plan(database, &member.folder, state.position(), Goal::Up(None), watch).await;
+    let steps = Steps::plan(database, &member.folder, row, Goal::Up(None), observer).await;
     match steps {
         Ok(steps) => Ok(Raise { state, steps: Some(steps), ahead_of: None }),
         // Nothing to do is no error for an application that starts.
@@ -211,41 +220,17 @@ async fn raise(
     }
 }
 
-/// Keeps the migrations that are about to be applied, where records can be kept.
-async fn keep(
-    sessions: &mut [Box<dyn Database>],
-    members: &[Member],
-    raises: &[Raise],
-    app: &str,
-) -> Result<(), StartupError> {
-    for (member, raise) in members.iter().zip(raises) {
-        let Some(steps) = &raise.steps else { continue };
-        let database = &mut sessions[member.session];
-        if database.prepare_records().await? != RecordsAccess::Available {
-            continue;
-        }
-        let versions: Vec<u64> = steps.legs.iter().map(|leg| leg.version).collect();
-        let read = member.folder.migrations(&versions).await;
-        let (migrations, bodies) = read.map_err(|error: FolderError| StartupError::Plan {
-            track: member.name.clone(),
-            source: error.into(),
-        })?;
-        database.keep(app, &member.name, &migrations, &bodies).await?;
-    }
-    Ok(())
-}
-
 async fn one(
     database: &mut dyn Database,
     member: &Member,
     raise: &Raise,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<(Vec<Leg>, bool), MigrateError> {
     let Some(steps) = &raise.steps else { return Ok((Vec::new(), false)) };
     if raise.state == TrackState::NoTable {
         database.prepare_track(&member.table).await?;
     }
-    let walked = go(database, &member.table, steps, Settings::Reset, watch).await?;
+    let walked = go(database, &member.table, steps, Settings::Reset, observer).await?;
     Ok((walked.legs, walked.interrupted))
 }
 
@@ -255,39 +240,31 @@ async fn take_back(
     sessions: &mut [Box<dyn Database>],
     members: &[Member],
     raises: &[Raise],
-    watch: &mut dyn Watch,
-) -> Vec<(TrackName, Result<Option<u64>, MigrateError>)> {
+    observer: &mut dyn Observer,
+) -> Vec<(TrackName, Result<Position, MigrateError>)> {
     let mut taken_back = Vec::new();
     for (member, raise) in members.iter().zip(raises).rev() {
-        let (Some(stood), Some(_)) = (raise.state.position().version, &raise.steps) else {
+        let stood = raise.state.row().position;
+        if stood == Position::Nothing || raise.steps.is_none() {
             continue;
-        };
+        }
         let database = &mut *sessions[member.session];
-        let ended = back(database, member, stood, watch).await;
+        let ended = back(database, member, stood, observer).await;
         match ended {
             Ok(false) => {}
-            Ok(true) => taken_back.push((member.name.clone(), Ok(Some(stood)))),
+            Ok(true) => taken_back.push((member.name.clone(), Ok(stood))),
             Err(error) => taken_back.push((member.name.clone(), Err(error))),
         }
     }
     taken_back
 }
 
-/// Tells all that another watch tells, but does not stop: what is taken back is taken back whole.
-struct Unstopped<'a>(&'a mut dyn Watch);
+/// Tells all that another observer is told, but does not stop: what is taken back is taken back whole.
+struct Unstopped<'a>(&'a mut dyn Observer);
 
-impl Watch for Unstopped<'_> {
-    fn turns_to(&mut self, track: &TrackName, back: bool) {
-        self.0.turns_to(track, back);
-    }
-    fn reads(&mut self, leg: &Leg) {
-        self.0.reads(leg);
-    }
-    fn starts(&mut self, leg: &Leg) {
-        self.0.starts(leg);
-    }
-    fn ends(&mut self, leg: &Leg, read: Duration, ran: Duration) {
-        self.0.ends(leg, read, ran);
+impl Observer for Unstopped<'_> {
+    fn tell(&mut self, event: &Event<'_>) {
+        self.0.tell(event);
     }
 }
 
@@ -295,17 +272,17 @@ impl Watch for Unstopped<'_> {
 async fn back(
     database: &mut dyn Database,
     member: &Member,
-    stood: u64,
-    watch: &mut dyn Watch,
+    stood: Position,
+    observer: &mut dyn Observer,
 ) -> Result<bool, MigrateError> {
-    let position = database.track(&member.table).await?.position();
-    let goal = Goal::To(Some(stood));
-    match Steps::plan(database, &member.folder, position, goal, watch).await {
+    let row = database.track(&member.table).await?.row();
+    let goal = Goal::To(stood);
+    match Steps::plan(database, &member.folder, row, goal, observer).await {
         Err(MigrateError::Walk(WalkError::NoChange)) => Ok(false),
         Err(error) => Err(error),
         Ok(steps) => {
-            watch.turns_to(&member.name, true);
-            go(database, &member.table, &steps, Settings::Reset, &mut Unstopped(watch)).await?;
+            observer.tell(&Event::TurnOf { track: &member.name, back: true });
+            go(database, &member.table, &steps, Settings::Reset, &mut Unstopped(observer)).await?;
             Ok(true)
         }
     }

@@ -5,8 +5,9 @@ use sternway_database::{Database, DatabaseError, Dialect, Raised, Unfinished};
 use sternway_model::archive::Entry;
 use sternway_model::catalog::{Enabled, Release, TrackName};
 use sternway_model::plan::{Facts, PlanError, Standing, standing};
+use sternway_model::position::Position;
 use sternway_model::proof::{Comparison, ObjectName, compare};
-use sternway_model::state::{Identity, Position, RecordsAccess, TrackState};
+use sternway_model::state::{Identity, RecordsAccess, TrackState, TrackingRow};
 
 use crate::diagnose::diagnose;
 use crate::locks::at_work;
@@ -52,24 +53,25 @@ pub struct TrackStatus {
     pub state: TrackState,
     /// False for a track that is used where its table has a version, and here has none.
     pub takes_part: bool,
-    /// The highest migration in any release.
-    pub newest: Option<u64>,
+    /// Where a track stands that has every migration of any release.
+    pub newest: Position,
     /// For a dirty track that was looked into: the positions whose clean install has its schema.
-    pub schema_at: Option<Vec<Option<u64>>>,
+    pub schema_at: Option<Vec<Position>>,
 }
 
 impl TrackStatus {
     /// What the row says; nothing applied where there is none.
-    pub fn position(&self) -> Position {
-        self.state.position()
+    pub fn row(&self) -> TrackingRow {
+        self.state.row()
     }
 
     /// What a dirty track's row has to say. Where several positions fit, their schemas are the same, and
     /// the one nearest to the mark is meant.
-    pub fn repaired(&self) -> Option<Option<u64>> {
-        let mark = self.position().version.unwrap_or(0);
+    pub fn repaired(&self) -> Option<Position> {
+        let number = |at: Position| at.number().unwrap_or(0);
+        let mark = number(self.row().position);
         let fits = self.schema_at.iter().flatten().copied();
-        fits.min_by_key(|at| at.unwrap_or(0).abs_diff(mark))
+        fits.min_by_key(|at| number(*at).abs_diff(mark))
     }
 }
 
@@ -186,12 +188,12 @@ pub async fn status(
 fn tracks(facts: &Facts<'_>) -> Vec<TrackStatus> {
     let newest = |track: &TrackName| {
         let releases = facts.catalog.releases.values();
-        releases.filter_map(|entry| entry.tracks.get(track)?.last()).max()
+        releases.map(|entry| entry.set(track).last()).max().unwrap_or_default()
     };
     let tracks = facts.catalog.tracks.iter().filter(|track| track.enabled != Enabled::Never);
     let status = tracks.map(|track| {
         let state = facts.state.tracks.get(&track.name).copied().unwrap_or(TrackState::NoTable);
-        let off = track.enabled == Enabled::Auto && state.position() == Position::default();
+        let off = track.enabled == Enabled::Auto && state.row() == TrackingRow::default();
         TrackStatus {
             track: track.name.clone(),
             table: track.table.clone(),
@@ -245,7 +247,7 @@ pub async fn compare_with_clean_install(
 ) -> Result<Schema, Unanswered> {
     let positions = standing.applied.iter().map(|(track, set)| (track.clone(), set.last()));
     let positions: Positions = positions.collect();
-    if positions.values().all(Option::is_none) {
+    if positions.values().all(|it| *it == Position::Nothing) {
         return Ok(Schema::NotInstalled);
     }
     let install = InstallMaterial::whole(facts, &standing.applied);
@@ -288,15 +290,14 @@ pub async fn look_into_dirty(
     database: &mut dyn Database,
 ) -> Result<DirtyTracks, Unanswered> {
     let (mut tracks, mut unknown) = (tracks(facts), None);
-    let rows = tracks.iter().filter(|row| row.takes_part);
-    let positions: Positions =
-        rows.map(|row| (row.track.clone(), row.position().version)).collect();
+    let rows = tracks.iter().filter(|it| it.takes_part);
+    let positions: Positions = rows.map(|it| (it.track.clone(), it.row().position)).collect();
     let install = InstallMaterial::of_the_newest(facts, positions.keys());
     let found = fingerprint(database, &install.tables).await?;
-    for row in tracks.iter_mut().filter(|row| row.position().dirty) {
-        let fits = diagnose(shadow, &install.material(), &row.track, &positions, &found).await;
+    for track in tracks.iter_mut().filter(|it| it.row().dirty) {
+        let fits = diagnose(shadow, &install.material(), &track.track, &positions, &found).await;
         match fits {
-            Ok(at) => row.schema_at = Some(at),
+            Ok(at) => track.schema_at = Some(at),
             Err(error) => unknown = Some(error),
         }
     }

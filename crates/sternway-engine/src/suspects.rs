@@ -8,6 +8,7 @@ use std::fmt;
 use sternway_database::{Database, DatabaseError};
 use sternway_model::body::Destroyed;
 use sternway_model::catalog::Direction;
+use sternway_model::position::Position;
 
 use crate::folder::Folder;
 
@@ -21,19 +22,16 @@ pub struct Suspect {
     /// The file.
     pub file: String,
     /// What the row has to say if nothing of the body took effect.
-    pub undone: Option<u64>,
+    pub undone: Position,
     /// What the row has to say if all of it did.
-    pub done: Option<u64>,
+    pub done: Position,
     /// Tables that the body makes or drops: their names, and whether they are there.
     pub signs: Vec<(String, bool)>,
 }
 
 impl fmt::Display for Suspect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown =
-            |version: Option<u64>| version.map_or("nothing".to_owned(), |it| it.to_string());
         let Suspect { file, undone, done, .. } = self;
-        let (undone, done) = (shown(*undone), shown(*done));
         write!(
             f,
             "`{file}` may not have ended: the schema is at {undone} if nothing of it took effect, \
@@ -51,20 +49,21 @@ pub(crate) fn listed(suspects: &[Suspect]) -> String {
     suspects.iter().map(|suspect| format!("; {suspect}")).collect()
 }
 
-/// The bodies that a dirty mark at `version` may mean.
+/// The bodies that a dirty mark at `position` may mean.
 ///
 /// # Errors
 /// When the tables cannot be listed.
 pub async fn suspects(
     database: &mut dyn Database,
     folder: &Folder,
-    version: Option<u64>,
+    position: Position,
 ) -> Result<Vec<Suspect>, DatabaseError> {
     let tables = database.tables(&[]).await?;
     let set = folder.set();
-    let up = version.map(|version| (version, Direction::Up, set.before(version), Some(version)));
-    let after = set.after(version);
-    let down = after.map(|after| (after, Direction::Down, Some(after), version));
+    let here = position.number();
+    let up = here.map(|version| (version, Direction::Up, set.before(version), position));
+    let after = set.after(position);
+    let down = after.map(|after| (after, Direction::Down, Position::At(after), position));
     let mut suspects = Vec::new();
     for (version, direction, undone, done) in up.into_iter().chain(down) {
         let file = set.get(version).and_then(|pair| pair.file(direction));

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use sternway_database::{Database, DatabaseError, LockError, Settings, StepError, Work};
 use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::catalog::{Direction, TrackName};
-use sternway_model::state::{Position, TrackState};
+use sternway_model::position::Position;
+use sternway_model::state::{RecordsAccess, TrackState, TrackingRow};
 use sternway_model::walk::{Goal, Leg, WalkError, walk as plan};
 use thiserror::Error;
 
+use crate::event::{Event, Observer};
 use crate::folder::{Folder, FolderError};
 
 /// Why a walk did not arrive.
@@ -65,34 +67,14 @@ pub struct Failed {
     pub source: StepError,
 }
 
-/// What is told while a walk goes on.
-pub trait Watch: Send {
-    /// A track's turn comes; `back` when it is taken back because another one failed.
-    fn turns_to(&mut self, _track: &TrackName, _back: bool) {}
-    /// A leg is planned, and its body will be read, if it has one.
-    fn reads(&mut self, _leg: &Leg) {}
-    /// A leg starts.
-    fn starts(&mut self, _leg: &Leg) {}
-    /// A leg ended well: how long its body took to read and to run.
-    fn ends(&mut self, _leg: &Leg, _read: Duration, _ran: Duration) {}
-    /// Whether to stop before the next leg, or to wait no longer for the locks.
-    fn stop(&mut self) -> bool {
-        false
-    }
-}
-
-/// Nobody watches.
-impl Watch for () {}
-
 /// A track to walk on.
 pub struct Track<'a> {
     /// Its tracking table.
     pub table: &'a str,
     /// Its files.
     pub folder: &'a Folder,
-    /// The application and the track under which the migrations are kept in Sternway's records; none
-    /// are kept without.
-    pub keep: Option<(&'a str, &'a TrackName)>,
+    /// The application and the track under which the migrations are recorded; none are without.
+    pub recorded_as: Option<(&'a str, &'a TrackName)>,
     /// What becomes of the settings that a body leaves in the session.
     pub settings: Settings,
 }
@@ -116,11 +98,11 @@ pub async fn migrate(
     track: &Track<'_>,
     goal: Goal,
     lock_timeout: Duration,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Walked, MigrateError> {
     let tables = [track.table.to_owned()];
-    lock(database, &tables, lock_timeout, watch).await.map_err(MigrateError::Lock)?;
-    let ended = locked(database, track, goal, watch).await;
+    lock(database, &tables, lock_timeout, observer).await.map_err(MigrateError::Lock)?;
+    let ended = locked(database, track, goal, observer).await;
     // The error of the walk is what matters; with a lost connection there is no lock to give back.
     let unlocked = database.unlock().await;
     let walked = ended?;
@@ -136,13 +118,13 @@ pub(crate) async fn lock(
     database: &mut dyn Database,
     tables: &[String],
     lock_timeout: Duration,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<(), LockError> {
     let start = Instant::now();
     loop {
         let left = lock_timeout.saturating_sub(start.elapsed());
         match database.lock(tables, left.min(LOOK)).await {
-            Err(LockError::Held(_)) if left > LOOK && !watch.stop() => {}
+            Err(LockError::Held(_)) if left > LOOK && !observer.stop() => {}
             ended => return ended,
         }
     }
@@ -152,7 +134,7 @@ async fn locked(
     database: &mut dyn Database,
     track: &Track<'_>,
     goal: Goal,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Walked, MigrateError> {
     let state = database.track(track.table).await.map_err(MigrateError::Track)?;
     if state == TrackState::NoTable {
@@ -160,10 +142,12 @@ async fn locked(
         // As with golang-migrate, whoever sets out has a tracking table, wherever he arrives.
         database.prepare_track(track.table).await.map_err(MigrateError::Track)?;
     }
-    let steps = Steps::plan(database, track.folder, state.position(), goal, watch).await?;
+    let steps = Steps::plan(database, track.folder, state.row(), goal, observer).await?;
     writable(database).await?;
-    keep(database, track, &steps).await?;
-    let walked = go(database, track.table, &steps, track.settings, watch).await?;
+    if let Some(names) = track.recorded_as {
+        record(database, names, track.folder, &steps).await?;
+    }
+    let walked = go(database, track.table, &steps, track.settings, observer).await?;
     match steps.short {
         0 => Ok(walked),
         _ if walked.interrupted => Ok(walked),
@@ -189,14 +173,14 @@ impl Steps {
     pub async fn plan(
         database: &mut dyn Database,
         folder: &Folder,
-        position: Position,
+        row: TrackingRow,
         goal: Goal,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<Steps, MigrateError> {
-        let walk = plan(folder.set(), position, goal)?;
+        let walk = plan(folder.set(), row, goal)?;
         let mut bodies = HashMap::new();
         for leg in &walk.legs {
-            watch.reads(leg);
+            observer.tell(&Event::LegPlanned(leg));
             let Some(file) = &leg.file else { continue };
             let start = Instant::now();
             let body = folder.body(file).await?;
@@ -224,20 +208,19 @@ async fn writable(database: &mut dyn Database) -> Result<(), DatabaseError> {
     }
 }
 
-/// Keeps the migrations of a walk in Sternway's records, where it may.
-async fn keep(
+/// Records the migrations of a walk under an application and a track, where records can be kept.
+pub(crate) async fn record(
     database: &mut dyn Database,
-    track: &Track<'_>,
+    (app, track): (&str, &TrackName),
+    folder: &Folder,
     steps: &Steps,
 ) -> Result<(), MigrateError> {
-    use sternway_model::state::RecordsAccess::Available;
-    let Some((app, name)) = track.keep else { return Ok(()) };
-    if database.prepare_records().await? != Available {
+    if database.prepare_records().await? != RecordsAccess::Available {
         return Ok(());
     }
     let versions: Vec<u64> = steps.legs.iter().map(|leg| leg.version).collect();
-    let (migrations, bodies) = track.folder.migrations(&versions).await?;
-    Ok(database.keep(app, name, &migrations, &bodies).await?)
+    let (migrations, bodies) = folder.migrations(&versions).await?;
+    Ok(database.record_migrations(app, track, &migrations, &bodies).await?)
 }
 
 /// Runs the legs. The lock is held, and the tracking table is there.
@@ -246,15 +229,15 @@ pub(crate) async fn go(
     table: &str,
     steps: &Steps,
     settings: Settings,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Walked, MigrateError> {
     let mut legs = Vec::new();
     for (index, leg) in steps.legs.iter().enumerate() {
-        if watch.stop() {
-            settle(database, table, &legs).await?;
+        if observer.stop() {
+            make_durable(database, table, &legs).await?;
             return Ok(Walked { legs, interrupted: true });
         }
-        watch.starts(leg);
+        observer.tell(&Event::LegStarts(leg));
         let start = Instant::now();
         let body = leg.file.as_ref().and_then(|file| steps.bodies.get(file));
         match (&leg.file, body) {
@@ -277,7 +260,7 @@ pub(crate) async fn go(
                 if let Err(source) = database.migrate(&work).await {
                     if matches!(source, StepError::TakenBack { .. }) {
                         // The failure of the body is what has to be told.
-                        if let Err(error) = settle(database, table, &legs).await {
+                        if let Err(error) = make_durable(database, table, &legs).await {
                             tracing::warn!(%error, "what ran before may not be on the disk yet");
                         }
                     }
@@ -287,12 +270,12 @@ pub(crate) async fn go(
                 }
             }
             _ => {
-                let position = Position { version: leg.to, dirty: false };
-                database.set_track(table, position).await?;
+                let row = TrackingRow::clean(leg.to);
+                database.set_track(table, row).await?;
             }
         }
         let read = body.map_or(Duration::ZERO, |(_, _, read)| *read);
-        watch.ends(leg, read, start.elapsed());
+        observer.tell(&Event::LegEnded { leg, read, ran: start.elapsed() });
         legs.push(leg.clone());
     }
     Ok(Walked { legs, interrupted: false })
@@ -300,13 +283,13 @@ pub(crate) async fn go(
 
 /// Takes to the disk what was done before a walk ended early: with one more commit, which says again
 /// where the track stands.
-async fn settle(
+async fn make_durable(
     database: &mut dyn Database,
     table: &str,
     done: &[Leg],
 ) -> Result<(), DatabaseError> {
     let Some(last) = done.last() else { return Ok(()) };
-    database.set_track(table, Position { version: last.to, dirty: false }).await
+    database.set_track(table, TrackingRow::clean(last.to)).await
 }
 
 /// Writes a position into the tracking table, and runs nothing.
@@ -316,11 +299,11 @@ async fn settle(
 pub async fn force(
     database: &mut dyn Database,
     table: &str,
-    version: Option<u64>,
+    position: Position,
     lock_timeout: Duration,
 ) -> Result<(), MigrateError> {
     database.lock(&[table.to_owned()], lock_timeout).await.map_err(MigrateError::Lock)?;
-    let written = database.set_track(table, Position { version, dirty: false }).await;
+    let written = database.set_track(table, TrackingRow::clean(position)).await;
     let unlocked = database.unlock().await;
     written?;
     Ok(unlocked?)
@@ -356,8 +339,8 @@ pub struct Standing {
     pub applied: bool,
 }
 
-/// Every migration of a folder, seen from a position.
-pub fn standings(folder: &Folder, position: Position) -> Vec<Standing> {
+/// Every migration of a folder, as a tracking row has it.
+pub fn standings(folder: &Folder, row: TrackingRow) -> Vec<Standing> {
     let standing = |(version, pair): (u64, &sternway_model::catalog::FilePair)| {
         let halves = [Direction::Up, Direction::Down];
         let file = pair.up.as_ref().or(pair.down.as_ref()).cloned().unwrap_or_default();
@@ -365,7 +348,7 @@ pub fn standings(folder: &Folder, position: Position) -> Vec<Standing> {
             version,
             file,
             halves: halves.into_iter().filter(|it| pair.file(*it).is_some()).collect(),
-            applied: Some(version) <= position.version,
+            applied: row.position >= version,
         }
     };
     folder.set().iter().map(standing).collect()

@@ -22,8 +22,9 @@ use sternway_engine::shadow::{
 use sternway_model::catalog::{Enabled, Track, TrackName};
 use sternway_model::plan::{Facts, Plan, PlanError, Request, plan};
 use sternway_model::policy::Policy;
+use sternway_model::position::Position;
 use sternway_model::proof::{Expected, Fingerprint};
-use sternway_model::state::{AppState, Position, State, TrackState};
+use sternway_model::state::{AppState, State, TrackState, TrackingRow};
 use sternway_source::{Layout, Location};
 use support::{App, release};
 use tempfile::TempDir;
@@ -139,7 +140,7 @@ impl History {
     }
 
     fn plan(&self, from: &str, to: &str) -> Result<Plan, PlanError> {
-        let at = |version| TrackState::At(Position { version, dirty: false });
+        let at = |version| TrackState::At(TrackingRow::clean(version));
         let tracks = self.positions(from).into_iter();
         let tracks: BTreeMap<TrackName, TrackState> =
             tracks.map(|(name, version)| (name, at(version))).collect();
@@ -201,7 +202,7 @@ async fn journey(shadow: &Shadow, plan: &Plan) -> (Journey, usize) {
 struct Here {
     clean: Answer<Fingerprint>,
     expected: Answer<Expected>,
-    fits: Answer<Vec<Option<u64>>>,
+    fits: Answer<Vec<Position>>,
 }
 
 async fn here(history: &History, shadow: &Shadow, of: &str, newest: &str) -> Here {

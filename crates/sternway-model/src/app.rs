@@ -82,6 +82,9 @@ pub struct Deployment {
     /// The kinds of objects that the target does not know, and that stay with all their objects.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept_kinds: Vec<KeptKind>,
+    /// What somebody else has to do at the swap, where it is left to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<String>,
     /// The user as which the application connects to the database, where that was found out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -100,6 +103,50 @@ impl Deployment {
     }
 }
 
+impl Deployment {
+    /// How what was found now differs from this, as far as it matters to the acts; the account that looks,
+    /// and from where, does not.
+    pub fn moved(&self, now: &Deployment) -> Vec<String> {
+        let mut moved = Vec::new();
+        if let (Some(was), Some(is)) = (&self.place, &now.place)
+            && !was.is(is)
+        {
+            moved.push(format!("it was {was}, and is {is}"));
+        }
+        for was in &self.workloads {
+            let is = now.workloads.iter().find(|it| it.id() == was.id());
+            // What an autoscaler moves need not stand where it stood.
+            let same = is.is_some_and(|is| {
+                was.was == is.was || (was.autoscaler.is_some() && was.autoscaler == is.autoscaler)
+            });
+            if !same {
+                let is = is.map_or("is not named any more".to_owned(), |is| format!("is {is}"));
+                moved.push(format!("{was} {is}"));
+            }
+        }
+        for was in &self.charts {
+            let is = now.charts.iter().find(|it| it.release == was.release);
+            let revision = |it: Option<&ChartMove>| it.and_then(|it| it.from.clone());
+            if revision(is) != was.from {
+                let number = |it: Option<Revision>| it.map_or(0, |it| it.revision);
+                moved.push(format!(
+                    "helm release {} was at revision {}, and is at {}",
+                    was.release,
+                    number(was.from.clone()),
+                    number(revision(is))
+                ));
+            }
+        }
+        for was in &self.images {
+            let is = now.images.iter().find(|it| it.workload == was.workload);
+            if is.is_none_or(|is| is.from != was.from) {
+                moved.push(format!("{} has another image than {}", was.workload, was.from));
+            }
+        }
+        moved
+    }
+}
+
 /// A namespace of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -110,8 +157,19 @@ pub struct Place {
     pub server: String,
     /// The namespace.
     pub namespace: String,
-    /// What tells this cluster from every other one: the UID of its namespace `kube-system`.
+    /// What tells this cluster from every other one: the UID of its namespace `kube-system`, or the server's
+    /// URL where the account may not see that.
     pub cluster: String,
+}
+
+impl Place {
+    /// Whether both are the same place, whatever the way there.
+    pub fn is(&self, other: &Place) -> bool {
+        // An account that may not see the UID knows the server's URL instead, which is another one inside.
+        let known = |it: &Place| !it.cluster.contains("://");
+        let apart = known(self) && known(other) && self.cluster != other.cluster;
+        !apart && self.namespace == other.namespace
+    }
 }
 
 impl fmt::Display for Place {

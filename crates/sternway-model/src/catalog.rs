@@ -8,6 +8,7 @@ mod file_name;
 mod file_set;
 mod release;
 
+use crate::position::Position;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -220,9 +221,9 @@ impl MigrationSet {
         self.0.values()
     }
 
-    /// The highest number.
-    pub fn last(&self) -> Option<u64> {
-        self.0.keys().next_back().copied()
+    /// Where a track stands that has them all.
+    pub fn last(&self) -> Position {
+        self.0.keys().next_back().copied().into()
     }
 
     /// Whether there are none.
@@ -230,9 +231,9 @@ impl MigrationSet {
         self.0.is_empty()
     }
 
-    /// The migrations up to and including `version`; none for `None`.
-    pub fn up_to(&self, version: Option<u64>) -> MigrationSet {
-        let Some(version) = version else { return MigrationSet::default() };
+    /// The migrations that a track has which stands there.
+    pub fn up_to(&self, position: impl Into<Position>) -> MigrationSet {
+        let Position::At(version) = position.into() else { return MigrationSet::default() };
         Self(self.0.range(..=version).map(|(number, it)| (*number, it.clone())).collect())
     }
 
@@ -327,7 +328,7 @@ mod tests {
     fn the_halves_of_a_migration_find_each_other_by_number() {
         let set = set(&["10_b.down.sql", "9_a.up.sql", "010_b.up.sql"]).unwrap();
         assert_eq!(set.versions().collect::<Vec<_>>(), [9, 10]);
-        assert_eq!(set.last(), Some(10));
+        assert_eq!(set.last(), Position::At(10));
         let migration = set.get(10).unwrap();
         assert_eq!(migration.half(Direction::Up).unwrap().file, "010_b.up.sql");
         assert_eq!(migration.half(Direction::Down).unwrap().file, "10_b.down.sql");
@@ -347,15 +348,15 @@ mod tests {
     #[test]
     fn a_set_is_cut_after_a_number_that_it_need_not_have() {
         let set = set(&["0_a.up.sql", "2_b.up.sql", "18446744073709551615_c.up.sql"]).unwrap();
-        let up_to = |version| set.up_to(version).versions().collect::<Vec<_>>();
-        assert_eq!(up_to(None), [0; 0]);
-        assert_eq!(up_to(Some(0)), [0]);
-        assert_eq!(up_to(Some(1)), [0]);
-        assert_eq!(up_to(Some(2)), [0, 2]);
-        assert_eq!(up_to(Some(u64::MAX)), [0, 2, u64::MAX]);
+        let up_to = |position: Position| set.up_to(position).versions().collect::<Vec<_>>();
+        assert_eq!(up_to(Position::Nothing), [0; 0]);
+        assert_eq!(up_to(0.into()), [0]);
+        assert_eq!(up_to(1.into()), [0]);
+        assert_eq!(up_to(2.into()), [0, 2]);
+        assert_eq!(up_to(u64::MAX.into()), [0, 2, u64::MAX]);
         assert!(set.same_versions(&set.up_to(set.last())));
-        assert!(!set.same_versions(&set.up_to(Some(2))));
+        assert!(!set.same_versions(&set.up_to(2)));
         assert!(MigrationSet::default().is_empty());
-        assert_eq!(MigrationSet::default().last(), None);
+        assert_eq!(MigrationSet::default().last(), Position::Nothing);
     }
 }

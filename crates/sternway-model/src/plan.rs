@@ -444,7 +444,7 @@ fn lacking(
     sets: &BTreeMap<TrackName, MigrationSet>,
 ) -> BTreeMap<TrackName, (Release, Vec<u64>)> {
     let lacks = sets.iter().filter_map(|(track, set)| {
-        let last = set.last()?;
+        let last = set.last().number()?;
         let mut releases = facts.catalog.releases.iter().rev();
         let (release, entry) = releases.find(|(_, entry)| entry.set(track).get(last).is_some())?;
         let theirs = entry.set(track).up_to(set.last());

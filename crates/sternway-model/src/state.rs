@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Digest, MigrationSet, Release, ReleaseEntry, Track, TrackName};
 use crate::plan::Taken;
+use crate::position::Position;
 use crate::proof::Difference;
 
 /// Which database this is.
@@ -26,21 +27,31 @@ pub struct Identity {
     pub user: String,
 }
 
-/// Where a track stands: the row of its tracking table.
+/// The row of a track's tracking table; the default is the empty table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Position {
-    /// The number of the last migration applied; `None` when nothing is.
-    pub version: Option<u64>,
+pub struct TrackingRow {
+    /// Where the track stands.
+    #[serde(rename = "version")]
+    pub position: Position,
     /// golang-migrate's mark for "a migration started and did not finish".
     pub dirty: bool,
 }
 
-impl fmt::Display for Position {
+impl TrackingRow {
+    /// One without the mark.
+    pub fn clean(position: impl Into<Position>) -> TrackingRow {
+        TrackingRow { position: position.into(), dirty: false }
+    }
+
+    /// One with the mark.
+    pub fn dirty(position: impl Into<Position>) -> TrackingRow {
+        TrackingRow { position: position.into(), dirty: true }
+    }
+}
+
+impl fmt::Display for TrackingRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.version {
-            Some(version) => write!(f, "{version}")?,
-            None => f.write_str("nothing")?,
-        }
+        write!(f, "{}", self.position)?;
         if self.dirty { f.write_str(" (dirty)") } else { Ok(()) }
     }
 }
@@ -52,15 +63,15 @@ pub enum TrackState {
     /// The tracking table does not exist.
     NoTable,
     /// The tracking table exists and says this.
-    At(Position),
+    At(TrackingRow),
 }
 
 impl TrackState {
-    /// Where the track stands; nothing applied where there is no table.
-    pub fn position(self) -> Position {
+    /// What the table says; an empty row where there is no table.
+    pub fn row(self) -> TrackingRow {
         match self {
-            Self::NoTable => Position::default(),
-            Self::At(position) => position,
+            Self::NoTable => TrackingRow::default(),
+            Self::At(row) => row,
         }
     }
 }
@@ -143,7 +154,7 @@ impl Records {
                 numbers.iter().all(|number| known.get(*number).is_some())
             })
         };
-        // One without numbers was forgotten.
+        // One without numbers is not told of any more.
         let known = self.releases.iter().filter(|(_, numbers)| !numbers.is_empty());
         let releases = known.filter(|(_, numbers)| whole(numbers));
         Catalog {

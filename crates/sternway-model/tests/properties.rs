@@ -17,7 +17,8 @@ use sternway_model::plan::{
     Course, Facts, Hop, Note, Plan, PlanError, PlanFileError, Request, Step, plan, standing,
 };
 use sternway_model::policy::{Policy, Window};
-use sternway_model::state::{AppState, Position, State, TrackState};
+use sternway_model::position::Position;
+use sternway_model::state::{AppState, State, TrackState, TrackingRow};
 
 /// Everything but the state, the running release and the request.
 #[derive(Debug, Clone)]
@@ -27,7 +28,7 @@ struct World {
     policy: Policy,
 }
 
-type Positions = BTreeMap<TrackName, Option<u64>>;
+type Positions = BTreeMap<TrackName, Position>;
 
 impl World {
     /// The release in that place, counted round.
@@ -60,11 +61,11 @@ impl World {
         running: Option<&Release>,
         at_facts: impl FnOnce(&Facts<'_>) -> T,
     ) -> T {
-        let at = |version: &Option<u64>| match version {
-            Some(_) => TrackState::At(Position { version: *version, dirty: false }),
-            None => TrackState::NoTable,
+        let at = |position: &Position| match position {
+            Position::At(_) => TrackState::At(TrackingRow::clean(*position)),
+            Position::Nothing => TrackState::NoTable,
         };
-        let tracks = positions.iter().map(|(track, version)| (track.clone(), at(version)));
+        let tracks = positions.iter().map(|(track, position)| (track.clone(), at(position)));
         let state = State { tracks: tracks.collect(), ..State::default() };
         let app = AppState { running: running.cloned() };
         let (catalog, bodies, policy) = (&self.catalog, &self.bodies, &self.policy);
@@ -202,7 +203,7 @@ fn journeys() -> impl Strategy<Value = Journey> {
         let mut positions = world.positions(world.release(at));
         let optional = world.catalog.tracks.iter().filter(|it| it.enabled == Enabled::Auto);
         for track in optional.filter(|_| off) {
-            positions.insert(track.name.clone(), None);
+            positions.insert(track.name.clone(), Position::Nothing);
         }
         let running = running.map(|running| world.release(running).clone());
         let target = world.release(to).clone();
@@ -217,7 +218,7 @@ fn all_journeys() -> impl Strategy<Value = Journey> {
         if let Some(other) = other {
             let other = journey.world.positions(journey.world.release(other));
             let last = other.into_iter().next_back();
-            let moved = last.filter(|(track, _)| journey.positions[track].is_some());
+            let moved = last.filter(|(track, _)| journey.positions[track] != Position::Nothing);
             journey.positions.extend(moved);
         }
         journey
@@ -299,10 +300,10 @@ proptest! {
                 let known = journey.world.catalog.releases.values().map(|it| it.set(&step.track));
                 let all: BTreeSet<u64> =
                     known.flat_map(|set| set.versions().collect::<Vec<_>>()).collect();
-                let below = all.range(..step.version).next_back().copied();
+                let below = all.range(..step.version).next_back().copied().into();
                 let (from, to) = match step.direction {
-                    Direction::Down => (Some(step.version), below),
-                    Direction::Up => (below, Some(step.version)),
+                    Direction::Down => (step.version.into(), below),
+                    Direction::Up => (below, step.version.into()),
                 };
                 prop_assert_eq!((present[&step.track], step.to), (from, to));
                 present.insert(step.track.clone(), step.to);

@@ -35,6 +35,10 @@ pub use url::redacted;
 pub const SCHEMES: [&str; 8] =
     ["bitbucket", "file", "gcs", "github", "github-ee", "gitlab", "gs", "s3"];
 
+/// How many bytes a remote folder's answer, or a file there, may have.
+#[cfg(any(feature = "hosts", feature = "buckets"))]
+const LONGEST: usize = 64 << 20;
+
 /// A folder of migration files, wherever it is.
 #[async_trait]
 pub trait Files: Send + Sync {

@@ -77,7 +77,7 @@ macro_rules! forward {
             async fn set_track(
                 &mut self,
                 table: &str,
-                position: sternway_model::state::Position,
+                position: sternway_model::state::TrackingRow,
             ) -> Result<(), sternway_database::DatabaseError> {
                 self.$field.set_track(table, position).await
             }
@@ -120,7 +120,7 @@ macro_rules! forward {
             -> Result<sternway_database::RunId, sternway_database::DatabaseError>;
         record(run: sternway_database::RunId, record: &sternway_model::journal::Record)
             -> Result<(), sternway_database::DatabaseError>;
-        keep(
+        record_migrations(
             app: &str,
             track: &sternway_model::catalog::TrackName,
             migrations: &[sternway_model::catalog::Migration],

@@ -4,7 +4,7 @@
 //! A journey is told in five steps: [`fill()`] puts rows into every table of a schema, [`Snapshot`]
 //! keeps each of them as text, [`old_release_writes`] does in the schema gone back to what an older
 //! release does, and [`Journey::account`] says of every row what became of it. What is still in the
-//! archive and would fit is found by trying: [`Account::try_misfits`].
+//! archive and would fit is found by trying: [`Account::try_conflicts`].
 //!
 //! Where the application migrates up by itself between several ways down, [`wander()`] says what was
 //! written and is nowhere, or has something older in its place.
@@ -25,7 +25,7 @@ mod writes;
 mod account;
 mod kept;
 mod journey;
-mod misfits;
+mod conflicts;
 mod wander;
 mod forward;
 

@@ -6,11 +6,12 @@ use sternway_engine::doctor::{
     Diagnosis, Examination, InDoubt, Repair, RepairKind, Stays, statements,
 };
 use sternway_model::catalog::{Direction, TrackName};
+use sternway_model::position::Position;
 use sternway_model::state::Identity;
 
 use crate::Paint;
 use crate::status::Lacking;
-use crate::words::{position, positions};
+use crate::words::positions;
 
 /// `sternway.doctor/1`
 #[derive(Debug, Serialize)]
@@ -40,13 +41,13 @@ pub struct TrackRow {
     /// Its tracking table.
     pub table: String,
     /// What that says.
-    pub version: Option<u64>,
+    pub version: Position,
     /// Whether it is marked dirty.
     pub dirty: bool,
     /// Whether the row says what the schema is.
     pub well: bool,
     /// The numbers whose clean install has the schema that was found.
-    pub fits: Vec<Option<u64>>,
+    pub fits: Vec<Position>,
     /// The bodies that a dirty mark may mean.
     #[serde(rename = "doubts")]
     pub in_doubt: Vec<InDoubtRow>,
@@ -75,9 +76,9 @@ pub struct InDoubtRow {
     /// Indexes that it left invalid.
     pub invalid_indexes: Vec<String>,
     /// What the row has to say if nothing of it took effect.
-    pub undone: Option<u64>,
+    pub undone: Position,
     /// What the row has to say if all of it did.
-    pub done: Option<u64>,
+    pub done: Position,
 }
 
 /// What may be done.
@@ -89,7 +90,7 @@ pub struct RepairRow {
     /// The file that it is about.
     pub file: String,
     /// What the row says afterwards.
-    pub to: Option<u64>,
+    pub to: Position,
     /// What it destroys and cannot keep.
     pub unkept: Vec<String>,
     /// All that it does.
@@ -142,7 +143,7 @@ impl TrackRow {
         TrackRow {
             track: diagnosis.track.clone(),
             table: diagnosis.table.clone(),
-            version: diagnosis.row.version,
+            version: diagnosis.row.position,
             dirty: diagnosis.row.dirty,
             well: diagnosis.is_well(),
             fits: diagnosis.fits.clone(),
@@ -266,7 +267,7 @@ fn came_to(body: &InDoubt) -> String {
 fn head(repair: &Repair) -> String {
     let Repair { kind, file, to, .. } = repair;
     let nothing_runs = repair.sql.is_empty();
-    let leads_to = position(*to);
+    let leads_to = to;
     match kind {
         RepairKind::Finish if nothing_runs => format!("--finish: `{file}` is done; say so"),
         RepairKind::Finish => {
@@ -279,7 +280,7 @@ fn head(repair: &Repair) -> String {
             format!("--undo: take back what is there of `{file}`, which leads to {leads_to}")
         }
         RepairKind::SetRow => {
-            let nil = to.map_or("nil".to_owned(), |to| to.to_string());
+            let nil = to.number().map_or("nil".to_owned(), |to| to.to_string());
             format!("--set-row {nil}: write what the schema is")
         }
     }
@@ -287,7 +288,7 @@ fn head(repair: &Repair) -> String {
 
 /// What is asked before a repair is carried out.
 pub fn question(diagnosis: &Diagnosis, repair: &Repair) -> String {
-    let (track, to) = (&diagnosis.track, position(repair.to));
+    let (track, to) = (&diagnosis.track, repair.to);
     match repair.sql.is_empty() {
         true => format!("Make the row of track `{track}` say {to}?"),
         false => format!("Run these statements, and make the row of track `{track}` say {to}?"),
@@ -304,7 +305,7 @@ pub fn repaired(paint: Paint, diagnosis: &Diagnosis, repair: &Repair, done: &Don
         let (rows, lost) = (back.restored.back, &back.lost);
         text.push_str(&format!("put back from the archive: {rows} rows of {lost}\n"));
     }
-    let says = format!("track `{}`: the row says {}", diagnosis.track, position(repair.to));
+    let says = format!("track `{}`: the row says {}", diagnosis.track, repair.to);
     text.push_str(&format!("{}; `sternway status` compares the schema\n", paint.good(&says)));
     text
 }
@@ -312,7 +313,7 @@ pub fn repaired(paint: Paint, diagnosis: &Diagnosis, repair: &Repair, done: &Don
 /// Rows that are behind or ahead of their schema.
 pub fn out_of_step(diagnoses: &[Diagnosis]) -> String {
     let each = diagnoses.iter().map(|it| {
-        let (track, says, fits) = (&it.track, position(it.row.version), positions(&it.fits));
+        let (track, says, fits) = (&it.track, it.row.position, positions(&it.fits));
         format!("the row of track `{track}` says {says}, and the schema is that of {fits}")
     });
     each.collect::<Vec<_>>().join("; ")

@@ -91,7 +91,12 @@ impl Reporter {
             )),
             Event::Waiting(sessions) => listed("waiting for other clients to leave:", sessions),
             Event::Ending(sessions) => listed("ending the sessions of other clients:", sessions),
-            Event::Starts(_) => Vec::new(),
+            // Walks by numbers are shown as golang-migrate does, by their commands.
+            Event::Starts(_)
+            | Event::TurnOf { .. }
+            | Event::LegPlanned(_)
+            | Event::LegStarts(_)
+            | Event::LegEnded { .. } => Vec::new(),
             Event::Migrated { step, took, done } => {
                 self.done += 1;
                 let (number, of, track) = (self.done, self.of, &step.track);
@@ -115,6 +120,7 @@ impl Reporter {
                 }
                 note(text)
             }
+            Event::Awaits(what) => result(format!("{} {what}", paint.alarm("now:"))),
             Event::Deployed { step, undone, took } => {
                 result(format!("{} ({:.1} s)", step.in_words(*undone), took.as_secs_f64()))
             }
@@ -143,6 +149,8 @@ impl Reporter {
             // The error that ends the run tells of it.
             Event::Proved { .. } => Vec::new(),
             Event::GoesBack { reason } => {
+                // What was done is now what is to be undone.
+                (self.of, self.done) = (self.done, 0);
                 result(format!("{} {reason}", paint.alarm("going back:")))
             }
         }

@@ -5,7 +5,8 @@ mod list;
 
 use serde::Serialize;
 use sternway_model::catalog::Direction;
-use sternway_model::state::{Identity, Position};
+use sternway_model::position::Position;
+use sternway_model::state::{Identity, TrackingRow};
 use sternway_model::walk::Leg;
 
 pub use self::list::{Listed, Status, text};
@@ -42,7 +43,7 @@ pub struct TrackRan {
     /// Its tracking table.
     pub table: String,
     /// Where it stands afterwards, or would.
-    pub version: Option<u64>,
+    pub version: Position,
     /// Whether the database is ahead of the files.
     pub ahead: bool,
     /// What ran, or would.
@@ -55,7 +56,7 @@ pub struct Row {
     version: u64,
     direction: Direction,
     file: Option<String>,
-    to: Option<u64>,
+    to: Position,
 }
 
 impl<'a> Ran<'a> {
@@ -72,7 +73,7 @@ impl<'a> Ran<'a> {
 
 impl TrackRan {
     /// A track that stood at `from` and went these legs.
-    pub fn of(name: Option<&str>, table: &str, from: Option<u64>, legs: &[Leg]) -> TrackRan {
+    pub fn of(name: Option<&str>, table: &str, from: Position, legs: &[Leg]) -> TrackRan {
         let row = |leg: &Leg| {
             let Leg { version, direction, file, to, .. } = leg.clone();
             Row { version, direction, file, to }
@@ -98,19 +99,20 @@ pub struct Versions {
 struct TrackVersion {
     name: Option<String>,
     table: String,
-    version: Option<u64>,
+    version: Position,
     dirty: bool,
 }
 
 impl Versions {
-    /// Each track's name, tracking table and position.
+    /// Each track's name, tracking table and its row.
     pub fn of<'a>(
-        tracks: impl IntoIterator<Item = (Option<&'a str>, &'a str, Position)>,
+        tracks: impl IntoIterator<Item = (Option<&'a str>, &'a str, TrackingRow)>,
     ) -> Versions {
-        let tracks = tracks.into_iter().map(|(name, table, Position { version, dirty })| {
-            let (name, table) = (name.map(str::to_owned), table.to_owned());
-            TrackVersion { name, table, version, dirty }
-        });
+        let tracks =
+            tracks.into_iter().map(|(name, table, TrackingRow { position: version, dirty })| {
+                let (name, table) = (name.map(str::to_owned), table.to_owned());
+                TrackVersion { name, table, version, dirty }
+            });
         Versions { format: "sternway.migrate.version/1", tracks: tracks.collect() }
     }
 }

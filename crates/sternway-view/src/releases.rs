@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Release, ReleaseEntry, Track, TrackName};
+use sternway_model::position::Position;
 
 use crate::words::{plural, table};
 
@@ -30,8 +31,8 @@ pub struct ReleaseRow {
     pub label: String,
     /// Its commit, where the source is a git repository.
     pub commit: Option<String>,
-    /// The highest number of each track that the release has.
-    pub tracks: BTreeMap<TrackName, Option<u64>>,
+    /// Where each track of the release ends.
+    pub tracks: BTreeMap<TrackName, Position>,
     /// The oldest release with the same migrations; none where it has none.
     pub schema_of: Option<Release>,
 }
@@ -76,8 +77,8 @@ impl Releases {
             let Some(schema) = &row.schema_of else { continue };
             let mut line = vec![row.release.to_string()];
             for track in tracks(catalog) {
-                let version = row.tracks.get(&track.name).copied().flatten();
-                line.push(version.map_or("-".to_owned(), |version| version.to_string()));
+                let last = row.tracks.get(&track.name).and_then(|it| it.number());
+                line.push(last.map_or("-".to_owned(), |number| number.to_string()));
             }
             line.push(match *schema == row.release {
                 true => "new".to_owned(),

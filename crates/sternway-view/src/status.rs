@@ -10,6 +10,7 @@ use sternway_model::catalog::{Release, TrackName};
 use sternway_model::effect::{counted, size};
 use sternway_model::journal::Progress;
 use sternway_model::plan::Standing;
+use sternway_model::position::Position;
 use sternway_model::proof::Comparison;
 use sternway_model::state::{Identity, RecordsAccess, TrackState};
 
@@ -97,13 +98,13 @@ pub struct TrackRow {
     /// Whether the tracking table is there.
     pub table_exists: bool,
     /// What it says.
-    pub version: Option<u64>,
+    pub version: Position,
     /// Whether it is marked dirty.
     pub dirty: bool,
     /// The highest migration in any release.
-    pub newest: Option<u64>,
+    pub newest: Position,
     /// Where a dirty track's schema really is; several where they do not differ.
-    pub schema_at: Option<Vec<Option<u64>>>,
+    pub schema_at: Option<Vec<Position>>,
 }
 
 /// Sternway's own records.
@@ -153,21 +154,21 @@ fn overdue(status: &engine::Status) -> Vec<EntryId> {
         return Vec::new();
     }
     let at = |track: &TrackName| {
-        status.tracks.iter().find(|it| it.track == *track).map(TrackStatus::position)
+        status.tracks.iter().find(|it| it.track == *track).map(TrackStatus::row)
     };
     archive::overdue(&status.archive, at).into_iter().flatten().map(|entry| entry.id).collect()
 }
 
 impl TrackRow {
     fn of(status: &TrackStatus) -> TrackRow {
-        let position = status.position();
+        let row = status.row();
         TrackRow {
             track: status.track.clone(),
             table: status.table.clone(),
             takes_part: status.takes_part,
             table_exists: status.state != TrackState::NoTable,
-            version: position.version,
-            dirty: position.dirty,
+            version: row.position,
+            dirty: row.dirty,
             newest: status.newest,
             schema_at: status.schema_at.clone(),
         }
@@ -301,7 +302,7 @@ impl Status {
     fn track_table(&self) -> String {
         let heads = ["TRACK", "TABLE", "AT", "NEWEST", "STATE"];
         let mut rows = vec![heads.map(str::to_owned).to_vec()];
-        let number = |at: Option<u64>| at.map_or("-".to_owned(), |at| at.to_string());
+        let number = |at: Position| at.number().map_or("-".to_owned(), |at| at.to_string());
         for row in &self.tracks {
             let (at, newest) = (number(row.version), number(row.newest));
             rows.push(vec![row.track.to_string(), row.table.clone(), at, newest, row.state()]);
@@ -313,7 +314,7 @@ impl Status {
     fn schema_and_application(&self) -> String {
         let mut text = match self.releases.as_slice() {
             [] if self.problem.is_some() => String::new(),
-            [] if self.tracks.iter().all(|row| row.version.is_none()) => {
+            [] if self.tracks.iter().all(|row| row.version == Position::Nothing) => {
                 "schema: nothing is installed; `sternway upgrade --to RELEASE` does that\n"
                     .to_owned()
             }

@@ -4,15 +4,11 @@ use std::fmt::Write as _;
 
 use sternway_model::catalog::Release;
 use sternway_model::plan::Course;
-
-/// A position, in words.
-pub fn position(at: Option<u64>) -> String {
-    at.map_or("nothing".to_owned(), |at| at.to_string())
-}
+use sternway_model::position::Position;
 
 /// Positions of which any may be meant, in words.
-pub fn positions(any: &[Option<u64>]) -> String {
-    let any: Vec<String> = any.iter().map(|at| position(*at)).collect();
+pub fn positions(any: &[Position]) -> String {
+    let any: Vec<String> = any.iter().map(Position::to_string).collect();
     any.join(" or ")
 }
 

@@ -9,7 +9,7 @@
 use std::process::ExitCode;
 
 use include_dir::{Dir, include_dir};
-use sternway::{Error, Event, Migrations, Migrator, Rules, Startup, Track};
+use sternway::{Error, Event, Migrations, Migrator, Raised, Rules, Startup, Track};
 
 static CORE: Dir = include_dir!("$CARGO_MANIFEST_DIR/examples/startup/migrations/core");
 static HARVEST: Dir = include_dir!("$CARGO_MANIFEST_DIR/examples/startup/migrations/harvest");
@@ -48,8 +48,8 @@ async fn main() -> ExitCode {
     match start(&url).await {
         Ok(done) => {
             for raised in &done.raised {
-                let at = raised.to.map_or("nothing".to_owned(), |version| version.to_string());
-                println!("{}: at {at}, {} applied", raised.track, raised.legs.len());
+                let Raised { track, to, legs, .. } = raised;
+                println!("{track}: at {to}, {} applied", legs.len());
             }
             ExitCode::SUCCESS
         }

@@ -6,6 +6,7 @@ use sternway_engine::startup::StartupError;
 use sternway_engine::suspects::Suspect;
 use sternway_engine::walk::MigrateError;
 use sternway_model::catalog::TrackName;
+use sternway_model::position::Position;
 use sternway_model::rules::Violation;
 use thiserror::Error;
 
@@ -100,31 +101,27 @@ pub enum NotReady {
     },
     /// A migration did not end.
     #[error(
-        "track `{track}` is dirty at {}{}", shown(*.version),
+        "track `{track}` is dirty at {at}{}",
         .suspects.iter().map(|suspect| format!("; {suspect}")).collect::<String>()
     )]
     Dirty {
         /// The track.
         track: TrackName,
-        /// The number in its tracking row.
-        version: Option<u64>,
+        /// What its tracking row says.
+        at: Position,
         /// The bodies that may have been under way.
         suspects: Vec<Suspect>,
     },
     /// Migrations are missing.
-    #[error("track `{track}` is at {}, and this program needs {needed}", shown(*.version))]
+    #[error("track `{track}` is at {at}, and this program needs {needed}")]
     Behind {
         /// The track.
         track: TrackName,
         /// Where it stands.
-        version: Option<u64>,
-        /// The highest number that the program has.
-        needed: u64,
+        at: Position,
+        /// Where the program's files end.
+        needed: Position,
     },
-}
-
-fn shown(version: Option<u64>) -> String {
-    version.map_or("nothing".to_owned(), |version| version.to_string())
 }
 
 /// Why an operation did not do what it was asked.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sternway_engine::walk::Watch;
+use sternway_engine::event;
 use sternway_model::catalog::{NearMiss, TrackName};
+use sternway_model::position::Position;
 use sternway_model::walk::Leg;
 
 use crate::StopHandle;
@@ -38,9 +39,9 @@ pub enum Event<'a> {
         /// The track.
         track: &'a TrackName,
         /// Where the database stands.
-        version: Option<u64>,
-        /// The highest number that the program has.
-        last: u64,
+        at: Position,
+        /// Where the program's files end.
+        last: Position,
     },
     /// A warning: a file is read, or passed over, where its author may have meant the opposite.
     NearMiss {
@@ -63,8 +64,8 @@ pub(crate) fn tell(observer: Option<&Observer>, event: &Event<'_>) {
         Event::Ends { track, leg, back, took } => {
             tracing::info!(%track, version = leg.version, direction = %leg.direction, back, ?took, "a migration ended well");
         }
-        Event::Ahead { track, version, last } => {
-            tracing::warn!(%track, ?version, last, "the database is ahead of this program; it is left as it is");
+        Event::Ahead { track, at, last } => {
+            tracing::warn!(%track, %at, %last, "the database is ahead of this program; it is left as it is");
         }
         Event::NearMiss { track, miss } => tracing::warn!(%track, "{miss}"),
     }
@@ -81,21 +82,24 @@ pub(crate) struct Watcher {
     pub stop: StopHandle,
 }
 
-impl Watch for Watcher {
-    fn turns_to(&mut self, track: &TrackName, back: bool) {
-        self.track = track.clone();
-        self.back = back;
-    }
-
-    fn starts(&mut self, leg: &Leg) {
-        tell(self.observer.as_ref(), &Event::Starts { track: &self.track, leg, back: self.back });
-    }
-
-    fn ends(&mut self, leg: &Leg, _: Duration, took: Duration) {
-        tell(
-            self.observer.as_ref(),
-            &Event::Ends { track: &self.track, leg, back: self.back, took },
-        );
+impl event::Observer for Watcher {
+    fn tell(&mut self, event: &event::Event<'_>) {
+        let back = self.back;
+        match event {
+            event::Event::TurnOf { track, back } => {
+                self.track = (*track).clone();
+                self.back = *back;
+            }
+            event::Event::LegStarts(leg) => {
+                let event = Event::Starts { track: &self.track, leg, back };
+                tell(self.observer.as_ref(), &event);
+            }
+            event::Event::LegEnded { leg, ran, .. } => {
+                let event = Event::Ends { track: &self.track, leg, back, took: *ran };
+                tell(self.observer.as_ref(), &event);
+            }
+            _ => {}
+        }
     }
 
     fn stop(&mut self) -> bool {

@@ -8,8 +8,9 @@ use sternway_engine::startup::{self, Startup, look};
 use sternway_engine::suspects::suspects;
 use sternway_engine::walk::{Standing, standings};
 use sternway_model::catalog::TrackName;
+use sternway_model::position::Position;
 use sternway_model::rules::{Rules, Violation, violations};
-use sternway_model::state::TrackState;
+use sternway_model::state::{TrackState, TrackingRow};
 
 use crate::event::{Event, Observer, Watcher, tell};
 use crate::open::{Open, bodies, folders};
@@ -45,7 +46,8 @@ pub struct TrackStatus {
 impl TrackStatus {
     /// Whether the database is ahead of the program.
     pub fn is_ahead(&self) -> bool {
-        self.state.position().version > self.migrations.last().map(|it| it.version)
+        let last = self.migrations.last().map(|it| it.version);
+        self.state.row().position > Position::from(last)
     }
 
     /// How many of its migrations are not applied.
@@ -150,8 +152,8 @@ impl Migrator {
         let Open { sessions, members } = &mut open;
         let done = startup::up(sessions, members, app, self.lock_timeout, &mut watch).await?;
         for raised in &done.raised {
-            if let (track, version, Some(last)) = (&raised.track, raised.to, raised.ahead_of) {
-                tell(self.observer.as_ref(), &Event::Ahead { track, version, last });
+            if let (track, at, Some(last)) = (&raised.track, raised.to, raised.ahead_of) {
+                tell(self.observer.as_ref(), &Event::Ahead { track, at, last });
             }
         }
         Ok(done)
@@ -172,16 +174,17 @@ impl Migrator {
                 let schema = session.identity().schema.clone();
                 return Err(NotReady::NoTable { track, table: member.table.clone(), schema }.into());
             }
-            let (version, last) = (state.position().version, member.folder.set().last());
-            if state.position().dirty {
-                let suspects = suspects(&mut **session, &member.folder, version).await?;
-                return Err(NotReady::Dirty { track, version, suspects }.into());
+            let TrackingRow { position: at, dirty } = state.row();
+            let last = member.folder.set().last();
+            if dirty {
+                let suspects = suspects(&mut **session, &member.folder, at).await?;
+                return Err(NotReady::Dirty { track, at, suspects }.into());
             }
-            if let Some(needed) = last.filter(|last| version < Some(*last)) {
-                return Err(NotReady::Behind { track, version, needed }.into());
+            if at < last {
+                return Err(NotReady::Behind { track, at, needed: last }.into());
             }
-            if let Some(last) = last.filter(|last| version > Some(*last)) {
-                tell(self.observer.as_ref(), &Event::Ahead { track: &track, version, last });
+            if at > last {
+                tell(self.observer.as_ref(), &Event::Ahead { track: &track, at, last });
             }
         }
         Ok(())
@@ -197,7 +200,7 @@ impl Migrator {
         let status = |(member, state): (&startup::Member, TrackState)| TrackStatus {
             track: member.name.clone(),
             state,
-            migrations: standings(&member.folder, state.position()),
+            migrations: standings(&member.folder, state.row()),
         };
         Ok(open.members.iter().zip(states).map(status).collect())
     }

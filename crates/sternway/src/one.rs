@@ -4,7 +4,8 @@ use sternway_database::Settings;
 use sternway_engine::startup::look;
 use sternway_engine::suspects::suspects;
 use sternway_engine::walk::{self, MigrateError, Walked, drop_tables, force, standings};
-use sternway_model::state::{Position, TrackState};
+use sternway_model::position::Position;
+use sternway_model::state::{TrackState, TrackingRow};
 use sternway_model::walk::{Goal, WalkError};
 
 use crate::open::{Open, folders};
@@ -54,34 +55,33 @@ impl OnTrack<'_> {
         self.walk(if count < 0 { Goal::Down(size) } else { Goal::Up(size) }).await
     }
 
-    /// Goes to a number, whichever way it lies; `None` is below the first migration.
+    /// Goes to a position, whichever way it lies: a number, or [`Position::Nothing`].
     ///
     /// # Errors
     /// [`WalkError::Unknown`] where the files do not have the number.
-    pub async fn goto(&self, version: impl Into<Option<u64>>) -> Result<Walked, Error> {
-        self.walk(Goal::To(version.into())).await
+    pub async fn goto(&self, position: impl Into<Position>) -> Result<Walked, Error> {
+        self.walk(Goal::To(position.into())).await
     }
 
-    /// Writes a number into the tracking table, takes the dirty mark away, and runs nothing. `None`
-    /// says that nothing is applied.
+    /// Writes a position into the tracking table, takes the dirty mark away, and runs nothing.
     ///
     /// # Errors
     /// When the lock is not obtained or the row cannot be written.
-    pub async fn force(&self, version: impl Into<Option<u64>>) -> Result<(), Error> {
+    pub async fn force(&self, position: impl Into<Position>) -> Result<(), Error> {
         let mut open = self.open().await?;
         let Open { sessions, members } = &mut open;
         let lock_timeout = self.migrator.lock_timeout;
         let forced =
-            force(&mut *sessions[0], &members[0].table, version.into(), lock_timeout).await;
+            force(&mut *sessions[0], &members[0].table, position.into(), lock_timeout).await;
         forced.map_err(|source| self.failed(source))
     }
 
-    /// Where the track stands. Nothing is created, and no lock is taken.
+    /// What the track's tracking table says. Nothing is created, and no lock is taken.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn version(&self) -> Result<Position, Error> {
-        Ok(self.state(&mut self.open().await?).await?.position())
+    pub async fn version(&self) -> Result<TrackingRow, Error> {
+        Ok(self.state(&mut self.open().await?).await?.row())
     }
 
     /// Where the track stands, with each of its migrations.
@@ -91,7 +91,7 @@ impl OnTrack<'_> {
     pub async fn status(&self) -> Result<TrackStatus, Error> {
         let mut open = self.open().await?;
         let state = self.state(&mut open).await?;
-        let migrations = standings(&open.members[0].folder, state.position());
+        let migrations = standings(&open.members[0].folder, state.row());
         Ok(TrackStatus { track: self.track.name.clone(), state, migrations })
     }
 
@@ -117,7 +117,7 @@ impl OnTrack<'_> {
         let track = walk::Track {
             table: &member.table,
             folder: &member.folder,
-            keep: app.map(|app| (app, &member.name)),
+            recorded_as: app.map(|app| (app, &member.name)),
             settings: Settings::Reset,
         };
         let mut watch = self.migrator.watch();
@@ -130,9 +130,9 @@ impl OnTrack<'_> {
             }
             Err(source) => {
                 let mut found = Vec::new();
-                if let MigrateError::Walk(WalkError::Dirty(version)) = source {
+                if let MigrateError::Walk(WalkError::Dirty(at)) = source {
                     // The diagnosis is more than was asked for.
-                    found = suspects(session, &member.folder, version).await.unwrap_or_default();
+                    found = suspects(session, &member.folder, at).await.unwrap_or_default();
                 }
                 let track = member.name.clone();
                 Err(Error::Track { track, source, suspects: found })

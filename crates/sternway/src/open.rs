@@ -95,11 +95,8 @@ impl Open {
         found.retain(|it| {
             let mut tracks = self.members.iter().zip(&states);
             tracks.any(|(member, state)| {
-                let mut ahead = member
-                    .folder
-                    .set()
-                    .iter()
-                    .filter(|(number, _)| Some(*number) > state.position().version);
+                let mut ahead =
+                    member.folder.set().iter().filter(|(number, _)| state.row().position < *number);
                 member.name == it.track
                     && ahead.any(|(_, pair)| pair.file(Direction::Up) == Some(it.file.as_str()))
             })

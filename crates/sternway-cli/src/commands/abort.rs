@@ -1,13 +1,13 @@
 //! `sternway abort`
 
-use sternway_engine::journey::{self, Approval, JourneyError, Manner, Ports, the_run};
+use sternway_engine::journey::{self, JourneyError, Manner, Ports, the_run};
 use sternway_engine::run::{Clear, Outcome};
 use sternway_view::run::{TakenBack, left_to_undo, taken_back};
 use sternway_view::unfinished;
 
 use crate::args::{AbortArgs, EndArgs, Shared};
 use crate::failure::{Exit, Failure};
-use crate::terminal::Terminal;
+use crate::terminal::{Asker, Terminal};
 use crate::ui::Ui;
 use crate::wiring::Setup;
 
@@ -19,7 +19,7 @@ pub async fn abort(ui: &Ui, shared: &Shared, args: &AbortArgs) -> Result<Exit, F
     ui.say(unfinished::text(&run).trim_end());
     let (mut app, shadow) = (setup.app(), setup.shadow());
     let mut terminal = Terminal::new(ui);
-    let stop = terminal.stop();
+    let mut asker = Asker::new(&terminal, args.go.yes);
     let mut ports = Ports {
         source: None,
         database: &mut *database,
@@ -27,22 +27,10 @@ pub async fn abort(ui: &Ui, shared: &Shared, args: &AbortArgs) -> Result<Exit, F
         shadow: &shadow,
         observer: &mut terminal,
     };
-    let mut denied = None;
-    let approve = || match ui.confirm("Take it back?", args.go.yes) {
-        Ok(()) => {
-            stop.watch();
-            Approval::Given
-        }
-        Err(failure) => {
-            denied = Some(failure);
-            Approval::Denied
-        }
-    };
+    let approve = || asker.approve("Take it back?");
     let outcome = match journey::abort(&run, &setup.ending(&args.go), approve, &mut ports).await {
         Ok(outcome) => outcome,
-        Err(JourneyError::NotApproved) => {
-            return Err(denied.unwrap_or_else(|| Failure::new("not confirmed", Exit::Refused)));
-        }
+        Err(JourneyError::NotApproved) => return Err(asker.denied()),
         Err(cause) => return Err(Failure::to_abort(ui, &run, cause)),
     };
     let (kept, put_back) = (&terminal.reporter.kept, &terminal.reporter.put_back);

@@ -5,11 +5,12 @@ use sternway_engine::doctor::{
     Choice, Diagnosis, RepairKind, Reported, carry_out, examine_all, wait_for_orphans,
 };
 use sternway_engine::fence::take_away_forgotten;
-use sternway_engine::identity::settle;
+use sternway_engine::identity::resolve;
 use sternway_engine::observe::tables;
 use sternway_engine::preflight;
 use sternway_engine::status::forgotten_fences;
 use sternway_model::plan;
+use sternway_model::position::Position;
 use sternway_view::doctor::{self as view, Doctor};
 use sternway_view::status::Lacking;
 
@@ -56,7 +57,7 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
         // What they did is part of what there is now.
         known = setup.know(&mut *database).await?;
     }
-    settle(&mut known, &shadow, &mut *database).await?;
+    resolve(&mut known, &shadow, &mut *database).await?;
     let reported = Reported { file: args.file.clone(), took: args.took };
     let examined = examine_all(&known.facts(), &shadow, &mut *database, &reported).await;
     let examined = examined.map_err(Failure::to_examine)?;
@@ -89,16 +90,16 @@ pub async fn doctor(ui: &Ui, shared: &Shared, args: &DoctorArgs) -> Result<Exit,
 /// The repair that was typed.
 fn chosen(args: &DoctorArgs) -> Result<Option<Choice>, Failure> {
     let (kind, to) = match &args.set_row {
-        _ if args.finish => (RepairKind::Finish, None),
-        _ if args.undo => (RepairKind::Undo, None),
+        _ if args.finish => (RepairKind::Finish, Position::Nothing),
+        _ if args.undo => (RepairKind::Undo, Position::Nothing),
         None => return Ok(None),
-        Some(text) if text == "nil" => (RepairKind::SetRow, None),
+        Some(text) if text == "nil" => (RepairKind::SetRow, Position::Nothing),
         Some(text) => {
             let number = text.parse();
             let number = number.map_err(|error: std::num::ParseIntError| {
                 Failure::usage(format!("--set-row {text} is no number, and not nil"), error)
             })?;
-            (RepairKind::SetRow, Some(number))
+            (RepairKind::SetRow, Position::At(number))
         }
     };
     Ok(Some(Choice { kind, to, track: args.of.clone(), discard: args.discard }))

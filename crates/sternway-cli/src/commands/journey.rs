@@ -2,7 +2,7 @@
 
 use sternway_database::Database;
 use sternway_engine::gather::Source;
-use sternway_engine::journey::{Approval, Journey, JourneyError, Manner, Ports, prepare, travel};
+use sternway_engine::journey::{Journey, JourneyError, Manner, Ports, prepare, travel};
 use sternway_engine::run::Outcome;
 use sternway_model::plan::{Course, Plan};
 use sternway_view::run::{CheckRow, Ran, arrived, interrupted, question};
@@ -10,7 +10,7 @@ use sternway_view::run::{CheckRow, Ran, arrived, interrupted, question};
 use super::archive::warn;
 use crate::args::{ExecuteArgs, RollbackArgs, Shared, UpgradeArgs, WayArgs};
 use crate::failure::{Exit, Failure};
-use crate::terminal::Terminal;
+use crate::terminal::{Asker, Terminal};
 use crate::ui::Ui;
 use crate::wiring::Setup;
 
@@ -56,7 +56,7 @@ pub async fn with_ports(
 ) -> Result<Exit, Failure> {
     let (mut source, mut app, shadow) = (setup.source(), setup.app(), setup.shadow());
     let mut terminal = Terminal::new(setup.ui);
-    let stop = terminal.stop();
+    let mut asker = Asker::new(&terminal, args.yes);
     let mut ports = Ports {
         source: source.as_mut().map(|it| it as &mut dyn Source),
         database,
@@ -68,23 +68,11 @@ pub async fn with_ports(
     show(setup.ui, &journey);
     // Not at the end: what this run keeps is young, and counting it would take its time.
     warn(setup, ports.database).await?;
-    let mut denied = None;
-    let approve = |journey: &Journey| match setup.ui.confirm(&question(journey.plan()), args.yes) {
-        Ok(()) => {
-            stop.watch();
-            Approval::Given
-        }
-        Err(failure) => {
-            denied = Some(failure);
-            Approval::Denied
-        }
-    };
+    let approve = |journey: &Journey| asker.approve(&question(journey.plan()));
     let plan = journey.plan().clone();
     match travel(journey, &setup.manner(args), approve, &mut ports).await {
         Ok((_, outcome)) => Ok(report(setup.ui, &plan, &terminal, outcome)),
-        Err(JourneyError::NotApproved) => {
-            Err(denied.unwrap_or_else(|| Failure::new("not confirmed", Exit::Refused)))
-        }
+        Err(JourneyError::NotApproved) => Err(asker.denied()),
         Err(cause) => Err(Failure::to_travel(setup.ui, &plan, cause)),
     }
 }

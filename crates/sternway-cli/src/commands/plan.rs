@@ -19,7 +19,7 @@ pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Fai
     let setup = Setup::new(ui, shared)?.found().await?;
     let request = setup.request(&args.to, None, &args.way, &args.others)?;
     let plan = match setup.config.database {
-        Ok(_) => looked(&setup, &request, args).await?,
+        Ok(_) => looked(&setup, &request, args.no_effects).await?,
         Err(_) => assumed(&setup, &request).await?,
     };
     if args.rbac {
@@ -45,7 +45,11 @@ pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Fai
 }
 
 /// The plan from where the database is.
-async fn looked(setup: &Setup<'_>, request: &Request, args: &PlanArgs) -> Result<Plan, Failure> {
+pub async fn looked(
+    setup: &Setup<'_>,
+    request: &Request,
+    no_effects: bool,
+) -> Result<Plan, Failure> {
     let mut database = setup.connect().await?;
     let (mut source, mut app, shadow) = (setup.source(), setup.app(), setup.shadow());
     let mut terminal = Terminal::new(setup.ui);
@@ -60,7 +64,7 @@ async fn looked(setup: &Setup<'_>, request: &Request, args: &PlanArgs) -> Result
     let time = setup.lock_timeout();
     let plan = way(&setup.settings()?, request, time, &mut ports).await.map_err(failed)?;
     let plan = with_deployment(plan, ports.app.as_deref_mut()).await.map_err(failed)?;
-    if args.no_effects || plan.is_app_only() {
+    if no_effects || plan.is_app_only() {
         return Ok(plan);
     }
     let (plan, unknown) = with_numbers(plan, &mut ports).await.map_err(failed)?;

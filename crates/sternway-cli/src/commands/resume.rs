@@ -1,13 +1,13 @@
 //! `sternway resume`
 
-use sternway_engine::journey::{self, Approval, JourneyError, Ports, the_run};
+use sternway_engine::journey::{self, JourneyError, Ports, the_run};
 use sternway_view::unfinished;
 
 use super::archive::warn;
 use super::journey::report;
 use crate::args::{ResumeArgs, Shared};
 use crate::failure::{Exit, Failure};
-use crate::terminal::Terminal;
+use crate::terminal::{Asker, Terminal};
 use crate::ui::Ui;
 use crate::wiring::Setup;
 
@@ -19,7 +19,7 @@ pub async fn resume(ui: &Ui, shared: &Shared, args: &ResumeArgs) -> Result<Exit,
     ui.say(unfinished::text(&run).trim_end());
     let (mut app, shadow) = (setup.app(), setup.shadow());
     let mut terminal = Terminal::new(ui);
-    let stop = terminal.stop();
+    let mut asker = Asker::new(&terminal, args.go.yes);
     let mut ports = Ports {
         source: None,
         database: &mut *database,
@@ -27,25 +27,13 @@ pub async fn resume(ui: &Ui, shared: &Shared, args: &ResumeArgs) -> Result<Exit,
         shadow: &shadow,
         observer: &mut terminal,
     };
-    let mut denied = None;
-    let approve = |_: Option<&[_]>| match ui.confirm("Go on with it?", args.go.yes) {
-        Ok(()) => {
-            stop.watch();
-            Approval::Given
-        }
-        Err(failure) => {
-            denied = Some(failure);
-            Approval::Denied
-        }
-    };
+    let approve = |_: Option<&[_]>| asker.approve("Go on with it?");
     let accepted = args.accept_difference.clone();
     let manner = journey::Manner { unproven: args.unproven, accepted, ..setup.ending(&args.go) };
     let outcome = journey::resume(&run, &manner, approve, &mut ports).await;
     let outcome = match outcome {
         Ok(outcome) => outcome,
-        Err(JourneyError::NotApproved) => {
-            return Err(denied.unwrap_or_else(|| Failure::new("not confirmed", Exit::Refused)));
-        }
+        Err(JourneyError::NotApproved) => return Err(asker.denied()),
         Err(cause) => return Err(Failure::to_resume(ui, &run, cause)),
     };
     let exit = report(ui, &run.plan, &terminal, outcome);

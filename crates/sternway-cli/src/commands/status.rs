@@ -1,6 +1,6 @@
 //! `sternway status`
 
-use sternway_engine::identity::settle;
+use sternway_engine::identity::resolve;
 use sternway_engine::status::{self as engine, Schema, Verdict};
 use sternway_view::status::Status;
 
@@ -14,7 +14,7 @@ pub async fn status(ui: &Ui, shared: &Shared) -> Result<Exit, Failure> {
     let setup = Setup::new(ui, shared)?.found().await?;
     let mut database = setup.connect().await?;
     let (mut known, shadow) = (setup.know(&mut *database).await?, setup.shadow());
-    settle(&mut known, &shadow, &mut *database).await?;
+    resolve(&mut known, &shadow, &mut *database).await?;
     let status = engine::status(&known.facts(), &shadow, &mut *database).await?;
     warn_of(&setup, &status.archive);
     let shape = Status::of(&status, setup.config.warn_after_days);

@@ -241,14 +241,14 @@ fn read_tracks<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Track>, 
 }
 
 impl File {
-    /// Reads a file.
-    pub fn read(path: &Path) -> Result<File, Failure> {
+    /// Reads a file, and returns its text as well.
+    pub fn read(path: &Path) -> Result<(File, String), Failure> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|error| {
             Failure::usage(format!("cannot read the settings in {name}"), error)
         })?;
-        File::parse(&name, &text)
+        Ok((File::parse(&name, &text)?, text))
     }
 
     /// Reads the text of the file `name`.

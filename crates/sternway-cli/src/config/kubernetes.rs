@@ -1,10 +1,12 @@
 //! `[deploy.kubernetes]`: the application on a cluster.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use sternway_deploy::kubernetes::{Access, HelmRelease, Hooks, Named, Settings, Swap, is_at_hand};
+use sternway_model::catalog::TrackName;
 
 use super::expand;
 use super::file::CommandsTable;
@@ -14,6 +16,8 @@ use crate::failure::{Exit, Failure};
 
 /// How long the application may take to be ready, in seconds.
 const READY_TIMEOUT: u64 = 300;
+/// How long somebody else may take to put another release in place, in seconds.
+const WAIT_TIMEOUT: u64 = 3600;
 
 /// `[deploy.kubernetes]`
 #[derive(Debug, Default, Deserialize)]
@@ -33,6 +37,9 @@ pub struct KubernetesTable {
     pub force_conflicts: Option<bool>,
     pub gitops: Option<GitopsWord>,
     pub ready_timeout: Option<u64>,
+    pub wait_timeout: Option<u64>,
+    pub health: Option<String>,
+    pub tracks: Option<BTreeMap<TrackName, String>>,
     /// Whether this table comes from a profile: it then holds where a cluster is meant.
     #[serde(skip)]
     pub of_profile: bool,
@@ -99,6 +106,9 @@ impl KubernetesTable {
             force_conflicts: self.force_conflicts.or(base.force_conflicts),
             gitops: self.gitops.or(base.gitops),
             ready_timeout: self.ready_timeout.or(base.ready_timeout),
+            wait_timeout: self.wait_timeout.or(base.wait_timeout),
+            health: self.health.or(base.health),
+            tracks: self.tracks.or(base.tracks),
             of_profile: self.of_profile && base.of_profile,
         }
     }
@@ -191,6 +201,8 @@ impl KubernetesTable {
             }
             SwapWord::Wait => Swap::Wait,
         };
+        let health = self.health.map(|it| it.parse()).transpose();
+        let health = health.map_err(|reason: String| wrong(&format!("`health`: {reason}")))?;
         let database = self.database.unwrap_or_default();
         let ready = shared.deploy.deploy_ready_timeout.or(self.ready_timeout);
         Ok(Settings {
@@ -212,6 +224,8 @@ impl KubernetesTable {
             force_conflicts: self.force_conflicts.unwrap_or(false),
             gitops_suspended: self.gitops == Some(GitopsWord::Suspended),
             ready_timeout: Duration::from_secs(ready.unwrap_or(READY_TIMEOUT)),
+            wait_timeout: Duration::from_secs(self.wait_timeout.unwrap_or(WAIT_TIMEOUT)),
+            health,
             database: database.iter().map(|it| it.as_str().into()).collect(),
         })
     }

@@ -69,7 +69,7 @@ impl Failure {
             JourneyError::App(cause) => Self::new(cause.to_string(), Exit::Refused).hint(
                 "nothing was touched. Mend the cause and give the same command again; --no-deploy moves the database alone",
             ),
-            JourneyError::DeploymentMoved => Self::new(cause.to_string(), Exit::Refused)
+            JourneyError::DeploymentMoved(_) => Self::new(cause.to_string(), Exit::Refused)
                 .hint("nothing was touched; plan again"),
             cause => Self::of("cannot prepare the journey", cause),
         }
@@ -330,7 +330,7 @@ impl Failure {
             RunError::GoingBack(_) => {
                 ("`sternway abort` takes it back to its beginning", Exit::Refused)
             }
-            RunError::Unsettled { .. } => (
+            RunError::StillInDoubt { .. } => (
                 "look whether it did, finish or undo that migration by hand and set its tracking row; then --abandon leaves the run as it is, and `rollback` and `upgrade` plan anew",
                 Exit::Dirty,
             ),

@@ -3,6 +3,7 @@
 use sternway_engine::gather::Snapshot;
 use sternway_model::catalog::{Catalog, Digest, Direction, Release};
 use sternway_model::plan::{Course, Holder, PlanError};
+use sternway_model::position::Position;
 
 use super::{Exit, Failure};
 
@@ -105,10 +106,10 @@ fn no_migrations(catalog: &Catalog) -> String {
 }
 
 /// The way where the database and the target go apart.
-fn redo(target: &Release, shared: Option<u64>, compared: Option<bool>) -> String {
+fn redo(target: &Release, shared: Position, compared: Option<bool>) -> String {
     let back = match shared {
-        Some(shared) => format!("{shared}, the last that both have,"),
-        None => "nothing".to_owned(),
+        Position::At(shared) => format!("{shared}, the last that both have,"),
+        Position::Nothing => "nothing".to_owned(),
     };
     let unknown = match compared {
         Some(_) => "",

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sternway_database::Settings;
+use sternway_engine::event::Quiet;
 use sternway_engine::suspects::suspects;
 use sternway_engine::walk::{MigrateError, Steps, Track, drop_tables, force, migrate, standings};
 use sternway_model::body::Mode;
-use sternway_model::state::Position;
+use sternway_model::position::Position;
+use sternway_model::state::TrackingRow;
 use sternway_model::walk::{Goal, Leg, WalkError};
 use sternway_view::migrate::{Dropped, Listed, Outcome, Ran, TrackRan, Versions};
 
@@ -66,9 +68,9 @@ pub fn goto(local: &Given<'_>) -> Result<Goal, Trouble> {
     match local.rest.first().map(String::as_str) {
         None => Err(Trouble::new("please specify version argument V")
             .hint("`status` lists the versions; `goto nil` takes everything back")),
-        Some("nil") => Ok(Goal::To(None)),
+        Some("nil") => Ok(Goal::To(Position::Nothing)),
         Some(word) => match text::version(word) {
-            Some(version) => Ok(Goal::To(Some(version))),
+            Some(version) => Ok(Goal::To(version.into())),
             None => Err(Trouble::new("can't read version argument V").hint(format!(
                 "`{word}` is no number of a migration; `goto nil` is below the first"
             ))),
@@ -133,7 +135,7 @@ fn asked(log: &Log, question: &str) -> bool {
 }
 
 /// What `force` writes.
-pub fn forced(local: &Given<'_>) -> Result<Option<u64>, Trouble> {
+pub fn forced(local: &Given<'_>) -> Result<Position, Trouble> {
     let Some(word) = local.rest.first() else {
         return Err(Trouble::new("please specify version argument V")
             .hint("`force -- -1` says that nothing is applied"));
@@ -141,9 +143,9 @@ pub fn forced(local: &Given<'_>) -> Result<Option<u64>, Trouble> {
     let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
     let plain = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
     match word.parse::<i64>() {
-        Ok(-1) => Ok(None),
+        Ok(-1) => Ok(Position::Nothing),
         Ok(version) if plain => match u64::try_from(version) {
-            Ok(version) => Ok(Some(version)),
+            Ok(version) => Ok(Position::At(version)),
             Err(_) => Err(Trouble::new("argument V must be >= -1")),
         },
         _ => Err(Trouble::new("can't read version argument V")
@@ -213,11 +215,11 @@ impl<'a> Job<'a> {
         if self.dry {
             return self.show(opened, command, &table, goal).await;
         }
-        let track = Track { table: &table, folder, keep: None, settings: Settings::Kept };
+        let track = Track { table: &table, folder, recorded_as: None, settings: Settings::Kept };
         self.signals.listen(*self.log, database.interrupter());
         let (log, signals, ahead) = (*self.log, self.signals.clone(), self.ahead);
-        let mut watch = Progress { log, signals, ahead, prefix: String::new() };
-        let ended = migrate(&mut **database, &track, goal, self.lock_timeout, &mut watch).await;
+        let mut progress = Progress { log, signals, ahead, prefix: String::new() };
+        let ended = migrate(&mut **database, &track, goal, self.lock_timeout, &mut progress).await;
         let (outcome, legs) = match ended {
             Ok(walked) if walked.interrupted => (Outcome::Stopped, walked.legs),
             Ok(walked) => (Outcome::Done, walked.legs),
@@ -251,7 +253,7 @@ impl<'a> Job<'a> {
         if !self.log.json {
             return Ok(());
         }
-        let stands = opened.position(table).await?.version;
+        let stands = opened.row(table).await?.position;
         let track = TrackRan::of(None, table, stands, legs);
         let database = opened.database.identity();
         self.log.json(&Ran::new(command, database, outcome, vec![track]));
@@ -265,11 +267,11 @@ impl<'a> Job<'a> {
 
     /// An error with what the database tells about it.
     async fn explain(&self, opened: &mut Opened, error: MigrateError) -> Trouble {
-        let MigrateError::Walk(WalkError::Dirty(version)) = &error else {
+        let MigrateError::Walk(WalkError::Dirty(at)) = &error else {
             return show::migrate(error, &[]);
         };
         // The words stand without what cannot be found out.
-        let found = suspects(&mut *opened.database, &opened.folder, *version).await;
+        let found = suspects(&mut *opened.database, &opened.folder, *at).await;
         let table = opened.database.tracking_table().to_owned();
         let underway = opened.database.underway(&table).await.ok().flatten();
         let trouble = show::migrate(error, &found.unwrap_or_default());
@@ -287,9 +289,9 @@ impl<'a> Job<'a> {
         table: &str,
         goal: Goal,
     ) -> Result<End, Trouble> {
-        let position = opened.position(table).await?;
+        let row = opened.row(table).await?;
         let Opened { folder, database } = opened;
-        let steps = Steps::plan(&mut **database, folder, position, goal, &mut ()).await;
+        let steps = Steps::plan(&mut **database, folder, row, goal, &mut Quiet).await;
         let steps = match steps {
             Ok(steps) => steps,
             Err(MigrateError::Walk(WalkError::NoChange)) => {
@@ -334,18 +336,18 @@ impl<'a> Job<'a> {
         Ok(End::Done)
     }
 
-    async fn force(&self, opened: &mut Opened, version: Option<u64>) -> Result<End, Trouble> {
+    async fn force(&self, opened: &mut Opened, position: Position) -> Result<End, Trouble> {
         let table = opened.database.tracking_table().to_owned();
-        if let Some(version) = version.filter(|it| opened.folder.set().get(*it).is_none()) {
+        if let Some(version) = position.number().filter(|it| opened.folder.set().get(*it).is_none())
+        {
             self.log.tell(format!("warning: the folder has no migration {version}"));
         }
         if self.dry {
-            let position = Position { version, dirty: false };
             self.log.result(format!("would set {table} to {position}"));
             self.report(opened, "force", &table, Outcome::DryRun, &[]).await?;
             return Ok(End::Done);
         }
-        let written = force(&mut *opened.database, &table, version, self.lock_timeout).await;
+        let written = force(&mut *opened.database, &table, position, self.lock_timeout).await;
         written.map_err(|error| show::migrate(error, &[]))?;
         self.report(opened, "force", &table, Outcome::Done, &[]).await?;
         self.finished();
@@ -354,15 +356,14 @@ impl<'a> Job<'a> {
 
     async fn version(&self, opened: &mut Opened) -> Result<End, Trouble> {
         let table = opened.database.tracking_table().to_owned();
-        let position = opened.position(&table).await?;
-        let Position { version, dirty } = position;
-        self.log.json(&Versions::of([(None, table.as_str(), position)]));
-        match (version, dirty) {
-            (None, false) => Err(Trouble::new("no migration")),
-            (None, true) => Err(show::dirty("no migration (dirty)", &[])
+        let row = opened.row(&table).await?;
+        self.log.json(&Versions::of([(None, table.as_str(), row)]));
+        match (row.position, row.dirty) {
+            (Position::Nothing, false) => Err(Trouble::new("no migration")),
+            (Position::Nothing, true) => Err(show::dirty("no migration (dirty)", &[])
                 .below("the down half of the first migration did not end")),
-            (Some(_), _) => {
-                self.log.tell(position.to_string());
+            (Position::At(_), _) => {
+                self.log.tell(row.to_string());
                 self.log.more(CLOSING);
                 Ok(End::Done)
             }
@@ -371,16 +372,16 @@ impl<'a> Job<'a> {
 
     async fn status(&self, opened: &mut Opened) -> Result<End, Trouble> {
         let table = opened.database.tracking_table().to_owned();
-        let position = opened.position(&table).await?;
-        let standings = standings(&opened.folder, position);
-        tracks::list(self.log, &[Listed { name: None, table, position, standings }]);
+        let row = opened.row(&table).await?;
+        let standings = standings(&opened.folder, row);
+        tracks::list(self.log, &[Listed { name: None, table, row, standings }]);
         Ok(End::Done)
     }
 }
 
 impl Opened {
-    async fn position(&mut self, table: &str) -> Result<Position, Trouble> {
+    async fn row(&mut self, table: &str) -> Result<TrackingRow, Trouble> {
         let state = self.database.track(table).await.map_err(show::track)?;
-        Ok(state.position())
+        Ok(state.row())
     }
 }

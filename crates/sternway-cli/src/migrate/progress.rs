@@ -1,9 +1,7 @@
 //! The lines that golang-migrate prints while it works.
 
-use std::time::Duration;
-
-use sternway_engine::walk::Watch;
-use sternway_model::catalog::{Direction, FileName, TrackName};
+use sternway_engine::event::{Event, Observer};
+use sternway_model::catalog::{Direction, FileName};
 use sternway_model::walk::Leg;
 
 use super::log::Log;
@@ -33,32 +31,29 @@ pub struct Progress {
     pub prefix: String,
 }
 
-impl Watch for Progress {
-    fn turns_to(&mut self, track: &TrackName, back: bool) {
-        self.prefix = if back { format!("{track}, taken back: ") } else { format!("{track}: ") };
-    }
-
-    fn reads(&mut self, leg: &Leg) {
-        let doing = if leg.file.is_some() && self.ahead { "Start buffering" } else { "Scheduled" };
-        self.log.more(format!("{doing} {}{}", self.prefix, name(leg)));
-    }
-
-    fn starts(&mut self, leg: &Leg) {
-        if leg.file.is_some() {
-            self.log.more(format!("Read and execute {}{}", self.prefix, name(leg)));
-        }
-    }
-
-    fn ends(&mut self, leg: &Leg, read: Duration, ran: Duration) {
-        let name = name(leg);
+impl Observer for Progress {
+    fn tell(&mut self, event: &Event<'_>) {
         let prefix = &self.prefix;
-        self.log.tell(match self.log.verbose {
-            true => {
-                let (read, ran) = (duration(read), duration(ran));
-                format!("Finished {prefix}{name} (read {read}, ran {ran})")
+        match event {
+            Event::TurnOf { track, back: false } => self.prefix = format!("{track}: "),
+            Event::TurnOf { track, back: true } => self.prefix = format!("{track}, taken back: "),
+            Event::LegPlanned(leg) => {
+                let buffers = leg.file.is_some() && self.ahead;
+                let doing = if buffers { "Start buffering" } else { "Scheduled" };
+                self.log.more(format!("{doing} {prefix}{}", name(leg)));
             }
-            false => format!("{prefix}{name} ({})", duration(read + ran)),
-        });
+            Event::LegStarts(leg) if leg.file.is_some() => {
+                self.log.more(format!("Read and execute {prefix}{}", name(leg)));
+            }
+            Event::LegEnded { leg, read, ran } => self.log.tell(match self.log.verbose {
+                true => {
+                    let (name, read, ran) = (name(leg), duration(*read), duration(*ran));
+                    format!("Finished {prefix}{name} (read {read}, ran {ran})")
+                }
+                false => format!("{prefix}{} ({})", name(leg), duration(*read + *ran)),
+            }),
+            _ => {}
+        }
     }
 
     fn stop(&mut self) -> bool {

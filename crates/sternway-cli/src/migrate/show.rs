@@ -8,6 +8,7 @@ use sternway_engine::folder::FolderError;
 use sternway_engine::suspects::Suspect;
 use sternway_engine::walk::{Failed, MigrateError};
 use sternway_model::body::Mode;
+use sternway_model::position::Position;
 use sternway_model::walk::WalkError;
 use sternway_source::files::FilesError;
 use sternway_view::error;
@@ -210,15 +211,11 @@ pub fn underway(underway: &Underway) -> String {
 }
 
 fn suspicion(suspect: &Suspect) -> String {
-    let force = |version: Option<u64>| match version {
-        Some(version) => format!("force {version}"),
-        None => "force -- -1".to_owned(),
-    };
     let Suspect { file, undone, done, .. } = suspect;
     let mut text = format!(
         "{file} may not have ended: `{}` if nothing of it is in the schema, `{}` if all of it is",
-        force(*undone),
-        force(*done),
+        forced(*undone),
+        forced(*done),
     );
     for (table, there) in &suspect.signs {
         let _ = write!(text, "; table {table} is {}", if *there { "there" } else { "not there" });
@@ -259,6 +256,7 @@ fn step(failed: Failed) -> Trouble {
     };
     let stands = leg
         .from
+        .number()
         .map_or("nothing is applied".to_owned(), |it| format!("the database is at version {it}"));
     let hint = match (statement, &mode) {
         (None, _) => format!(
@@ -294,8 +292,12 @@ fn step(failed: Failed) -> Trouble {
     trouble.hint(hint)
 }
 
-fn forced(version: Option<u64>) -> String {
-    version.map_or_else(|| "force -- -1".to_owned(), |version| format!("force {version}"))
+/// The command that makes the tracking row say that.
+fn forced(position: Position) -> String {
+    match position {
+        Position::At(version) => format!("force {version}"),
+        Position::Nothing => "force -- -1".to_owned(),
+    }
 }
 
 /// The line that an error is in, with a caret under its column. A long line is cut around it.

@@ -7,7 +7,7 @@ use sternway_database::Database;
 use sternway_engine::startup::Member;
 use sternway_engine::suspects::suspects;
 use sternway_model::catalog::{Enabled, Track};
-use sternway_model::state::{Position, TrackState};
+use sternway_model::state::{TrackState, TrackingRow};
 use sternway_view::migrate::{Listed, Status};
 
 use super::End;
@@ -103,7 +103,7 @@ fn takes_part(track: &Track, state: TrackState) -> bool {
     match track.enabled {
         Enabled::Always => true,
         Enabled::Never => false,
-        Enabled::Auto => state.position() != Position::default(),
+        Enabled::Auto => state.row() != TrackingRow::default(),
     }
 }
 
@@ -158,25 +158,23 @@ impl Tracks<'_> {
         }
     }
 
-    async fn position(&mut self, index: usize) -> Result<Position, Trouble> {
+    async fn row(&mut self, index: usize) -> Result<TrackingRow, Trouble> {
         let table = self.members[index].table.clone();
         let state = self.database().track(&table).await.map_err(show::track)?;
-        Ok(state.position())
+        Ok(state.row())
     }
 
     /// Refuses a track that is dirty, and says what may be the matter.
-    async fn clean(&mut self, index: usize) -> Result<Position, Trouble> {
-        let position = self.position(index).await?;
-        if !position.dirty {
-            return Ok(position);
+    async fn clean(&mut self, index: usize) -> Result<TrackingRow, Trouble> {
+        let row = self.row(index).await?;
+        if !row.dirty {
+            return Ok(row);
         }
         let (member, session) = (&self.members[index], &mut self.sessions[0]);
-        let found = suspects(&mut **session, &member.folder, position.version).await;
+        let found = suspects(&mut **session, &member.folder, row.position).await;
         let words = format!(
             "track {:?} is dirty at {}: a migration did not end; `migrate -track {} force V` once V is what the schema has",
-            member.name.0,
-            Position { dirty: false, ..position },
-            member.name,
+            member.name.0, row.position, member.name,
         );
         Err(show::dirty(&words, &found.unwrap_or_default()))
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 use sternway_database::dialect::connect;
 use sternway_database::failpoint::Point;
 use sternway_model::catalog::Digest;
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use crate::support::{Machine, Run, Server, ask, block_on, execute};
 use crate::voyage::NOWHERE;
@@ -78,13 +78,13 @@ impl Ships<'_> {
     }
 
     /// The schema, and where the track is.
-    fn end(&self) -> (Digest, Position) {
+    fn end(&self) -> (Digest, TrackingRow) {
         block_on(async {
             let mut database = connect(self.url, None).await.expect("a session");
             let table = "schema_migrations".to_owned();
-            let position = database.track(&table).await.expect("a track").position();
+            let row = database.track(&table).await.expect("a track").row();
             let schema = database.fingerprint(&[table]).await.expect("a fingerprint");
-            (schema.digest(), position)
+            (schema.digest(), row)
         })
     }
 
@@ -110,10 +110,12 @@ impl Ships<'_> {
             let what = format!("{journey:?}, killed at {:?}", next[at]);
             next[at] = next[at].filter(|_| killed.is_some()).map(|n| n + 1);
             // What makes up for the k-th kill at a point is killed at its own k-th; where that leaves a
-            // statement in doubt, there where the doubt is settled.
+            // statement in doubt, there where it is reconciled.
             let mut again =
                 killed.as_ref().map(|point| match (point.as_str(), self.kills[point]) {
-                    ("statement.noted", k) => ["settle.begins", "settle.ended"][k % 2].to_owned(),
+                    ("statement.noted", k) => {
+                        ["reconcile.begins", "reconcile.ended"][k % 2].to_owned()
+                    }
                     (_, k) => k.to_string(),
                 });
             let command = ["resume", "abort"][faults % 2];

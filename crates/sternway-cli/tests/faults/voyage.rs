@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use sternway_database::port::prelude::*;
 use sternway_database::postgres::connect;
 use sternway_model::catalog::Digest;
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 use sternway_testing::{Fill, Snapshot, fill};
 
 use crate::support::{APP, CORE, Machine, Run, SEARCH, Session, block_on};
@@ -58,7 +58,7 @@ struct End {
     release: &'static str,
     rows: Snapshot,
     schema: Digest,
-    tracks: Vec<Position>,
+    tracks: Vec<TrackingRow>,
 }
 
 /// How many faults there were, and what they came to.
@@ -66,7 +66,7 @@ struct End {
 pub struct Tally {
     pub faults: usize,
     /// Of those, how many in a `resume` or an `abort`.
-    pub while_settling: usize,
+    pub while_recovering: usize,
     pub resumed: usize,
     pub aborted: usize,
     /// Nothing had begun, or everything had ended.
@@ -79,10 +79,11 @@ pub struct Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { faults, while_settling, resumed, aborted, nothing_to_do, points, rows } = self;
+        let Tally { faults, while_recovering, resumed, aborted, nothing_to_do, points, rows } =
+            self;
         write!(
             f,
-            "{faults} faults injected, {while_settling} of them while making up for one; {resumed} runs \
+            "{faults} faults injected, {while_recovering} of them while making up for one; {resumed} runs \
              resumed, {aborted} taken back, {nothing_to_do} had not begun or had ended; the journeys \
              have {points} points; {rows} rows are what they were"
         )
@@ -151,7 +152,7 @@ impl Harbour {
             let schema = database.fingerprint(&tracking()).await.expect("a fingerprint");
             let mut tracks = Vec::new();
             for table in tracking() {
-                tracks.push(database.track(&table).await.expect("a track").position());
+                tracks.push(database.track(&table).await.expect("a track").row());
             }
             (rows, schema.digest(), tracks)
         });
@@ -249,7 +250,7 @@ impl Voyage<'_> {
             } else {
                 tally.faults += 1;
                 next[at] = Some(n + stride);
-                at = if self.settle(before, &what, fault, tally) { to } else { at };
+                at = if self.recover(before, &what, fault, tally) { to } else { at };
             }
             match &self.ends[at] {
                 Some(end) => self.harbour.is_at(end, &what),
@@ -262,7 +263,7 @@ impl Voyage<'_> {
     }
 
     /// Makes up for a fault. Returns whether the journey came to its end.
-    fn settle(&self, before: u64, what: &str, fault: &mut dyn Fault, tally: &mut Tally) -> bool {
+    fn recover(&self, before: u64, what: &str, fault: &mut dyn Fault, tally: &mut Tally) -> bool {
         let count = tally.faults;
         let command = ["abort", "resume"][count % 2];
         // Every third time that goes wrong as well, and then it has to work.
@@ -291,7 +292,7 @@ impl Voyage<'_> {
                     let (struck, ran) = fault.strike(program(), n);
                     if struck.is_some() {
                         tally.faults += 1;
-                        tally.while_settling += 1;
+                        tally.while_recovering += 1;
                     } else {
                         ran.ended(0);
                     }

@@ -128,7 +128,7 @@ pub async fn page<S: SqlStore>(
 }
 
 /// Drops an entry; its rows go with the last one that has them.
-pub async fn forget<S: SqlStore>(store: &mut S, id: EntryId) -> Result<()> {
+pub async fn drop_entry<S: SqlStore>(store: &mut S, id: EntryId) -> Result<()> {
     let stored = one(store, id).await?;
     let index = store.qualified(INDEX);
     let others =

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use sqlx::mysql::MySqlRow;
 
-use super::{MySql, cell, failed, number, optional};
+use super::{MySql, cell, failed, number, number_in, optional};
 use crate::port::{Clients, DatabaseError, Orphan, Session};
 
 #[async_trait]
@@ -86,15 +86,15 @@ async fn ask(
         MySql::literal(&mysql.identity.database)
     );
     let rows = mysql.fetch("list the sessions of other clients", sql).await?;
-    Ok(rows.iter().map(session).collect())
+    rows.iter().map(session).collect()
 }
 
-fn session(row: &MySqlRow) -> Session {
+fn session(row: &MySqlRow) -> Result<Session, DatabaseError> {
     let (host, command, state) = (cell(row, "host"), cell(row, "command"), cell(row, "state"));
     let from = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
     let info = cell(row, "info");
-    Session {
-        pid: cell(row, "id").parse().unwrap_or(0),
+    Ok(Session {
+        pid: number_in(Some(row), "id")?,
         application: String::new(),
         user: cell(row, "user"),
         from,
@@ -104,5 +104,5 @@ fn session(row: &MySqlRow) -> Session {
         },
         query: info.trim().lines().next().unwrap_or_default().chars().take(120).collect(),
         seconds: optional(row, "age").and_then(|age| age.parse().ok()),
-    }
+    })
 }

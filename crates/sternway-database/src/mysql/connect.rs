@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
 use sternway_model::state::Identity;
 
-use super::{MySql, cell, failed, number};
+use super::{MySql, cell, failed, number, number_in};
 use crate::port::{Connect, DatabaseError, in_plain_words};
 
 pub(super) use dsn::Target;
@@ -171,7 +171,7 @@ async fn set_up(mysql: &mut MySql) -> Result<(), DatabaseError> {
     mysql.mariadb = version.contains("MariaDB");
     let engine = if mysql.mariadb { "MariaDB" } else { "MySQL" };
     let number = version.trim_start_matches("5.5.5-").split('-').next().unwrap_or_default();
-    mysql.id = cell(row, "id").parse().unwrap_or(0);
+    mysql.id = number_in(Some(row), "id")?;
     let database = cell(row, "name");
     mysql.identity = Identity {
         server: format!("{engine} {number}"),

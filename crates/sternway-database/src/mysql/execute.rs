@@ -10,12 +10,12 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlDatabaseError;
 use sternway_model::journal::Record;
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 use tokio::time::Instant;
 
 use super::archive::{self, Keeper};
 use super::reconcile::{Kind, leaves_transactions_alone, underway};
-use super::statements::{Statement, first_words, forget, is_unsure, may_set, statements};
+use super::statements::{Statement, clear_session, first_words, is_unsure, may_set, statements};
 use super::{MySql, cell, failed, progress, records, track};
 use crate::archive::{Trouble, Waiting};
 use crate::failpoint::{self, Point};
@@ -128,20 +128,20 @@ async fn run(
     let ran = each(mysql, work, &statements, keeper.as_mut()).await;
     let sets = statements.iter().any(may_set);
     let reset = match work.settings {
-        Settings::Reset if sets => format!("{} {}", forget(&statements), mysql.reset),
-        Settings::Reset => forget(&statements),
+        Settings::Reset if sets => format!("{} {}", clear_session(&statements), mysql.reset),
+        Settings::Reset => clear_session(&statements),
         Settings::Kept => String::new(),
     };
     if ran.is_err() {
         // A connection that is gone has done this by itself.
-        let _ = mysql.run("settle the session", format!("ROLLBACK; UNLOCK TABLES; {reset}")).await;
+        let _ = mysql.run("reset the session", format!("ROLLBACK; UNLOCK TABLES; {reset}")).await;
         return ran.map(|()| Done::default());
     }
     let mut done = Done::default();
     if let Some(keeper) = keeper {
         // What the body has left open commits here, and its table locks end, as with golang-migrate.
-        let settle = format!("COMMIT; UNLOCK TABLES; {reset}");
-        mysql.run("settle the session", settle).await.map_err(other)?;
+        let reset = format!("COMMIT; UNLOCK TABLES; {reset}");
+        mysql.run("reset the session", reset).await.map_err(other)?;
         let (effects, held) = keeper.finish(mysql).await.map_err(kept)?;
         let restored = archive::restore(mysql, waiting).await.map_err(other)?;
         if let Some(care) = care {
@@ -152,8 +152,8 @@ async fn run(
     if sets && work.settings == Settings::Kept {
         stays(mysql, work).await.map_err(other)?;
     }
-    let position = Position { version: work.to, dirty: false };
-    let mut clean = track::write(mysql, work.table, position);
+    let row = TrackingRow::clean(work.to);
+    let mut clean = track::write(mysql, work.table, row);
     match work.end() {
         Some((run, end)) => clean.push_str(&records::insert(mysql, run, &end)),
         None => clean.push_str(&progress::end(mysql, work.table)),
@@ -180,8 +180,8 @@ async fn mark(
     mysql.prepare_track(work.table).await?;
     // A single statement is noted here and now; what comes later is noted by the helper.
     let known = statements.len() < 2 || progress::help(mysql).await;
-    let position = Position { version: work.to, dirty: true };
-    let mut sql = track::write(mysql, work.table, position);
+    let row = TrackingRow::dirty(work.to);
+    let mut sql = track::write(mysql, work.table, row);
     match (work.journal, statements.get(work.first.saturating_sub(1))) {
         (Some((run, step)), Some(first)) if !commits(first, statements) => {
             let record = underway(mysql, work, step, work.first, first).await?;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use sternway_model::state::RecordsAccess;
 
-use super::{MySql, cell, number, optional, track};
+use super::{MySql, cell, number, optional, recorded, track};
 use crate::port::{DatabaseError, Fence, FenceKind, Fences, Raised, RecordStore, RunId};
 use crate::records::damaged;
 
@@ -112,7 +112,7 @@ impl Fences for MySql {
             if locked.is_err() {
                 // Those before it are unlocked again.
                 unlock(self, &fence.before[..at]).await.map_err(refused("taken away"))?;
-                forget(self, raised.id).await?;
+                delete(self, raised.id).await?;
                 locked.map_err(refused("raised"))?;
             }
         }
@@ -135,8 +135,8 @@ impl Fences for MySql {
             // A copy of a database brings the row along, and not what it tells of.
             if fence.database == self.identity.database {
                 fences.push(Raised {
-                    id: cell(row, "id").parse().unwrap_or(0),
-                    run: optional(row, "run").and_then(|run| run.parse().ok()),
+                    id: recorded(row, TABLE, "id")?,
+                    run: optional(row, "run").map(|_| recorded(row, TABLE, "run")).transpose()?,
                     fence,
                     since: cell(row, "since"),
                 });
@@ -155,7 +155,7 @@ impl Fences for MySql {
             return Ok(()); // Somebody has done it.
         }
         unlock(self, &fence.before).await.map_err(refused("taken away"))?;
-        forget(self, *id).await
+        delete(self, *id).await
     }
 }
 
@@ -214,7 +214,7 @@ async fn unlock(mysql: &mut MySql, accounts: &[String]) -> Result<(), DatabaseEr
     Ok(())
 }
 
-async fn forget(mysql: &mut MySql, id: i64) -> Result<(), DatabaseError> {
+async fn delete(mysql: &mut MySql, id: i64) -> Result<(), DatabaseError> {
     let sql = format!("DELETE FROM {} WHERE id = {id} LIMIT 1", mysql.table(TABLE));
     mysql.commit("take the fence away", "", &sql).await
 }

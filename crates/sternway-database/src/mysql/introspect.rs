@@ -25,9 +25,9 @@ pub(super) async fn fingerprint(
     let read = reader.read().await;
     let found = reader.found;
     let back = "SET SESSION sql_mode = @sternway_now".to_owned();
-    let settled = mysql.run("end reading the schema", back).await;
+    let reset = mysql.run("end reading the schema", back).await;
     read?;
-    settled?;
+    reset?;
     Ok(found)
 }
 

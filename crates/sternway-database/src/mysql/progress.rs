@@ -6,10 +6,10 @@
 //! table locks do not reach, and taken away in the transaction that ends the step.
 
 use sqlx::AssertSqlSafe;
-use sternway_model::state::{Position, TrackState};
+use sternway_model::state::{TrackState, TrackingRow};
 
 use super::connect::open_helper;
-use super::{MySql, cell, failed, number, optional, track};
+use super::{MySql, cell, failed, number, optional, recorded, track};
 use crate::port::{DatabaseError, Tracking, Underway, Work};
 
 /// What the names of these tables begin with.
@@ -62,7 +62,7 @@ pub(super) fn begin(mysql: &mut MySql, work: &Work<'_>, first: Option<&str>) -> 
     let mut sql = format!("DELETE FROM {table} WHERE statement IS NOT NULL LIMIT 1000;\n");
     if let Some(first) = first {
         let (file, line) = (MySql::literal(work.file), MySql::literal(first_line(first)));
-        let to = work.to.map_or("NULL".to_owned(), |to| to.to_string());
+        let to = work.to.number().map_or("NULL".to_owned(), |to| to.to_string());
         sql.push_str(&format!("INSERT INTO {table} VALUES ({file}, {to}, 1, {line});\n"));
     }
     sql
@@ -115,7 +115,7 @@ pub(super) async fn clear(mysql: &mut MySql) -> Result<(), DatabaseError> {
 }
 
 /// Drops the table of a tracking table, if there is one.
-pub(super) async fn forget(mysql: &mut MySql, table: &str) -> Result<(), DatabaseError> {
+pub(super) async fn remove(mysql: &mut MySql, table: &str) -> Result<(), DatabaseError> {
     mysql.progress.remove(table);
     if track::exists(mysql, &name(table)).await? { drop_table(mysql, table).await } else { Ok(()) }
 }
@@ -131,7 +131,7 @@ pub(super) async fn read(
     mysql: &mut MySql,
     table: &str,
 ) -> Result<Option<Underway>, DatabaseError> {
-    let TrackState::At(Position { version, dirty: true }) = mysql.track(table).await? else {
+    let TrackState::At(TrackingRow { position, dirty: true }) = mysql.track(table).await? else {
         return Ok(None);
     };
     if !track::exists(mysql, &name(table)).await? {
@@ -140,13 +140,16 @@ pub(super) async fn read(
     let sql =
         format!("SELECT file, target, statement, line FROM {} LIMIT 1", mysql.table(&name(table)));
     let rows = mysql.fetch("read the progress", sql).await?;
-    let underway = rows.first().map(|row| Underway {
+    let Some(row) = rows.first() else { return Ok(None) };
+    let table = name(table);
+    let target = optional(row, "target").map(|_| recorded::<u64>(row, &table, "target"));
+    let underway = Underway {
         file: cell(row, "file"),
-        to: optional(row, "target").and_then(|to| to.parse().ok()),
-        statement: cell(row, "statement").parse().unwrap_or(0),
+        to: target.transpose()?.into(),
+        statement: recorded(row, &table, "statement")?,
         text: cell(row, "line"),
-    });
-    Ok(underway.filter(|it| it.to == version))
+    };
+    Ok(Some(underway).filter(|it| it.to == position))
 }
 
 /// The first line of a statement, cut where it is very long.

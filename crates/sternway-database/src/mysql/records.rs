@@ -16,7 +16,7 @@ use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::{Course, Plan};
 use sternway_model::state::{Numbers, Records, RecordsAccess};
 
-use super::{MySql, cell, number, optional, track};
+use super::{MySql, cell, number, number_in, optional, recorded, track};
 use crate::port::{DatabaseError, RecordStore, RunId, RunSummary, Unfinished};
 use crate::records::{self as shared, Access, LastRun, damaged, left_by, release};
 
@@ -130,14 +130,14 @@ impl RecordStore for MySql {
         self.commit("write the journal", "", &sql).await
     }
 
-    async fn keep(
+    async fn record_migrations(
         &mut self,
         app: &str,
         track: &TrackName,
         migrations: &[Migration],
         bodies: &BTreeMap<Digest, String>,
     ) -> Result<(), DatabaseError> {
-        write::keep(self, app, track, migrations, bodies).await
+        write::record_migrations(self, app, track, migrations, bodies).await
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
@@ -150,7 +150,7 @@ impl RecordStore for MySql {
         );
         let rows = self.fetch("look for an unfinished run", sql).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let id = cell(row, "id").parse().unwrap_or(0);
+        let id = recorded(row, "sternway_run", "id")?;
         let last = LastRun {
             id,
             plan: cell(row, "plan"),
@@ -192,7 +192,10 @@ async fn ask(mysql: &mut MySql) -> Result<Access, DatabaseError> {
     // Before anything else: a later format may have other tables.
     let sql = format!("SELECT MAX(format) AS format FROM {}", mysql.table("sternway_about"));
     let rows = mysql.fetch(doing, sql).await?;
-    let found = rows.first().map_or(0, |row| cell(row, "format").parse().unwrap_or(0));
+    let found = match rows.first().filter(|row| optional(row, "format").is_some()) {
+        Some(row) => recorded(row, "sternway_about", "format")?,
+        None => 0,
+    };
     if found > FORMAT {
         return Err(DatabaseError::RecordsFormat { found, known: FORMAT });
     }
@@ -237,7 +240,7 @@ async fn runs(mysql: &mut MySql, app: &str) -> Result<Vec<RunSummary>, DatabaseE
     }
     let sql = format!(
         "SELECT r.id AS id, r.course AS course, r.source AS source, r.target AS target,
-                r.steps AS steps, r.run_by AS run_by,
+                r.steps AS steps, r.run_by AS run_by, r.plan_hash AS plan_hash,
                 DATE_FORMAT(r.started_at, '%Y-%m-%d %H:%i:%s') AS started,
                 COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, r.started_at, MAX(j.at))
                           FROM {journal} j WHERE j.run = r.id), 0) AS micros
@@ -252,13 +255,14 @@ async fn runs(mysql: &mut MySql, app: &str) -> Result<Vec<RunSummary>, DatabaseE
         };
         let records = entries.remove(&cell(row, "id")).unwrap_or_default();
         Ok(RunSummary {
-            id: cell(row, "id").parse().unwrap_or(0),
+            id: recorded(row, "sternway_run", "id")?,
+            plan: cell(row, "plan_hash").parse().map_err(|e| damaged(&e))?,
             course,
             from: optional(row, "source").as_deref().map(release).transpose()?,
             target: release(&cell(row, "target"))?,
             started: cell(row, "started"),
-            seconds: cell(row, "micros").parse::<f64>().unwrap_or(0.0) / 1e6,
-            steps: cell(row, "steps").parse().unwrap_or(0),
+            seconds: number_in::<f64>(Some(row), "micros")? / 1e6,
+            steps: recorded(row, "sternway_run", "steps")?,
             accepted: Record::accepted(&records),
             progress: Progress::of(records).map_err(|e| damaged(&e))?,
             user: cell(row, "run_by"),

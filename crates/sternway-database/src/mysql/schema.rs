@@ -59,7 +59,7 @@ impl Schema for MySql {
         dropped?;
         for name in &names {
             self.tracked.remove(name);
-            progress::forget(self, name).await?;
+            progress::remove(self, name).await?;
         }
         Ok(names)
     }

@@ -189,7 +189,7 @@ pub(super) fn may_set(statement: &Statement<'_>) -> bool {
 
 /// What takes away what statements leave in the session beside its settings: variables, and tables that
 /// are the session's alone.
-pub(super) fn forget(statements: &[Statement<'_>]) -> String {
+pub(super) fn clear_session(statements: &[Statement<'_>]) -> String {
     let mut variables = BTreeSet::new();
     let mut sql = String::new();
     for statement in statements {

@@ -1,7 +1,7 @@
 //! The tracking table, as golang-migrate keeps it: one row, or none where nothing is applied.
 
 use async_trait::async_trait;
-use sternway_model::state::{Position, TrackState};
+use sternway_model::state::{TrackState, TrackingRow};
 
 use super::{MySql, number, optional, progress};
 use crate::port::{self, DatabaseError, Tracking, Underway};
@@ -30,7 +30,7 @@ impl Tracking for MySql {
         let rows = rows.map_err(|error| explain(table, error))?;
         let table = table.to_owned();
         let row = match rows.as_slice() {
-            [] => return Ok(TrackState::At(Position::default())),
+            [] => return Ok(TrackState::At(TrackingRow::default())),
             [row] => row,
             _ => return Err(DatabaseError::SeveralRows { table }),
         };
@@ -43,7 +43,10 @@ impl Tracking for MySql {
             }
         };
         let version = optional(row, "version");
-        Ok(TrackState::At(Position { version: port::version(&table, version.as_deref())?, dirty }))
+        Ok(TrackState::At(TrackingRow {
+            position: port::position(&table, version.as_deref())?,
+            dirty,
+        }))
     }
 
     async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
@@ -59,12 +62,12 @@ impl Tracking for MySql {
         Ok(())
     }
 
-    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
+    async fn set_track(&mut self, table: &str, row: TrackingRow) -> Result<(), DatabaseError> {
         self.prepare_track(table).await?;
-        let sql = write(self, table, position);
+        let sql = write(self, table, row);
         let written = self.commit("write the tracking row", "", &sql).await;
         written.map_err(|error| explain(table, error))?;
-        if position.dirty { Ok(()) } else { progress::forget(self, table).await }
+        if row.dirty { Ok(()) } else { progress::remove(self, table).await }
     }
 
     async fn underway(&mut self, table: &str) -> Result<Option<Underway>, DatabaseError> {
@@ -89,20 +92,15 @@ pub(super) fn explain(table: &str, error: DatabaseError) -> DatabaseError {
     }
 }
 
-/// The statements that make the tracking table, which exists, say `position`.
+/// The statements that make the tracking table, which exists, say `row`.
 ///
 /// golang-migrate deletes one row. The condition and the limit are for sessions with
 /// `sql_safe_updates`.
-pub(super) fn write(mysql: &MySql, table: &str, position: Position) -> String {
+pub(super) fn write(mysql: &MySql, table: &str, row: TrackingRow) -> String {
     let table = mysql.table(table);
     let mut sql = format!("DELETE FROM {table} WHERE version IS NOT NULL LIMIT 1000;\n");
-    let row = match position {
-        Position { version: None, dirty: false } => None,
-        Position { version: None, dirty: true } => Some("-1".to_owned()),
-        Position { version: Some(version), .. } => Some(version.to_string()),
-    };
-    if let Some(version) = row {
-        let dirty = position.dirty;
+    if row != TrackingRow::default() {
+        let (version, dirty) = (row.position.in_golang_migrate(), row.dirty);
         sql.push_str(&format!(
             "INSERT INTO {table} (version, dirty) VALUES ({version}, {dirty});\n"
         ));

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sternway_model::effect::Lost;
 use sternway_model::plan::PlanFileError;
-use sternway_model::state::Position;
+use sternway_model::position::Position;
+use sternway_model::state::TrackingRow;
 use thiserror::Error;
 
 use super::Session;
@@ -151,9 +152,9 @@ pub enum DatabaseError {
         /// The table.
         table: String,
         /// What it said when the step was decided on.
-        expected: Position,
+        expected: TrackingRow,
         /// What it says.
-        found: Position,
+        found: TrackingRow,
     },
     /// The session may only look.
     #[error("this connection can only read: {0}")]
@@ -249,17 +250,17 @@ pub(crate) fn no_mark(table: &str) -> DatabaseError {
     foreign(table, "its row does not say whether it is dirty".to_owned())
 }
 
-/// The version in a tracking row, as its text.
-pub(crate) fn version(table: &str, text: Option<&str>) -> Result<Option<u64>, DatabaseError> {
+/// The position in a tracking row, from its text.
+pub(crate) fn position(table: &str, text: Option<&str>) -> Result<Position, DatabaseError> {
     let Some(text) = text else {
         return Err(foreign(table, "its row has no version".to_owned()));
     };
     let whole = || foreign(table, format!("its version is `{text}`, and no whole number"));
     match text.parse::<i64>().map_err(|_| whole())? {
         // golang-migrate's "nothing applied" after a failed down of the first migration.
-        -1 => Ok(None),
+        -1 => Ok(Position::Nothing),
         version => match u64::try_from(version) {
-            Ok(version) => Ok(Some(version)),
+            Ok(version) => Ok(Position::At(version)),
             Err(_) => Err(DatabaseError::Version { table: table.to_owned(), version }),
         },
     }

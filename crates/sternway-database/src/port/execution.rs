@@ -11,6 +11,7 @@ use sternway_model::catalog::{Direction, TrackName};
 use sternway_model::effect::Effects;
 use sternway_model::journal::Record;
 use sternway_model::plan::Migrate;
+use sternway_model::position::Position;
 
 use super::{DatabaseError, RunId, StepError};
 
@@ -21,11 +22,11 @@ pub struct Work<'a> {
     pub table: &'a str,
     /// What its row says before. Looked at again by a dialect whose locks golang-migrate does not
     /// know (SQLite).
-    pub from: Option<u64>,
+    pub from: Position,
     /// Whether its row is marked dirty before, by a body that this one makes up for.
     pub dirty: bool,
     /// What its row says afterwards.
-    pub to: Option<u64>,
+    pub to: Position,
     /// The name of the file, for messages.
     pub file: &'a str,
     /// What it says.

@@ -19,6 +19,8 @@ pub type RunId = i64;
 pub struct RunSummary {
     /// Its number.
     pub id: RunId,
+    /// The digest of its plan.
+    pub plan: Digest,
     /// Which way it went.
     pub course: Course,
     /// The release that ran before it, if that was known.
@@ -63,14 +65,14 @@ pub trait RecordStore: Send {
     /// Makes a place for records, if it may.
     async fn prepare_records(&mut self) -> Result<RecordsAccess, DatabaseError>;
 
-    /// Keeps the plan's migrations and releases, and notes that its run begins.
+    /// Records the plan's migrations and releases, and notes that its run begins.
     async fn begin_run(&mut self, plan: &Plan) -> Result<RunId, DatabaseError>;
 
     /// Adds to the journal of a run.
     async fn record(&mut self, run: RunId, record: &Record) -> Result<(), DatabaseError>;
 
-    /// Keeps migrations of a track of the application `app`, with the bodies that are given.
-    async fn keep(
+    /// Records migrations of a track of the application `app`, with the bodies that are given.
+    async fn record_migrations(
         &mut self,
         app: &str,
         track: &TrackName,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sternway_model::state::{Position, TrackState};
+use sternway_model::position::Position;
+use sternway_model::state::{TrackState, TrackingRow};
 
 use super::{DatabaseError, Holder, LockError};
 
@@ -13,8 +14,8 @@ use super::{DatabaseError, Holder, LockError};
 pub struct Underway {
     /// The name of the file.
     pub file: String,
-    /// What the tracking row was to say afterwards.
-    pub to: Option<u64>,
+    /// Where the track was to stand afterwards.
+    pub to: Position,
     /// Which statement of the body, from 1.
     pub statement: usize,
     /// Its first line.
@@ -46,7 +47,7 @@ pub trait Tracking: Send {
     async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError>;
 
     /// Writes the tracking row, and runs nothing. The table is made where there is none.
-    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError>;
+    async fn set_track(&mut self, table: &str, row: TrackingRow) -> Result<(), DatabaseError>;
 
     /// The statement at which the work on a dirty track ended, if that is known.
     async fn underway(&mut self, table: &str) -> Result<Option<Underway>, DatabaseError>;

@@ -115,7 +115,7 @@ impl Stored {
     }
 
     /// What it is, for whoever reads what was restored.
-    pub fn put_back(&self, restored: Restored) -> Restoration {
+    pub fn restoration(&self, restored: Restored) -> Restoration {
         Restoration { id: self.entry.id, lost: self.entry.lost.clone(), restored }
     }
 }
@@ -289,9 +289,9 @@ pub(super) async fn page(
 }
 
 /// Drops an entry with its rows.
-pub(super) async fn forget(postgres: &mut Postgres, id: EntryId) -> Result<(), DatabaseError> {
+pub(super) async fn drop_entry(postgres: &mut Postgres, id: EntryId) -> Result<(), DatabaseError> {
     let stored = one(postgres, id).await?;
-    let drop = forgetting(stored.entry.id);
+    let drop = dropping(stored.entry.id);
     let ended = postgres.run("drop an entry of the archive", format!("BEGIN; {drop} COMMIT")).await;
     if ended.is_err() {
         let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
@@ -351,7 +351,7 @@ pub(super) async fn loosen(
 }
 
 /// What drops an entry.
-fn forgetting(id: EntryId) -> String {
+fn dropping(id: EntryId) -> String {
     format!(
         "DROP TABLE IF EXISTS {store}; DELETE FROM sternway.archive WHERE id = {id};",
         store = store(id)

@@ -15,7 +15,7 @@ use std::time::Instant;
 use sqlx::postgres::PgSeverity;
 use sternway_model::body::Mode;
 use sternway_model::journal::Record;
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use super::blockers::Watcher;
 use super::keeper::Keeper;
@@ -123,7 +123,7 @@ async fn run(
     limits: Limits,
 ) -> Result<Done, (usize, Failure)> {
     let whole = |error| (0, Failure::Other(error));
-    postgres.forget_prepared().await.map_err(whole)?;
+    postgres.deallocate().await.map_err(whole)?;
     track::look(postgres, work.table).await.map_err(whole)?;
     let keeper = match care {
         Some(care) => Keeper::prepare(postgres, work, care).await.map_err(|it| (0, it))?,
@@ -219,7 +219,7 @@ fn in_its_middle() -> DatabaseError {
 
 /// The statements that say that a body has run, and not yet that its step has ended.
 fn marked(postgres: &Postgres, work: &Work<'_>) -> String {
-    let mut sql = track::write(postgres, work.table, Position { version: work.to, dirty: true });
+    let mut sql = track::write(postgres, work.table, TrackingRow::dirty(work.to));
     if let Some((run, step)) = work.journal {
         let statement = statements(work.body).len().max(1);
         sql.push_str(&records::insert(run, &Record::StatementDone { step, statement }));
@@ -286,7 +286,7 @@ async fn one_by_one(
     mut keeper: Option<Keeper<'_>>,
 ) -> Result<Done, (usize, Failure)> {
     let other = |error| (0, Failure::Other(error));
-    let mark = Position { version: work.to, dirty: true };
+    let mark = TrackingRow::dirty(work.to);
     let mark = track::write(postgres, work.table, mark);
     let set = limits::set_outside(limits, work.body);
     let marked = match &keeper {
@@ -316,7 +316,7 @@ async fn one_by_one(
             statement == 1 && matches!(failure, Failure::Beyond(_) | Failure::CannotKeep(_));
         let nothing = matches!(failure, Failure::Sql(_)) && leaves_nothing(work, statement);
         if refused || nothing {
-            let was = Position { version: work.from, dirty: work.dirty };
+            let was = TrackingRow { position: work.from, dirty: work.dirty };
             let clean = track::write(postgres, work.table, was);
             let clean = apart(postgres, &clean);
             postgres.run("take the mark away", clean).await.map_err(other)?;
@@ -583,8 +583,8 @@ async fn together(
 
 /// The statements that end a step: the tracking row, and the journal's entry beside it.
 fn clean(postgres: &Postgres, work: &Work<'_>) -> String {
-    let position = Position { version: work.to, dirty: false };
-    let mut sql = track::write(postgres, work.table, position);
+    let row = TrackingRow::clean(work.to);
+    let mut sql = track::write(postgres, work.table, row);
     if let Some((run, end)) = work.end() {
         sql.push_str(&records::insert(run, &end));
     }

@@ -128,7 +128,7 @@ impl<'a> Keeper<'a> {
     /// Marks the track dirty with `mark`, and looks at what waits to be restored while it is as the body
     /// of the other half left it.
     pub async fn mark(&self, postgres: &mut Postgres, mark: &str) -> Result<(), DatabaseError> {
-        let begin = format!("{} {}", ours(postgres), restore::forget_reasons(&self.waiting));
+        let begin = format!("{} {}", ours(postgres), restore::clear_reasons(&self.waiting));
         let doing = "mark the track dirty";
         let marked = async {
             postgres.run(doing, begin).await?;

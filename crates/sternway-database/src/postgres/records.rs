@@ -134,7 +134,7 @@ impl RecordStore for Postgres {
         let (app, schema) = (literal(&plan.app), literal(&self.identity.schema));
         let mut sql = "BEGIN;\n".to_owned();
         for (track, migrations) in &plan.migrations {
-            sql.push_str(&keeping(&app, &schema, track, migrations, &plan.bodies));
+            sql.push_str(&recording(&app, &schema, track, migrations, &plan.bodies));
         }
         for (release, numbers) in &plan.releases {
             let release = literal(&release.to_string());
@@ -176,7 +176,7 @@ impl RecordStore for Postgres {
         self.run("write the journal", sql).await
     }
 
-    async fn keep(
+    async fn record_migrations(
         &mut self,
         app: &str,
         track: &TrackName,
@@ -184,8 +184,8 @@ impl RecordStore for Postgres {
         bodies: &BTreeMap<Digest, String>,
     ) -> Result<(), DatabaseError> {
         let (app, schema) = (literal(app), literal(&self.identity.schema));
-        let sql = keeping(&app, &schema, track, migrations, bodies);
-        self.run("keep the migrations", sql).await
+        let sql = recording(&app, &schema, track, migrations, bodies);
+        self.run("record the migrations", sql).await
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
@@ -294,8 +294,8 @@ fn half(
     shared::half([text(0)?, text(1)?, text(2)?], bodies)
 }
 
-/// The one statement that keeps migrations of a track. What it finds as it should be stays as it is.
-fn keeping(
+/// The one statement that records migrations of a track. What it finds as it should be stays as it is.
+fn recording(
     app: &str,
     schema: &str,
     track: &TrackName,
@@ -343,7 +343,8 @@ async fn runs(postgres: &mut Postgres, app: &str) -> Result<Vec<RunSummary>, Dat
         "SELECT r.id, r.course, r.source, r.target, r.steps, r.run_by,
                 to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
                 coalesce(extract(epoch FROM max(j.at) - r.started_at), 0)::float8,
-                coalesce(array_agg(j.record ORDER BY j.entry) FILTER (WHERE j.record IS NOT NULL), '{{}}')
+                coalesce(array_agg(j.record ORDER BY j.entry) FILTER (WHERE j.record IS NOT NULL), '{{}}'),
+                r.plan_hash
          FROM sternway.run r LEFT JOIN sternway.journal j ON j.run = r.id
          WHERE r.app = {app} AND r.schema = {schema} GROUP BY r.id ORDER BY r.id DESC"
     );
@@ -369,6 +370,7 @@ fn summary(row: &PgRow) -> Result<RunSummary, DatabaseError> {
         .map_err(|e| damaged(&e))?;
     Ok(RunSummary {
         id: row.try_get(0).map_err(doing())?,
+        plan: text(9)?.parse().map_err(|e| damaged(&e))?,
         course,
         from: from.as_deref().map(release).transpose()?,
         target: release(&text(3)?)?,

@@ -120,7 +120,7 @@ pub(super) async fn prepare(postgres: &mut Postgres, table: &str) -> Result<(), 
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)",
     )
     .bind(&schema)
-    // A body's end forgets what is prepared.
+    // A body's end deallocates what is prepared.
     .persistent(false)
     .fetch_one(&mut postgres.connection)
     .await

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::Row;
-use sternway_model::state::{Position, TrackState};
+use sternway_model::state::{TrackState, TrackingRow};
 
 use super::{Postgres, execute, failed, literal, schema};
 use crate::port::{self, DatabaseError, Tracking, Underway};
@@ -29,7 +29,7 @@ impl Tracking for Postgres {
         self.tracked.insert(table.to_owned(), true);
         let table = table.to_owned();
         let row = match rows.as_slice() {
-            [] => return Ok(TrackState::At(Position::default())),
+            [] => return Ok(TrackState::At(TrackingRow::default())),
             [row] => row,
             _ => return Err(DatabaseError::SeveralRows { table }),
         };
@@ -46,7 +46,10 @@ impl Tracking for Postgres {
                 ));
             }
         };
-        Ok(TrackState::At(Position { version: port::version(&table, version.as_deref())?, dirty }))
+        Ok(TrackState::At(TrackingRow {
+            position: port::position(&table, version.as_deref())?,
+            dirty,
+        }))
     }
 
     async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
@@ -67,10 +70,10 @@ impl Tracking for Postgres {
         Ok(())
     }
 
-    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
+    async fn set_track(&mut self, table: &str, row: TrackingRow) -> Result<(), DatabaseError> {
         schema::prepare(self, table).await?;
         look(self, table).await?;
-        let sql = execute::apart(self, &write(self, table, position));
+        let sql = execute::apart(self, &write(self, table, row));
         let written = self.run("write the tracking row", sql).await;
         self.tracked.insert(table.to_owned(), true);
         if written.is_err() {
@@ -138,27 +141,22 @@ fn create(postgres: &Postgres, table: &str) -> String {
     format!("CREATE TABLE IF NOT EXISTS {} ({columns});\n", postgres.tracking(table))
 }
 
-/// The statements that make the tracking table say `position`.
+/// The statements that make the tracking table say `row`.
 ///
 /// Like golang-migrate, they make the table only where it was not found to exist: the server refuses
 /// even `IF NOT EXISTS` to a user who may create nothing in the schema.
 ///
 /// golang-migrate empties the table with `TRUNCATE`. `DELETE` leaves the same rows, and does not
 /// shut out those who only read.
-pub(super) fn write(postgres: &Postgres, table: &str, position: Position) -> String {
+pub(super) fn write(postgres: &Postgres, table: &str, row: TrackingRow) -> String {
     let mut sql = match postgres.tracked.get(table) {
         Some(true) => String::new(),
         Some(false) | None => create(postgres, table),
     };
     let table = postgres.tracking(table);
     sql.push_str(&format!("DELETE FROM {table};\n"));
-    let row = match position {
-        Position { version: None, dirty: false } => None,
-        Position { version: None, dirty: true } => Some("-1".to_owned()),
-        Position { version: Some(version), .. } => Some(version.to_string()),
-    };
-    if let Some(version) = row {
-        let dirty = position.dirty;
+    if row != TrackingRow::default() {
+        let (version, dirty) = (row.position.in_golang_migrate(), row.dirty);
         sql.push_str(&format!(
             "INSERT INTO {table} (version, dirty) VALUES ({version}, {dirty});\n"
         ));

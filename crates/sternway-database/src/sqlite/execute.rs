@@ -13,7 +13,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
 use sternway_model::body::{Destroyed, Mode};
 use sternway_model::journal::Record;
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use super::archive;
 use super::statements::{
@@ -145,9 +145,9 @@ async fn in_transaction(
         Err(_) => sqlite.roll_back().await,
     }
     sqlite.interrupted.clear();
-    let settled = settle(sqlite, work, without_keys).await;
+    let reset = reset_session(sqlite, work, without_keys).await;
     let done = ran?;
-    settled.map_err(Failure::Other).map(|()| done)
+    reset.map_err(Failure::Other).map(|()| done)
 }
 
 /// Runs a body between a look at what is there and a look at what is left.
@@ -177,7 +177,7 @@ async fn one_by_one(
         Some(care) => archive::waiting(sqlite, care, work.body).await.map_err(other)?,
         None => Waiting::NONE,
     };
-    let mark = Position { version: work.to, dirty: true };
+    let mark = TrackingRow::dirty(work.to);
     let marked = async {
         begin(sqlite, work).await?;
         let sql = format!("{} COMMIT", track::write(work.table, mark));
@@ -195,17 +195,17 @@ async fn one_by_one(
         sqlite.roll_back().await;
     }
     sqlite.interrupted.clear();
-    let settled = settle(sqlite, work, false).await;
+    let reset = reset_session(sqlite, work, false).await;
     if let Err((statement, failure)) = ran {
         let nothing = matches!(failure, Failure::Sql(_)) && leaves_nothing(work, statement);
         if nothing {
-            let was = Position { version: work.from, dirty: work.dirty };
+            let was = TrackingRow { position: work.from, dirty: work.dirty };
             let sql = format!("{} {}", writable(work.body), track::write(work.table, was));
             sqlite.run_whole("take the mark away", sql).await.map_err(other)?;
         }
         return Err((if nothing { 0 } else { statement }, failure));
     }
-    settled.map_err(other)?;
+    reset.map_err(other)?;
     let sql = writable(work.body).to_owned();
     sqlite.run("write the tracking row", sql).await.map_err(other)?;
     let ended = async {
@@ -248,10 +248,10 @@ async fn begin(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), DatabaseError
         .await
         .map_err(failed(&doing))
         .map_err(|error| track::explain(table, error))?;
-    let expected = Position { version: work.from, dirty: work.dirty };
-    let found = track::position(table, &rows)?;
+    let expected = TrackingRow { position: work.from, dirty: work.dirty };
+    let found = track::row(table, &rows)?;
     // A body that runs on from its middle has left its mark.
-    let marked = Position { version: work.to, dirty: true };
+    let marked = TrackingRow::dirty(work.to);
     let goes_on = work.journal.is_some() && matches!(work.mode, Mode::Dirty { .. });
     if found == expected || (goes_on && found == marked) {
         return Ok(());
@@ -260,12 +260,12 @@ async fn begin(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), DatabaseError
 }
 
 /// Takes back what a body may have set for the session, if it is to be taken back.
-async fn settle(
+async fn reset_session(
     sqlite: &mut Sqlite,
     work: &Work<'_>,
     without_keys: bool,
 ) -> Result<(), DatabaseError> {
-    let doing = "settle the session";
+    let doing = "reset the session";
     if work.settings == Settings::Kept && !without_keys {
         return Ok(());
     }
@@ -403,8 +403,8 @@ fn of_the_body(error: DatabaseError) -> Failure {
 
 /// The statements that end a step: the tracking row, and the journal's entry beside it.
 fn clean(work: &Work<'_>) -> String {
-    let position = Position { version: work.to, dirty: false };
-    let mut sql = track::write(work.table, position);
+    let row = TrackingRow::clean(work.to);
+    let mut sql = track::write(work.table, row);
     if let Some((run, end)) = work.end() {
         sql.push_str(&records::insert(run, &end));
         sql.push_str(";\n");

@@ -138,7 +138,7 @@ impl RecordStore for Sqlite {
     async fn begin_run(&mut self, plan: &Plan) -> Result<RunId, DatabaseError> {
         connect::use_file(self, true).await?;
         begin(self).await?;
-        let begun = keep_and_note(self, plan).await;
+        let begun = record_and_note(self, plan).await;
         end(self, begun).await
     }
 
@@ -148,7 +148,7 @@ impl RecordStore for Sqlite {
         self.run("write the journal", sql).await
     }
 
-    async fn keep(
+    async fn record_migrations(
         &mut self,
         app: &str,
         track: &TrackName,
@@ -157,8 +157,8 @@ impl RecordStore for Sqlite {
     ) -> Result<(), DatabaseError> {
         connect::use_file(self, true).await?;
         begin(self).await?;
-        let kept = keep(self, app, track, migrations, bodies).await;
-        end(self, kept).await
+        let recorded = record_migrations(self, app, track, migrations, bodies).await;
+        end(self, recorded).await
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
@@ -270,7 +270,7 @@ async fn end<T>(
     ended.map(|()| written)
 }
 
-async fn keep(
+async fn record_migrations(
     sqlite: &mut Sqlite,
     app: &str,
     track: &TrackName,
@@ -307,15 +307,15 @@ async fn keep(
             });
             query = query.bind(file).bind(hash).bind(body);
         }
-        query.execute(&mut sqlite.connection).await.map_err(failed("keep the migrations"))?;
+        query.execute(&mut sqlite.connection).await.map_err(failed("record the migrations"))?;
     }
     Ok(())
 }
 
-async fn keep_and_note(sqlite: &mut Sqlite, plan: &Plan) -> Result<RunId, DatabaseError> {
+async fn record_and_note(sqlite: &mut Sqlite, plan: &Plan) -> Result<RunId, DatabaseError> {
     let schema = sqlite.identity.schema.clone();
     for (track, migrations) in &plan.migrations {
-        keep(sqlite, &plan.app, track, migrations, &plan.bodies).await?;
+        record_migrations(sqlite, &plan.app, track, migrations, &plan.bodies).await?;
     }
     for (release, numbers) in &plan.releases {
         sqlx::query(
@@ -328,7 +328,7 @@ async fn keep_and_note(sqlite: &mut Sqlite, plan: &Plan) -> Result<RunId, Databa
         .bind(serde_json::to_string(numbers).unwrap_or_default())
         .execute(&mut sqlite.connection)
         .await
-        .map_err(failed("keep the releases"))?;
+        .map_err(failed("record the releases"))?;
     }
     let steps: usize = plan.hops.iter().map(|hop| hop.steps.len()).sum();
     sqlx::query_scalar(
@@ -366,7 +366,8 @@ async fn runs(sqlite: &mut Sqlite, app: &str) -> Result<Vec<RunSummary>, Databas
                 (SELECT (julianday(max(j.at)) - julianday(started_at)) * 86400.0
                  FROM main.sternway_journal j WHERE j.run = r.id),
                 (SELECT json_group_array(json(record)) FROM
-                    (SELECT record FROM main.sternway_journal j WHERE j.run = r.id ORDER BY entry))
+                    (SELECT record FROM main.sternway_journal j WHERE j.run = r.id ORDER BY entry)),
+                plan_hash
          FROM main.sternway_run r WHERE app = ? AND schema = ? ORDER BY id DESC",
     )
     .bind(app)
@@ -391,6 +392,7 @@ fn summary(row: &SqliteRow) -> Result<RunSummary, DatabaseError> {
     let records: Vec<Record> = serde_json::from_str(&text(8)?).map_err(|e| damaged(&e))?;
     Ok(RunSummary {
         id: row.try_get(0).map_err(doing())?,
+        plan: text(9)?.parse().map_err(|e| damaged(&e))?,
         course,
         from: from.as_deref().map(release).transpose()?,
         target: release(&text(3)?)?,

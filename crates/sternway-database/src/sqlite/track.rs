@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
-use sternway_model::state::{Position, TrackState};
+use sternway_model::state::{TrackState, TrackingRow};
 
 use super::{Sqlite, connect, failed};
 use crate::port::{self, DatabaseError, Tracking, Underway};
@@ -48,7 +48,7 @@ impl Tracking for Sqlite {
         let query = sqlx::query(AssertSqlSafe(select(table)));
         let rows = query.fetch_all(&mut self.connection).await.map_err(failed(&doing));
         let rows = rows.map_err(|error| explain(table, error))?;
-        position(table, &rows).map(TrackState::At)
+        row(table, &rows).map(TrackState::At)
     }
 
     async fn prepare_track(&mut self, table: &str) -> Result<(), DatabaseError> {
@@ -59,10 +59,10 @@ impl Tracking for Sqlite {
         }
     }
 
-    async fn set_track(&mut self, table: &str, position: Position) -> Result<(), DatabaseError> {
+    async fn set_track(&mut self, table: &str, row: TrackingRow) -> Result<(), DatabaseError> {
         connect::use_file(self, true).await?;
         let make = make(self, table).await?;
-        let sql = format!("{make}{}", write(table, position));
+        let sql = format!("{make}{}", write(table, row));
         let written = self.run_whole("write the tracking row", sql).await;
         written.map_err(|error| explain(table, error))
     }
@@ -73,7 +73,7 @@ impl Tracking for Sqlite {
     }
 }
 
-/// The statement whose rows [`position`] reads.
+/// The statement whose rows [`row`] reads.
 pub(super) fn select(table: &str) -> String {
     let table = Sqlite::table(table);
     // Clients of other languages may have written TRUE as text.
@@ -85,10 +85,10 @@ pub(super) fn select(table: &str) -> String {
 }
 
 /// What the rows of a tracking table say.
-pub(super) fn position(table: &str, rows: &[SqliteRow]) -> Result<Position, DatabaseError> {
+pub(super) fn row(table: &str, rows: &[SqliteRow]) -> Result<TrackingRow, DatabaseError> {
     let doing = format!("read the tracking table `{table}`");
     let row = match rows {
-        [] => return Ok(Position::default()),
+        [] => return Ok(TrackingRow::default()),
         [row] => row,
         _ => return Err(DatabaseError::SeveralRows { table: table.to_owned() }),
     };
@@ -101,7 +101,7 @@ pub(super) fn position(table: &str, rows: &[SqliteRow]) -> Result<Position, Data
         }
         None => return Err(port::no_mark(table)),
     };
-    Ok(Position { version: port::version(table, version.as_deref())?, dirty })
+    Ok(TrackingRow { position: port::position(table, version.as_deref())?, dirty })
 }
 
 /// What SQLite's words about a tracking table mean, where they mean that it is gone, or none.
@@ -144,17 +144,12 @@ pub(super) async fn make(sqlite: &mut Sqlite, table: &str) -> Result<String, Dat
     ))
 }
 
-/// The statements that make the tracking table, which exists, say `position`.
-pub(super) fn write(table: &str, position: Position) -> String {
+/// The statements that make the tracking table, which exists, say `row`.
+pub(super) fn write(table: &str, row: TrackingRow) -> String {
     let table = Sqlite::table(table);
-    let row = match position {
-        Position { version: None, dirty: false } => None,
-        Position { version: None, dirty: true } => Some("-1".to_owned()),
-        Position { version: Some(version), .. } => Some(version.to_string()),
-    };
     let mut sql = format!("DELETE FROM {table};\n");
-    if let Some(version) = row {
-        let dirty = u8::from(position.dirty);
+    if row != TrackingRow::default() {
+        let (version, dirty) = (row.position.in_golang_migrate(), u8::from(row.dirty));
         sql.push_str(&format!(
             "INSERT INTO {table} (version, dirty) VALUES ({version}, {dirty});\n"
         ));

@@ -10,7 +10,7 @@ mod sqlite;
 
 use sternway_database::{Dialect, StepError};
 use sternway_model::catalog::Direction;
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use self::mysql::MYSQL;
 use self::postgres::POSTGRES;
@@ -110,8 +110,8 @@ async fn half(
     app: Option<&str>,
 ) -> Result<(), StepError> {
     let (from, to) = match direction {
-        Direction::Down => (Some(version), Some(version - 1)),
-        Direction::Up => (Some(version - 1), Some(version)),
+        Direction::Down => (version, version - 1),
+        Direction::Up => (version - 1, version),
     };
     let Some(app) = app else { return go(session, from, to, body, None).await };
     careful(&mut **session, &care(app, version, direction), body).await.map(drop)
@@ -140,8 +140,8 @@ async fn filled(session: &mut Session, dialect: Dialect, kind: &Kind) -> bool {
         assert!(said.contains("is not available"), "{name}: {all}: {said}");
         return false;
     }
-    let position = Position { version: Some(3), dirty: false };
-    session.set_track(TABLE, position).await.expect("a position");
+    let row = TrackingRow::clean(3);
+    session.set_track(TABLE, row).await.expect("a position");
     true
 }
 

@@ -2,7 +2,8 @@
 
 use sternway_database::{Reconciled, Work};
 use sternway_model::journal::Record;
-use sternway_model::state::Position;
+use sternway_model::position::Position;
+use sternway_model::state::TrackingRow;
 
 use super::support::{TABLE, plan, up};
 use super::{Ground, Session, digest, go, on, went};
@@ -42,21 +43,29 @@ pub async fn a_statement_that_took_effect_is_told_from_one_that_did_not(ground: 
         let mode = session.facts(body).mode;
         let mut step = up(2, body);
         step.mode = mode;
-        let work = Work { from: Some(2), ..Work::of(&step, body, Some((run, 0))) };
+        let work = Work { from: 2.into(), ..Work::of(&step, body, Some((run, 0))) };
         // Whoever is not kept out by our locks goes on with his own.
-        let made =
-            on(&mut other, "others", (None, Some(1)), "CREATE TABLE meanwhile (x INT)", None).await;
+        let made = on(
+            &mut other,
+            "others",
+            (Position::Nothing, 1.into()),
+            "CREATE TABLE meanwhile (x INT)",
+            None,
+        )
+        .await;
         made.expect("a table");
         let found = session.reconcile(&work, 1).await.expect("an answer");
         assert_eq!(found, expected, "{body}, which works: {works}");
         assert_eq!(session.reconcile(&work, 9).await.expect("an answer"), Reconciled::Unknown);
-        let gone = on(&mut other, "others", (Some(1), None), "DROP TABLE meanwhile", None).await;
+        let gone =
+            on(&mut other, "others", (1.into(), Position::Nothing), "DROP TABLE meanwhile", None)
+                .await;
         gone.expect("no table");
         if !works {
             // Nothing of it is in the way of running it again.
             assert_eq!(digest(&mut session).await, before, "{body}");
-            let position = Position { version: Some(2), dirty: false };
-            session.set_track(TABLE, position).await.expect("a row");
+            let row = TrackingRow::clean(2);
+            session.set_track(TABLE, row).await.expect("a row");
         }
     }
 }

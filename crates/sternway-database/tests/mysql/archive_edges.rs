@@ -253,7 +253,7 @@ async fn killed_after_the_drop_of_a_table_moved_aside_the_step_goes_on() {
     let values = "INSERT INTO u VALUES (1); INSERT INTO w VALUES (1)";
     let Some(mut journey) = Journey::of(&format!("{create}; {values}")).await else { return };
     let before = journey.dump().await;
-    // As a migrator leaves it that dies between the statement and the end of what was moved aside.
+    // As a migrator leaves it that dies between the statement and the end of what was relocated.
     let error = journey.go(Direction::Down, "DROP TABLE w; SELECT nothing", true, None).await;
     assert!(matches!(error, Err(StepError::Dirty { statement: 2, .. })), "{error:?}");
     journey

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sternway_database::port::prelude::*;
 use sternway_database::{Settings, Work};
-use sternway_model::state::{Position, TrackState};
+use sternway_model::state::{TrackState, TrackingRow};
 
 use crate::server::{ask, execute, fresh, left_dirty, run, run_up, session, track, until};
 use crate::support::{TABLE, at, dirty, whole};
@@ -19,7 +19,7 @@ async fn a_failure_names_its_statement_and_its_place() {
     assert_eq!((statement, error.code.as_str(), error.at), (3, "1146 (42S02)", Some((4, 3))));
     let mut watch = fresh.watch().await;
     assert_eq!(ask(&mut watch, "SELECT COUNT(*) FROM a").await, "1", "what came before stays");
-    session.set_track(TABLE, Position { version: Some(1), dirty: false }).await.expect("a track");
+    session.set_track(TABLE, TrackingRow::clean(1)).await.expect("a track");
     let (statement, error) = left_dirty(&mut session, 2, "SELECT 1;\r\n\r\n  SELEC 3;\r\n").await;
     assert_eq!((statement, error.code.as_str(), error.at), (2, "1064 (42000)", Some((3, 3))));
     let (_, error) =
@@ -133,11 +133,11 @@ async fn nothing_is_left_behind_and_a_failure_is_remembered() {
     left_dirty(&mut session, 3, "SELECT 1;\nSELECT 'é',\n nope").await;
     session.unlock().await.expect("no lock");
     let underway = session.underway(TABLE).await.expect("an answer").expect("a statement");
-    assert_eq!((underway.statement, underway.to), (2, Some(3)));
+    assert_eq!((underway.statement, underway.to), (2, 3.into()));
     assert_eq!(underway.text, "SELECT 'é',");
     assert_eq!(underway.file, "000003_step.up.sql");
     assert!(!session.tables(&[]).await.expect("tables").iter().any(|it| it.contains("progress")));
-    let clean = Position { version: Some(2), dirty: false };
+    let clean = TrackingRow::clean(2);
     session.set_track(TABLE, clean).await.expect("a track");
     assert_eq!(session.underway(TABLE).await.expect("an answer"), None);
     assert_eq!(ask(&mut watch, ours).await, "0");
@@ -196,6 +196,6 @@ async fn down_to_nothing_empties_the_table_and_drop_leaves_views() {
     assert_eq!(track(&mut session).await, at(None));
     execute(&mut watch, "INSERT INTO schema_migrations VALUES (1, 0), (2, 0)").await;
     session.track(TABLE).await.expect_err("two rows");
-    session.set_track(TABLE, Position { version: Some(3), dirty: false }).await.expect("a row");
+    session.set_track(TABLE, TrackingRow::clean(3)).await.expect("a row");
     assert_eq!(track(&mut session).await, at(3));
 }

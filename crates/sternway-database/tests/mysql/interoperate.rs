@@ -34,7 +34,7 @@ async fn each_goes_on_where_the_other_stopped() {
     assert!(!good);
     assert_eq!(track(&mut session).await, dirty(3));
     assert_eq!(session.underway(TABLE).await.expect("an answer"), None);
-    let clean = sternway_model::state::Position { version: Some(2), dirty: false };
+    let clean = sternway_model::state::TrackingRow::clean(2);
     session.set_track(TABLE, clean).await.expect("a track");
     let (good, said) = golang.run(&fresh.url(), &["down", "-all"]);
     assert!(good, "{said}");

@@ -6,7 +6,7 @@ use sternway_database::{Done, StepError};
 use sternway_model::archive::Restored;
 use sternway_model::catalog::Direction;
 use sternway_model::effect::{Effects, Lost};
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use crate::server::{Fresh, ask, execute, fresh};
 use crate::support::{TABLE, go, whole};
@@ -28,8 +28,8 @@ impl Journey {
     }
 
     pub async fn at(&mut self, version: u64) {
-        let position = Position { version: Some(version), dirty: false };
-        self.session.set_track(TABLE, position).await.expect("a track");
+        let row = TrackingRow::clean(version);
+        self.session.set_track(TABLE, row).await.expect("a track");
     }
 
     pub async fn execute(&self, sql: &str) {

@@ -49,7 +49,7 @@ async fn the_statement_under_way_is_known_and_its_session_holds_the_lock() {
     session.lock(&tables, Duration::from_secs(20)).await.expect("the lock");
     assert_eq!(track(&mut session).await, dirty(1));
     let underway = session.underway(TABLE).await.expect("an answer").expect("a statement");
-    assert_eq!((underway.statement, underway.to), (3, Some(1)));
+    assert_eq!((underway.statement, underway.to), (3, 1.into()));
     assert_eq!(
         (underway.text.as_str(), underway.file.as_str()),
         ("INSERT INTO a", "000001_step.up.sql")

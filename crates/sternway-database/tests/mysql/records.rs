@@ -46,6 +46,30 @@ async fn what_is_kept_is_read_again_and_the_journal_says_what_is_under_way() {
 }
 
 #[tokio::test]
+async fn a_number_that_cannot_be_read_is_told_and_not_taken_for_none() {
+    let Some(fresh) = fresh().await else { return };
+    let mut session = fresh.session().await;
+    session.prepare_records().await.expect("records");
+    let run = session.begin_run(&plan("app", "1.0.0", &["SELECT 1"])).await.expect("a run");
+    let mut other = fresh.watch().await;
+    execute(&mut other, "ALTER TABLE sternway_run MODIFY steps varchar(20) NOT NULL").await;
+    execute(&mut other, "UPDATE sternway_run SET steps = 'many'").await;
+    let error = session.history("app").await.expect_err("no number").to_string();
+    let words = format!("`steps` of the row with the id {run} in `sternway_run` is `many`");
+    assert!(error.contains(&words), "{error}");
+
+    execute(&mut other, "ALTER TABLE sternway_run MODIFY id varchar(20) NOT NULL").await;
+    execute(&mut other, "UPDATE sternway_run SET id = 'first'").await;
+    let error = session.unfinished("app").await.expect_err("no number").to_string();
+    assert!(error.contains("`id` in `sternway_run` is `first`, and no number"), "{error}");
+
+    execute(&mut other, "ALTER TABLE sternway_about MODIFY format varchar(20) NOT NULL").await;
+    execute(&mut other, "UPDATE sternway_about SET format = 'new'").await;
+    let error = session.records("app").await.expect_err("no number").to_string();
+    assert!(error.contains("`format` in `sternway_about` is `new`, and no number"), "{error}");
+}
+
+#[tokio::test]
 async fn many_migrations_are_kept_at_once() {
     let Some(fresh) = fresh().await else { return };
     let mut session = fresh.session().await;
@@ -56,8 +80,11 @@ async fn many_migrations_are_kept_at_once() {
     let plan = plan("app", "1.0.0", &bodies);
     for (track, migrations) in &plan.migrations {
         for _ in 0..2 {
-            session.keep("app", track, migrations, &plan.bodies).await.expect("kept");
-            session.keep("app", track, migrations, &BTreeMap::new()).await.expect("kept");
+            session.record_migrations("app", track, migrations, &plan.bodies).await.expect("kept");
+            session
+                .record_migrations("app", track, migrations, &BTreeMap::new())
+                .await
+                .expect("kept");
         }
     }
     assert_eq!(session.records("app").await.expect("records").bodies.len(), 500);

@@ -126,8 +126,8 @@ pub async fn run(
     let file = format!("{version:06}_step.up.sql");
     let work = Work {
         table: TABLE,
-        from: version.checked_sub(1),
-        to: Some(version),
+        from: version.checked_sub(1).into(),
+        to: version.into(),
         file: &file,
         body,
         mode: &mode,

@@ -7,7 +7,7 @@ use sternway_database::{Done, Preservation, RunId, StepError, Work};
 use sternway_model::catalog::Direction;
 use sternway_model::effect::Effects;
 use sternway_model::journal::{Progress, Record};
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use crate::support::cases::{Case, begin, end};
 use crate::support::{self, Fresh, ask, down, everywhere, fresh, holds, plan, up, whole};
@@ -93,8 +93,8 @@ async fn what_a_body_destroys_piecemeal_is_back_afterwards() {
             session.execute(between).await.unwrap_or_else(|e| panic!("{between}: {}", whole(&e)));
             let back = well(&mut session, Direction::Up, up).await;
             end(&mut session, case, &gone, &back).await;
-            let at = session.track("schema_migrations").await.expect("a track").position();
-            assert_eq!(at, Position { version: Some(2), dirty: false });
+            let at = session.track("schema_migrations").await.expect("a track").row();
+            assert_eq!(at, TrackingRow::clean(2));
         }
     }
 }
@@ -118,7 +118,7 @@ async fn what_could_not_be_kept_is_not_run() {
             }
             other => panic!("{body}: {other:?}"),
         }
-        let at = session.track("schema_migrations").await.expect("a track").position();
+        let at = session.track("schema_migrations").await.expect("a track").row();
         assert!(!at.dirty, "{body}");
     }
     let planned = Effects::default();

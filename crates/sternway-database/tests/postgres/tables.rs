@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sternway_database::port::prelude::*;
 use sternway_database::{DatabaseError, Work};
-use sternway_model::state::{Position, TrackState};
+use sternway_model::state::{TrackState, TrackingRow};
 
 use crate::support::{
     self, GolangMigrate, TABLE, as_scheme, ask, at, execute, fresh, holds, session, track, up,
@@ -41,7 +41,7 @@ async fn every_form_of_the_option_means_the_table_that_it_means_to_golang_migrat
         step.table = table.to_owned();
         session.migrate(&Work::of(&step, FILES[1].1, None)).await.expect("a step");
         assert_eq!(migrate.run_at(&url, &["version"]), (true, "2".to_owned()));
-        session.set_track(table, Position { version: Some(1), dirty: true }).await.expect("a row");
+        session.set_track(table, TrackingRow::dirty(1)).await.expect("a row");
         assert_eq!(migrate.run_at(&url, &["version"]), (true, "1 (dirty)".to_owned()));
         // The table is nothing of the application's.
         let print = session.fingerprint(&[table.to_owned()]).await.expect("a fingerprint");
@@ -120,7 +120,7 @@ async fn a_user_who_may_create_nothing_needs_no_right_where_the_table_is() {
     session.prepare_track(TABLE).await.expect("the table");
     assert_eq!(track(&mut session).await, at(None));
     let mut session = support::session(url.as_str()).await;
-    let forced = Position { version: Some(3), dirty: false };
+    let forced = TrackingRow::clean(3);
     session.set_track(TABLE, forced).await.expect("a row");
     assert_eq!(track(&mut session).await, at(3));
 }
@@ -153,9 +153,9 @@ async fn positions_are_written_and_read_back() {
         (None, true),
         (None, false),
     ] {
-        let position = Position { version, dirty };
-        session.set_track(TABLE, position).await.expect("a row");
-        assert_eq!(track(&mut session).await, TrackState::At(position));
+        let row = TrackingRow { position: version.into(), dirty };
+        session.set_track(TABLE, row).await.expect("a row");
+        assert_eq!(track(&mut session).await, TrackState::At(row));
     }
 }
 

@@ -51,7 +51,7 @@ async fn what_sternway_writes_is_read_by_golang_migrate() {
         (down(8, Some(7), "VACUUM a"), "VACUUM a"),
     ] {
         session.migrate(&Work::of(&step, body, None)).await.expect("a step");
-        assert_eq!(version(), step.to.map(|it| it.to_string()).unwrap_or_default());
+        assert_eq!(version(), step.to.number().map(|it| it.to_string()).unwrap_or_default());
     }
     let failed = session.migrate(&Work::of(&up(9, "VACUUM missing"), "VACUUM missing", None)).await;
     failed.expect_err("a missing table");

@@ -4,6 +4,7 @@ use sternway_database::dialect::connect;
 use sternway_database::port::prelude::*;
 use sternway_database::{Settings, Work};
 use sternway_model::body::Mode;
+use sternway_model::position::Position;
 use sternway_model::proof::{Fingerprint, ObjectName};
 
 use crate::support::TABLE;
@@ -122,7 +123,7 @@ const LEAVES: [(&str, &str); 20] = [
 
 async fn run(session: &mut Box<dyn Database>, sql: &str) {
     let (table, file, settings) = ("other", "1_a.up.sql", Settings::Reset);
-    let (from, to, mode) = (None, None, &Mode::Transaction);
+    let (from, to, mode) = (Position::Nothing, Position::Nothing, &Mode::Transaction);
     let work = Work {
         table,
         from,

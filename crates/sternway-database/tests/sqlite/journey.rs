@@ -33,7 +33,7 @@ impl Journey {
         journey.execute(schema).await;
         journey
             .session
-            .set_track(TABLE, sternway_model::state::Position { version: Some(2), dirty: false })
+            .set_track(TABLE, sternway_model::state::TrackingRow::clean(2))
             .await
             .expect("a track");
         journey

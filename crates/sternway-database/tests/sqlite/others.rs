@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sternway_model::state::{Position, TrackState};
+use sternway_model::position::Position;
+use sternway_model::state::{TrackState, TrackingRow};
 
 use crate::support::sqlite::{Place, open, track, up};
 use crate::support::{TABLE, at, variable};
@@ -20,7 +21,7 @@ async fn twenty_at_once_apply_each_migration_once() {
             session.lock(&[], Duration::from_secs(60)).await.expect("a lock");
             let mut applied = 0;
             while let Some(next @ 1..=10) =
-                Some(track(&mut session).await.position().version.unwrap_or(0) + 1)
+                Some(track(&mut session).await.row().position.number().unwrap_or(0) + 1)
             {
                 up(&mut session, next, &format!("CREATE TABLE t{next} (x)")).await;
                 applied += 1;
@@ -116,7 +117,7 @@ async fn golang_migrate_and_sternway_take_turns_on_a_file() {
     assert_eq!(track(&mut session).await, at(None));
     up(&mut session, 1, "CREATE TABLE t1 (x)").await;
     assert_eq!(golang_migrate(&place, &["version"]).as_deref(), Some("1"));
-    session.set_track(TABLE, Position { version: None, dirty: true }).await.expect("a row");
+    session.set_track(TABLE, TrackingRow::dirty(Position::Nothing)).await.expect("a row");
     golang_migrate(&place, &["force", "1"]);
     assert_eq!(track(&mut session).await, at(1));
     // Also the drop that would stumble over what AUTOINCREMENT makes.

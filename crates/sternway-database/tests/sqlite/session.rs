@@ -5,7 +5,7 @@ use std::time::Duration;
 use sternway_database::dialect::connect;
 use sternway_database::{Connect, DatabaseError, LockError, StepError};
 use sternway_model::body::Mode;
-use sternway_model::state::{Position, RecordsAccess, TrackState};
+use sternway_model::state::{RecordsAccess, TrackState, TrackingRow};
 
 use crate::support::sqlite::{Place, go, open, track, up};
 use crate::support::{TABLE, at, dirty, whole};
@@ -92,9 +92,9 @@ async fn the_tracking_table_may_have_any_name_and_there_may_be_several() {
     assert_eq!(session.tracking_table(), "a-b");
     for table in [TABLE, "a-b", "say \"x\""] {
         session.prepare_track(table).await.expect(table);
-        let position = Position { version: Some(3), dirty: false };
-        session.set_track(table, position).await.expect(table);
-        assert_eq!(session.track(table).await.expect(table), TrackState::At(position));
+        let row = TrackingRow::clean(3);
+        session.set_track(table, row).await.expect(table);
+        assert_eq!(session.track(table).await.expect(table), TrackState::At(row));
     }
     assert_eq!(
         place.ask("SELECT group_concat(name, ',') FROM sqlite_schema WHERE type = 'index' ORDER BY name").await,
@@ -179,7 +179,7 @@ async fn outside_a_transaction_a_failure_says_which_statement() {
     assert_eq!((statement, source.at), (4, Some((2, 1))));
     assert_eq!(track(&mut session).await, dirty(1));
     assert_eq!(session.tables(&[TABLE.to_owned()]).await.expect("tables"), ["a".to_owned()].into());
-    let clean = Position { version: None, dirty: false };
+    let clean = TrackingRow::default();
     session.set_track(TABLE, clean).await.expect("a row");
     let body =
         "BEGIN; CREATE TABLE b (x); COMMIT; VACUUM; PRAGMA query_only = on; ATTACH ':memory:' AS c";
@@ -232,12 +232,7 @@ async fn dropping_leaves_views_and_what_is_sqlites_own() {
 #[tokio::test]
 async fn a_read_only_session_reads() {
     let place = Place::new();
-    place
-        .session()
-        .await
-        .set_track(TABLE, Position { version: Some(1), dirty: false })
-        .await
-        .expect("a row");
+    place.session().await.set_track(TABLE, TrackingRow::clean(1)).await.expect("a row");
     let mut session = open(&place.url("mode=ro")).await;
     assert_eq!(track(&mut session).await, at(1));
     let access = session.prepare_records().await.expect("an answer");

@@ -10,7 +10,7 @@ use sternway_model::archive::Conflict;
 use super::{holds, whole};
 
 /// A case: what there is, the down body, what the old release does, the up body, what must hold
-/// afterwards, and the misfits.
+/// afterwards, and the conflicts.
 pub type Case = (
     &'static str,
     &'static str,
@@ -30,13 +30,13 @@ pub async fn begin(session: &mut Postgres, (start, ..): &Case) {
 
 /// Fails unless the case ended as it says.
 pub async fn end(session: &mut Postgres, case: &Case, gone: &Done, back: &Done) {
-    let (_, down, .., holds_after, misfits) = case;
+    let (_, down, .., holds_after, conflicts) = case;
     let mut left: BTreeMap<String, u64> = BTreeMap::new();
     for Conflict { reason, rows } in back.restored.iter().flat_map(|it| &it.restored.conflicts) {
         *left.entry(reason.clone()).or_default() += rows;
     }
     let expected: BTreeMap<String, u64> =
-        misfits.iter().map(|(reason, rows)| ((*reason).to_owned(), *rows)).collect();
+        conflicts.iter().map(|(reason, rows)| ((*reason).to_owned(), *rows)).collect();
     assert_eq!(left, expected, "{down}\n{gone:?}\n{back:?}");
     holds(session, holds_after).await;
 }

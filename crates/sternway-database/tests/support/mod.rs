@@ -23,7 +23,8 @@ use sternway_database::{Done, Limits, Preservation, StepError, Work};
 use sternway_model::catalog::{Digest, Direction, Half, Migration, TrackName};
 use sternway_model::effect::Effects;
 use sternway_model::plan::{Basis, BodyOrigin, Course, FORMAT, Hop, Migrate, Plan, Step};
-use sternway_model::state::{Position, State, TrackState};
+use sternway_model::position::Position;
+use sternway_model::state::{State, TrackState, TrackingRow};
 use tempfile::TempDir;
 use url::Url;
 
@@ -205,31 +206,34 @@ pub async fn everywhere() -> Vec<(Postgres, Option<Fresh>)> {
     sessions
 }
 
-pub fn at(version: impl Into<Option<u64>>) -> TrackState {
-    TrackState::At(Position { version: version.into(), dirty: false })
+pub fn at(position: impl Into<Position>) -> TrackState {
+    TrackState::At(TrackingRow::clean(position))
 }
 
-pub fn dirty(version: impl Into<Option<u64>>) -> TrackState {
-    TrackState::At(Position { version: version.into(), dirty: true })
+pub fn dirty(position: impl Into<Position>) -> TrackState {
+    TrackState::At(TrackingRow::dirty(position))
 }
 
 /// The step that runs `body` to arrive at `version`.
 pub fn up(version: u64, body: &str) -> Migrate {
-    step(version, Direction::Up, Some(version), body)
+    step(version, Direction::Up, version.into(), body)
 }
 
 /// The step that runs `body` to leave `version`.
-pub fn down(version: u64, to: Option<u64>, body: &str) -> Migrate {
-    step(version, Direction::Down, to, body)
+pub fn down(version: u64, to: impl Into<Position>, body: &str) -> Migrate {
+    step(version, Direction::Down, to.into(), body)
 }
 
-fn step(version: u64, direction: Direction, to: Option<u64>, body: &str) -> Migrate {
+fn step(version: u64, direction: Direction, to: Position, body: &str) -> Migrate {
     Migrate {
         track: "core".into(),
         table: TABLE.to_owned(),
         version,
         direction,
-        from: if direction == Direction::Down { Some(version) } else { version.checked_sub(1) },
+        from: match direction {
+            Direction::Down => version.into(),
+            Direction::Up => version.checked_sub(1).into(),
+        },
         to,
         file: format!("{version:06}_step.{direction}.sql"),
         hash: Digest::of_body(body),

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use sternway_database::dialect::connect;
 use sternway_database::port::prelude::*;
 use sternway_database::{Settings, StepError, Work};
+use sternway_model::position::Position;
 use sternway_model::state::TrackState;
 use tempfile::TempDir;
 
@@ -61,8 +62,8 @@ pub async fn open(url: &str) -> Box<dyn Database> {
 /// Runs a body that goes from one number to another, as the session's facts say.
 pub async fn go(
     session: &mut Box<dyn Database>,
-    from: Option<u64>,
-    to: Option<u64>,
+    from: impl Into<Position>,
+    to: impl Into<Position>,
     body: &str,
 ) -> Result<(), StepError> {
     let mode = session.facts(body).mode;
@@ -70,8 +71,8 @@ pub async fn go(
     session
         .migrate(&Work {
             table,
-            from,
-            to,
+            from: from.into(),
+            to: to.into(),
             file,
             body,
             mode: &mode,

@@ -296,6 +296,7 @@ pub(super) const DEPLOYMENT: Kind = Kind::of("apps", "v1", "Deployment", "deploy
 pub(super) const STATEFUL_SET: Kind = Kind::of("apps", "v1", "StatefulSet", "statefulsets");
 pub(super) const CRON_JOB: Kind = Kind::of("batch", "v1", "CronJob", "cronjobs");
 pub(super) const JOB: Kind = Kind::of("batch", "v1", "Job", "jobs");
+pub(super) const EVENT: Kind = Kind::of("events.k8s.io", "v1", "Event", "events");
 pub(super) const AUTOSCALER: Kind =
     Kind::of("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
 pub(super) const SCALED_OBJECT: Kind =

@@ -1,6 +1,8 @@
 //! The database as the application's pod sees it.
 
-use k8s_openapi::api::core::v1::{PodSpec, Service};
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, PodSpec, Service};
 use kube::Api;
 use sternway_model::app::WorkloadKind;
 
@@ -70,6 +72,38 @@ pub async fn find(settings: &Settings) -> Result<Found, String> {
     }
 }
 
+/// What variables of the application's container say, those that are set and can be read from here.
+///
+/// # Errors
+/// Where there is no such container, or something that it needs cannot be read.
+pub async fn variables_of(
+    settings: &Settings,
+    names: &[String],
+) -> Result<BTreeMap<String, String>, String> {
+    let cluster = Cluster::connect(&settings.access).await?;
+    let (spec, whose) = pod(&cluster, settings).await?;
+    let container = container_of(&spec, settings, &whose)?;
+    let mut known = variables(&mut Sources::of(&cluster), container).await?;
+    known.retain(|name, _| names.contains(name));
+    Ok(known.into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect())
+}
+
+/// The container whose environment counts.
+pub(super) fn container_of<'p>(
+    spec: &'p PodSpec,
+    settings: &Settings,
+    whose: &str,
+) -> Result<&'p Container, String> {
+    let container = match &settings.container {
+        Some(name) => spec.containers.iter().find(|it| it.name == *name),
+        None => spec.containers.first(),
+    };
+    container.ok_or_else(|| {
+        let name = settings.container.as_deref().unwrap_or("at all");
+        format!("{whose} has no container {name}")
+    })
+}
+
 /// The user as which the application connects, where that can be told.
 pub(super) async fn user(cluster: &Cluster, settings: &Settings) -> Option<String> {
     let (text, _) = url(cluster, settings).await.ok()?;
@@ -90,14 +124,7 @@ async fn url(cluster: &Cluster, settings: &Settings) -> Result<(String, String),
         return Err("`database` in [deploy.kubernetes] names no variable".to_owned());
     }
     let (spec, whose) = pod(cluster, settings).await?;
-    let container = match &settings.container {
-        Some(name) => spec.containers.iter().find(|it| it.name == *name),
-        None => spec.containers.first(),
-    };
-    let container = container.ok_or_else(|| {
-        let name = settings.container.as_deref().unwrap_or_default();
-        format!("{whose} has no container `{name}`")
-    })?;
+    let container = container_of(&spec, settings, &whose)?;
     let mut sources = Sources::of(cluster);
     let known = variables(&mut sources, container).await?;
     for variable in &settings.database {
@@ -125,7 +152,10 @@ async fn url(cluster: &Cluster, settings: &Settings) -> Result<(String, String),
 }
 
 /// The pod that runs, or the one that would start.
-async fn pod(cluster: &Cluster, settings: &Settings) -> Result<(PodSpec, String), String> {
+pub(super) async fn pod(
+    cluster: &Cluster,
+    settings: &Settings,
+) -> Result<(PodSpec, String), String> {
     for named in &settings.stop {
         if !matches!(named.kind, WorkloadKind::Deployment | WorkloadKind::StatefulSet) {
             continue;

@@ -21,6 +21,8 @@ pub(super) struct Keeper {
     pub words: String,
     /// How it is told to rest.
     pub way: String,
+    /// Whether it would scale up again what is stopped, and not only undo a swap.
+    pub heals: bool,
 }
 
 /// Who keeps this object as a repository says, if anyone does and is not suspended.
@@ -92,8 +94,10 @@ async fn argo(cluster: &Cluster, application: &str) -> Result<Option<Keeper>, St
             let skips = it.metadata.annotations.iter().flatten().any(|(key, value)| {
                 key == "argocd.argoproj.io/skip-reconcile" && value == "true"
             });
+            let heals = automated["selfHeal"] == true;
             Ok((!is_off && !skips).then(|| Keeper {
                 words,
+                heals,
                 way: format!(
                     "switch its automated sync off (`argocd app set {name} --sync-policy none`; where an ApplicationSet or a parent writes it, there)"
                 ),
@@ -102,6 +106,7 @@ async fn argo(cluster: &Cluster, application: &str) -> Result<Option<Keeper>, St
         // It may be in another cluster: nobody knows that it rests.
         Ok(None) | Err(Refusal::NotFound | Refusal::Forbidden(_)) => Ok(Some(Keeper {
             words: format!("{words}, which cannot be looked at from here"),
+            heals: false,
             way: "switch its automated sync off, then say so with `gitops = \"suspended\"` in [deploy.kubernetes]".to_owned(),
         })),
         Err(refusal) => Err(refusal.into()),
@@ -131,14 +136,19 @@ fn at_work(
 ) -> Option<Keeper> {
     let words = format!("Flux's {} {namespace}/{name}", kind.kind);
     let command = kind.kind.to_ascii_lowercase();
+    // A HelmRelease leaves alone what it has not moved itself, as long as nothing else is asked of it.
+    let heals = kind == &KUSTOMIZATION
+        || object.is_some_and(|it| it.data["spec"]["driftDetection"]["mode"] == "enabled");
     match object {
         Some(it) if it.data["spec"]["suspend"] == true => None,
         Some(_) => Some(Keeper {
             words,
+            heals,
             way: format!("suspend it (`flux suspend {command} {name} -n {namespace}`)"),
         }),
         None => Some(Keeper {
             words: format!("{words}, which cannot be looked at"),
+            heals,
             way: "suspend it, then say so with `gitops = \"suspended\"` in [deploy.kubernetes]"
                 .to_owned(),
         }),

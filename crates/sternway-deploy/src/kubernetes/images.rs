@@ -113,7 +113,7 @@ pub(super) async fn arrived(
     settings: &Settings,
     to: &Release,
 ) -> Result<(), String> {
-    let end = Instant::now() + settings.ready_timeout;
+    let end = Instant::now() + settings.wait_timeout;
     loop {
         let mut others = Vec::new();
         for named in with_pods(settings) {
@@ -136,7 +136,7 @@ pub(super) async fn arrived(
             return Ok(());
         }
         if Instant::now() >= end {
-            let seconds = settings.ready_timeout.as_secs();
+            let seconds = settings.wait_timeout.as_secs();
             return Err(format!(
                 "the cluster was not given release {to} within {seconds} s: {}",
                 others.join("; ")

@@ -50,6 +50,13 @@ pub(super) fn to_look(cluster: &Cluster, settings: &Settings) -> Vec<Right> {
             WorkloadKind::Job => {}
         }
     }
+    if !cluster.inside && !settings.database.is_empty() {
+        // The way to the database that the pod is given.
+        rights.extend(["get", "create"].map(|it| right(cluster, "", "pods/portforward", None, it)));
+        rights.push(right(cluster, "", "services", None, "get"));
+        rights.push(right(cluster, "", "secrets", None, "get"));
+        rights.push(right(cluster, "", "configmaps", None, "get"));
+    }
     if matches!(settings.swap, Swap::Helm) && !settings.helm.is_empty() {
         // Helm lists its Secrets by label, which a Role cannot narrow to a name.
         rights.extend(["get", "list"].map(|verb| right(cluster, "", "secrets", None, verb)));
@@ -172,12 +179,16 @@ async fn may(cluster: &Cluster, right: &Right) -> Result<bool, String> {
 /// A Role, and a ClusterRole where something of the whole cluster is needed, with just the rights of a plan:
 /// manifests as JSON objects.
 pub fn roles(app: &str, deployment: &Deployment) -> Vec<Value> {
-    let name = format!("sternway-{app}");
+    roles_of(&format!("sternway-{app}"), &deployment.rights)
+}
+
+/// The same, of these rights and under this name.
+pub(super) fn roles_of(name: &str, rights: &[Right]) -> Vec<Value> {
     let namespaces: BTreeSet<Option<&String>> =
-        deployment.rights.iter().map(|it| it.namespace.as_ref()).collect();
+        rights.iter().map(|it| it.namespace.as_ref()).collect();
     let role = |namespace: Option<&String>| {
         let mut rules: BTreeMap<(&str, &str, Option<&str>), Vec<&str>> = BTreeMap::new();
-        for it in deployment.rights.iter().filter(|it| it.namespace.as_ref() == namespace) {
+        for it in rights.iter().filter(|it| it.namespace.as_ref() == namespace) {
             let key = (it.group.as_str(), it.resource.as_str(), it.name.as_deref());
             rules.entry(key).or_default().push(&it.verb);
         }

@@ -1,7 +1,7 @@
 //! What the acts would meet and do, found out before anything is touched.
 
 use serde_json::Value;
-use sternway_model::app::{ChartMove, Deployment, Right, WorkloadKind};
+use sternway_model::app::{ChartMove, Deployment, Right, Workload, WorkloadKind};
 use sternway_model::catalog::Release;
 
 use super::helm::{Helm, Rendered, Status};
@@ -40,7 +40,15 @@ pub(super) async fn survey(
         }
         Swap::Helm | Swap::Image(_) | Swap::Command(_) | Swap::Wait => {}
     }
-    if !settings.gitops_suspended && !matches!(settings.swap, Swap::Wait) {
+    if let (Swap::Wait, true) = (&settings.swap, moves) {
+        let names: Vec<String> = found.workloads.iter().map(Workload::id).collect();
+        found.awaits = Some(format!(
+            "commit release {to} for {} where the cluster is kept, and let its controller go on; it is waited for {} s",
+            names.join(", "),
+            settings.wait_timeout.as_secs()
+        ));
+    }
+    if !settings.gitops_suspended {
         nobody_undoes_it(connected, settings, &found).await?;
     }
     rights::held(cluster, &wanted).await?;
@@ -57,8 +65,17 @@ async fn nobody_undoes_it(
     settings: &Settings,
     found: &Deployment,
 ) -> Result<(), String> {
+    let waits = matches!(settings.swap, Swap::Wait);
     let refuse = |what: String, keeper: gitops::Keeper| {
-        let gitops::Keeper { words, way } = keeper;
+        let gitops::Keeper { words, way, heals } = keeper;
+        if waits && !heals {
+            return Ok(());
+        }
+        if waits {
+            return Err(format!(
+                "{what} is kept as a repository says by {words}, which would scale it up again while the database moves: {way}, and let it go on once you are told to commit"
+            ));
+        }
         Err(format!(
             "{what} is kept as a repository says by {words}, which would undo the swap: {way}; or commit the target there yourself and let Sternway do the rest, with `swap = \"wait\"` in [deploy.kubernetes]"
         ))
@@ -67,12 +84,12 @@ async fn nobody_undoes_it(
         let kind = workloads::kind(named.kind);
         let Some(object) = cluster.get(kind, &named.name).await? else { continue };
         if let Some(keeper) = gitops::keeper(cluster, kind, &object).await? {
-            return refuse(format!("{}/{}", named.kind.word(), named.name), keeper);
+            refuse(format!("{}/{}", named.kind.word(), named.name), keeper)?;
         }
     }
     for chart in &found.charts {
         if let Some(keeper) = gitops::keeper_of_release(cluster, chart).await? {
-            return refuse(format!("helm release {}", chart.release), keeper);
+            refuse(format!("helm release {}", chart.release), keeper)?;
         }
     }
     Ok(())

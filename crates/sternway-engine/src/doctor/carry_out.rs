@@ -7,7 +7,7 @@ use sternway_database::{
     StepError, Work,
 };
 use sternway_model::proof::Fingerprint;
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 use thiserror::Error;
 
 use super::{Diagnosis, Examination, Repair};
@@ -72,20 +72,20 @@ async fn locked(
     examined: Examined<'_>,
     database: &mut dyn Database,
 ) -> Result<Done, DoctorError> {
-    let row = database.track(&diagnosis.table).await?.position();
+    let row = database.track(&diagnosis.table).await?.row();
     let now = database.fingerprint(examined.tables).await?;
     if row != diagnosis.row || now.objects != examined.found.objects {
         return Err(DoctorError::Moved);
     }
     if repair.sql.is_empty() {
-        let position = Position { version: repair.to, dirty: false };
-        database.set_track(&diagnosis.table, position).await?;
+        let row = TrackingRow::clean(repair.to);
+        database.set_track(&diagnosis.table, row).await?;
         return Ok(Done::default());
     }
     let mode = database.facts(&repair.sql).mode;
     let work = Work {
         table: &diagnosis.table,
-        from: row.version,
+        from: row.position,
         dirty: row.dirty,
         to: repair.to,
         file: &repair.file,

@@ -1,6 +1,7 @@
 //! Which of the repairs is meant.
 
 use sternway_model::catalog::TrackName;
+use sternway_model::position::Position;
 use thiserror::Error;
 
 use super::{Diagnosis, Repair, RepairKind};
@@ -11,7 +12,7 @@ pub struct Choice {
     /// The kind of repair.
     pub kind: RepairKind,
     /// What the row is to say, where that alone is written.
-    pub to: Option<u64>,
+    pub to: Position,
     /// The track, where several need it.
     pub track: Option<TrackName>,
     /// Whether what it destroys and cannot keep may go.

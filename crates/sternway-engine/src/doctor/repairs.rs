@@ -3,6 +3,7 @@
 use sternway_database::Dialect;
 use sternway_model::body::Mode;
 use sternway_model::catalog::Direction;
+use sternway_model::position::Position;
 
 use super::trial::{Case, Trial};
 use super::{Repair, RepairKind, Reported, Stays};
@@ -93,8 +94,8 @@ async fn way_back(
 }
 
 /// Writing the row and nothing else.
-pub(super) fn set_row(to: Option<u64>) -> Repair {
-    let (version, direction) = (to.unwrap_or_default(), Direction::Up);
+pub(super) fn set_row(to: Position) -> Repair {
+    let (version, direction) = (to.number().unwrap_or_default(), Direction::Up);
     Repair {
         kind: RepairKind::SetRow,
         file: String::new(),

@@ -1,12 +1,13 @@
 //! Repairs as SQL, for those who run them by hand.
 
 use sternway_database::Dialect;
-use sternway_model::state::Position;
+use sternway_model::position::Position;
+use sternway_model::state::TrackingRow;
 
 use super::{Diagnosis, Repair};
 
 /// The statement that makes a tracking table with a row say what the schema has.
-pub fn row_statement(dialect: Dialect, schema: &str, table: &str, to: Option<u64>) -> String {
+pub fn row_statement(dialect: Dialect, schema: &str, table: &str, to: Position) -> String {
     dialect.repair(schema, table, true, to)
 }
 
@@ -21,6 +22,6 @@ pub fn statements(
     if !sql.is_empty() {
         sql.push('\n');
     }
-    let is_there = diagnosis.row != Position::default();
+    let is_there = diagnosis.row != TrackingRow::default();
     sql + &dialect.repair(schema, &diagnosis.table, is_there, repair.to)
 }

@@ -3,6 +3,7 @@
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Direction, Half, TrackName};
 use sternway_model::plan::{BodyOrigin, Migrate};
+use sternway_model::position::Position;
 use sternway_model::proof::Fingerprint;
 
 use super::{InDoubt, Signs};
@@ -50,24 +51,21 @@ impl Trial {
 impl<'a> Case<'a> {
     /// A clean install of every position of the track, in order, the other tracks where they are.
     /// Migrations behind one that does not run on the shadow are left out.
-    pub async fn installs(&self) -> Result<Vec<(Option<u64>, Fingerprint)>, RehearsalError> {
-        let mut shadow = self.shadow(None).await?;
-        let mut installs = vec![(None, shadow.fingerprint().await?)];
+    pub async fn installs(&self) -> Result<Vec<(Position, Fingerprint)>, RehearsalError> {
+        let mut shadow = self.shadow(Position::Nothing).await?;
+        let mut installs = vec![(Position::Nothing, shadow.fingerprint().await?)];
         for migration in self.material.migrations.get(self.track).into_iter().flatten() {
             let Ok(step) = self.material.up(self.track, self.table, migration) else { break };
             if shadow.run(&step).await.is_err() {
                 break;
             }
-            installs.push((Some(migration.version), shadow.fingerprint().await?));
+            installs.push((migration.version.into(), shadow.fingerprint().await?));
         }
         Ok(installs)
     }
 
     /// A shadow on which the track is at `position`.
-    pub async fn shadow(
-        &self,
-        position: Option<u64>,
-    ) -> Result<ShadowDatabase<'a>, RehearsalError> {
+    pub async fn shadow(&self, position: Position) -> Result<ShadowDatabase<'a>, RehearsalError> {
         let mut shadow = ShadowDatabase::open(self.shadow, self.material).await;
         let mut positions = self.others.clone();
         positions.insert(self.track.clone(), position);
@@ -77,9 +75,9 @@ impl<'a> Case<'a> {
 
     /// The bodies that a dirty mark at `mark` may mean: golang-migrate marks a track with the number
     /// that it was going to.
-    pub fn suspects(&self, mark: Option<u64>) -> Vec<InDoubt> {
-        let up = mark.and_then(|version| self.in_doubt(version, Direction::Up));
-        let above = self.versions().find(|version| Some(*version) > mark);
+    pub fn suspects(&self, mark: Position) -> Vec<InDoubt> {
+        let up = mark.number().and_then(|version| self.in_doubt(version, Direction::Up));
+        let above = self.versions().find(|version| mark < *version);
         let down = above.and_then(|version| self.in_doubt(version, Direction::Down));
         up.into_iter().chain(down).collect()
     }
@@ -87,6 +85,11 @@ impl<'a> Case<'a> {
     fn versions(&self) -> impl DoubleEndedIterator<Item = u64> {
         let migrations = self.material.migrations.get(self.track).into_iter().flatten();
         migrations.map(|migration| migration.version)
+    }
+
+    /// Where the track stands before a migration.
+    fn before(&self, version: u64) -> Position {
+        self.versions().rev().find(|it| *it < version).into()
     }
 
     /// One half of a migration, and what it says.
@@ -98,10 +101,10 @@ impl<'a> Case<'a> {
 
     fn in_doubt(&self, version: u64, direction: Direction) -> Option<InDoubt> {
         let (half, body) = self.half(version, direction)?;
-        let before = self.versions().rev().find(|it| *it < version);
+        let (before, after) = (self.before(version), Position::At(version));
         let (undone, done) = match direction {
-            Direction::Up => (before, Some(version)),
-            Direction::Down => (Some(version), before),
+            Direction::Up => (before, after),
+            Direction::Down => (after, before),
         };
         let dialect = self.shadow.dialect();
         Some(InDoubt {
@@ -151,13 +154,7 @@ impl<'a> Case<'a> {
         self.migrate(in_doubt.version, direction, from, to)
     }
 
-    fn migrate(
-        &self,
-        version: u64,
-        direction: Direction,
-        from: Option<u64>,
-        to: Option<u64>,
-    ) -> Migrate {
+    fn migrate(&self, version: u64, direction: Direction, from: Position, to: Position) -> Migrate {
         let half = self.half(version, direction).map(|(half, _)| half);
         Migrate {
             track: self.track.clone(),
@@ -180,21 +177,16 @@ impl<'a> Case<'a> {
 
     /// Whether the down halves lead from one of the positions `fits` to the row, and to the schema
     /// that was found: then they leave it as it is, and the row is right.
-    pub async fn downs_leave(
-        &self,
-        row: Option<u64>,
-        fits: &[Option<u64>],
-        found: &Fingerprint,
-    ) -> bool {
+    pub async fn downs_leave(&self, row: Position, fits: &[Position], found: &Fingerprint) -> bool {
         for from in fits.iter().filter(|from| **from > row) {
             let Ok(mut shadow) = self.shadow(*from).await else { continue };
             let Ok(before) = shadow.fingerprint().await else { continue };
-            let undone = self.versions().rev().filter(|it| Some(*it) <= *from && Some(*it) > row);
+            let undone = self.versions().rev().filter(|it| *from >= *it && row < *it);
             let undone: Vec<u64> = undone.collect();
             let mut ran = true;
             for version in undone {
-                let to = self.versions().rev().find(|it| *it < version);
-                let step = self.migrate(version, Direction::Down, Some(version), to);
+                let to = self.before(version);
+                let step = self.migrate(version, Direction::Down, version.into(), to);
                 let there = self.half(version, Direction::Down).is_some();
                 ran = ran && there && shadow.run(&step).await.is_ok();
             }

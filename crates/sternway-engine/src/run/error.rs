@@ -132,7 +132,7 @@ pub enum RunError {
     #[error(
         "statement {statement} of `{file}` was under way, and nothing shows whether it took effect"
     )]
-    Unsettled {
+    StillInDoubt {
         /// The file.
         file: String,
         /// Which statement, from 1.

@@ -15,7 +15,7 @@ use sternway_model::catalog::TrackName;
 use sternway_model::journal::Reached;
 use sternway_model::plan::Migrate;
 use sternway_model::proof::{ObjectName, differences};
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use super::{Executor, RunError};
 
@@ -39,19 +39,18 @@ impl InDoubt<'_> {
 }
 
 impl<'a> Executor<'_, 'a> {
-    /// Where each track stands once the first `done` steps are done.
-    fn positions(&self, done: usize) -> BTreeMap<TrackName, Position> {
+    /// The tracking rows once the first `done` steps are done.
+    fn rows(&self, done: usize) -> BTreeMap<TrackName, TrackingRow> {
         let plan = self.plan();
         let tracks = plan.tracks.iter().chain(&plan.off).map(|(track, _)| {
-            let position = plan.basis.tracks.get(track).map(|it| it.position());
-            (track.clone(), position.unwrap_or_default())
+            let row = plan.basis.tracks.get(track).map(|it| it.row());
+            (track.clone(), row.unwrap_or_default())
         });
-        let mut positions: BTreeMap<_, _> = tracks.collect();
+        let mut rows: BTreeMap<_, _> = tracks.collect();
         for migrate in plan.all_steps().take(done).filter_map(|(_, step)| step.migration()) {
-            let position = Position { version: migrate.to, dirty: false };
-            positions.insert(migrate.track.clone(), position);
+            rows.insert(migrate.track.clone(), TrackingRow::clean(migrate.to));
         }
-        positions
+        rows
     }
 
     /// Looks whether the tracking rows are where the journal says that they are after `done` steps,
@@ -62,15 +61,15 @@ impl<'a> Executor<'_, 'a> {
         in_doubt: Option<&InDoubt<'_>>,
     ) -> Result<Vec<String>, RunError> {
         let plan = self.plan();
-        let expected = self.positions(done);
+        let expected = self.rows(done);
         let mut strayed = Vec::new();
         for (track, table) in plan.tracks.iter().chain(&plan.off) {
-            let found = self.database.track(table).await?.position();
+            let found = self.database.track(table).await?.row();
             let clean = expected.get(track).copied().unwrap_or_default();
             let marks = in_doubt.filter(|it| it.migrate.track == *track && it.is_dirty());
             let fits = match marks {
                 Some(body) => {
-                    let mark = Position { version: body.migrate.to, dirty: true };
+                    let mark = TrackingRow::dirty(body.migrate.to);
                     found == mark || (found == clean && body.reached.is_nothing())
                 }
                 None => found == clean,
@@ -84,10 +83,10 @@ impl<'a> Executor<'_, 'a> {
 
     /// Takes the mark away that a body left of which nothing is done.
     pub(super) async fn unmark(&mut self, done: usize) -> Result<(), RunError> {
-        let expected = self.positions(done);
+        let expected = self.rows(done);
         for (track, table) in &self.plan().tracks {
             let clean = expected.get(track).copied().unwrap_or_default();
-            let found = self.database.track(table).await?.position();
+            let found = self.database.track(table).await?.row();
             if found.dirty && !clean.dirty {
                 self.database.set_track(table, clean).await?;
             }
@@ -99,14 +98,14 @@ impl<'a> Executor<'_, 'a> {
     pub(super) async fn reconcile(&mut self, in_doubt: &InDoubt<'_>) -> Result<Reached, RunError> {
         let InDoubt { step, migrate, body, reached, undoing } = *in_doubt;
         let Some(statement) = reached.statement else { return Ok(reached) };
-        failpoint::hit(Point::Settling);
+        failpoint::hit(Point::Reconciling);
         let body = body.or_else(|| self.plan().body(migrate));
         let body = body.ok_or_else(|| RunError::BodyMissing(migrate.file.clone()))?;
         let journal = self.id.map(|run| (run, step));
         let work = Work { first: statement, undoing, ..Work::of(migrate, body, journal) };
-        let settled = self.database.reconcile(&work, statement).await?;
-        failpoint::hit(Point::Settled);
-        match settled {
+        let reconciled = self.database.reconcile(&work, statement).await?;
+        failpoint::hit(Point::Reconciled);
+        match reconciled {
             Reconciled::Done if !reached.failed => {
                 Ok(Reached { statement: None, done: statement, failed: false })
             }
@@ -114,7 +113,7 @@ impl<'a> Executor<'_, 'a> {
             // The server has said that it failed: there was only to be cleared away what it left.
             Reconciled::Unknown if reached.failed => Ok(reached),
             Reconciled::Unknown => {
-                Err(RunError::Unsettled { file: migrate.file.clone(), statement })
+                Err(RunError::StillInDoubt { file: migrate.file.clone(), statement })
             }
         }
     }
@@ -126,10 +125,10 @@ impl<'a> Executor<'_, 'a> {
     pub(super) async fn altered(
         &mut self,
         done: usize,
-        settled: Reached,
+        reconciled: Reached,
     ) -> Result<Vec<String>, RunError> {
         let plan = self.plan();
-        let Some(checkpoints) = self.run.checkpoints.filter(|_| settled.done == 0) else {
+        let Some(checkpoints) = self.run.checkpoints.filter(|_| reconciled.done == 0) else {
             return Ok(Vec::new());
         };
         if plan.basis.fingerprint != Some(checkpoints.start.digest()) {

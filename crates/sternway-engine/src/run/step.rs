@@ -109,10 +109,8 @@ impl Kind for Step {
     fn goes_back_when_it_fails(&self, number: usize, plan: &Plan) -> bool {
         match self {
             Step::Swap { .. } | Step::Start { .. } => true,
-            Step::Check { .. } | Step::Fence(_) => plan.migrations_before(number) == 0,
-            Step::Stop | Step::Migrate(_) | Step::Rebuild { .. } | Step::Prove | Step::Unfence => {
-                false
-            }
+            Step::Check { .. } | Step::Stop | Step::Fence(_) => plan.migrations_before(number) == 0,
+            Step::Migrate(_) | Step::Rebuild { .. } | Step::Prove | Step::Unfence => false,
         }
     }
 }

@@ -14,6 +14,7 @@ use sternway_database::{
 use sternway_model::catalog::Digest;
 use sternway_model::effect::Effects;
 use sternway_model::plan::{Migrate, Plan, Step, Taken};
+use sternway_model::position::Position;
 use sternway_model::proof::{Fingerprint, ObjectName};
 
 use super::server::Idle;
@@ -79,7 +80,8 @@ impl<'a> ShadowDatabase<'a> {
             failed: false,
         };
         if let (Some(setup), Some((track, table))) = (shadow.setup(), material.tracks.first()) {
-            let step = Migrate::staying(track.clone(), table.clone(), None, &setup.file);
+            let step =
+                Migrate::staying(track.clone(), table.clone(), Position::Nothing, &setup.file);
             database.act(How::Setup, &step, setup.text.clone());
         }
         database

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Digest, Direction, Migration, TrackName};
 use sternway_model::plan::{BodyOrigin, Migrate, Plan};
+use sternway_model::position::Position;
 use sternway_model::proof::{Expected, Fingerprint};
 
 use super::{RehearsalError, Shadow, ShadowDatabase};
 
 /// Where each track stands.
-pub type Positions = BTreeMap<TrackName, Option<u64>>;
+pub type Positions = BTreeMap<TrackName, Position>;
 
 /// The material that clean installs are made of.
 #[derive(Debug, Clone)]
@@ -57,9 +58,9 @@ impl<'a> Material<'a> {
     pub(crate) fn install(&self, ends_at: &Positions) -> Result<Vec<Migrate>, RehearsalError> {
         let mut steps = Vec::new();
         for (track, table) in self.tracks {
-            let end = ends_at.get(track).copied().flatten();
+            let end = ends_at.get(track).copied().unwrap_or_default();
             let migrations = self.migrations.get(track).into_iter().flatten();
-            for migration in migrations.filter(|it| Some(it.version) <= end) {
+            for migration in migrations.filter(|it| end >= it.version) {
                 steps.push(self.up(track, table, migration)?);
             }
         }
@@ -69,18 +70,18 @@ impl<'a> Material<'a> {
     /// The up steps of each track behind a clean install, as far as they are known.
     fn beyond(&self, positions: &Positions) -> Vec<Vec<Migrate>> {
         let steps = self.tracks.iter().map(|(track, table)| {
-            let at = positions.get(track).copied().flatten();
+            let at = positions.get(track).copied().unwrap_or_default();
             let migrations = self.migrations.get(track).into_iter().flatten();
-            let later = migrations.filter(|it| Some(it.version) > at);
+            let later = migrations.filter(|it| at < it.version);
             later.filter_map(|migration| self.up(track, table, migration).ok()).collect()
         });
         steps.filter(|steps: &Vec<Migrate>| !steps.is_empty()).collect()
     }
 
-    /// The number before one of a track's.
-    fn number_before(&self, track: &TrackName, version: u64) -> Option<u64> {
-        let versions = self.migrations.get(track)?.iter().map(|migration| migration.version);
-        versions.filter(|it| *it < version).max()
+    /// Where a track stands before one of its migrations.
+    fn before_migration(&self, track: &TrackName, version: u64) -> Position {
+        let migrations = self.migrations.get(track).into_iter().flatten();
+        migrations.map(|it| it.version).filter(|it| *it < version).max().into()
     }
 
     /// The up step of one migration.
@@ -99,8 +100,8 @@ impl<'a> Material<'a> {
             table: table.to_owned(),
             version,
             direction: Direction::Up,
-            from: self.number_before(track, version),
-            to: Some(version),
+            from: self.before_migration(track, version),
+            to: version.into(),
             file: half.file.clone(),
             hash: half.hash,
             origin: BodyOrigin::Records,
@@ -123,9 +124,8 @@ pub(crate) fn install_start(plan: &Plan) -> Result<Vec<Migrate>, RehearsalError>
 
 /// Where each track stands before a plan is executed.
 pub(crate) fn start(plan: &Plan) -> Positions {
-    let position = |track: &TrackName| plan.basis.tracks.get(track).map(|it| it.position());
-    let tracks = plan.tracks.iter();
-    tracks.map(|(track, _)| (track.clone(), position(track).and_then(|it| it.version))).collect()
+    let row = |track| plan.basis.tracks.get(track).map(|it| it.row()).unwrap_or_default();
+    plan.tracks.iter().map(|(track, _)| (track.clone(), row(track).position)).collect()
 }
 
 /// Where each track stands after the first `migrations` of a plan.
@@ -139,7 +139,7 @@ pub(crate) fn position(plan: &Plan, migrations: usize) -> Positions {
 /// plan has no track.
 pub(crate) fn start_step(plan: &Plan) -> Option<Migrate> {
     let (track, table) = plan.tracks.first()?;
-    let at = start(plan).get(track).copied().flatten();
+    let at = start(plan).get(track).copied().unwrap_or_default();
     Some(Migrate::staying(track.clone(), table.clone(), at, "how this schema differs"))
 }
 

@@ -2,6 +2,7 @@
 
 use sternway_database::{DatabaseError, LockError};
 use sternway_model::catalog::TrackName;
+use sternway_model::position::Position;
 use thiserror::Error;
 
 use crate::suspects::{Suspect, listed};
@@ -38,28 +39,27 @@ pub enum StartupError {
         extension: String,
     },
     /// A track is dirty; nothing was touched.
-    #[error("track `{track}` is dirty at {}{}", shown(*.version), listed(.suspects))]
+    #[error("track `{track}` is dirty at {at}{}", listed(.suspects))]
     Dirty {
         /// The track.
         track: TrackName,
-        /// The number in its tracking row.
-        version: Option<u64>,
+        /// What its tracking row says.
+        at: Position,
         /// The bodies that may have been under way.
         suspects: Vec<Suspect>,
     },
     /// A track is dirty at a number that its files do not have, so they cannot tell what was under
     /// way; nothing was touched.
     #[error(
-        "track `{track}` is dirty at {version}, and that is ahead of its files, which end at {}",
-        shown(*.last)
+        "track `{track}` is dirty at {at}, and that is ahead of its files, which end at {last}"
     )]
     DirtyAhead {
         /// The track.
         track: TrackName,
-        /// The number in its tracking row.
-        version: u64,
-        /// The highest number of its files.
-        last: Option<u64>,
+        /// What its tracking row says.
+        at: Position,
+        /// Where its files end.
+        last: Position,
     },
     /// A body or a way is missing; nothing was touched.
     #[error("track `{track}` cannot go up")]
@@ -79,20 +79,16 @@ pub enum StartupError {
         #[source]
         source: MigrateError,
         /// What was taken back, in that order: each track with where it stands now.
-        taken_back: Vec<(TrackName, Result<Option<u64>, MigrateError>)>,
+        taken_back: Vec<(TrackName, Result<Position, MigrateError>)>,
     },
     /// A question or a write of our own failed before anything was touched.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
-fn shown(version: Option<u64>) -> String {
-    version.map_or_else(|| "nothing".to_owned(), |version| version.to_string())
-}
-
-fn went_back(taken_back: &[(TrackName, Result<Option<u64>, MigrateError>)]) -> String {
-    let one = |(track, ended): &(TrackName, Result<Option<u64>, MigrateError>)| match ended {
-        Ok(version) => format!("; track `{track}` was taken back to {}", shown(*version)),
+fn went_back(taken_back: &[(TrackName, Result<Position, MigrateError>)]) -> String {
+    let one = |(track, ended): &(TrackName, Result<Position, MigrateError>)| match ended {
+        Ok(at) => format!("; track `{track}` was taken back to {at}"),
         Err(error) => format!("; track `{track}` was not taken back: {}", whole(error)),
     };
     taken_back.iter().map(one).collect()

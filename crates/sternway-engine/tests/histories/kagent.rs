@@ -305,7 +305,7 @@ async fn scenario_06_a_release_that_tolerates_a_schema_ahead_goes_back_alone() {
     let before = whole(&mut database, &app).await;
     let plan = go(&app, &mut database, "0.10.0-rc3", "0.9.12").await;
     assert!(plan.is_app_only());
-    let stays = Note::SchemaStaysAhead { track: "core".into(), at: Some(7), target: Some(5) };
+    let stays = Note::SchemaStaysAhead { track: "core".into(), at: 7.into(), target: 5.into() };
     assert_eq!(plan.notes, [stays]);
     assert_eq!(app.positions(&mut database).await, at(&[("core", 7)]));
     assert_eq!(whole(&mut database, &app).await, before);
@@ -321,8 +321,8 @@ async fn scenario_07_a_release_that_does_not_needs_its_own_schema() {
     let reason = PlanError::AheadOfTarget {
         target: release("0.9.8"),
         track: "core".into(),
-        at: Some(7),
-        has: Some(5),
+        at: 7.into(),
+        has: 5.into(),
     };
     assert_eq!(refused.map(|plan| steps(&plan)), Err(reason));
     assert_eq!(whole(&mut database, &app).await, before);
@@ -478,7 +478,7 @@ async fn scenario_16_a_rollback_never_goes_up() {
         let reason = PlanError::WrongWay {
             course: Course::Rollback,
             target: release("0.9.8"),
-            behind: Some(("core".into(), Some(4), Some(5))),
+            behind: Some(("core".into(), 4.into(), 5.into())),
         };
         assert_eq!(refused.map(|plan| steps(&plan)), Err(reason));
     }

@@ -317,7 +317,7 @@ impl Ground<'_> {
                 carried: &[],
             };
             let mut account = journey.account();
-            account.try_misfits(&mut watch, "public").await;
+            account.try_conflicts(&mut watch, "public").await;
             accounts.push(account);
             last = kept.iter().map(|it| it.entry.id).max().unwrap_or(last);
             owed = kept.into_iter().filter(|it| it.entry.direction == Direction::Up).collect();

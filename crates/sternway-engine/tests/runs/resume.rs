@@ -8,7 +8,7 @@ use sternway_engine::event::{Observer, Quiet};
 use sternway_engine::run::{Outcome, Run, RunError, run};
 use sternway_model::journal::{Progress, Record};
 use sternway_model::plan::{Course, Plan};
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use self::ground::{Ground, NEW, OLD};
 use crate::support::dying::{AppIs, Dying, Puppet};
@@ -158,7 +158,7 @@ async fn a_body_that_failed_half_way_goes_on_from_there_or_is_undone_whole() {
                     let Outcome::TakenBack { comparison } = ended else { panic!("{ended:?}") };
                     assert!(comparison.expect("a comparison").holds());
                     assert_eq!(ground.fingerprint().await, before);
-                    assert_eq!(ground.at().await, Position { version: Some(2), dirty: false });
+                    assert_eq!(ground.at().await, TrackingRow::clean(2));
                 }
                 false => {
                     ground.resume(&plan, None).await.expect("the rest of the way");
@@ -175,7 +175,7 @@ async fn in_the_index(ground: &Ground, plan: &Plan) {
     let mut session = ground.session().await;
     assert_eq!(session.prepare_records().await.expect("records").to_owned(), Default::default());
     let id = session.begin_run(plan).await.expect("a run");
-    let dirty = Position { version: Some(3), dirty: true };
+    let dirty = TrackingRow::dirty(3);
     session.set_track("schema_migrations", dirty).await.expect("a mark");
     ground.execute("CREATE TABLE log (n int)").await;
     for record in [
@@ -319,7 +319,7 @@ async fn without_a_place_to_keep_what_goes_nothing_is_done() {
     assert_eq!(back.course, Course::Rollback);
     let ended = run(Run::of(&back), &mut *ground.session().await, &mut Quiet).await;
     assert!(matches!(ended, Err(RunError::NoArchive(_))), "{ended:?}");
-    assert_eq!(ground.at().await.version, Some(4));
+    assert_eq!(ground.at().await.position, 4);
     back.keeps = false;
     run(Run::of(&back), &mut *ground.session().await, &mut Quiet).await.expect("the way back");
     ground.execute("DROP OWNED BY sternway_resume_clerk").await;

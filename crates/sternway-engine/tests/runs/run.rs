@@ -14,6 +14,7 @@ use sternway_model::catalog::{Enabled, Track};
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Course, Note, Plan, Step};
 use sternway_model::policy::Policy;
+use sternway_model::position::Position;
 use sternway_model::proof::{Difference, ObjectName};
 use sternway_model::state::RecordsAccess;
 use sternway_source::{Layout, Location};
@@ -373,14 +374,14 @@ async fn a_failed_step_outside_a_transaction_leaves_its_mark() {
     assert!(refused.is_err());
 
     // The schema is that of no number, and the number in the row is not its own.
-    assert_eq!(diagnosis(&mut harbour).await, []);
+    assert_eq!(diagnosis(&mut harbour).await, [Position::Nothing; 0]);
     harbour
         .sql(
             "ALTER TABLE port_call DROP CONSTRAINT port_call_arrival_idx;
               CREATE INDEX port_call_arrival_idx ON port_call (arrives_at, id)",
         )
         .await;
-    assert_eq!(diagnosis(&mut harbour).await, [Some(7)]);
+    assert_eq!(diagnosis(&mut harbour).await, [Position::At(7)]);
     harbour.sql("UPDATE schema_migrations SET version = 7, dirty = false").await;
     let plan = harbour.back().await;
     assert_eq!(steps(&plan), WAY[5..]);
@@ -448,9 +449,9 @@ async fn without_the_right_to_keep_records_a_run_works_and_says_so() {
 }
 
 /// What the dirty track `core` has, the other one standing where its table says.
-async fn diagnosis(harbour: &mut Harbour) -> Vec<Option<u64>> {
+async fn diagnosis(harbour: &mut Harbour) -> Vec<Position> {
     let search = harbour.database.track("search_schema_migrations").await.expect("a position");
-    let others: Positions = [("search".into(), search.position().version)].into();
+    let others: Positions = [("search".into(), search.row().position)].into();
     let found = harbour.app.fingerprint(&mut harbour.database).await;
     let parts = harbour.app.parts(NEW);
     let fits = diagnose(
@@ -470,18 +471,18 @@ async fn a_dirty_track_is_told_from_its_schema() {
     let mut core = 9;
     for (at, marked, fits) in [
         // An up to 9 that took place and was not noted.
-        (9, 9, vec![Some(9)]),
+        (9, 9, vec![Position::At(9)]),
         // A down to 8 that did not take place.
-        (9, 8, vec![Some(9)]),
+        (9, 8, vec![Position::At(9)]),
         // An up to 9 that did not take place.
-        (8, 9, vec![Some(8)]),
+        (8, 9, vec![Position::At(8)]),
         // A down to 6 that did not take place, one that did, and an up to 7 that did not.
-        (7, 6, vec![Some(7)]),
-        (6, 6, vec![Some(6)]),
-        (6, 7, vec![Some(6)]),
+        (7, 6, vec![Position::At(7)]),
+        (6, 6, vec![Position::At(6)]),
+        (6, 7, vec![Position::At(6)]),
         // Migration 4 changes nothing that one can see on a clean install.
-        (4, 4, vec![Some(3), Some(4)]),
-        (3, 4, vec![Some(3), Some(4)]),
+        (4, 4, vec![Position::At(3), Position::At(4)]),
+        (3, 4, vec![Position::At(3), Position::At(4)]),
     ] {
         // The bodies run by hand, as another migrator's would.
         while core > at {
@@ -504,9 +505,9 @@ async fn a_dirty_track_is_told_from_its_schema_beside_foreign_objects() {
     let mut harbour = Harbour::new().await;
     harbour.sql("CREATE TABLE tug (id int); CREATE INDEX ship_by_name ON ship (name)").await;
     harbour.sql("UPDATE schema_migrations SET version = 8, dirty = true").await;
-    assert_eq!(diagnosis(&mut harbour).await, [Some(9)]);
+    assert_eq!(diagnosis(&mut harbour).await, [Position::At(9)]);
     harbour.sql("ALTER TABLE cargo DROP COLUMN goods").await;
-    assert_eq!(diagnosis(&mut harbour).await, []);
+    assert_eq!(diagnosis(&mut harbour).await, [Position::Nothing; 0]);
 }
 
 #[tokio::test]
@@ -524,7 +525,7 @@ async fn nothing_applied_is_a_diagnosis_too() {
         &found,
     )
     .await;
-    assert_eq!(fits.expect("a diagnosis"), [None]);
+    assert_eq!(fits.expect("a diagnosis"), [Position::Nothing]);
 }
 
 /// Writes one half of a migration into the folders of releases.

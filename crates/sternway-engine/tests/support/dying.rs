@@ -16,7 +16,7 @@ use sternway_model::catalog::{Digest, Migration, Release, TrackName};
 use sternway_model::journal::Record;
 use sternway_model::plan::Plan;
 use sternway_model::proof::{Fingerprint, ObjectName};
-use sternway_model::state::{Position, Records, RecordsAccess, TrackState};
+use sternway_model::state::{Records, RecordsAccess, TrackState, TrackingRow};
 use sternway_testing::forward;
 
 /// A session that is lost before, or after, one of its calls; everything fails from then on.
@@ -108,7 +108,7 @@ impl Tracking for Dying {
         self.database.prepare_track(table).await
     }
 
-    async fn set_track(&mut self, table: &str, at: Position) -> Result<(), DatabaseError> {
+    async fn set_track(&mut self, table: &str, at: TrackingRow) -> Result<(), DatabaseError> {
         call!(self, "set_track", self.database.set_track(table, at))
     }
 
@@ -170,14 +170,14 @@ impl RecordStore for Dying {
         call!(self, "record", self.database.record(run, record))
     }
 
-    async fn keep(
+    async fn record_migrations(
         &mut self,
         app: &str,
         track: &TrackName,
         migrations: &[Migration],
         bodies: &BTreeMap<Digest, String>,
     ) -> Result<(), DatabaseError> {
-        self.database.keep(app, track, migrations, bodies).await
+        self.database.record_migrations(app, track, migrations, bodies).await
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
@@ -233,7 +233,7 @@ impl Execution for Dying {
         work: &Work<'_>,
         statement: usize,
     ) -> Result<Reconciled, DatabaseError> {
-        call!(self, "settle", self.database.reconcile(work, statement))
+        call!(self, "reconcile", self.database.reconcile(work, statement))
     }
 }
 

@@ -26,6 +26,7 @@ use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Migration, Release, TrackName};
 use sternway_model::plan::{Course, Facts, Migrate, Plan, PlanError, Request, plan};
 use sternway_model::policy::Policy;
+use sternway_model::position::Position;
 use sternway_model::proof::{Comparison, Expected, Fingerprint};
 use sternway_model::state::{AppState, RecordsAccess, State};
 use sternway_source::{Layout, Location, read};
@@ -55,7 +56,10 @@ pub fn release(text: &str) -> Release {
 
 /// Where each track named stands.
 pub fn at(tracks: &[(&str, u64)]) -> Positions {
-    tracks.iter().map(|(track, version)| (TrackName::from(*track), Some(*version))).collect()
+    tracks
+        .iter()
+        .map(|(track, version)| (TrackName::from(*track), Position::At(*version)))
+        .collect()
 }
 
 /// How long a run waits for its locks.
@@ -99,9 +103,10 @@ impl App {
         let mut positions = Positions::new();
         for track in &self.catalog.tracks {
             let state = database.track(&track.table).await.expect("a position");
-            assert!(!state.position().dirty, "{} is dirty", track.name);
-            if let Some(version) = state.position().version {
-                positions.insert(track.name.clone(), Some(version));
+            assert!(!state.row().dirty, "{} is dirty", track.name);
+            let position = state.row().position;
+            if position != Position::Nothing {
+                positions.insert(track.name.clone(), position);
             }
         }
         positions
@@ -201,7 +206,7 @@ impl Proofs {
     pub async fn expected(&self, plan: &Plan) -> Vec<Expected> {
         let mut key = format!("{:?}", plan.tables);
         for (track, migrations) in &plan.migrations {
-            let at = plan.basis.tracks.get(track).map(|it| it.position());
+            let at = plan.basis.tracks.get(track).map(|it| it.row());
             write!(key, "{track} from {at:?} with {migrations:?}").expect("a text");
         }
         for hop in &plan.hops {
@@ -276,8 +281,7 @@ impl Observer for Seen {
 
 /// A step as `core 5 down to 4`.
 pub fn step_name(step: &Migrate) -> String {
-    let to = step.to.map_or("nothing".to_owned(), |to| to.to_string());
-    format!("{} {} {} to {to}", step.track, step.version, step.direction)
+    format!("{} {} {} to {}", step.track, step.version, step.direction, step.to)
 }
 
 /// The steps of a plan.

@@ -3,6 +3,7 @@
 //! This is what golang-migrate's command line works on: no release, no hash, and no body is read
 //! before it is needed.
 
+use crate::position::Position;
 use std::collections::BTreeMap;
 
 use thiserror::Error;
@@ -114,21 +115,21 @@ impl FileSet {
         self.0.keys().next().copied()
     }
 
-    /// The highest number.
-    pub fn last(&self) -> Option<u64> {
-        self.0.keys().next_back().copied()
+    /// Where a track stands that has them all.
+    pub fn last(&self) -> Position {
+        self.0.keys().next_back().copied().into()
     }
 
-    /// The number after `version`, which need not be in the set.
-    pub fn after(&self, version: Option<u64>) -> Option<u64> {
-        let Some(version) = version else { return self.first() };
+    /// The number after a position, which need not be in the set.
+    pub fn after(&self, position: Position) -> Option<u64> {
+        let Position::At(version) = position else { return self.first() };
         let next = version.checked_add(1)?;
         self.0.range(next..).next().map(|(number, _)| *number)
     }
 
-    /// The number before `version`, which need not be in the set.
-    pub fn before(&self, version: u64) -> Option<u64> {
-        self.0.range(..version).next_back().map(|(number, _)| *number)
+    /// Where a track stands before `version`, which need not be in the set.
+    pub fn before(&self, version: u64) -> Position {
+        self.0.range(..version).next_back().map(|(number, _)| *number).into()
     }
 
     /// The numbers with their files, ascending.
@@ -169,6 +170,7 @@ fn looks_like_a_copy(extension: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::Position::{At, Nothing};
 
     #[test]
     fn files_find_their_numbers() {
@@ -177,12 +179,9 @@ mod tests {
         assert_eq!(set.iter().map(|(number, _)| number).collect::<Vec<_>>(), [9, 10]);
         assert_eq!(set.get(10).and_then(|it| it.file(Direction::Down)), Some("0010_b.down.sql"));
         assert_eq!(set.get(9).and_then(|it| it.file(Direction::Down)), None);
-        assert_eq!((set.before(10), set.before(9), set.before(99)), (Some(9), None, Some(10)));
-        assert_eq!(
-            (set.after(None), set.after(Some(9)), set.after(Some(10))),
-            (Some(9), Some(10), None)
-        );
-        assert_eq!(set.after(Some(u64::MAX)), None);
+        assert_eq!([10, 9, 99].map(|it| set.before(it)), [At(9), Nothing, At(10)]);
+        assert_eq!([Nothing, At(9), At(10)].map(|it| set.after(it)), [Some(9), Some(10), None]);
+        assert_eq!(set.after(At(u64::MAX)), None);
         assert!(misses.is_empty());
     }
 

@@ -146,7 +146,7 @@ struct Attempt {
     aborts: bool,
     killed_after: usize,
     fails: bool,
-    /// What settling finds out of a statement in doubt.
+    /// What reconciling finds out of a statement in doubt.
     took_effect: bool,
 }
 
@@ -195,8 +195,8 @@ impl Writer {
         None
     }
 
-    /// Settles what is in doubt.
-    fn settle(&mut self, took_effect: bool) -> Option<()> {
+    /// Reconciles what is in doubt.
+    fn reconcile(&mut self, took_effect: bool) -> Option<()> {
         let (step, reached) = match self.progress {
             Progress::InDoubt { step, reached } => (step, reached),
             Progress::Aborting { left, in_doubt: true, reached, .. } => (left - 1, reached),
@@ -209,7 +209,7 @@ impl Writer {
     }
 
     fn forward(&mut self, steps: &[Kind], took_effect: bool) -> Option<()> {
-        self.settle(took_effect)?;
+        self.reconcile(took_effect)?;
         loop {
             let step = match self.progress {
                 Progress::Before { step } if step == steps.len() => {
@@ -227,7 +227,7 @@ impl Writer {
     }
 
     fn back(&mut self, steps: &[Kind], took_effect: bool) -> Option<()> {
-        self.settle(took_effect)?;
+        self.reconcile(took_effect)?;
         loop {
             let Progress::Aborting { left, .. } = self.progress else {
                 panic!("{:?}", self.progress)

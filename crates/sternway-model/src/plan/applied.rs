@@ -9,6 +9,7 @@ use crate::catalog::{
 use crate::plan::error::{Holder, PlanError};
 use crate::plan::identity::{Lineage, Question};
 use crate::plan::{Facts, Note};
+use crate::position::Position;
 use crate::state::TrackState;
 
 /// What is applied, over all tracks that take part.
@@ -46,14 +47,14 @@ pub(super) fn applied<'a>(facts: &Facts<'a>) -> Result<Applied<'a>, PlanError> {
     let mut tracks = Vec::new();
     for track in &facts.catalog.tracks {
         let state = facts.state.tracks.get(&track.name).copied().unwrap_or(TrackState::NoTable);
-        let position = state.position();
+        let row = state.row();
         if track.enabled == Enabled::Never {
             continue;
         }
-        if position.dirty {
-            return Err(PlanError::Dirty { track: track.name.clone(), at: position.version });
+        if row.dirty {
+            return Err(PlanError::Dirty { track: track.name.clone(), at: row.position });
         }
-        if track.enabled == Enabled::Auto && position.version.is_none() {
+        if track.enabled == Enabled::Auto && row.position == Position::Nothing {
             notes.push(Note::TrackOff { track: track.name.clone() });
             continue;
         }
@@ -64,10 +65,10 @@ pub(super) fn applied<'a>(facts: &Facts<'a>) -> Result<Applied<'a>, PlanError> {
     }
     let mut sets = BTreeMap::new();
     for track in &tracks {
-        let position = facts.state.tracks.get(&track.name).map(|it| it.position());
-        let set = match position.and_then(|it| it.version) {
-            Some(version) => lineage(facts, &track.name, version, &mut notes)?,
-            None => MigrationSet::default(),
+        let state = facts.state.tracks.get(&track.name).copied().unwrap_or(TrackState::NoTable);
+        let set = match state.row().position {
+            Position::At(version) => lineage(facts, &track.name, version, &mut notes)?,
+            Position::Nothing => MigrationSet::default(),
         };
         sets.insert(track.name.clone(), set);
     }
@@ -84,8 +85,8 @@ const LINEAGES: usize = 12;
 pub(super) fn doubts(facts: &Facts<'_>) -> Vec<Question> {
     let tracks = facts.catalog.tracks.iter().filter(|it| it.enabled != Enabled::Never);
     let doubts = tracks.filter_map(|track| {
-        let position = facts.state.tracks.get(&track.name)?.position();
-        let lineages = lineages(facts, &track.name, position.version.filter(|_| !position.dirty)?);
+        let row = facts.state.tracks.get(&track.name)?.row();
+        let lineages = lineages(facts, &track.name, row.position.number().filter(|_| !row.dirty)?);
         let track = track.name.clone();
         (lineages.len() > 1).then_some(Question::Which { track, lineages })
     });
@@ -109,11 +110,11 @@ fn lineages(facts: &Facts<'_>, track: &TrackName, version: u64) -> Vec<Lineage> 
         }
     };
     if stored.get(version).is_some() {
-        add(stored.up_to(Some(version)));
+        add(stored.up_to(version));
     }
     let mut theirs: Vec<MigrationSet> = Vec::new();
     for (_, entry) in holders.iter().rev() {
-        let set = entry.set(track).up_to(Some(version));
+        let set = entry.set(track).up_to(version);
         if !theirs.iter().any(|it| facts.same_words(it, &set)) {
             let as_stored = set.iter().map(|it| stored.get(it.version).unwrap_or(it).clone());
             add(as_stored.collect());
@@ -125,11 +126,11 @@ fn lineages(facts: &Facts<'_>, track: &TrackName, version: u64) -> Vec<Lineage> 
     let known = facts.catalog.releases.values().rev();
     for base in recorded.releases.values().rev().chain(known) {
         let base = base.set(track);
-        if base.is_empty() || base.last() >= Some(version) {
+        if base.is_empty() || base.last() >= version {
             continue;
         }
         for set in &theirs {
-            let above = set.iter().filter(|it| Some(it.version) > base.last());
+            let above = set.iter().filter(|it| base.last() < it.version);
             add(base.iter().chain(above).cloned().collect());
         }
     }
@@ -195,14 +196,13 @@ fn likely(
     let running = facts.app.running.as_ref();
     let running = holders.iter().find(|(release, _)| Some(*release) == running);
     let chosen = match (running, newest_stable_first(&holders)) {
-        (Some((_, entry)), _) => entry.set(track).up_to(Some(version)),
+        (Some((_, entry)), _) => entry.set(track).up_to(version),
         (None, Some((release, entry))) => {
-            let set = entry.set(track).up_to(Some(version));
-            let other = holders
-                .iter()
-                .find(|(_, it)| !it.set(track).up_to(Some(version)).same_versions(&set));
+            let set = entry.set(track).up_to(version);
+            let other =
+                holders.iter().find(|(_, it)| !it.set(track).up_to(version).same_versions(&set));
             match other {
-                Some(_) if stored.get(version).is_some() => stored.up_to(Some(version)),
+                Some(_) if stored.get(version).is_some() => stored.up_to(version),
                 Some((other, _)) => {
                     return Err(PlanError::Diverged {
                         track: track.clone(),
@@ -214,10 +214,10 @@ fn likely(
                 None => set,
             }
         }
-        (None, None) if stored.get(version).is_some() => stored.up_to(Some(version)),
+        (None, None) if stored.get(version).is_some() => stored.up_to(version),
         (None, None) => {
             let sets = facts.catalog.releases.values().map(|entry| entry.set(track).last());
-            let newest = sets.flatten().max();
+            let newest = sets.max().unwrap_or_default();
             return Err(PlanError::UnknownVersion { track: track.clone(), version, newest });
         }
     };
@@ -268,7 +268,7 @@ fn up(
             version,
             direction,
             holders: holders.map(|(holder, half)| (holder, half.hash)).collect(),
-            shared: None,
+            shared: Position::Nothing,
             compared: None,
             asks: None,
         });

@@ -72,7 +72,7 @@ impl Basis {
         }
         for (name, before) in &self.tracks {
             let now = now.tracks.get(name).copied().unwrap_or(TrackState::NoTable);
-            let (was, is) = (before.position(), now.position());
+            let (was, is) = (before.row(), now.row());
             if was != is {
                 moved.push(format!("track `{name}` was at {was} and is at {is}"));
             } else if *before != now {

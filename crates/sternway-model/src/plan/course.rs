@@ -9,6 +9,7 @@ use crate::plan::error::{Holder, PlanError};
 use crate::plan::identity::Question;
 use crate::plan::steps::holder;
 use crate::plan::{Course, Facts, Note, Request, records_note};
+use crate::position::Position;
 use crate::state::TrackState;
 
 /// How what is applied in a track compares with what a release has.
@@ -23,7 +24,7 @@ pub(super) enum Gap {
     /// The release has the track no longer, and nothing is done about it.
     Retired,
     /// They go apart behind this number, and it was asked for to go back there and on to the release's.
-    Apart(Option<u64>),
+    Apart(Position),
 }
 
 /// The gap of each track that takes part.
@@ -81,7 +82,7 @@ fn gap(
     release: &Release,
 ) -> Result<Gap, PlanError> {
     let theirs = facts.catalog.releases[release].set(&track.name);
-    let (Some(here), Some(there)) = (ours.last(), theirs.last()) else {
+    let (Position::At(here), Position::At(there)) = (ours.last(), theirs.last()) else {
         return Ok(match (ours.is_empty(), theirs.is_empty()) {
             (true, true) => Gap::Equal,
             (true, false) => Gap::Behind,
@@ -89,7 +90,7 @@ fn gap(
             (false, _) => Gap::Ahead,
         });
     };
-    let both = Some(here.min(there));
+    let both = here.min(there);
     let (one, other) = (ours.up_to(both), theirs.up_to(both));
     if !facts.same(&track.name, &one, &other) {
         return Err(apart(facts, track, ours, release, &theirs));
@@ -120,7 +121,7 @@ fn apart(
     let track = track.name.clone();
     // Only what lies below the other's number stands in the way.
     let alone = |a: &MigrationSet, b: &MigrationSet| -> Vec<u64> {
-        let below = a.versions().filter(|version| Some(*version) < b.last());
+        let below = a.versions().filter(|version| b.last() > *version);
         below.filter(|version| b.get(*version).is_none()).collect()
     };
     let (missing, extra) = (alone(theirs, ours), alone(ours, theirs));
@@ -140,7 +141,7 @@ fn apart(
     // A release that goes on from here and ends at a number that the target goes on from.
     let leads_there = |other: &ReleaseEntry| {
         let set = other.set(&track);
-        let ends_there = set.last().is_some_and(|last| theirs.get(last).is_some());
+        let ends_there = set.last().number().is_some_and(|last| theirs.get(last).is_some());
         ends_there && set.last() > ours.last() && facts.same_words(&set.up_to(ours.last()), ours)
     };
     let mut releases = facts.catalog.releases.iter().rev().filter(|(it, _)| *it < release);

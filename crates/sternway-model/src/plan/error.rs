@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::catalog::{Digest, Direction, Release, TrackName};
 use crate::plan::Course;
 use crate::plan::identity::Question;
+use crate::position::Position;
 
 /// Who has a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,22 +56,22 @@ pub enum PlanError {
         floor: Release,
     },
     /// A migration started and did not finish.
-    #[error("track `{track}` is dirty at {}", at.map_or("no migration".to_owned(), |it| format!("migration {it}")))]
+    #[error("track `{track}` is dirty at {}", at.number().map_or("no migration".to_owned(), |it| format!("migration {it}")))]
     Dirty {
         /// The track.
         track: TrackName,
         /// What its tracking row says.
-        at: Option<u64>,
+        at: Position,
     },
     /// The tracking row has a number that neither a release nor the records have.
-    #[error("track `{track}` is at migration {version}, which no release has{}", newest.as_ref().map_or(String::new(), |it| format!(" (the newest known is {it})")))]
+    #[error("track `{track}` is at migration {version}, which no release has{}", newest.number().map_or(String::new(), |it| format!(" (the newest known is {it})")))]
     UnknownVersion {
         /// The track.
         track: TrackName,
         /// What its tracking row says.
         version: u64,
         /// The highest number in the catalog.
-        newest: Option<u64>,
+        newest: Position,
     },
     /// Releases disagree about what comes before the number in the tracking row.
     #[error(
@@ -102,7 +103,7 @@ pub enum PlanError {
         /// Who has which content.
         holders: Vec<(Holder, Digest)>,
         /// The last number up to which the database and the target are the same, where these differ.
-        shared: Option<u64>,
+        shared: Position,
         /// Whether they lead to the same schema, where that was found out.
         compared: Option<bool>,
         /// What would tell whether they differ in more than words.
@@ -120,7 +121,7 @@ pub enum PlanError {
         /// What the database has and the release lacks below its number.
         extra: Vec<u64>,
         /// The last number up to which the two are the same.
-        shared: Option<u64>,
+        shared: Position,
         /// A release in between that can be reached, and that may lead there.
         by: Option<Release>,
         /// Whether they lead to the same schema, where that was found out.
@@ -166,19 +167,21 @@ pub enum PlanError {
         /// The release asked for.
         target: Release,
         /// A track, where it stands and where the target has it.
-        behind: Option<(TrackName, Option<u64>, Option<u64>)>,
+        behind: Option<(TrackName, Position, Position)>,
     },
     /// An upgrade would leave the schema ahead of a release that does not start on it.
-    #[error("release {target} does not start on the schema in the database: track `{track}` is at {}, the release has {}", number(*at), number(*has))]
+    #[error(
+        "release {target} does not start on the schema in the database: track `{track}` is at {at}, the release has {has}"
+    )]
     AheadOfTarget {
         /// The release asked for.
         target: Release,
         /// The track.
         track: TrackName,
         /// Where it stands.
-        at: Option<u64>,
+        at: Position,
         /// What the release has.
-        has: Option<u64>,
+        has: Position,
     },
     /// None of the application's tracks is in the database.
     #[error("database `{database}` is not one of `{app}`: {}", not_this(expected, found))]
@@ -247,11 +250,6 @@ fn told(compared: Option<bool>) -> &'static str {
     }
 }
 
-/// A number in a tracking row, which may be empty.
-pub(super) fn number(at: Option<u64>) -> String {
-    at.map_or("nothing".to_owned(), |it| it.to_string())
-}
-
 fn numbers(of: &[u64]) -> String {
     of.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -272,13 +270,11 @@ fn fork(missing: &[u64], extra: &[u64]) -> String {
 fn wrong_way(
     course: Course,
     target: &Release,
-    behind: &Option<(TrackName, Option<u64>, Option<u64>)>,
+    behind: &Option<(TrackName, Position, Position)>,
 ) -> String {
     match (course, behind) {
         (Course::Rollback, Some((track, at, has))) => format!(
-            "going to {target} is no rollback: track `{track}` is at {}, the release has {}",
-            number(*at),
-            number(*has)
+            "going to {target} is no rollback: track `{track}` is at {at}, the release has {has}"
         ),
         (Course::Rollback, None) => {
             format!("going to {target} is no rollback: it is newer than what runs")

@@ -22,7 +22,7 @@ impl Deployment {
     /// Where something is installed, and nothing says which release runs.
     pub fn of(facts: &Facts<'_>, applied: &Applied<'_>) -> Result<Deployment, PlanError> {
         let from = facts.app.running.clone();
-        let installed = applied.sets.values().any(|it| it.last().is_some());
+        let installed = !applied.is_empty();
         match from.is_none() && installed {
             true => Err(PlanError::RunningUnknown),
             false => Ok(Deployment { from }),

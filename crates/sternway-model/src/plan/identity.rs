@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::catalog::{Digest, Half, Migration, MigrationSet, Release, TrackName};
 use crate::plan::Facts;
+use crate::position::Position;
 
 /// The migrations of one track that are applied, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,10 +170,10 @@ impl Facts<'_> {
             && theirs.iter().any(|it| ours.get(it.version).is_none() && says_something(it))
     }
 
-    /// The last number up to which two sets are the same by their words; `None` where that is none.
-    pub(super) fn shared(&self, one: &MigrationSet, other: &MigrationSet) -> Option<u64> {
+    /// Up to where two sets are the same by their words.
+    pub(super) fn shared(&self, one: &MigrationSet, other: &MigrationSet) -> Position {
         let same = |(a, b): &(&Migration, &Migration)| a.version == b.version && self.same_up(a, b);
-        one.iter().zip(other.iter()).take_while(same).last().map(|(it, _)| it.version)
+        one.iter().zip(other.iter()).take_while(same).last().map(|(it, _)| it.version).into()
     }
 
     /// Whether a release has no longer a track that an older one has.

@@ -9,6 +9,7 @@ use crate::catalog::{Digest, Direction, Minor, Release, TrackName};
 use crate::check::When;
 use crate::effect::Effects;
 use crate::fence::FenceRequest;
+use crate::position::Position;
 use crate::proof::{Difference, ObjectName};
 
 /// Where the body of a step was found.
@@ -48,10 +49,10 @@ pub struct Migrate {
     pub version: u64,
     /// Which body runs.
     pub direction: Direction,
-    /// What the tracking row says before; `None` is the empty table.
-    pub from: Option<u64>,
-    /// What the tracking row says afterwards.
-    pub to: Option<u64>,
+    /// Where its track stands before.
+    pub from: Position,
+    /// Where it stands afterwards.
+    pub to: Position,
     /// The name of the file.
     pub file: String,
     /// The hash of the body, which is in [`Plan::bodies`].
@@ -83,11 +84,11 @@ impl Migrate {
     }
 
     /// What runs a statement that is no migration's: the track stays where it is.
-    pub fn staying(track: TrackName, table: String, at: Option<u64>, file: &str) -> Migrate {
+    pub fn staying(track: TrackName, table: String, at: Position, file: &str) -> Migrate {
         Migrate {
             track,
             table,
-            version: at.unwrap_or(0),
+            version: at.number().unwrap_or(0),
             direction: Direction::Up,
             from: at,
             to: at,
@@ -163,7 +164,7 @@ pub struct Hop {
     /// What is done, in order.
     pub steps: Vec<Step>,
     /// Where each track stands afterwards.
-    pub ends_at: BTreeMap<TrackName, Option<u64>>,
+    pub ends_at: BTreeMap<TrackName, Position>,
     /// What differs from a clean install then, as the rehearsal says.
     pub leaves: Vec<Difference>,
 }
@@ -184,27 +185,27 @@ pub enum Note {
         /// The track.
         track: TrackName,
         /// Where it stays.
-        at: Option<u64>,
+        at: Position,
         /// What the target has.
-        target: Option<u64>,
+        target: Position,
     },
     /// A track is below the target and a rollback does not raise it.
     TrackBelow {
         /// The track.
         track: TrackName,
         /// Where it stays.
-        at: Option<u64>,
+        at: Position,
         /// What the target has.
-        target: Option<u64>,
+        target: Position,
     },
     /// A track is ahead of the target, which tolerates that, and an upgrade does not lower it.
     TrackAhead {
         /// The track.
         track: TrackName,
         /// Where it stays.
-        at: Option<u64>,
+        at: Position,
         /// What the target has.
-        target: Option<u64>,
+        target: Position,
     },
     /// A minor has no stable release to stop at.
     MinorSkipped {
@@ -218,7 +219,7 @@ pub enum Note {
         /// The track.
         track: TrackName,
         /// Where it stays.
-        at: Option<u64>,
+        at: Position,
     },
     /// A release in between has other migrations than the journey comes by.
     StopSkipped {
@@ -230,7 +231,7 @@ pub enum Note {
         /// The track.
         track: TrackName,
         /// Up to which number.
-        at: Option<u64>,
+        at: Position,
     },
     /// Several lineages lead to what the tracking row says; the schema told which one it is.
     SchemaDecided {
@@ -243,8 +244,8 @@ pub enum Note {
     Redone {
         /// The track.
         track: TrackName,
-        /// The last number that both have.
-        shared: Option<u64>,
+        /// The last place where both have the same.
+        shared: Position,
     },
     /// Releases differ in a migration; the running release decided.
     RunningReleaseDecided {

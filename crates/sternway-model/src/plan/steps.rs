@@ -12,6 +12,7 @@ use crate::plan::route::Route;
 use crate::plan::{
     Basis, BodyOrigin, Course, FORMAT, Facts, Hop, Migrate, Note, Plan, Request, Step,
 };
+use crate::position::Position;
 use crate::state::Numbers;
 
 /// The hops of a journey, and the migrations that they meet.
@@ -55,7 +56,7 @@ pub(super) fn steps(
                     (Course::Upgrade, Gap::Behind) => {
                         offers(facts, track)?;
                         steps.extend(ups(facts, track, (stop, target), ours.last(), &theirs)?);
-                        let above = theirs.iter().filter(|it| Some(it.version) > ours.last());
+                        let above = theirs.iter().filter(|it| ours.last() < it.version);
                         ours.iter().chain(above).cloned().collect()
                     }
                     (_, Gap::Apart(shared)) => {
@@ -65,7 +66,7 @@ pub(super) fn steps(
                         way.before.insert(track.name.clone(), ours.clone());
                         way.met.remove(&track.name);
                         let mut kept = ours.up_to(shared);
-                        let above = theirs.iter().filter(|it| Some(it.version) > shared);
+                        let above = theirs.iter().filter(|it| shared < it.version);
                         above.for_each(|it| kept.insert(it.clone()));
                         kept
                     }
@@ -116,13 +117,13 @@ fn downs(
     facts: &Facts<'_>,
     track: &Track,
     ours: &MigrationSet,
-    end: Option<u64>,
+    end: Position,
 ) -> Result<Vec<Migrate>, PlanError> {
-    let undone: Vec<u64> = ours.versions().rev().take_while(|it| Some(*it) > end).collect();
+    let undone: Vec<u64> = ours.versions().rev().take_while(|it| end < *it).collect();
     let mut steps = Vec::new();
     for (index, version) in undone.iter().enumerate() {
-        let to = undone.get(index + 1).copied().or(end);
-        let change = Change { direction: Direction::Down, from: Some(*version), to };
+        let to = undone.get(index + 1).map_or(end, |it| Position::At(*it));
+        let change = Change { direction: Direction::Down, from: (*version).into(), to };
         certain_down(facts, track, ours, *version)?;
         steps.push(step(facts, track, ours, *version, change, None)?);
     }
@@ -139,8 +140,7 @@ fn certain_down(
     let Some(applied) = ours.get(version) else { return Ok(()) };
     let several = applied::downs(facts, &track.name, applied);
     let Some((first, others)) = several.split_first() else { return Ok(()) };
-    let then =
-        |down: &Half| facts.lineage_then(&track.name, ours.up_to(Some(version)), down.clone());
+    let then = |down: &Half| facts.lineage_then(&track.name, ours.up_to(version), down.clone());
     for other in others {
         let (one, two) = (then(first), then(other));
         let compared = facts.found(&one, &two);
@@ -156,7 +156,7 @@ fn certain_down(
             version,
             direction,
             holders: vec![of(first), of(other)],
-            shared: None,
+            shared: Position::Nothing,
             compared,
             asks: Some(Box::new(Question::Alike { track: track.name.clone(), one, other: two })),
         });
@@ -168,14 +168,14 @@ fn ups(
     facts: &Facts<'_>,
     track: &Track,
     (stop, target): (&Release, &Release),
-    start: Option<u64>,
+    start: Position,
     theirs: &MigrationSet,
 ) -> Result<Vec<Migrate>, PlanError> {
     let mut steps = Vec::new();
     let mut from = start;
     let of_the_stop = facts.catalog.releases[stop].set(&track.name);
-    for migration in theirs.iter().filter(|it| Some(it.version) > start) {
-        let to = Some(migration.version);
+    for migration in theirs.iter().filter(|it| start < it.version) {
+        let to = migration.version.into();
         let change = Change { direction: Direction::Up, from, to };
         let up = |set: &MigrationSet| set.get(migration.version)?.up.as_ref().map(|it| it.hash);
         let holder = if up(&of_the_stop) == up(theirs) { stop } else { target };
@@ -188,8 +188,8 @@ fn ups(
 /// What a step does to the tracking row, and with which half.
 struct Change {
     direction: Direction,
-    from: Option<u64>,
-    to: Option<u64>,
+    from: Position,
+    to: Position,
 }
 
 /// One step, with the body that `set` says, or a refusal.

@@ -1,9 +1,9 @@
 use super::*;
-use crate::state::Position;
-use crate::state::{Identity, TrackState};
+use crate::position::Position;
+use crate::state::{Identity, TrackState, TrackingRow};
 
-fn state(database: &str, core: Option<u64>, dirty: bool) -> State {
-    let position = Position { version: core, dirty };
+fn state(database: &str, core: impl Into<Position>, dirty: bool) -> State {
+    let row = TrackingRow { position: core.into(), dirty };
     State {
         identity: Identity {
             server: "PostgreSQL 17.5".to_owned(),
@@ -12,7 +12,7 @@ fn state(database: &str, core: Option<u64>, dirty: bool) -> State {
             collation: String::new(),
             user: "planner".to_owned(),
         },
-        tracks: [("core".into(), TrackState::At(position))].into(),
+        tracks: [("core".into(), TrackState::At(row))].into(),
         fingerprint: Some(Digest::of_bytes(b"the schema")),
         ..State::default()
     }
@@ -24,7 +24,7 @@ fn check(before: &State, now: &State, moved: &[&str]) {
 
 #[test]
 fn a_database_that_says_the_same_has_not_moved() {
-    let before = state("shop", Some(7), false);
+    let before = state("shop", 7, false);
     check(&before, &before, &[]);
     let mut now = before.clone();
     now.identity.user = "executor".to_owned();
@@ -36,13 +36,13 @@ fn a_database_that_says_the_same_has_not_moved() {
 
 #[test]
 fn a_track_that_moved_is_told() {
-    let before = state("shop", Some(7), false);
-    check(&before, &state("shop", Some(6), false), &["track `core` was at 7 and is at 6"]);
-    check(&before, &state("shop", Some(7), true), &["track `core` was at 7 and is at 7 (dirty)"]);
+    let before = state("shop", 7, false);
+    check(&before, &state("shop", 6, false), &["track `core` was at 7 and is at 6"]);
+    check(&before, &state("shop", 7, true), &["track `core` was at 7 and is at 7 (dirty)"]);
     let mut now = before.clone();
     now.tracks.clear();
     check(&before, &now, &["track `core` was at 7 and is at nothing"]);
-    let empty = state("shop", None, false);
+    let empty = state("shop", Position::Nothing, false);
     now.tracks.insert("core".into(), TrackState::NoTable);
     check(&empty, &now, &["track `core` has lost its tracking table"]);
     check(&now, &empty, &["track `core` has a tracking table now"]);
@@ -50,14 +50,14 @@ fn a_track_that_moved_is_told() {
 
 #[test]
 fn another_database_or_another_schema_is_told() {
-    let before = state("shop", Some(7), false);
+    let before = state("shop", 7, false);
     let other = "the plan is for database `shop`, schema `public`; this is database `test`, schema `public`";
-    check(&before, &state("test", Some(7), false), &[other]);
+    check(&before, &state("test", 7, false), &[other]);
     let mut now = before.clone();
     now.fingerprint = Some(Digest::of_bytes(b"another"));
     check(&before, &now, &["the schema has changed"]);
     // A plan from an assumed state is for any database that stands there.
-    check(&state("", Some(7), false), &before, &[]);
+    check(&state("", 7, false), &before, &[]);
 }
 
 #[test]

@@ -7,9 +7,10 @@ use crate::app::{ChartMove, Deployment, ImageMove, KeptKind};
 use crate::body::Mode;
 use crate::check::{Severity, When};
 use crate::effect::{Effects, Loss, Lost, Unkept, counted};
-use crate::plan::error::number;
 use crate::plan::{BodyOrigin, Course, Deviation, Hop, Migrate, Note, Plan, Step, Taken};
+use crate::position::Position;
 use crate::proof::ObjectName;
+use crate::state::TrackState;
 
 /// More new and altered objects than this are counted, and not named.
 const NAMED: usize = 8;
@@ -31,11 +32,11 @@ impl fmt::Display for Plan {
             None => "a schema that no release has exactly".to_owned(),
         };
         let tracks = self.tracks.iter().map(|(track, _)| {
-            let state = self.basis.tracks.get(track);
-            format!("{track} at {}", number(state.and_then(|it| it.position().version)))
+            let state = self.basis.tracks.get(track).copied().unwrap_or(TrackState::NoTable);
+            format!("{track} at {}", state.row().position)
         });
         let tracks: Vec<String> = tracks.collect();
-        if self.basis.tracks.values().all(|it| it.position().version.is_none()) {
+        if self.basis.tracks.values().all(|it| it.row().position == Position::Nothing) {
             writeln!(f, "now: nothing installed")?;
         } else {
             writeln!(f, "now: {} ({schema})", tracks.join(", "))?;
@@ -63,7 +64,7 @@ impl Plan {
     /// Names what a clean install of a hop's end consists of, such as `core 7, vector 3`.
     pub fn clean_install(&self, hop: &Hop) -> String {
         let tracks = self.tracks.iter().filter_map(|(track, _)| {
-            let version = hop.ends_at.get(track).copied().flatten()?;
+            let version = hop.ends_at.get(track)?.number()?;
             Some(format!("{track} {version}"))
         });
         let tracks: Vec<String> = tracks.collect();
@@ -133,6 +134,9 @@ impl Plan {
         }
         for ImageMove { workload, container, from, to } in images {
             writeln!(f, "      {workload}, container {container}: {from} -> {to}")?;
+        }
+        if let Some(awaits) = &self.deployment.awaits {
+            writeln!(f, "      {awaits}")?;
         }
         for KeptKind { definition, kind, objects } in kept_kinds {
             let objects = match objects {
@@ -240,7 +244,7 @@ impl Plan {
         let ends: Vec<String> = stays
             .filter(|track| !moved.contains(track))
             .filter_map(|track| {
-                let version = hop.ends_at.get(track).copied().flatten()?;
+                let version = hop.ends_at.get(track)?.number()?;
                 Some(format!("{track} stays at {version}"))
             })
             .collect();
@@ -292,7 +296,7 @@ fn write_rebuild(f: &mut fmt::Formatter<'_>, taken: &[Taken]) -> fmt::Result {
 }
 
 fn write_step(f: &mut fmt::Formatter<'_>, step: &Migrate) -> fmt::Result {
-    let (from, to) = (number(step.from), number(step.to));
+    let (from, to) = (step.from, step.to);
     let origin = match &step.origin {
         BodyOrigin::Records => "from the database's records".to_owned(),
         BodyOrigin::Release(release) => format!("from {release}"),
@@ -454,29 +458,22 @@ impl fmt::Display for Note {
         match self {
             Self::SchemaStaysAhead { track, at, target } => write!(
                 f,
-                "track `{track}` stays at {}, ahead of the target's {}, which starts on it all the same; --reset-schema takes it back too",
-                number(*at),
-                number(*target)
+                "track `{track}` stays at {at}, ahead of the target's {target}, which starts on it all the same; --reset-schema takes it back too"
             ),
             Self::TrackBelow { track, at, target } => write!(
                 f,
-                "track `{track}` is at {}, below the target's {}, and stays there: a rollback runs no up step",
-                number(*at),
-                number(*target)
+                "track `{track}` is at {at}, below the target's {target}, and stays there: a rollback runs no up step"
             ),
             Self::TrackAhead { track, at, target } => write!(
                 f,
-                "track `{track}` is at {}, ahead of the target's {}, and stays there: an upgrade runs no down step",
-                number(*at),
-                number(*target)
+                "track `{track}` is at {at}, ahead of the target's {target}, and stays there: an upgrade runs no down step"
             ),
             Self::MinorSkipped { minor } => {
                 write!(f, "{minor} has no stable release, so the journey does not stop there")
             }
             Self::TrackRetired { track, at } => write!(
                 f,
-                "the target has no migrations of track `{track}`, which older releases have: it is left at {}, and so are its tables. Where its folder has only moved, `path` of the track takes a list",
-                number(*at)
+                "the target has no migrations of track `{track}`, which older releases have: it is left at {at}, and so are its tables. Where its folder has only moved, `path` of the track takes a list"
             ),
             Self::StopSkipped { release } => write!(
                 f,
@@ -484,8 +481,7 @@ impl fmt::Display for Note {
             ),
             Self::SameByEffect { track, at } => write!(
                 f,
-                "what is applied in track `{track}` and what the target has up to {} differ in words; clean installs of both have the same schema, and what they do to rows was not compared",
-                number(*at)
+                "what is applied in track `{track}` and what the target has up to {at} differ in words; clean installs of both have the same schema, and what they do to rows was not compared"
             ),
             Self::SchemaDecided { track, version } => write!(
                 f,
@@ -493,8 +489,7 @@ impl fmt::Display for Note {
             ),
             Self::Redone { track, shared } => write!(
                 f,
-                "track `{track}` goes back to {} and up again with the target's migrations; what no step puts back stays in the archive",
-                number(*shared)
+                "track `{track}` goes back to {shared} and up again with the target's migrations; what no step puts back stays in the archive"
             ),
             Self::PrereleaseTarget => f.write_str("the target is a prerelease"),
             Self::RunningReleaseDecided { track, version } => write!(

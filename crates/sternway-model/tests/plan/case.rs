@@ -22,8 +22,9 @@ use sternway_model::check::Check;
 use sternway_model::fence::FenceRequest;
 use sternway_model::plan::{Course, Facts, Findings, Plan, PlanError, Question, Request, plan};
 use sternway_model::policy::{Policy, Window};
+use sternway_model::position::Position;
 use sternway_model::state::{
-    AppState, Identity, Numbers, Position, Records, RecordsAccess, State, TrackState,
+    AppState, Identity, Numbers, Records, RecordsAccess, State, TrackState, TrackingRow,
 };
 
 /// All that [`Facts`] borrows, and what is asked for.
@@ -257,13 +258,13 @@ impl DatabaseFacts {
     ) -> Result<State, Box<dyn Error>> {
         let mut tracks = BTreeMap::new();
         for (track, at) in self.at {
-            let version = match at {
-                toml::Value::Integer(number) => Some(u64::try_from(number)?),
-                toml::Value::String(text) if text == "empty" => None,
+            let position = match at {
+                toml::Value::Integer(number) => Position::At(u64::try_from(number)?),
+                toml::Value::String(text) if text == "empty" => Position::Nothing,
                 other => return Err(format!("{track} cannot be at {other}").into()),
             };
             let dirty = self.dirty.contains(&track);
-            tracks.insert(track, TrackState::At(Position { version, dirty }));
+            tracks.insert(track, TrackState::At(TrackingRow { position, dirty }));
         }
         let mut releases = BTreeMap::new();
         for (release, tracks) in &self.recorded_releases {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::client::ClientOptions;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -14,7 +15,7 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, GetOptions, ObjectStore, RetryConfig};
 
 use super::address::Address;
-use super::{Environment, Files, FilesError, choose_cryptography};
+use super::{Environment, Files, FilesError, LONGEST, choose_cryptography};
 
 /// How long a connection may take, how long an answer may pause, and how long it may take in all.
 const CONNECTING: Duration = Duration::from_secs(5);
@@ -147,11 +148,18 @@ impl Files for Bucket {
             .map_err(|cause| FilesError::Bucket { place: place.clone(), source: cause.into() })?;
         let found = self.store.get_opts(&path, GetOptions::default()).await.map_err(failed)?;
         let expected = found.meta.size;
-        let body = found.bytes().await.map_err(failed)?;
+        let (mut body, mut rest) = (Vec::new(), found.into_stream());
+        while let Some(more) = rest.next().await {
+            body.extend(more.map_err(failed)?);
+            if body.len() > LONGEST {
+                let source = format!("`{name}` has more than {} MB", LONGEST >> 20).into();
+                return Err(FilesError::Bucket { place, source });
+            }
+        }
         let got = body.len() as u64;
         if got != expected {
             return Err(FilesError::CutShort { place, name, expected, got });
         }
-        Ok(body.into())
+        Ok(body)
     }
 }

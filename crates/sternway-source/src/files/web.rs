@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{FilesError, choose_cryptography};
+use super::{FilesError, LONGEST, choose_cryptography};
 
 /// How long a connection may take, how long an answer may pause, and how long it may take in all.
 const CONNECTING: Duration = Duration::from_secs(10);
@@ -23,9 +23,6 @@ const ANSWERING: Duration = Duration::from_secs(300);
 
 /// How often a request is repeated that failed for a reason that may pass.
 const RETRIES: u32 = 2;
-
-/// How many bytes an answer may have.
-const LONGEST: usize = 64 << 20;
 
 /// How much of what a service says about a failure is shown.
 const MESSAGE: usize = 200;

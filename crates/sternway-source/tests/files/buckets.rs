@@ -51,7 +51,11 @@ fn storage(request: &Request) -> Reply {
     if !keys().contains(&key) {
         return Reply::status(404, "<Error><Code>NoSuchKey</Code></Error>");
     }
-    Reply::ok(format!("-- {key}\n"))
+    object(format!("-- {key}\n"))
+}
+
+fn object(body: impl Into<Vec<u8>>) -> Reply {
+    Reply::ok(body)
         .with("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
         .with("ETag", "\"x\"")
         .with("x-goog-generation", "1")
@@ -176,6 +180,20 @@ async fn an_object_that_vanished_or_breaks_off_is_an_error() {
         assert!(matches!(error, FilesError::Bucket { .. }), "{}", chain(&error));
         let error = files.read("2_é x%20+.up.sql").await.expect_err("a vanished object");
         assert!(matches!(error, FilesError::NoSuchFile { .. }), "{}", chain(&error));
+    }
+}
+
+#[tokio::test]
+async fn an_object_without_end_is_not_read_to_its_end() {
+    let server = Server::start(|request| match &*unescape(request.path()) {
+        "/b/p/1_a.up.sql" => object(vec![b' '; (64 << 20) + 1]),
+        _ => storage(request),
+    })
+    .await;
+    for url in ["s3://b/p", "gcs://b/p"] {
+        let files = open(&server, url).await.expect(url);
+        let error = chain(&files.read("1_a.up.sql").await.expect_err("a body"));
+        assert_eq!(error, format!("cannot read {url}: `1_a.up.sql` has more than 64 MB"));
     }
 }
 

@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use sternway_model::catalog::{Digest, Enabled, ReleaseEntry, TrackPath};
+use sternway_model::position::Position::{At, Nothing};
 use sternway_source::{CloneKind, Location, SourceError, Warning, read};
 
 use crate::common::{Place, chain, files, git_in, layout, read_git, release, track};
@@ -220,12 +221,12 @@ fn a_track_may_move_between_releases_and_end() {
         reading.catalog.releases.values().map(last).collect::<Vec<_>>()
     };
     let (old, new) = (("sql/core", None), ("db/core", None));
-    assert_eq!(read_with(&[new], None), [None, Some(2), Some(2)]);
-    assert_eq!(read_with(&[new, old], None), [Some(1), Some(2), Some(2)]);
-    assert_eq!(read_with(&[old, new], None), [Some(1), Some(1), Some(2)]);
+    assert_eq!(read_with(&[new], None), [Nothing, At(2), At(2)]);
+    assert_eq!(read_with(&[new, old], None), [At(1), At(2), At(2)]);
+    assert_eq!(read_with(&[old, new], None), [At(1), At(1), At(2)]);
     let since = ("db/core", Some("1.2.0"));
-    assert_eq!(read_with(&[since, old], None), [Some(1), Some(1), Some(2)]);
-    assert_eq!(read_with(&[new, old], Some("1.1.0")), [Some(1), Some(2), None]);
+    assert_eq!(read_with(&[since, old], None), [At(1), At(1), At(2)]);
+    assert_eq!(read_with(&[new, old], Some("1.1.0")), [At(1), At(2), Nothing]);
 }
 
 #[test]

@@ -21,8 +21,8 @@ fn entry(restored: Option<Restored>) -> Entry {
 }
 
 fn partly() -> Restored {
-    let misfits = vec![Conflict { reason: "the row was deleted meanwhile".to_owned(), rows: 2 }];
-    Restored { back: 10, conflicts: misfits }
+    let conflicts = vec![Conflict { reason: "the row was deleted meanwhile".to_owned(), rows: 2 }];
+    Restored { back: 10, conflicts }
 }
 
 #[test]

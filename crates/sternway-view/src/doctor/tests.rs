@@ -1,10 +1,10 @@
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use super::*;
 
 fn examined(
     dialect: Dialect,
-    row: Position,
+    row: TrackingRow,
     in_doubt: Vec<InDoubt>,
     repairs: Vec<Repair>,
 ) -> Examination {
@@ -12,7 +12,7 @@ fn examined(
         track: "core".into(),
         table: "schema_migrations".to_owned(),
         row,
-        fits: vec![Some(6)],
+        fits: vec![6.into()],
         by_downs: false,
         in_doubt,
         repairs,
@@ -32,8 +32,8 @@ fn half_done() -> (InDoubt, Repair) {
         version: 7,
         direction: Direction::Up,
         file: "7_a.up.sql".to_owned(),
-        undone: Some(6),
-        done: Some(7),
+        undone: 6.into(),
+        done: 7.into(),
         parts: vec!["CREATE TABLE a ()".to_owned(), "CREATE TABLE b ()".to_owned()],
         at_once: false,
         took: vec![1],
@@ -47,7 +47,7 @@ fn half_done() -> (InDoubt, Repair) {
         version: 7,
         direction: Direction::Up,
         sql: "CREATE TABLE b ();\n".to_owned(),
-        to: Some(7),
+        to: 7.into(),
         unkept: vec!["table c".to_owned()],
     };
     (in_doubt, repair)
@@ -56,7 +56,7 @@ fn half_done() -> (InDoubt, Repair) {
 #[test]
 fn a_body_that_came_to_its_middle_is_told_with_what_finishes_it() {
     let (in_doubt, repair) = half_done();
-    let row = Position { version: Some(7), dirty: true };
+    let row = TrackingRow::dirty(7);
     let examined = examined(Dialect::Postgres, row, vec![in_doubt], vec![repair]);
     assert_eq!(
         text(Paint::Plain, &examined, &examined.diagnoses[0], &[]),
@@ -76,8 +76,8 @@ fn a_body_that_came_to_its_middle_is_told_with_what_finishes_it() {
 #[test]
 fn a_row_that_is_not_there_is_inserted() {
     let (_, repair) = half_done();
-    let repair = Repair { kind: RepairKind::SetRow, sql: String::new(), to: Some(6), ..repair };
-    let examined = examined(Dialect::MySql, Position::default(), Vec::new(), vec![repair]);
+    let repair = Repair { kind: RepairKind::SetRow, sql: String::new(), to: 6.into(), ..repair };
+    let examined = examined(Dialect::MySql, TrackingRow::default(), Vec::new(), vec![repair]);
     let sql = &tracks(&examined)[0].repairs[0].sql;
     assert_eq!(sql, "INSERT INTO `public`.`schema_migrations` (version, dirty) VALUES (6, false);");
 }

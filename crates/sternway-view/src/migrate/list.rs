@@ -3,7 +3,8 @@
 use serde::Serialize;
 use sternway_engine::walk::Standing;
 use sternway_model::catalog::{Direction, FileName};
-use sternway_model::state::Position;
+use sternway_model::position::Position;
+use sternway_model::state::TrackingRow;
 
 use crate::words::table;
 
@@ -15,7 +16,7 @@ pub struct Listed {
     /// Its tracking table.
     pub table: String,
     /// Where it stands.
-    pub position: Position,
+    pub row: TrackingRow,
     /// Its migrations.
     pub standings: Vec<Standing>,
 }
@@ -35,7 +36,7 @@ struct TrackStatus {
     table: String,
     applied: usize,
     pending: usize,
-    version: Option<u64>,
+    version: Position,
     dirty: bool,
     /// Whether the database is ahead of the files.
     ahead: bool,
@@ -61,20 +62,23 @@ impl Listed {
     }
 
     fn ahead(&self) -> bool {
-        self.position.version > self.standings.last().map(|it| it.version)
+        let last = self.standings.last().map(|it| it.version);
+        self.row.position > Position::from(last)
     }
 
     /// `core: 2 applied (at 2), 1 pending`
     fn summary(&self) -> String {
         let (applied, pending) = (self.applied(), self.pending());
         let name = self.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-        let position = self.position;
-        match (self.ahead(), position.version, position.dirty) {
+        let row = self.row;
+        match (self.ahead(), row.position, row.dirty) {
             (true, ..) => format!(
-                "{name}{applied} applied, {pending} pending (the database is at {position}, ahead of these files)"
+                "{name}{applied} applied, {pending} pending (the database is at {row}, ahead of these files)"
             ),
-            (false, None, false) => format!("{name}{applied} applied, {pending} pending"),
-            (false, ..) => format!("{name}{applied} applied (at {position}), {pending} pending"),
+            (false, Position::Nothing, false) => {
+                format!("{name}{applied} applied, {pending} pending")
+            }
+            (false, ..) => format!("{name}{applied} applied (at {row}), {pending} pending"),
         }
     }
 
@@ -91,8 +95,8 @@ impl Listed {
             table: self.table.clone(),
             applied: self.applied(),
             pending: self.pending(),
-            version: self.position.version,
-            dirty: self.position.dirty,
+            version: self.row.position,
+            dirty: self.row.dirty,
             ahead: self.ahead(),
             migrations: self.standings.iter().map(migration).collect(),
         }
@@ -126,16 +130,15 @@ pub fn text(tracks: &[Listed]) -> String {
         text.push_str(&format!("{applied} migration(s) applied, {pending} pending\n"));
     }
     for track in tracks {
-        let rows: Vec<Vec<String>> =
-            track.standings.iter().map(|it| row(it, track.position)).collect();
+        let rows: Vec<Vec<String>> = track.standings.iter().map(|it| row(it, track.row)).collect();
         text.push_str(&format!("{}\n{}", track.summary(), table(&rows)));
     }
     text
 }
 
-fn row(standing: &Standing, position: Position) -> Vec<String> {
+fn row(standing: &Standing, row: TrackingRow) -> Vec<String> {
     let state = match standing.applied {
-        true if position.dirty && position.version == Some(standing.version) => "dirty",
+        true if row.dirty && row.position == standing.version => "dirty",
         true => "applied",
         false => "pending",
     };

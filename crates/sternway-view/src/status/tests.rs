@@ -4,7 +4,7 @@ use sternway_model::catalog::Direction;
 use sternway_model::effect::Lost;
 use sternway_model::plan::{PlanError, Standing};
 use sternway_model::proof::{Difference, ObjectName};
-use sternway_model::state::Position;
+use sternway_model::state::TrackingRow;
 
 use super::*;
 
@@ -12,9 +12,9 @@ fn track(name: &str, version: u64, dirty: bool) -> TrackStatus {
     TrackStatus {
         track: name.into(),
         table: format!("{name}_migrations"),
-        state: TrackState::At(Position { version: Some(version), dirty }),
+        state: TrackState::At(TrackingRow { position: version.into(), dirty }),
         takes_part: true,
-        newest: Some(9),
+        newest: 9.into(),
         schema_at: None,
     }
 }
@@ -107,8 +107,8 @@ fn a_schema_that_has_drifted_is_told_with_what_differs() {
 
 #[test]
 fn a_dirty_track_is_told_with_the_statement_that_repairs_it() {
-    let problem = || PlanError::Dirty { track: "core".into(), at: Some(7) };
-    let dirty = TrackStatus { schema_at: Some(vec![Some(5), Some(6)]), ..track("core", 7, true) };
+    let problem = || PlanError::Dirty { track: "core".into(), at: 7.into() };
+    let dirty = TrackStatus { schema_at: Some(vec![5.into(), 6.into()]), ..track("core", 7, true) };
     let shape = |dialect| {
         let verdict = Verdict::Dirty { problem: problem(), unknown: None };
         let status = engine::Status { dialect, ..status(vec![dirty.clone()], verdict) };

@@ -1,7 +1,8 @@
 //! One track: golang-migrate's operations, with the results of its own tests.
 
 use sternway::{
-    Direction, Error, MigrateError, Migrations, Migrator, OnTrack, Position, Track, Walked,
+    Direction, Error, MigrateError, Migrations, Migrator, OnTrack, Position, Track, TrackingRow,
+    Walked,
 };
 
 use crate::support::{self, FAILS, Fresh, at, whole};
@@ -19,7 +20,7 @@ fn reference() -> Track {
 
 /// A walk as `1 3 4` or `3→1 1→nil`; an error as its last cause.
 fn told(walked: Result<Walked, Error>) -> String {
-    let nil = |version: Option<u64>| version.map_or("nil".to_owned(), |it| it.to_string());
+    let nil = |at: Position| at.number().map_or("nil".to_owned(), |it| it.to_string());
     let walked = match walked {
         Ok(walked) if walked.legs.is_empty() => return "no change".to_owned(),
         Ok(walked) => walked,
@@ -108,7 +109,7 @@ async fn force_writes_the_row_and_runs_nothing() {
     let Some(fresh) = Fresh::new().await else { return };
     let migrator = fresh.migrator([reference()]);
     let track = migrator.on("core").expect("a track");
-    assert_eq!(track.version().await.expect("a version"), Position::default());
+    assert_eq!(track.version().await.expect("a version"), TrackingRow::default());
     assert!(!fresh.has("schema_migrations").await, "asking creates nothing");
     from(track, Some(99)).await;
     fresh.execute("UPDATE schema_migrations SET dirty = true").await;

@@ -1,6 +1,7 @@
 //! Bringing every track up, as an application does when it starts. The cases are those that kagent's
 //! runner is tested by.
 
+use sternway::Position::{At, Nothing};
 use sternway::{Error, StartupError, TrackState};
 
 use crate::support::{FAILS, Fresh, Told, at, stands, track, whole};
@@ -12,7 +13,7 @@ async fn every_track_goes_up_and_a_second_start_does_nothing() {
     let done = migrator.up().await.expect("up");
     assert_eq!((done.applied(), done.interrupted), (3, false));
     let ends: Vec<_> = done.raised.iter().map(|it| (it.track.0.as_str(), it.from, it.to)).collect();
-    assert_eq!(ends, [("core", None, Some(2)), ("search", None, Some(1))]);
+    assert_eq!(ends, [("core", Nothing, At(2)), ("search", Nothing, At(1))]);
     assert!(fresh.has("core_2").await && fresh.has("search_1").await);
 
     let again = migrator.up().await.expect("up");
@@ -56,8 +57,8 @@ async fn a_database_ahead_is_accepted_with_a_warning() {
     let told = Told::default();
     let older = told.listen(fresh.migrator([track("core", 2, &[]), track("search", 1, &[])]));
     let done = older.up().await.expect("up");
-    assert_eq!(done.raised[0].ahead_of, Some(2));
-    assert_eq!(told.lines(), ["search up 1", "core is at Some(3), ahead of 2"]);
+    assert_eq!(done.raised[0].ahead_of, Some(At(2)));
+    assert_eq!(told.lines(), ["search up 1", "core is at 3, ahead of 2"]);
     assert_eq!(stands(&older, "core").await, TrackState::At(at(3)));
     assert!(older.on("core").expect("a track").status().await.expect("a status").is_ahead());
 }
@@ -82,10 +83,10 @@ async fn a_dirty_database_ahead_is_refused() {
     fresh.execute("UPDATE core_schema_migrations SET dirty = true").await;
     let older = fresh.migrator([track("first", 1, &[]), track("core", 2, &[])]);
     let error = older.up().await.expect_err("dirty");
-    let Error::Startup(StartupError::DirtyAhead { version, last, .. }) = &error else {
+    let Error::Startup(StartupError::DirtyAhead { at, last, .. }) = &error else {
         panic!("{error}")
     };
-    assert_eq!((*version, *last), (3, Some(2)));
+    assert_eq!((*at, *last), (At(3), At(2)));
     assert!(!fresh.has("first_schema_migrations").await);
 }
 

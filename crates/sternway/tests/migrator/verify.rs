@@ -1,6 +1,6 @@
 //! Checking that somebody else has migrated the database.
 
-use sternway::{Error, NotReady};
+use sternway::{Error, NotReady, Position};
 
 use crate::support::{Fresh, track};
 
@@ -45,12 +45,15 @@ async fn a_database_behind_or_dirty_is_not_ready_and_one_ahead_is() {
 
     fresh.execute("UPDATE core_schema_migrations SET dirty = true").await;
     let found = reason(newer.verify().await.expect_err("dirty"));
-    assert!(matches!(found, NotReady::Dirty { version: Some(2), .. }), "{found}");
+    assert!(matches!(found, NotReady::Dirty { at: Position::At(2), .. }), "{found}");
     reason(older.verify().await.expect_err("dirty and ahead"));
 
     fresh.execute("DELETE FROM core_schema_migrations").await;
     let found = reason(newer.verify().await.expect_err("empty"));
-    assert!(matches!(found, NotReady::Behind { version: None, needed: 2, .. }), "{found}");
+    assert!(
+        matches!(found, NotReady::Behind { at: Position::Nothing, needed: Position::At(2), .. }),
+        "{found}"
+    );
 }
 
 #[tokio::test]

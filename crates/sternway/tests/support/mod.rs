@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use sternway::{Event, Migrations, Migrator, Position, Track, TrackState};
+use sternway::{Event, Migrations, Migrator, Position, Track, TrackState, TrackingRow};
 use url::Url;
 
 /// A variable of the environment; where it is absent, the test that asks is noted as skipped.
@@ -139,8 +139,8 @@ pub fn track(name: &str, count: u64, other: &[(u64, &str)]) -> Track {
     Track::new(name, Migrations::from_files(files)).table(table)
 }
 
-pub fn at(version: impl Into<Option<u64>>) -> Position {
-    Position { version: version.into(), dirty: false }
+pub fn at(position: impl Into<Position>) -> TrackingRow {
+    TrackingRow::clean(position)
 }
 
 /// Where a track stands.
@@ -166,8 +166,8 @@ impl Told {
                 Event::Ends { track, leg, .. } => {
                     format!("{track} {} {}", leg.direction, leg.version)
                 }
-                Event::Ahead { track, version, last } => {
-                    format!("{track} is at {version:?}, ahead of {last}")
+                Event::Ahead { track, at, last } => {
+                    format!("{track} is at {at}, ahead of {last}")
                 }
                 Event::NearMiss { track, miss } => format!("{track}: {miss}"),
                 _ => return,

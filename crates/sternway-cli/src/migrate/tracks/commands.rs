@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use sternway_database::Settings;
+use sternway_engine::event::Quiet;
 use sternway_engine::startup::{self, Raised, Startup, StartupError};
 use sternway_engine::walk::{MigrateError, Steps, Track, force, migrate, standings};
-use sternway_model::state::Position;
+use sternway_model::position::Position;
+use sternway_model::state::TrackingRow;
 use sternway_model::walk::{Goal, Leg, WalkError};
 use sternway_view::migrate::{Listed, Outcome, Ran, TrackRan, Versions};
 
@@ -45,14 +47,14 @@ fn limit(local: &Given<'_>) -> Result<u64, Trouble> {
     text::version(word).filter(|it| *it > 0).ok_or_else(wrong)
 }
 
-/// A version; `None` for `nil`, and for -1.
-fn number(local: &Given<'_>) -> Result<Option<u64>, Trouble> {
+/// A position; `nil` is nothing.
+fn number(local: &Given<'_>) -> Result<Position, Trouble> {
     let word = local.rest.first().map_or("", String::as_str);
     if word == "nil" {
-        return Ok(None);
+        return Ok(Position::Nothing);
     }
     let wrong = || Trouble::new(format!("expected a non-negative integer for V, got {word:?}"));
-    text::version(word).map(Some).ok_or_else(wrong)
+    text::version(word).map(Position::At).ok_or_else(wrong)
 }
 
 impl Tracks<'_> {
@@ -80,13 +82,13 @@ impl Tracks<'_> {
     async fn status(&mut self) -> Result<End, Trouble> {
         let mut listed = Vec::new();
         for index in 0..self.members.len() {
-            let position = self.position(index).await?;
+            let row = self.row(index).await?;
             let member = &self.members[index];
             listed.push(Listed {
                 name: Some(member.name.0.clone()),
                 table: member.table.clone(),
-                position,
-                standings: standings(&member.folder, position),
+                row,
+                standings: standings(&member.folder, row),
             });
         }
         list(self.log, &listed);
@@ -96,18 +98,17 @@ impl Tracks<'_> {
     async fn version(&mut self) -> Result<End, Trouble> {
         let mut rows = Vec::new();
         for index in 0..self.members.len() {
-            let position = self.position(index).await?;
-            rows.push((self.members[index].name.0.clone(), position));
+            let row = self.row(index).await?;
+            rows.push((self.members[index].name.0.clone(), row));
         }
         let tables = self.members.iter().map(|member| member.table.as_str());
         let tracks = rows.iter().zip(tables);
-        let tracks =
-            tracks.map(|((name, position), table)| (Some(name.as_str()), table, *position));
+        let tracks = tracks.map(|((name, row), table)| (Some(name.as_str()), table, *row));
         self.log.json(&Versions::of(tracks));
-        for (name, position) in &rows {
-            let shown = match position {
-                Position { version: None, dirty: false } => "0 (no migrations applied)".to_owned(),
-                position => position.to_string(),
+        for (name, row) in &rows {
+            let shown = match row {
+                row if *row == TrackingRow::default() => "0 (no migrations applied)".to_owned(),
+                row => row.to_string(),
             };
             self.log.result(match rows.len() {
                 1 => shown,
@@ -137,14 +138,14 @@ impl Tracks<'_> {
         let signals = Signals::default();
         signals.listen(*self.log, self.database().interrupter());
         let (log, ahead) = (*self.log, reads_ahead(given));
-        let mut watch = Progress { log, signals: signals.clone(), ahead, prefix: String::new() };
+        let mut progress = Progress { log, signals: signals.clone(), ahead, prefix: String::new() };
         let app = self.app.clone();
         let raised = startup::up(
             &mut self.sessions,
             &self.members,
             Some(&app),
             lock_timeout(given),
-            &mut watch,
+            &mut progress,
         );
         let Startup { raised, interrupted } = match raised.await {
             Ok(startup) => startup,
@@ -154,12 +155,11 @@ impl Tracks<'_> {
             }
             Err(error) => return Err(self.startup(error)),
         };
-        for track in raised.iter().filter(|track| track.ahead_of.is_some()) {
-            self.log.tell(format!(
-                "warning: {} is ahead of these files, whose last is {}",
-                track.track,
-                track.ahead_of.unwrap_or_default(),
-            ));
+        for Raised { track, ahead_of, .. } in &raised {
+            if let Some(last) = ahead_of {
+                let ahead = format!("{track} is ahead of these files, whose last is {last}");
+                self.log.tell(format!("warning: {ahead}"));
+            }
         }
         let count: usize = raised.iter().map(|track| track.legs.len()).sum();
         let outcome = match count {
@@ -191,10 +191,7 @@ impl Tracks<'_> {
                 let mut trouble = show::migrate(source, &[]).below(format!("in track {track}"));
                 for (track, ended) in taken_back {
                     trouble = trouble.below(match ended {
-                        Ok(version) => {
-                            let at = version.map_or("nothing".to_owned(), |it| it.to_string());
-                            format!("{track} was taken back to {at}")
-                        }
+                        Ok(at) => format!("{track} was taken back to {at}"),
                         Err(error) => {
                             format!("{track} was not taken back: {}", show::in_full(error))
                         }
@@ -221,8 +218,8 @@ impl Tracks<'_> {
 
     async fn down(&mut self, given: &Given<'_>, local: &Given<'_>) -> Result<End, Trouble> {
         let index = self.only()?;
-        let position = self.clean(index).await?;
-        if position.version.is_none() {
+        let row = self.clean(index).await?;
+        if row.position == Position::Nothing {
             self.log.result("no migrations to roll back");
             return Ok(End::Done);
         }
@@ -233,18 +230,16 @@ impl Tracks<'_> {
     async fn goto(&mut self, given: &Given<'_>, local: &Given<'_>) -> Result<End, Trouble> {
         let index = self.only()?;
         self.clean(index).await?;
-        // 0 is "nothing applied", unless a migration has that number.
-        let set = self.members[index].folder.set();
-        let version = number(local)?.filter(|it| *it != 0 || set.get(0).is_some());
-        self.walk(index, Goal::To(version), given, local).await
+        let there = self.meant(index, local)?;
+        self.walk(index, Goal::To(there), given, local).await
     }
 
     async fn force(&mut self, given: &Given<'_>, local: &Given<'_>) -> Result<End, Trouble> {
         let index = self.only()?;
+        let position = self.meant(index, local)?;
         let member = &self.members[index];
         let set = member.folder.set();
-        let version = number(local)?.filter(|it| *it != 0 || set.get(0).is_some());
-        if let Some(version) = version.filter(|it| set.get(*it).is_none()) {
+        if let Some(version) = position.number().filter(|it| set.get(*it).is_none()) {
             let valid: Vec<String> = set.iter().map(|(number, _)| number.to_string()).collect();
             return Err(Trouble::new(format!(
                 "version {version} is not a migration of track {:?}; valid versions are {}",
@@ -254,19 +249,27 @@ impl Tracks<'_> {
         }
         let table = member.table.clone();
         if given.on("dry-run") || local.on("dry-run") {
-            let position = Position { version, dirty: false };
             self.log.result(format!("would set {table} to {position}"));
-            self.report("force", index, version, Outcome::DryRun, &[]);
+            self.report("force", index, position, Outcome::DryRun, &[]);
             return Ok(End::Done);
         }
-        let forced = force(self.database(), &table, version, lock_timeout(given)).await;
+        let forced = force(self.database(), &table, position, lock_timeout(given)).await;
         forced.map_err(|error| show::migrate(error, &[]))?;
-        self.report("force", index, version, Outcome::Done, &[]);
-        self.log.result(match version {
-            Some(version) => format!("version {version} marked as applied"),
-            None => "version record cleared (no migrations applied)".to_owned(),
+        self.report("force", index, position, Outcome::Done, &[]);
+        self.log.result(match position {
+            Position::At(version) => format!("version {version} marked as applied"),
+            Position::Nothing => "version record cleared (no migrations applied)".to_owned(),
         });
         Ok(End::Done)
+    }
+
+    /// The position that was typed. 0 is nothing, unless a migration has that number.
+    fn meant(&self, index: usize, local: &Given<'_>) -> Result<Position, Trouble> {
+        let is_a_migration = self.members[index].folder.set().get(0).is_some();
+        Ok(match number(local)? {
+            Position::At(0) if !is_a_migration => Position::Nothing,
+            position => position,
+        })
     }
 
     /// Tells machines what came of one track.
@@ -274,7 +277,7 @@ impl Tracks<'_> {
         &self,
         command: &str,
         index: usize,
-        stands: Option<u64>,
+        stands: Position,
         outcome: Outcome,
         legs: &[Leg],
     ) {
@@ -300,7 +303,7 @@ impl Tracks<'_> {
         }
         let signals = Signals::default();
         signals.listen(*self.log, self.database().interrupter());
-        let mut watch = Progress {
+        let mut progress = Progress {
             log: *self.log,
             signals: signals.clone(),
             ahead: reads_ahead(given),
@@ -310,10 +313,10 @@ impl Tracks<'_> {
         let track = Track {
             table: &member.table,
             folder: &member.folder,
-            keep: Some((&self.app, &member.name)),
+            recorded_as: Some((&self.app, &member.name)),
             settings: Settings::Reset,
         };
-        let ended = migrate(&mut **session, &track, goal, lock_timeout(given), &mut watch).await;
+        let ended = migrate(&mut **session, &track, goal, lock_timeout(given), &mut progress).await;
         let (legs, stopped) = match ended {
             Ok(walked) => (walked.legs, walked.interrupted),
             Err(MigrateError::Walk(WalkError::NoChange)) => (Vec::new(), false),
@@ -326,31 +329,31 @@ impl Tracks<'_> {
                 return Err(trouble);
             }
         };
-        let position = self.position(index).await?;
+        let row = self.row(index).await?;
         let outcome = match legs.len() {
             _ if stopped => Outcome::Stopped,
             0 => Outcome::NoChange,
             _ => Outcome::Done,
         };
-        self.report(command(goal), index, position.version, outcome, &legs);
+        self.report(command(goal), index, row.position, outcome, &legs);
         let legs = legs.len();
-        self.log.result(match (goal, position.version) {
-            _ if stopped => format!("stopped at {position} after {legs} migration(s)"),
+        self.log.result(match (goal, row.position) {
+            _ if stopped => format!("stopped at {row} after {legs} migration(s)"),
             (Goal::Down(_), _) => format!("rolled back {legs} migration(s)"),
             (Goal::Up(_), _) => format!("applied {legs} migration(s)"),
-            (Goal::To(_), Some(version)) => format!("schema is at version {version}"),
-            (Goal::To(_), None) => "schema is at version 0 (empty)".to_owned(),
+            (Goal::To(_), Position::At(version)) => format!("schema is at version {version}"),
+            (Goal::To(_), Position::Nothing) => "schema is at version 0 (empty)".to_owned(),
         });
         Ok(End::Done)
     }
 
     /// Shows what would run on one track.
     async fn show(&mut self, index: usize, goal: Goal) -> Result<TrackRan, Trouble> {
-        let stands = self.position(index).await?;
+        let stands = self.row(index).await?;
         let (member, session) = (&self.members[index], &mut self.sessions[0]);
-        let steps = Steps::plan(&mut **session, &member.folder, stands, goal, &mut ()).await;
+        let steps = Steps::plan(&mut **session, &member.folder, stands, goal, &mut Quiet).await;
         let ran =
-            |legs: &[Leg]| TrackRan::of(Some(&member.name.0), &member.table, stands.version, legs);
+            |legs: &[Leg]| TrackRan::of(Some(&member.name.0), &member.table, stands.position, legs);
         let steps = match steps {
             Ok(steps) => steps,
             Err(MigrateError::Walk(WalkError::NoChange)) => return Ok(ran(&[])),

@@ -1,4 +1,4 @@
-//! Keeping what a body takes away: by copies made before it, and by moving tables aside before the
+//! Keeping what a body takes away: by copies made before it, and by relocating tables before the
 //! statements that drop them. What is still there afterwards is thrown away again.
 
 use std::collections::BTreeMap;
@@ -38,8 +38,8 @@ pub struct Keeper<'a> {
     unkept: Vec<Unkept>,
     /// Whether nothing of the body has taken effect in this run.
     anew: bool,
-    /// The tables that were moved aside for the statement under way.
-    aside: Vec<(i64, String)>,
+    /// The tables that were relocated for the statement under way.
+    relocated: Vec<(i64, String)>,
 }
 
 /// Looks at what a body will take, refuses what cannot be kept, and copies what has to be copied.
@@ -49,7 +49,7 @@ pub async fn prepare<'a>(
     care: &'a Preservation<'a>,
     statements: &[Statement<'_>],
 ) -> Result<Keeper<'a>, Trouble> {
-    settle(mysql, care).await?;
+    end_others(mysql, care).await?;
     if care.keep {
         cut_dropped(mysql, care).await?;
     }
@@ -71,10 +71,10 @@ pub async fn prepare<'a>(
         return Err(Trouble::Beyond(more));
     }
     let run = work.journal.map(|(run, _)| run);
-    let (anew, aside) = (work.first <= 1, Vec::new());
+    let (anew, relocated) = (work.first <= 1, Vec::new());
     let unkept = Vec::new();
     let mut keeper =
-        Keeper { care, fingerprint, except, written, losses, run, unkept, anew, aside };
+        Keeper { care, fingerprint, except, written, losses, run, unkept, anew, relocated };
     if care.each_lock {
         keeper.unkept = keeper.unkept(mysql).await?;
     }
@@ -88,25 +88,25 @@ pub async fn prepare<'a>(
 }
 
 /// Makes an end of what other steps have left half kept: their bodies will not go on.
-async fn settle(mysql: &mut MySql, care: &Preservation<'_>) -> Result<(), Trouble> {
+async fn end_others(mysql: &mut MySql, care: &Preservation<'_>) -> Result<(), Trouble> {
     let others = format!("state <> '{KEPT}' AND NOT ({})", of_step(mysql, care, care.direction));
     let left = stored(mysql, &others).await?;
     if left.is_empty() {
         return Ok(());
     }
-    mysql.run("settle the archive", STRICT.to_owned()).await?;
-    let settled = async {
+    mysql.run("prepare the session for the archive", STRICT.to_owned()).await?;
+    let ended = async {
         for entry in left {
             end(mysql, &entry, &Written::default(), false).await?;
         }
         Ok::<_, Trouble>(())
     };
-    let settled = settled.await;
-    mysql.run("settle the archive", LENIENT.to_owned()).await?;
-    settled
+    let ended = ended.await;
+    mysql.run("prepare the session for the archive", LENIENT.to_owned()).await?;
+    ended
 }
 
-/// Cuts those tables loose that an earlier try of the step moved aside, and whose place was dropped.
+/// Cuts those tables loose that an earlier try of the step relocated, and whose place was dropped.
 async fn cut_dropped(mysql: &mut MySql, care: &Preservation<'_>) -> Result<(), Trouble> {
     let own = format!("state = 'moving' AND {}", of_step(mysql, care, care.direction));
     for entry in stored(mysql, &own).await? {
@@ -178,7 +178,7 @@ impl Keeper<'_> {
         let copied = async {
             let moved: Vec<&String> = self.written.moved.values().flatten().collect();
             if self.anew {
-                self.forget_stale(mysql).await?;
+                self.drop_stale(mysql).await?;
             }
             let known = self.known(mysql).await?;
             for (shape, _) in &shapes {
@@ -195,7 +195,7 @@ impl Keeper<'_> {
 
     /// Throws away the copies that an earlier try of this run has made, where nothing took effect after
     /// them: others may have written since.
-    async fn forget_stale(&self, mysql: &mut MySql) -> Result<(), Trouble> {
+    async fn drop_stale(&self, mysql: &mut MySql) -> Result<(), Trouble> {
         let Some(run) = self.run else { return Ok(()) };
         let own = of_step(mysql, self.care, self.care.direction);
         let stale = format!("state = 'pending' AND run = {run} AND {own}");
@@ -240,7 +240,7 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// Moves the tables aside that the statement drops.
+    /// Relocates the tables that the statement drops.
     pub async fn before(&mut self, mysql: &mut MySql, statement: usize) -> Result<(), Trouble> {
         let Some(tables) = self.written.moved.get(&statement).filter(|_| self.care.keep) else {
             return Ok(());
@@ -250,7 +250,7 @@ impl Keeper<'_> {
             let Some(shape) = look(mysql, table).await? else { continue };
             if let Some(id) = known.get(table) {
                 if shape.comment == format!("{STAND_IN}{id}") {
-                    self.aside.push((*id, shape.name));
+                    self.relocated.push((*id, shape.name));
                 }
                 continue;
             }
@@ -264,15 +264,15 @@ impl Keeper<'_> {
                 "CREATE TABLE {stand_in} LIKE {own}; ALTER TABLE {stand_in} COMMENT = '{STAND_IN}{id}';
                  RENAME TABLE {own} TO {kept}, {stand_in} TO {own}"
             );
-            mysql.run("move a table aside", sql).await?;
-            self.aside.push((id, shape.name));
+            mysql.run("relocate a table", sql).await?;
+            self.relocated.push((id, shape.name));
         }
         Ok(())
     }
 
-    /// Makes an end of what was moved aside: the statement did what it says, or it failed.
+    /// Makes an end of what was relocated: the statement did what it says, or it failed.
     pub async fn ran(&mut self, mysql: &mut MySql, well: bool) -> Result<(), Trouble> {
-        for (id, table) in std::mem::take(&mut self.aside) {
+        for (id, table) in std::mem::take(&mut self.relocated) {
             match well {
                 true => cut_loose(mysql, id).await?,
                 false => move_back(mysql, id, &table).await?,
@@ -400,7 +400,7 @@ pub(super) async fn fill(mysql: &mut MySql, id: i64, shape: &Shape, from: &str) 
     mysql.run("copy what the body may take away", sql).await
 }
 
-/// Takes from a table that was moved aside what would be in the way of others: its foreign keys and
+/// Takes from a table that was relocated what would be in the way of others: its foreign keys and
 /// its triggers, which the statement would have dropped with it.
 async fn cut_loose(mysql: &mut MySql, id: i64) -> Result<(), Trouble> {
     let name = format!("{PREFIX}{id}");
@@ -432,10 +432,10 @@ async fn cut_loose(mysql: &mut MySql, id: i64) -> Result<(), Trouble> {
     }
     let index = mysql.table(INDEX);
     sql.push_str(&format!("UPDATE {index} SET state = 'pending' WHERE id = {id} LIMIT 1; COMMIT"));
-    Ok(mysql.run("settle a table that was moved aside", sql).await?)
+    Ok(mysql.run("strip a relocated table", sql).await?)
 }
 
-/// Moves a table back that was moved aside for a statement that did nothing.
+/// Moves a table back that was relocated for a statement that did nothing.
 async fn move_back(mysql: &mut MySql, id: i64, table: &str) -> Result<(), Trouble> {
     let (own, kept) = (mysql.table(table), data(mysql, id));
     let stand_in = mysql.table(&format!("{STAND_IN}{id}"));

@@ -115,9 +115,9 @@ pub async fn restore(mysql: &mut MySql, waiting: Waiting) -> Result<Vec<Restorat
         let _ = mysql.run(DOING, "ROLLBACK".to_owned()).await;
     }
     let settings = format!("{LENIENT}, SESSION foreign_key_checks = @sternway_checks");
-    let settled = mysql.run(DOING, settings).await;
+    let reset = mysql.run(DOING, settings).await;
     let restored = restored?;
-    settled.map(|()| restored)
+    reset.map(|()| restored)
 }
 
 /// Restores entries now, together with those that share their rows.

@@ -24,23 +24,23 @@ pub(in crate::mysql) async fn begin_run(
 ) -> Result<RunId, DatabaseError> {
     together(mysql, "note the run", async |mysql| {
         for (track, migrations) in &plan.migrations {
-            keep_each(mysql, &plan.app, track, migrations, &plan.bodies).await?;
+            record_each(mysql, &plan.app, track, migrations, &plan.bodies).await?;
         }
         note(mysql, plan).await
     })
     .await
 }
 
-/// Keeps migrations of a track, with the bodies that are given.
-pub(in crate::mysql) async fn keep(
+/// Records migrations of a track, with the bodies that are given.
+pub(in crate::mysql) async fn record_migrations(
     mysql: &mut MySql,
     app: &str,
     track: &TrackName,
     migrations: &[Migration],
     bodies: &BTreeMap<Digest, String>,
 ) -> Result<(), DatabaseError> {
-    together(mysql, "keep the migrations", async |mysql| {
-        keep_each(mysql, app, track, migrations, bodies).await
+    together(mysql, "record the migrations", async |mysql| {
+        record_each(mysql, app, track, migrations, bodies).await
     })
     .await
 }
@@ -63,16 +63,16 @@ async fn together<T>(
 }
 
 /// File, hash and body of both halves, where their bodies are given.
-type Kept = (u64, [Option<String>; 6]);
+type Halves = (u64, [Option<String>; 6]);
 
-async fn keep_each(
+async fn record_each(
     mysql: &mut MySql,
     app: &str,
     track: &TrackName,
     migrations: &[Migration],
     bodies: &BTreeMap<Digest, String>,
 ) -> Result<(), DatabaseError> {
-    let mut batch: Vec<Kept> = Vec::new();
+    let mut batch: Vec<Halves> = Vec::new();
     let mut size = 0;
     for migration in migrations {
         let [mut up, mut down] = [&migration.up, &migration.down].map(|half| {
@@ -90,20 +90,20 @@ async fn keep_each(
         ];
         let bytes: usize = texts.iter().flatten().map(String::len).sum();
         if !batch.is_empty() && (size + bytes > BATCH_BYTES || batch.len() >= BATCH_ROWS) {
-            keep_batch(mysql, app, track, std::mem::take(&mut batch)).await?;
+            record_batch(mysql, app, track, std::mem::take(&mut batch)).await?;
             size = 0;
         }
         size += bytes;
         batch.push((migration.version, texts));
     }
-    if batch.is_empty() { Ok(()) } else { keep_batch(mysql, app, track, batch).await }
+    if batch.is_empty() { Ok(()) } else { record_batch(mysql, app, track, batch).await }
 }
 
-async fn keep_batch(
+async fn record_batch(
     mysql: &mut MySql,
     app: &str,
     track: &TrackName,
-    batch: Vec<Kept>,
+    batch: Vec<Halves>,
 ) -> Result<(), DatabaseError> {
     let columns = ["up_file", "up_hash", "up_body", "down_file", "down_hash", "down_body"];
     let row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP())";
@@ -122,8 +122,8 @@ async fn keep_batch(
             query = query.bind(text);
         }
     }
-    let kept = query.execute(&mut mysql.connection).await;
-    kept.map(drop).map_err(failed("keep the migrations"))
+    let recorded = query.execute(&mut mysql.connection).await;
+    recorded.map(drop).map_err(failed("record the migrations"))
 }
 
 async fn note(mysql: &mut MySql, plan: &Plan) -> Result<RunId, DatabaseError> {
@@ -139,7 +139,7 @@ async fn note(mysql: &mut MySql, plan: &Plan) -> Result<RunId, DatabaseError> {
             .bind(serde_json::to_string(numbers).unwrap_or_default())
             .execute(&mut mysql.connection)
             .await
-            .map_err(failed("keep the releases"))?;
+            .map_err(failed("record the releases"))?;
     }
     let steps: usize = plan.hops.iter().map(|hop| hop.steps.len()).sum();
     let sql = format!(

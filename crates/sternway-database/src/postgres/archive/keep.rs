@@ -9,7 +9,7 @@ use sternway_model::archive::{EntryId, Preserved};
 use sternway_model::effect::Lost;
 
 use super::relocate::{self, Relocation};
-use super::{AFTER, CONFLICT, Detail, KeptColumn, REST, forgetting, hash, store};
+use super::{AFTER, CONFLICT, Detail, KeptColumn, REST, dropping, hash, store};
 use crate::port::{DatabaseError, Preservation};
 use crate::postgres::effects::{Column, Oid, Relation, Snapshot, Taken, WrittenTable, json};
 use crate::postgres::{Postgres, failed, literal};
@@ -412,7 +412,7 @@ pub(in crate::postgres) async fn conclude(
         {
             compare(postgres, &mut keeping, &written, &was, is).await?;
             if keeping.rows == 0 {
-                postgres.run(DOING, forgetting(keeping.id)).await?;
+                postgres.run(DOING, dropping(keeping.id)).await?;
                 continue;
             }
         }

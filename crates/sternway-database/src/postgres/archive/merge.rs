@@ -7,7 +7,7 @@
 use sternway_model::archive::{EntryId, Preserved};
 use sternway_model::effect::Lost;
 
-use super::{AFTER, Stored, Which, forgetting, stored};
+use super::{AFTER, Stored, Which, dropping, stored};
 use crate::port::DatabaseError;
 use crate::postgres::effects::json;
 use crate::postgres::{Postgres, literal};
@@ -42,7 +42,7 @@ pub(in crate::postgres) async fn merge(
             }
         }
         let note = match it.rows == 0 && it.rows < new.entry.rows {
-            true => forgetting(it.id),
+            true => dropping(it.id),
             false => format!("UPDATE sternway.archive SET rows = {} WHERE id = {}", it.rows, it.id),
         };
         if it.rows < new.entry.rows {

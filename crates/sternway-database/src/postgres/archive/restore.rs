@@ -46,11 +46,11 @@ pub(in crate::postgres) enum After<'a> {
 }
 
 /// What takes the reasons away that an earlier attempt has given kept rows.
-pub(in crate::postgres) fn forget_reasons(entries: &[Stored]) -> String {
-    let forget = |it: &Stored| {
+pub(in crate::postgres) fn clear_reasons(entries: &[Stored]) -> String {
+    let clear = |it: &Stored| {
         format!("UPDATE {} SET {CONFLICT} = NULL WHERE {CONFLICT} IS NOT NULL;", it.store())
     };
-    entries.iter().map(forget).collect()
+    entries.iter().map(clear).collect()
 }
 
 /// Looks, before the body runs, at which of the changed rows still have what was made of them.
@@ -293,7 +293,7 @@ async fn restore_together(
     refresh(postgres, &targets).await?;
     let mut outcomes = Vec::new();
     for stored in entries {
-        outcomes.push(stored.put_back(close(postgres, stored, after).await?));
+        outcomes.push(stored.restoration(close(postgres, stored, after).await?));
     }
     Ok(outcomes)
 }
@@ -428,8 +428,8 @@ async fn close(
          FROM (SELECT {CONFLICT} AS reason, pg_catalog.count(*) AS rows FROM {store}
                WHERE {CONFLICT} <> '' GROUP BY {CONFLICT} ORDER BY {CONFLICT}) AS left_over"
     );
-    let misfits: Vec<Conflict> = json(postgres, DOING, sql).await?;
-    let left: u64 = misfits.iter().map(|it| it.rows).sum();
+    let conflicts: Vec<Conflict> = json(postgres, DOING, sql).await?;
+    let left: u64 = conflicts.iter().map(|it| it.rows).sum();
     let before = match &stored.entry.restored {
         Some(restored) => restored.back,
         None => 0,
@@ -437,21 +437,21 @@ async fn close(
     let back = stored.entry.waiting().saturating_sub(left) + before;
     let waits = matches!(after, After::Anybody) && stored.entry.restored.is_none();
     if waits && left > 0 && back == 0 {
-        postgres.run(DOING, forget_reasons(std::slice::from_ref(stored))).await?;
-        return Ok(Restored { back, conflicts: misfits });
+        postgres.run(DOING, clear_reasons(std::slice::from_ref(stored))).await?;
+        return Ok(Restored { back, conflicts });
     }
     let drop = match left {
         0 => format!("TRUNCATE {store}"),
         _ => format!("DELETE FROM {store} WHERE {CONFLICT} IS NULL OR {CONFLICT} = ''"),
     };
     let rows = stored.entry.rows;
-    let text = literal(&serde_json::to_string(&misfits).unwrap_or_default());
+    let text = literal(&serde_json::to_string(&conflicts).unwrap_or_default());
     let note = format!(
         "UPDATE sternway.archive SET restored_at = pg_catalog.clock_timestamp(), back = {back},
          rows = {rows}, misfits = {text} WHERE id = {id}"
     );
     postgres.run(DOING, format!("{drop}; {note}")).await?;
-    Ok(Restored { back, conflicts: misfits })
+    Ok(Restored { back, conflicts })
 }
 
 /// Restores entries now, by themselves.
@@ -463,7 +463,7 @@ pub(in crate::postgres) async fn restore_some(
     if let Some(missing) = ids.iter().find(|id| !found.iter().any(|it| it.entry.id == **id)) {
         return Err(DatabaseError::NoEntry(*missing));
     }
-    let begin = format!("BEGIN; SET LOCAL search_path TO pg_catalog; {}", forget_reasons(&found));
+    let begin = format!("BEGIN; SET LOCAL search_path TO pg_catalog; {}", clear_reasons(&found));
     let put = async {
         postgres.run(DOING, begin).await?;
         before(postgres, &found).await?;

@@ -229,11 +229,11 @@ impl Case<'_> {
         }
         self.log.push(format!("{}: {ended:?} {accepted:?}", self.name));
         let look = self.place.look().await;
-        let track = database.track(TRACKING).await.expect("a track").position();
+        let track = database.track(TRACKING).await.expect("a track").row();
         if track.dirty {
             return Err("it is dirty".to_owned());
         }
-        let was = std::mem::replace(&mut self.at, track.version.unwrap_or(0));
+        let was = std::mem::replace(&mut self.at, track.position.number().unwrap_or(0));
         match &ended {
             End::Arrived(proof) => {
                 if self.at != to {
@@ -342,8 +342,8 @@ impl Case<'_> {
                 Ok(run) => run,
                 // It was cut before its beginning, or after its end.
                 Err(JourneyError::NothingUnfinished) => {
-                    let at = database.track(TRACKING).await.expect("a track").position().version;
-                    return Ok(match at == Some(to) {
+                    let at = database.track(TRACKING).await.expect("a track").row().position;
+                    return Ok(match at == to {
                         true => End::Arrived(None),
                         false => End::TakenBack(None),
                     });

@@ -68,8 +68,8 @@ async fn dies_everywhere(dialect: Dialect, test: &str) {
             calls += 1;
             for after in [false, true] {
                 let aborts = (calls % 2 == 0) == after;
-                if ground.at().await.version
-                    != way.plan.basis.tracks[&"core".into()].position().version
+                if ground.at().await.position
+                    != way.plan.basis.tracks[&"core".into()].row().position
                 {
                     ground.installed_by(from).await;
                 }
@@ -118,11 +118,11 @@ async fn dies_everywhere(dialect: Dialect, test: &str) {
                     }
                     deaths += usize::from(ended.is_err());
                 }
-                let position = ground.at().await;
-                assert!(!position.dirty, "{at}");
+                let row = ground.at().await;
+                assert!(!row.dirty, "{at}");
                 let here = ground.fingerprint().await;
                 let (is_old, is_new) = (here.objects == old.objects, here.objects == new.objects);
-                assert!(is_old || is_new, "{at}: {position}");
+                assert!(is_old || is_new, "{at}: {row}");
                 let release = if is_old { OLD } else { NEW };
                 let is = AppIs { release: release.to_owned(), runs: true };
                 assert_eq!(app.is(), is, "{at}");

@@ -16,7 +16,7 @@ use sternway_model::journal::Progress;
 use sternway_model::plan::{Facts, Plan, Request, plan};
 use sternway_model::policy::Policy;
 use sternway_model::proof::Fingerprint;
-use sternway_model::state::{AppState, Position};
+use sternway_model::state::{AppState, TrackingRow};
 use sternway_source::{Layout, Location, read};
 use tempfile::TempDir;
 
@@ -160,8 +160,8 @@ impl Ground {
         self.session().await.fingerprint(&tables).await.expect("a fingerprint")
     }
 
-    pub async fn at(&self) -> Position {
-        self.session().await.track("schema_migrations").await.expect("a position").position()
+    pub async fn at(&self) -> TrackingRow {
+        self.session().await.track("schema_migrations").await.expect("a position").row()
     }
 
     pub async fn execute(&self, sql: &str) {

@@ -8,7 +8,7 @@ use crate::sql::{must, quote, run, value};
 impl Account {
     /// Tries every row that is left in the archive for no reason that can be seen, and takes it back:
     /// one that the server accepts should have been put back.
-    pub async fn try_misfits(&mut self, connection: &mut PgConnection, schema: &str) {
+    pub async fn try_conflicts(&mut self, connection: &mut PgConnection, schema: &str) {
         let doubts = std::mem::take(&mut self.doubts);
         if doubts.is_empty() {
             return;
