@@ -290,7 +290,7 @@ impl App for Kubernetes {
             }
             Ok(())
         };
-        started.await.map_err(|reason| failed(doing(), reason))
+        started.await.map_err(|reason: String| failed(doing(), reason))
     }
 }
 

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::control::wait_until;
-use crate::harbour::{Harbour, Helm};
+use crate::harbour::{Harbour, Helm, executable};
 
 /// Refused beforehand: nothing was asked of the API that changes anything.
 #[track_caller]
@@ -15,7 +15,7 @@ fn untouched(harbour: &Harbour) {
     for it in harbour.asked() {
         let verb = it.what.split(' ').next().unwrap_or_default();
         let ours = it.agent.is_empty() || it.agent.starts_with("Helm");
-        let after_install = it.at > harbour.installed_at();
+        let after_install = it.at.as_str() > harbour.installed_at();
         assert!(!(changes(verb) && ours && after_install), "{it:?}");
     }
 }
@@ -88,7 +88,11 @@ fn hooks_run_only_where_somebody_has_said_so() {
     let Some(harbour) = Harbour::new("hooks") else { return };
     harbour.install("1.2.1", &["--set", "migrateJob.enabled=true"]);
     let refused = harbour.run(&["rollback", "--to", "1.1.2", "--yes"]).ended(1);
-    refused.explains(&["version 1.1.2 runs hooks on an upgrade", "job/harbour-migrate", "`hooks = \"skip\"`"]);
+    refused.explains(&[
+        "version 1.1.2 runs hooks on an upgrade",
+        "job/harbour-migrate",
+        "`hooks = \"skip\"`",
+    ]);
     untouched(&harbour);
     let job = ["get", "job/harbour-migrate"];
     harbour.settings("hooks = \"skip\"", "");
@@ -111,7 +115,10 @@ fn a_helm_or_a_chart_that_cannot_be_had_is_told_beforehand() {
         harbour.machine.write("sternway.toml", &text.replace("\"helm4\"", &format!("\"{helm}\"")));
     };
     set("helm-that-is-not-there");
-    harbour.run(&plan).ended(1).explains(&["`helm-that-is-not-there` cannot be run", "`helm_binary`"]);
+    harbour
+        .run(&plan)
+        .ended(1)
+        .explains(&["`helm-that-is-not-there` cannot be run", "`helm_binary`"]);
     harbour.settings("", "");
     let old = harbour.machine.path("helm-old");
     harbour.machine.write("helm-old", "#!/bin/sh\necho v3.2.0\n");
@@ -165,7 +172,8 @@ fn goes_on_from_a_killed(test: &str, helm: Helm) {
     harbour.settings("hooks = \"skip\"", "");
     harbour.install("1.2.1", &[]);
     let archive = harbour.archive("harbour", "1.2.1");
-    let upgrade = ["upgrade", "harbour", &archive, "--reuse-values", "--set", "migrateJob.enabled=true"];
+    let upgrade =
+        ["upgrade", "harbour", &archive, "--reuse-values", "--set", "migrateJob.enabled=true"];
     stuck(&harbour, &[&upgrade[..], &["--set", EXTERNAL]].concat(), "pending-upgrade");
     // Somebody may be at work: the application is not stopped for that.
     let refused = harbour.run(&["rollback", "--to", "1.1.2", "--yes"]).ended(1);
@@ -192,7 +200,8 @@ fn a_release_that_a_killed_helm_4_left_pending_goes_on() {
 fn a_rollback_that_a_killed_helm_left_pending_goes_on() {
     let Some(harbour) = Harbour::new("pending_rollback") else { return };
     harbour.settings("hooks = \"skip\"", "");
-    let hooks = ["--set", "migrateJob.enabled=true,migrateJob.hooks=pre-rollback", "--set", EXTERNAL];
+    let hooks =
+        ["--set", "migrateJob.enabled=true,migrateJob.hooks=pre-rollback", "--set", EXTERNAL];
     harbour.install("1.2.1", &hooks);
     let archive = harbour.archive("harbour", "1.2.1");
     harbour.helm(&["upgrade", "harbour", &archive, "--reuse-values"]);
@@ -223,10 +232,4 @@ fn helm_killed_in_mid_upgrade_leaves_the_start() {
     assert_ne!(run.code, Some(0), "{}", run.stderr);
     run.explains(&["`helm upgrade`"]);
     harbour.is_at("1.2.1", 1);
-}
-
-/// Lets a file be run.
-fn executable(path: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a file");
 }

@@ -121,7 +121,6 @@ pub struct Asked {
     pub agent: String,
     /// Such as `patch deployments/harbour-controller/scale`.
     pub what: String,
-    pub code: u64,
     pub body: Value,
 }
 
@@ -136,7 +135,6 @@ impl Asked {
             user: text(&event["user"]["username"]),
             agent: text(&event["userAgent"]),
             what: format!("{} {}", text(&event["verb"]), parts.join("/")),
-            code: event["responseStatus"]["code"].as_u64().unwrap_or(0),
             body: event["requestObject"].clone(),
         }
     }

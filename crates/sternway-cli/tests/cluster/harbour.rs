@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use sqlx::{Connection, PgConnection};
 use sternway_testing::{Fill, Snapshot, fill};
 
 use crate::control::{Asked, Cluster, RELEASES, charts, wait_until};
-use crate::support::{self, Machine, Run, SECRET, Server, Session, ask, block_on, variable};
+use crate::support::{Machine, Run, SECRET, Server, Session, ask, block_on, variable};
 
 /// Which Helm moves the charts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub struct Harbour {
     pub group: String,
     pub helm: Helm,
     shadow: String,
+    installed_at: OnceLock<String>,
 }
 
 impl Harbour {
@@ -65,7 +67,16 @@ impl Harbour {
         );
         machine.write("values.yaml", &values);
         let helm = Helm::Four;
-        let harbour = Harbour { machine, server, cluster, space, group, helm, shadow };
+        let harbour = Harbour {
+            machine,
+            server,
+            cluster,
+            space,
+            group,
+            helm,
+            shadow,
+            installed_at: OnceLock::new(),
+        };
         harbour.settings("", "");
         Some(harbour)
     }
@@ -237,6 +248,24 @@ impl Harbour {
                 self.kubectl(&["rollout", "status", part, "--timeout", "60s"]);
             }
         }
+        self.installed_at.get_or_init(|| {
+            let now = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', \
+                       'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+            ask(&self.server.url, now)
+        });
+    }
+
+    /// Waits until the controller's pods stand so, which a word of their container's status tells.
+    #[track_caller]
+    pub fn stands(&self, word: &str) {
+        let arguments = ["get", "pods", "-l", "app.kubernetes.io/component=controller", "-o"];
+        let path = "jsonpath={.items[*].status.containerStatuses[*]}";
+        wait_until(word, || self.kubectl(&[&arguments[..], &[path]].concat()).contains(word));
+    }
+
+    /// When `is_ready` was true for the first time, as the audit log writes it.
+    pub fn installed_at(&self) -> &str {
+        self.installed_at.get().expect("installed")
     }
 
     /// Checks that the controller serves: so many pods of this release, all ready.
@@ -257,11 +286,17 @@ impl Harbour {
     /// Checks that a release is in place and serves, with its schema and no run that is unfinished.
     #[track_caller]
     pub fn is_at(&self, release: &str, pods: usize) {
+        self.runs(release, pods);
+        assert_eq!(self.installed("harbour"), format!("deployed harbour-{release}"));
+    }
+
+    /// The same, where it is not Helm that puts releases in place.
+    #[track_caller]
+    pub fn runs(&self, release: &str, pods: usize) {
         self.serves(release, pods);
         let newest = RELEASES.iter().find(|(it, _)| *it == release).expect("a release").1;
         let row = ask(&self.server.url, "SELECT version || ' ' || dirty FROM schema_migrations");
         assert_eq!(row, format!("{newest} false"));
-        assert_eq!(self.installed("harbour"), format!("deployed harbour-{release}"));
         let status = self.run(&["status", "--output", "json"]).ended(0).json("sternway.status/1");
         assert!(status["unfinished"].is_null(), "{status}");
         assert_eq!(status["comparison"]["drift"], serde_json::json!([]), "{status}");
@@ -331,8 +366,13 @@ impl Drop for Harbour {
                 "--wait=false",
             ]);
         }
-        let _ = support::SECRET;
     }
+}
+
+/// Lets a file be run.
+pub fn executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a file");
 }
 
 fn tracking() -> Vec<String> {

@@ -7,7 +7,16 @@
 mod support;
 
 mod control;
+#[path = "../faults/proxy.rs"]
+#[allow(dead_code, reason = "these tests use a part")]
+mod proxy;
 mod harbour;
 
+mod broken;
 mod charts;
+mod environment;
+mod faults;
+mod gitops;
 mod journey;
+mod plain;
+mod rights;
