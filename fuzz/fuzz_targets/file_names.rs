@@ -5,6 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sternway_model::catalog::{FileName, FileSet};
+use sternway_model::position::Position;
 use sternway_model::state::TrackingRow;
 use sternway_model::walk::{Goal, walk};
 
@@ -23,7 +24,7 @@ fuzz_target!(|input: (&str, Option<u64>, u8, Option<u64>)| {
         _ => Goal::To(number.into()),
     };
     if let Ok(walk) = walk(&set, TrackingRow::clean(version), goal) {
-        let mut at = version.into();
+        let mut at = Position::from(version);
         for leg in &walk.legs {
             assert_eq!(leg.from, at);
             at = leg.to;

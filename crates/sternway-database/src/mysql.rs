@@ -263,6 +263,11 @@ impl Connection for MySql {
         Ok(name.map(|name| format!("{name} is on for this session")))
     }
 
+    async fn renew(&mut self) -> Result<(), crate::Connect> {
+        *self = connect::session(self.target.clone()).await?;
+        Ok(())
+    }
+
     fn interrupter(&self) -> Box<dyn Interrupt> {
         Box::new(interrupt::Session {
             target: self.target.clone(),

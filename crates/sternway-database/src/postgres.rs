@@ -70,6 +70,8 @@ pub struct Postgres {
     path: String,
     /// What ends a statement of this session.
     backend: Backend,
+    /// Settings of the URL that the driver would set otherwise.
+    settings: Vec<(String, String)>,
     /// The tracking tables that were looked for, and whether they exist.
     tracked: BTreeMap<String, bool>,
     /// Whether the current schema is one that was entered, and may have to be made.
@@ -248,6 +250,10 @@ impl Connection for Postgres {
                    WHEN pg_catalog.current_setting('transaction_read_only') = 'on'
                    THEN 'default_transaction_read_only is on for this session' END";
         self.ask_one(doing, sql.to_owned()).await?.try_get(0).map_err(failed(doing))
+    }
+
+    async fn renew(&mut self) -> Result<(), crate::Connect> {
+        self.connect_again().await
     }
 
     fn interrupter(&self) -> Box<dyn Interrupt> {

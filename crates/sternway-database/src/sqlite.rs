@@ -144,6 +144,11 @@ impl Connection for Sqlite {
         Ok(refused.then(|| "the file cannot be written".to_owned()))
     }
 
+    /// A file is not lost.
+    async fn renew(&mut self) -> Result<(), crate::Connect> {
+        Ok(())
+    }
+
     fn interrupter(&self) -> Box<dyn Interrupt> {
         Box::new(self.interrupted.clone())
     }

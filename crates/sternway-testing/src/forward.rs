@@ -44,6 +44,10 @@ macro_rules! forward {
                 self.$field.read_only().await
             }
 
+            async fn renew(&mut self) -> Result<(), sternway_database::Connect> {
+                self.$field.renew().await
+            }
+
             fn interrupter(&self) -> Box<dyn sternway_database::Interrupt> {
                 self.$field.interrupter()
             }

@@ -291,6 +291,10 @@ impl Failure {
                 "mend the cause, then give `sternway resume` to go on or `sternway abort` to go back",
                 Exit::Failed,
             ),
+            RunError::Lost(_) | RunError::Silent(_) => (
+                "once the database answers, `sternway resume` goes on and `sternway abort` goes back",
+                Exit::Failed,
+            ),
             RunError::WentBack(_) => {
                 ("mend the cause, then give the same command again", Exit::Failed)
             }

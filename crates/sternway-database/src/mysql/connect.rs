@@ -75,7 +75,7 @@ const AS_THE_SERVER_SAYS: &str = "SET SESSION sql_mode = IF(
     FIND_IN_SET('IGNORE_SPACE', @@GLOBAL.sql_mode), @@SESSION.sql_mode,
     TRIM(BOTH ',' FROM REPLACE(CONCAT(',', @@SESSION.sql_mode, ','), ',IGNORE_SPACE,', ',')))";
 
-async fn session(target: Target) -> Result<MySql, Connect> {
+pub(super) async fn session(target: Target) -> Result<MySql, Connect> {
     let place = place(&target.options);
     let connection = open(&target).await?;
     let mut mysql = MySql::of(connection, target);

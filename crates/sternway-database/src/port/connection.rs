@@ -43,6 +43,13 @@ pub trait Connection: Send {
     /// When it cannot be asked.
     async fn read_only(&mut self) -> Result<Option<String>, DatabaseError>;
 
+    /// Puts a new session with the same database in the place of one that is lost. Nothing of the old one is
+    /// left to it, and its locks are nobody's.
+    ///
+    /// # Errors
+    /// When the server does not answer yet, or cannot be reached a second time.
+    async fn renew(&mut self) -> Result<(), Connect>;
+
     /// What ends the statement under way. Had before the statement starts.
     fn interrupter(&self) -> Box<dyn Interrupt>;
 

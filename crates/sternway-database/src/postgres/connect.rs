@@ -89,24 +89,60 @@ pub(super) async fn connect_to(
     });
     let (connection, options) = first(each.collect(), wanted, connect_timeout).await?;
     let place = place(&options);
-    let mut postgres = Postgres {
-        connection,
-        identity: Identity::default(),
-        user: String::new(),
-        reset: String::new(),
-        parameters,
-        path,
-        backend: Backend { options, connect_timeout, process: 0 },
-        tracked: BTreeMap::new(),
-        entered: false,
-        paged: None,
-        locks: Vec::new(),
-        #[cfg(feature = "embedded")]
-        server: None,
-    };
-    let known = identity::learn(&mut postgres, &settings).await;
-    known.map_err(|source| Connect::Session { place, source })?;
+    let backend = Backend { options, connect_timeout, process: 0 };
+    let mut postgres = Postgres::of(connection, parameters, path, backend, settings);
+    postgres.learn().await.map_err(|source| Connect::Session { place, source })?;
     Ok(postgres)
+}
+
+impl Postgres {
+    /// A session of which nothing is known yet.
+    pub(super) fn of(
+        connection: PgConnection,
+        parameters: Parameters,
+        path: String,
+        backend: Backend,
+        settings: Vec<(String, String)>,
+    ) -> Postgres {
+        Postgres {
+            connection,
+            identity: Identity::default(),
+            user: String::new(),
+            reset: String::new(),
+            parameters,
+            path,
+            backend,
+            settings,
+            tracked: BTreeMap::new(),
+            entered: false,
+            paged: None,
+            locks: Vec::new(),
+            #[cfg(feature = "embedded")]
+            server: None,
+        }
+    }
+
+    async fn learn(&mut self) -> Result<(), DatabaseError> {
+        let settings = self.settings.clone();
+        identity::learn(self, &settings).await
+    }
+
+    /// The same session once more, where it is lost.
+    pub(super) async fn connect_again(&mut self) -> Result<(), Connect> {
+        #[cfg(feature = "embedded")]
+        if self.server.is_some() {
+            return Err(Connect::Embedded("it has room for one session".to_owned()));
+        }
+        let Backend { options, connect_timeout, .. } = self.backend.clone();
+        let connection = open(&options, connect_timeout).await?;
+        let place = place(&options);
+        let backend = Backend { options, connect_timeout, process: 0 };
+        let (parameters, path) = (self.parameters.clone(), self.path.clone());
+        let mut new = Postgres::of(connection, parameters, path, backend, self.settings.clone());
+        new.learn().await.map_err(|source| Connect::Session { place, source })?;
+        *self = new;
+        Ok(())
+    }
 }
 
 /// The first server that answers and is what is wanted.

@@ -1,7 +1,8 @@
 //! Asking something of the application.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use sternway_database::LockError;
 use sternway_database::failpoint::{self, Point};
 use sternway_model::app::{App, AppError, Deployment};
 use sternway_model::catalog::Release;
@@ -9,9 +10,18 @@ use sternway_model::journal::Progress;
 use sternway_model::plan::{Hop, Step};
 use sternway_model::state::TrackingRow;
 
+use tokio::time::{sleep, timeout};
+
 use super::step::Place;
 use super::{Executor, RunError};
 use crate::event::Event;
+
+/// How long a session may take to answer; one that is cut may not say so.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a database's server may be away.
+const AWAY: Duration = Duration::from_secs(180);
+/// How long to wait before asking again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Executor<'_, '_> {
     /// Asks something of the application, and tells of it.
@@ -37,6 +47,45 @@ impl Executor<'_, '_> {
         Ok(())
     }
 
+    /// Sees to it that there is a session with the locks. What was done with the application may have moved
+    /// the database's own server, where both are of one chart.
+    pub(super) async fn with_session(&mut self, step: usize) -> Result<(), RunError> {
+        if self.is_alive().await {
+            return Ok(());
+        }
+        self.renew().await?;
+        self.lock_again().await?;
+        self.still_ours(step).await
+    }
+
+    async fn is_alive(&mut self) -> bool {
+        matches!(timeout(ANSWER, self.database.read_only()).await, Ok(Ok(_)))
+    }
+
+    async fn renew(&mut self) -> Result<(), RunError> {
+        let end = Instant::now() + AWAY;
+        loop {
+            match timeout(ANSWER, self.database.renew()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) if Instant::now() >= end => return Err(RunError::Lost(error)),
+                Err(_) if Instant::now() >= end => return Err(RunError::Silent(AWAY.as_secs())),
+                _ => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Takes the locks; what holds them may be this run's own session that is lost.
+    async fn lock_again(&mut self) -> Result<(), RunError> {
+        let (tables, time) = (&self.run.plan.tables, self.run.lock_timeout);
+        match self.database.lock(tables, time).await {
+            Err(LockError::Held(_)) => {
+                self.database.end_orphans(tables).await?;
+                self.database.lock(tables, time).await.map_err(RunError::Lock)
+            }
+            locked => locked.map_err(RunError::Lock),
+        }
+    }
+
     /// Starts a release while the locks are free.
     pub(super) async fn without_locks(
         &mut self,
@@ -48,6 +97,9 @@ impl Executor<'_, '_> {
         self.database.unlock().await?;
         let started =
             self.deploy(step, at, undone, async |app, known| app.start(known, release).await).await;
+        if !self.is_alive().await {
+            self.renew().await?;
+        }
         let (tables, time) = (&self.run.plan.tables, self.run.lock_timeout);
         let locked = self.database.lock(tables, time).await;
         match (started, locked) {

@@ -1,6 +1,6 @@
 //! Why a run ends before its plan does.
 
-use sternway_database::{DatabaseError, LockError, RunId, StepError, recorded};
+use sternway_database::{Connect, DatabaseError, LockError, RunId, StepError, recorded};
 use sternway_model::app::AppError;
 use sternway_model::catalog::{Direction, Release, TrackName};
 use sternway_model::proof::{Comparison, ObjectName};
@@ -68,6 +68,12 @@ pub enum RunError {
         #[source]
         source: AppError,
     },
+    /// The session was lost while something was done with the application, and there is no other.
+    #[error("the session with the database was lost, and there is no other")]
+    Lost(#[source] Connect),
+    /// The same, where nothing answers at all.
+    #[error("the session with the database was lost, and nothing has answered for {0} s")]
+    Silent(u64),
     /// What has to be so before the journey is not.
     #[error("{}", .0.join("; "))]
     Check(Vec<String>),

@@ -1,6 +1,7 @@
 //! Putting another release in the application's place while it does not run. Putting in place what is
 //! there is no error; undoing it puts back what was there, if anything was.
 
+use sternway_model::app::{App, Deployment};
 use sternway_model::catalog::Release;
 use sternway_model::plan::Step;
 
@@ -15,7 +16,10 @@ impl Executor<'_, '_> {
         to: &Release,
         at: Place<'_>,
     ) -> Result<(), RunError> {
-        self.deploy(step, at, false, async |app, known| app.swap(known, from, to).await).await
+        let swapped =
+            self.deploy(step, at, false, async |app, known| app.swap(known, from, to).await).await;
+        let session = self.with_session(at.number).await;
+        swapped.and(session)
     }
 
     pub(super) async fn undo_swap(
@@ -25,14 +29,16 @@ impl Executor<'_, '_> {
         to: &Release,
         at: Place<'_>,
     ) -> Result<(), RunError> {
-        self.deploy(step, at, true, async |app, known| match from {
+        let swap = async |app: &mut dyn App, known: &Deployment| match from {
             Some(from) => {
                 app.swap(known, Some(to), from).await?;
                 // What the swap starts by itself does not fit the schema, which is yet to be taken back.
                 app.stop(known).await
             }
             None => Ok(()), // There was none that could be put back.
-        })
-        .await
+        };
+        let swapped = self.deploy(step, at, true, swap).await;
+        let session = self.with_session(at.number).await;
+        swapped.and(session)
     }
 }
