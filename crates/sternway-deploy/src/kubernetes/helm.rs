@@ -9,7 +9,7 @@ mod render;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::cluster::Cluster;
 use super::{HelmRelease, Hooks};
 use program::Program;
-pub(super) use record::{Entry, Status};
+pub(super) use record::{Entry, LONGEST, Status};
 pub(super) use render::Rendered;
 
 /// How long a change may take that waits for nothing but the API server and hooks.
@@ -38,6 +38,8 @@ pub(super) struct Helm {
     force_conflicts: bool,
     /// Charts that were fetched, for as long as this process lives.
     charts: Arc<TempDir>,
+    /// The releases of which a change of this process's own has ended badly.
+    ended_badly: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Helm {
@@ -54,7 +56,8 @@ impl Helm {
         let program = Program::find(cluster, binary).await?;
         let charts = TempDir::with_prefix("sternway-charts-")
             .map_err(|error| format!("no folder can be made for charts: {error}"))?;
-        Ok(Helm { program, hooks, force_conflicts, charts: Arc::new(charts) })
+        let (charts, ended_badly) = (Arc::new(charts), Arc::default());
+        Ok(Helm { program, hooks, force_conflicts, charts, ended_badly })
     }
 
     /// Whether it is Helm 4, which applies on the server's side.
@@ -161,14 +164,15 @@ impl Helm {
 
     /// Waits until nobody is in the middle of changing a release, and returns its revisions.
     ///
-    /// A Helm that was killed leaves a revision that says for ever that a change is under way. One that is
-    /// older than any change may take, is taken for that.
+    /// Whoever has made the plan has seen that nobody was. So what is under way is what another Sternway has
+    /// begun, which waits for nothing but the API server and hooks; or this one, which has seen its end.
     async fn settled(&self, release: &str) -> Result<Vec<Entry>, String> {
         let end = Instant::now() + SETTLES;
         loop {
             let history = self.history(release).await?;
-            let pending = history.last().is_some_and(|it| it.status.is_pending());
-            if !pending || Instant::now() >= end {
+            let under_way = history.last().is_some_and(Entry::may_be_under_way);
+            let ended = self.ended_badly().contains(release);
+            if !under_way || ended || Instant::now() >= end {
                 return Ok(history);
             }
             sleep(PAUSE).await;
@@ -216,7 +220,7 @@ impl Helm {
         if self.force_conflicts && self.program.is_four() {
             words.push("--force-conflicts");
         }
-        self.program.told(&words, values.as_deref(), CHANGE).await?;
+        self.change(release, &words, values.as_deref()).await?;
         Ok(broken && deployed.is_some())
     }
 
@@ -245,7 +249,25 @@ impl Helm {
             words.push("--force-conflicts");
         }
         tracing::info!("helm release {release} goes back to revision {revision}: {why}");
-        self.program.told(&words, None, CHANGE).await.map(drop)
+        self.change(release, &words, None).await
+    }
+
+    /// Has Helm change a release.
+    async fn change(
+        &self,
+        release: &str,
+        words: &[&str],
+        input: Option<&str>,
+    ) -> Result<(), String> {
+        let changed = self.program.told(words, input, CHANGE).await;
+        if changed.is_err() {
+            self.ended_badly().insert(release.to_owned());
+        }
+        changed.map(drop)
+    }
+
+    fn ended_badly(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.ended_badly.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sternway_model::app::{ChartMove, Deployment, Right, Workload, WorkloadKind};
 use sternway_model::catalog::Release;
 
-use super::helm::{Helm, Rendered, Status};
+use super::helm::{Helm, LONGEST, Rendered, Status};
 use super::running::{release_of, release_of_image};
 use super::{Connected, HelmRelease, Hooks, Settings, Swap};
 use super::{database, definitions, gitops, images, rights, trial, workloads};
@@ -143,6 +143,15 @@ async fn chart_move(
     let release = &chart.release;
     let history = helm.history(release).await?;
     let newest = history.last();
+    if let Some(newest) = newest.filter(|it| it.may_be_under_way()) {
+        return Err(format!(
+            "helm release {release}: revision {} is {} since {}, so that somebody's Helm may be at work: try again when it has ended; one that was killed is taken for that after {} s",
+            newest.revision,
+            newest.word,
+            newest.updated,
+            LONGEST.as_secs()
+        ));
+    }
     let deployed = helm.deployed(release).await?;
     if let (Some(newest), None) = (newest, &deployed) {
         return Err(format!(

@@ -1,9 +1,15 @@
 //! What Helm has noted of a release: its revisions, and how each ended.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use serde::Deserialize;
 use sternway_model::app::Revision;
 
 use super::program::{Program, json};
+
+/// How long Helm gives a change where nothing else is said.
+pub(in super::super) const LONGEST: Duration = Duration::from_secs(300);
 
 /// How a revision ended, or that it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -59,6 +65,14 @@ pub(in super::super) struct Entry {
 }
 
 impl Entry {
+    /// Whether a Helm may be at work on it. One that was killed leaves for ever a revision that says so;
+    /// it is taken for that once no Helm would work on it any more.
+    pub fn may_be_under_way(&self) -> bool {
+        let since = self.updated.parse::<Timestamp>();
+        let age = since.ok().and_then(|it| Timestamp::now().duration_since(it).try_into().ok());
+        self.status.is_pending() && age.is_none_or(|age: Duration| age < LONGEST)
+    }
+
     /// As a plan remembers it.
     pub fn revision(&self) -> Revision {
         Revision { revision: self.revision, version: self.version.clone() }

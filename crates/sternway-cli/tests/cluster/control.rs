@@ -1,0 +1,177 @@
+//! The tests' control plane, its charts, and what was asked of it.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::variable;
+
+/// The releases that there are charts of. The pods of the one that is broken are never ready.
+pub const RELEASES: [(&str, u64); 5] =
+    [("1.0.3", 4), ("1.1.1-broken", 6), ("1.1.2", 7), ("1.2.0", 9), ("1.2.1", 9)];
+
+/// A control plane, as its folder tells.
+#[derive(Clone)]
+pub struct Cluster {
+    folder: PathBuf,
+}
+
+impl Cluster {
+    /// The one that all tests share; `None` where there is none.
+    pub fn of(test: &str) -> Option<Cluster> {
+        variable("STERNWAY_TEST_CLUSTER", test).map(Cluster::at)
+    }
+
+    /// The one of a folder.
+    pub fn at(folder: impl Into<PathBuf>) -> Cluster {
+        Cluster { folder: folder.into() }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// A program of the cluster's.
+    pub fn binary(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    /// The registry's host and port.
+    pub fn registry(&self) -> String {
+        let text = fs::read_to_string(self.folder.join("registry")).expect("a registry");
+        text.trim().to_owned()
+    }
+
+    /// The settings of a program that works with this cluster, found in a folder of its own.
+    pub fn equip<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let own = [self.folder.join("bin")].into_iter();
+        let path = std::env::join_paths(own.chain(std::env::split_paths(&path))).expect("a PATH");
+        command.env("PATH", path).env("KUBECONFIG", self.kubeconfig())
+    }
+
+    fn kubectl_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.binary("kubectl"));
+        command.args(["--kubeconfig"]).arg(self.kubeconfig());
+        command.args(["--cache-dir"]).arg(self.folder.join("kubectl")).args(arguments);
+        command
+    }
+
+    /// Runs `kubectl`, which has to succeed.
+    #[track_caller]
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let output = self.kubectl_command(arguments).stdin(Stdio::null()).output();
+        let output = output.expect("kubectl");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl {arguments:?}: {errors}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Whether `kubectl` succeeds.
+    pub fn kubectl_does(&self, arguments: &[&str]) -> bool {
+        let mut command = self.kubectl_command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().expect("kubectl").success()
+    }
+
+    /// Applies a manifest.
+    #[track_caller]
+    pub fn apply(&self, namespace: &str, manifest: &str) {
+        let mut command = self.kubectl_command(&["-n", namespace, "apply", "-f", "-"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().expect("kubectl");
+        let mut input = child.stdin.take().expect("an input");
+        input.write_all(manifest.as_bytes()).expect("a write");
+        drop(input);
+        assert!(child.wait().expect("an end").success(), "{manifest}");
+    }
+
+    /// What was asked of the API about a namespace, in the order in which it was answered.
+    pub fn asked(&self, namespace: &str) -> Vec<Asked> {
+        let log = fs::read_to_string(self.folder.join("audit.log")).expect("a log");
+        let mark = format!("\"namespace\":\"{namespace}\"");
+        let events = log.lines().filter(|line| line.contains(&mark));
+        let events = events.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut asked: Vec<Asked> = events
+            .filter(|event| event["objectRef"]["namespace"] == namespace)
+            .filter(|event| event["stage"] == "ResponseComplete")
+            .map(|event| Asked::of(&event))
+            .collect();
+        asked.sort_by(|one, other| one.at.cmp(&other.at));
+        asked
+    }
+}
+
+/// A request that was answered.
+#[derive(Debug)]
+pub struct Asked {
+    /// When it was answered, to the microsecond, in UTC.
+    pub at: String,
+    pub user: String,
+    pub agent: String,
+    /// Such as `patch deployments/harbour-controller/scale`.
+    pub what: String,
+    pub body: Value,
+}
+
+impl Asked {
+    fn of(event: &Value) -> Asked {
+        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+        let object = &event["objectRef"];
+        let parts = [&object["resource"], &object["name"], &object["subresource"]].map(text);
+        let parts: Vec<String> = parts.into_iter().filter(|it| !it.is_empty()).collect();
+        Asked {
+            at: text(&event["stageTimestamp"]),
+            user: text(&event["user"]["username"]),
+            agent: text(&event["userAgent"]),
+            what: format!("{} {}", text(&event["verb"]), parts.join("/")),
+            body: event["requestObject"].clone(),
+        }
+    }
+}
+
+/// The charts, packaged for every release, which are in the registry too.
+pub fn charts(cluster: &Cluster) -> &'static Path {
+    static CHARTS: OnceLock<PathBuf> = OnceLock::new();
+    CHARTS.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster/charts");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/charts");
+        let helm = |arguments: &[&str]| {
+            let mut command = Command::new(cluster.binary("helm4"));
+            command.env("HOME", &folder).current_dir(&from).args(arguments);
+            let output = command.output().expect("helm4");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{arguments:?}: {errors}");
+        };
+        let to = folder.display().to_string();
+        let registry = format!("oci://{}/charts", cluster.registry());
+        for (release, _) in RELEASES {
+            helm(&["package", "-d", &to, "--version", release, "harbour", "harbour-crds"]);
+            for chart in ["harbour", "harbour-crds"] {
+                let archive = format!("{to}/{chart}-{release}.tgz");
+                helm(&["push", "--plain-http", &archive, &registry]);
+            }
+        }
+        folder
+    })
+}
+
+/// Waits until something is so, at most a minute.
+#[track_caller]
+pub fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !is() {
+        assert!(Instant::now() < end, "it never came to be: {what}");
+        sleep(Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,255 @@
+//! What can happen on the way. Each ends at the start or at the target, with the application serving and
+//! nothing lost.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::control::{Cluster, wait_until};
+use crate::harbour::{Harbour, executable};
+use crate::journey::was_away;
+use crate::proxy::{Proxy, Strike};
+use crate::support::{Run, Session, block_on, variable};
+
+const ROLLBACK: [&str; 4] = ["rollback", "--to", "1.1.2", "--yes"];
+
+/// Ends what a run has left unfinished, and checks that all is as before, or at the target.
+#[track_caller]
+fn settles(harbour: &Harbour, run: &Run, way: &str, pods: usize) -> &'static str {
+    let unfinished = |harbour: &Harbour| {
+        let status = harbour.run(&["status", "--output", "json"]).ended(0);
+        !status.json("sternway.status/1")["unfinished"].is_null()
+    };
+    harbour.nobody_is_left();
+    if run.code != Some(0) && unfinished(harbour) {
+        harbour.run(&[way, "--yes"]).ended(0);
+    }
+    let row =
+        crate::support::ask(&harbour.server.url, "SELECT version::text FROM schema_migrations");
+    let at = if row == "9" { "1.2.1" } else { "1.1.2" };
+    harbour.is_at(at, pods);
+    at
+}
+
+#[test]
+fn killed_between_steps() {
+    let Some(harbour) = Harbour::new("killed") else { return };
+    harbour.install("1.2.1", &["--set", "controller.replicas=2"]);
+    harbour.fill();
+    let before = harbour.rows();
+    let points = [
+        ("record.ended:1", "abort"),
+        ("app.begins:1", "resume"),
+        ("app.ended:1", "abort"),
+        ("app.begins:2", "abort"),
+        ("app.ended:2", "abort"),
+        ("app.begins:3", "resume"),
+        ("app.ended:3", "abort"),
+    ];
+    let mut at = "1.2.1";
+    for (point, way) in points {
+        let to = if at == "1.2.1" { "1.1.2" } else { "1.2.1" };
+        let course = if at == "1.2.1" { "rollback" } else { "upgrade" };
+        harbour.killed(&[course, "--to", to, "--yes"], point);
+        harbour.run(&[way, "--yes"]).ended(0);
+        at = if way == "resume" { to } else { at };
+        harbour.is_at(at, 2);
+    }
+    assert_eq!(at, "1.2.1");
+    harbour.has_rows(&before);
+}
+
+#[test]
+fn the_forward_is_cut() {
+    let Some(harbour) = Harbour::new("forward_cut") else { return };
+    harbour.install("1.2.1", &[]);
+    harbour.fill();
+    let before = harbour.rows();
+    let (_, port) = harbour.server.place().rsplit_once(':').expect("a port");
+    let proxy = Proxy::to(port.parse().expect("a number"));
+    let labels = "app.kubernetes.io/component=database";
+    let pod =
+        harbour.kubectl(&["get", "pods", "-l", labels, "-o", "jsonpath={.items[0].metadata.name}"]);
+    harbour.apply(&format!(
+        "{{apiVersion: kwok.x-k8s.io/v1alpha1, kind: PortForward, metadata: {{name: {pod}}}, spec: \
+         {{forwards: [{{ports: [5432], target: {{address: 127.0.0.1, port: {}}}}}]}}}}",
+        proxy.port
+    ));
+    proxy.arm(usize::MAX, Strike::Lost);
+    wait_until("the forward leads through the proxy", || {
+        harbour.run(&["status"]).ended(0);
+        proxy.requests() > 0
+    });
+    // How many requests there are on the way.
+    proxy.arm(usize::MAX, Strike::Lost);
+    harbour.run(&ROLLBACK).ended(0);
+    let all = proxy.requests();
+    assert!(all > 50, "{all} requests");
+    harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
+    let strikes = [(Strike::Lost, "resume"), (Strike::Unanswered, "abort")];
+    for (part, (strike, way)) in [5, 7, 8, 9].into_iter().zip(strikes.iter().cycle()) {
+        proxy.arm(all * part / 10, strike.clone());
+        let run = harbour.run(&ROLLBACK);
+        let struck = proxy.disarm();
+        assert!(struck.is_some(), "{}", run.stderr);
+        if settles(&harbour, &run, way, 1) == "1.1.2" {
+            harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
+        }
+        harbour.has_rows(&before);
+    }
+}
+
+#[test]
+fn pods_take_long_to_end() {
+    let Some(harbour) = Harbour::new("long_end") else { return };
+    let annotation = r"controller.podAnnotations.stage\.sternway\.test/end-after=7s";
+    harbour.install("1.2.1", &["--set", annotation]);
+    harbour.run(&ROLLBACK).ended(0);
+    harbour.is_at("1.1.2", 1);
+    was_away(&harbour, 1);
+}
+
+/// Scales the controller up again as soon as it is at zero, so often; for ever where none is said.
+fn meddling(harbour: &Harbour, times: usize, run: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let scale = ["scale", "deployment/harbour-controller", "--replicas=1"];
+            let mut left = times;
+            while left > 0 && !over.load(Ordering::Relaxed) {
+                let zero = [&scale[..], &["--current-replicas=0"]].concat();
+                left -= usize::from(harbour.kubectl_does(&zero));
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        run();
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn somebody_scales_up_again() {
+    let Some(harbour) = Harbour::new("meddling") else { return };
+    harbour.install("1.2.1", &[]);
+    meddling(&harbour, usize::MAX, || {
+        let run = harbour.run(&ROLLBACK);
+        assert_ne!(run.code, Some(0), "{}", run.stderr);
+        run.explains(&["is scaled up again each time it is scaled to zero, by kubectl"]);
+    });
+    harbour.is_at("1.2.1", 1);
+    // Whoever gives way is overruled.
+    meddling(&harbour, 2, || drop(harbour.run(&ROLLBACK).ended(0)));
+    harbour.is_at("1.1.2", 1);
+    was_away(&harbour, 1);
+}
+
+/// A control plane of the test's own.
+struct Own {
+    cluster: Cluster,
+    scripts: std::path::PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Own {
+    fn new(test: &str) -> Option<Own> {
+        let shared = Cluster::of(test)?;
+        let url = variable("STERNWAY_TEST_PG_URL", test)?;
+        let (_, place) = url.split_once('@')?;
+        let place = place.split('/').next()?;
+        let folder = tempfile::Builder::new()
+            .prefix("sternway-cluster-")
+            .tempdir_in("/tmp")
+            .expect("a folder");
+        let scripts = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/cluster");
+        let cluster = Cluster::at(folder.path().join("own"));
+        let programs = shared.folder().join("bin").canonicalize().expect("programs");
+        let mut start = Command::new(scripts.join("start"));
+        start.arg(cluster.folder()).env("STERNWAY_CLUSTER_PG", place);
+        start.env("STERNWAY_CLUSTER_PROGRAMS", programs).stdout(Stdio::null());
+        let own = Own { cluster, scripts, _folder: folder };
+        assert!(start.status().expect("dev/cluster/start").success());
+        Some(own)
+    }
+
+    fn api(&self, what: &str) {
+        let mut api = Command::new(self.scripts.join("api"));
+        assert!(api.arg(self.cluster.folder()).arg(what).status().expect("api").success());
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = Command::new(self.scripts.join("stop")).arg(self.cluster.folder()).status();
+    }
+}
+
+#[test]
+fn the_api_server_is_away_in_the_middle() {
+    let Some(own) = Own::new("api_away") else { return };
+    let Some(harbour) = Harbour::on(own.cluster.clone(), "api_away") else { return };
+    let slowly = r"controller.podAnnotations.stage\.sternway\.test/start-after=3s";
+    harbour.install("1.2.1", &["--set", slowly]);
+    harbour.fill();
+    let before = harbour.rows();
+    // While the database moves: the forward leads through the API server.
+    block_on(async {
+        let mut keeper = Session::open(&harbour.server.url).await;
+        let mut watcher = Session::open(&harbour.server.as_admin()).await;
+        keeper.run("BEGIN; SELECT FROM port_call").await;
+        let mut command = harbour.command(&[&ROLLBACK[..], &["--lock-wait", "0"]].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("the program");
+        watcher
+            .until(
+                "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'sternway' \
+                 AND wait_event_type = 'Lock' AND datname = current_database())",
+            )
+            .await;
+        own.api("stop");
+        let output = thread::spawn(move || child.wait_with_output().expect("an end"));
+        thread::sleep(Duration::from_secs(1));
+        keeper.run("COMMIT").await;
+        own.api("start");
+        let run = Run::ended_as("rollback".to_owned(), &output.join().expect("an end"));
+        assert_eq!(settles(&harbour, &run, "resume", 1), "1.1.2");
+    });
+    // While Helm is at work: it has no patience of its own.
+    let helm = harbour.cluster.binary("helm4").display().to_string();
+    let (api, folder) = (own.scripts.join("api"), own.cluster.folder().display().to_string());
+    let text = format!(
+        "#!/bin/sh\ncase $1 in upgrade) if mkdir away 2>/dev/null; then {0} {folder} stop; \
+         (sleep 2; {0} {folder} start) >/dev/null 2>&1 & fi ;; esac\nexec {helm} \"$@\"\n",
+        api.display()
+    );
+    harbour.machine.write("helm", &text);
+    executable(&harbour.machine.path("helm"));
+    let settings = harbour.machine.read("sternway.toml");
+    let wrapper = harbour.machine.text("helm");
+    harbour
+        .machine
+        .write("sternway.toml", &settings.replace("\"helm4\"", &format!("\"{wrapper}\"")));
+    let run = harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]);
+    assert!(harbour.machine.path("away").exists());
+    wait_until("the API answers", || harbour.kubectl_does(&["get", "pods"]));
+    settles(&harbour, &run, "resume", 1);
+    harbour.settings("", "");
+    if crate::support::ask(&harbour.server.url, "SELECT version::text FROM schema_migrations")
+        != "9"
+    {
+        harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
+    }
+    harbour.has_rows(&before);
+    // While the target starts.
+    let mut command = harbour.command(&ROLLBACK);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program");
+    let steps = "SELECT count(*)::text FROM sternway.journal WHERE run = (SELECT max(id) FROM sternway.run) \
+                 AND record::json->>'event' = 'started' AND (record::json->>'step')::int = \
+                 (SELECT steps - 1 FROM sternway.run ORDER BY id DESC LIMIT 1)";
+    wait_until("it starts", || crate::support::ask(&harbour.server.as_admin(), steps) == "1");
+    own.api("stop");
+    own.api("start");
+    let run = Run::ended_as("rollback".to_owned(), &child.wait_with_output().expect("an end"));
+    assert_eq!(settles(&harbour, &run, "resume", 1), "1.1.2");
+}
