@@ -6,6 +6,7 @@ use std::time::Duration;
 use sternway_database::{Database, DatabaseError, LockError, Unfinished};
 use sternway_model::journal::Record;
 use sternway_model::plan::{Facts, Plan, standing};
+use sternway_model::proof::Difference;
 use sternway_model::state::Position;
 use thiserror::Error;
 
@@ -149,7 +150,7 @@ pub async fn rows_in_step(
     let rows: Rows =
         standing.applied.iter().map(|(track, set)| (track.clone(), row(set.last()))).collect();
     let install = InstallMaterial::whole(facts, &standing.applied);
-    hold(shadow, &install.material(), &rows, database).await
+    hold(shadow, &install.material(), &rows, &facts.state.records.leaves, database).await
 }
 
 /// The same for a plan that was made where nobody looked at a database, and is about to be executed.
@@ -169,13 +170,15 @@ pub async fn plan_in_step(
     let rows: Rows = on.map(|(track, state)| (track.clone(), state.position())).collect();
     let mut migrations = plan.migrations.clone();
     migrations.extend(plan.before.clone());
-    hold(shadow, &Material::before(plan, &migrations), &rows, database).await
+    let (material, left) = (Material::before(plan, &migrations), &plan.basis.deviation.known);
+    hold(shadow, &material, &rows, left, database).await
 }
 
 async fn hold(
     shadow: &Shadow,
     material: &Material<'_>,
     rows: &Rows,
+    left: &[Difference],
     database: &mut dyn Database,
 ) -> Result<(), PreflightError> {
     if rows.values().all(|row| row.version.is_none()) {
@@ -183,7 +186,7 @@ async fn hold(
     }
     let found = database.fingerprint(material.tables).await;
     let found = found.map_err(Unanswered::to("read the schema"))?;
-    match out_of_step(shadow, material, rows, &found).await {
+    match out_of_step(shadow, material, rows, &found, left).await {
         Ok(wrong) if wrong.is_empty() => Ok(()),
         Ok(wrong) => Err(PreflightError::OutOfStep(wrong)),
         Err(error) => {

@@ -155,7 +155,10 @@ async fn run(
     let position = Position { version: work.to, dirty: false };
     let mut clean = track::write(mysql, work.table, position);
     match work.end() {
-        Some((run, end)) => clean.push_str(&records::insert(mysql, run, &end)),
+        Some((run, end)) => {
+            clean.push_str(&track::confirm(mysql, work.table, position));
+            clean.push_str(&records::insert(mysql, run, &end));
+        }
         None => clean.push_str(&progress::end(mysql, work.table)),
     }
     failpoint::hit(Point::BodyDone);
@@ -182,6 +185,9 @@ async fn mark(
     let known = statements.len() < 2 || progress::help(mysql).await;
     let position = Position { version: work.to, dirty: true };
     let mut sql = track::write(mysql, work.table, position);
+    if work.journal.is_some() {
+        sql.push_str(&track::confirm(mysql, work.table, position));
+    }
     match (work.journal, statements.get(work.first.saturating_sub(1))) {
         (Some((run, step)), Some(first)) if !commits(first, statements) => {
             let record = underway(mysql, work, step, work.first, first).await?;

@@ -81,6 +81,7 @@ pub(super) fn explain(table: &str, error: DatabaseError) -> DatabaseError {
         Some(1146) if source.message().contains(table) => {
             DatabaseError::TrackGone { table: table.to_owned() }
         }
+        Some(1242) => DatabaseError::TrackNotWritten { table: table.to_owned() },
         // A column that is lacking, or wants more, or another type; a view.
         Some(1054 | 1364 | 1366 | 1265 | 1288 | 1395 | 1471) => {
             port::foreign(table, source.message().to_owned())
@@ -108,6 +109,23 @@ pub(super) fn write(mysql: &MySql, table: &str, position: Position) -> String {
         ));
     }
     sql
+}
+
+/// A statement that fails, with 1242, where a tracking table does not say `position`: a trigger of it may
+/// change what is written.
+pub(super) fn confirm(mysql: &MySql, table: &str, position: Position) -> String {
+    let table = mysql.table(table);
+    let says = match position {
+        Position { version: None, dirty: false } => "count(*) = 0".to_owned(),
+        Position { version, dirty } => {
+            let version = version.map_or("-1".to_owned(), |it| it.to_string());
+            format!("count(*) = 1 AND min(version) = {version} AND min(dirty) = {dirty}")
+        }
+    };
+    format!(
+        "SELECT IF(written.holds, 1, (SELECT a FROM (SELECT 1 AS a UNION ALL SELECT 2) AS two WHERE written.holds = 0))
+         FROM (SELECT {says} AS holds FROM {table}) AS written;\n"
+    )
 }
 
 /// Statements that commit together, whatever the session is set to. What a body has left open

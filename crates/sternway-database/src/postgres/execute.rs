@@ -287,7 +287,11 @@ async fn one_by_one(
 ) -> Result<Done, (usize, Failure)> {
     let other = |error| (0, Failure::Other(error));
     let mark = Position { version: work.to, dirty: true };
-    let mark = track::write(postgres, work.table, mark);
+    let mut sql = track::write(postgres, work.table, mark);
+    if work.journal.is_some() {
+        sql.push_str(&track::confirm(postgres, work.table, mark));
+    }
+    let mark = sql;
     let set = limits::set_outside(limits, work.body);
     let marked = match &keeper {
         Some(keeper) if work.first == 1 => {
@@ -586,6 +590,7 @@ fn clean(postgres: &Postgres, work: &Work<'_>) -> String {
     let position = Position { version: work.to, dirty: false };
     let mut sql = track::write(postgres, work.table, position);
     if let Some((run, end)) = work.end() {
+        sql.push_str(&track::confirm(postgres, work.table, position));
         sql.push_str(&records::insert(run, &end));
     }
     sql

@@ -101,6 +101,9 @@ pub(super) fn explain(table: &str, error: DatabaseError) -> DatabaseError {
     };
     let code = source.code().unwrap_or_default();
     match code.as_ref() {
+        "22P02" if source.message().contains(NOT_WRITTEN) => {
+            DatabaseError::TrackNotWritten { table: table.to_owned() }
+        }
         "42P01" | "3F000" if source.message().contains(table) => {
             DatabaseError::TrackGone { table: table.to_owned() }
         }
@@ -164,4 +167,24 @@ pub(super) fn write(postgres: &Postgres, table: &str, position: Position) -> Str
         ));
     }
     sql
+}
+
+/// What the server is made to complain of where the row is not as it was written.
+const NOT_WRITTEN: &str = "the tracking row is not as it was written";
+
+/// A statement that fails where a tracking table does not say `position`: a rule or a trigger of it may
+/// swallow what is written, or change it.
+pub(super) fn confirm(postgres: &Postgres, table: &str, position: Position) -> String {
+    let table = postgres.tracking(table);
+    let Position { version, dirty } = position;
+    let says = match version {
+        None if !dirty => "count(*) = 0".to_owned(),
+        _ => {
+            let version = version.map_or("-1".to_owned(), |it| it.to_string());
+            format!("count(*) = 1 AND bool_and(version = {version} AND dirty = {dirty})")
+        }
+    };
+    format!(
+        "SELECT CAST(CASE WHEN {says} THEN '1' ELSE '{NOT_WRITTEN}' END AS integer) FROM {table};\n"
+    )
 }

@@ -180,8 +180,12 @@ async fn one_by_one(
     let mark = Position { version: work.to, dirty: true };
     let marked = async {
         begin(sqlite, work).await?;
-        let sql = format!("{} COMMIT", track::write(work.table, mark));
-        sqlite.run("mark the track dirty", sql).await
+        let mut sql = track::write(work.table, mark);
+        if work.journal.is_some() {
+            sql.push_str(&track::confirm(work.table, mark));
+        }
+        let marked = sqlite.run("mark the track dirty", format!("{sql} COMMIT")).await;
+        marked.map_err(|error| track::explain(work.table, error))
     };
     let marked = marked.await;
     if let Err(error) = marked {
@@ -406,6 +410,7 @@ fn clean(work: &Work<'_>) -> String {
     let position = Position { version: work.to, dirty: false };
     let mut sql = track::write(work.table, position);
     if let Some((run, end)) = work.end() {
+        sql.push_str(&track::confirm(work.table, position));
         sql.push_str(&records::insert(run, &end));
         sql.push_str(";\n");
     }

@@ -113,6 +113,9 @@ pub(super) fn explain(table: &str, error: DatabaseError) -> DatabaseError {
     if words.contains("no such table") && words.contains(table) {
         return DatabaseError::TrackGone { table: table.to_owned() };
     }
+    if words.contains("malformed JSON") {
+        return DatabaseError::TrackNotWritten { table: table.to_owned() };
+    }
     let other = ["no such column", "has no column", "NOT NULL constraint", "it is a view"];
     match other.iter().any(|it| words.contains(it)) {
         true => port::foreign(table, words.to_owned()),
@@ -160,4 +163,21 @@ pub(super) fn write(table: &str, position: Position) -> String {
         ));
     }
     sql
+}
+
+/// A statement that fails, on JSON that is none, where a tracking table does not say `position`: a trigger
+/// of it may swallow what is written, or change it.
+pub(super) fn confirm(table: &str, position: Position) -> String {
+    let table = Sqlite::table(table);
+    let says = match position {
+        Position { version: None, dirty: false } => "count(*) = 0".to_owned(),
+        Position { version, dirty } => {
+            let version = version.map_or("-1".to_owned(), |it| it.to_string());
+            let dirty = u8::from(dirty);
+            format!("count(*) = 1 AND min(version) = {version} AND min(dirty) = {dirty}")
+        }
+    };
+    format!(
+        "SELECT CASE WHEN {says} THEN 1 ELSE json('not written ' || count(*)) END FROM {table};\n"
+    )
 }
