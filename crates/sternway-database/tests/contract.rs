@@ -619,6 +619,9 @@ promised! {
     newer::what_a_body_computes_is_told_from_what_somebody_wrote;
     newer::a_value_from_another_table_is_as_fresh_as_that;
     newer::what_a_body_renames_is_not_overwritten;
+    newer::a_table_that_a_body_fills_is_as_fresh_as_its_source;
+    newer::a_seed_that_somebody_changed_comes_back;
+    newer::values_of_a_deleted_row_go_to_no_other;
     newer::rows_that_are_made_anew_are_there_once;
     newer::what_is_left_is_not_restored_by_itself;
     reconcile::a_statement_that_took_effect_is_told_from_one_that_did_not;

@@ -101,8 +101,8 @@ impl<'a> Target<'a> {
 
     /// That the row `t` has in a column what the other half would have made of it when the row `k` was
     /// kept.
-    fn made_again(&self, name: &str) -> Option<String> {
-        let at = self.stored.detail.lost.iter().position(|it| it == name)? + 1;
+    pub(super) fn made_again(&self, name: &str) -> Option<String> {
+        let at = self.stored.noted().into_iter().position(|it| it == name)? + 1;
         let now = hash(&format!("t.{}", Postgres::quote(name)));
         Some(format!(
             "CASE WHEN k.{ANEW} IS NULL THEN {} ELSE k.{ANEW}[{at}] IS NOT DISTINCT FROM {now} END",
