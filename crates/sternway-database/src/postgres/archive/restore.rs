@@ -75,8 +75,11 @@ pub(in crate::postgres) async fn before(
         let target = Target::of(stored, &live);
         let Some(key) = target.key() else { continue };
         let rows = target.rows();
-        let there = format!("k.{AFTER} IS NULL AND EXISTS (SELECT FROM {rows} AS t WHERE {key})");
-        target.mark(postgres, &there_in(live.oid), &there).await?;
+        if let Some(key) = target.key_before() {
+            let there = format!("EXISTS (SELECT FROM {rows} AS t WHERE {key})");
+            let there = format!("k.{AFTER} IS NULL AND {there}");
+            target.mark(postgres, &there_in(live.oid), &there).await?;
+        }
         let missing =
             format!("k.{AFTER} IS NOT NULL AND NOT EXISTS (SELECT FROM {rows} AS t WHERE {key})");
         target.mark(postgres, DELETED, &missing).await?;

@@ -62,6 +62,21 @@ impl<'a> Target<'a> {
         same.filter(|it| !it.is_empty()).map(|it| it.join(" AND "))
     }
 
+    /// The same before the body of the other half has run: what has another type then may fit no row's.
+    pub(super) fn key_before(&self) -> Option<String> {
+        let same = self.stored.detail.key.iter().map(|name| {
+            let kept = self.kept(name)?;
+            let live = self.live.columns.iter().find(|it| it.name == *name)?;
+            let name = Postgres::quote(name);
+            Some(match live.type_name == kept.type_name && !kept.text {
+                true => format!("t.{name} = k.{name}"),
+                false => format!("t.{name}::text = k.{name}::text"),
+            })
+        });
+        let same: Option<Vec<String>> = same.collect();
+        same.filter(|it| !it.is_empty()).map(|it| it.join(" AND "))
+    }
+
     /// Where the body takes the values of a column from; `None` where none has just run.
     pub(super) fn origin(&self, column: &str, new: &[String]) -> Option<Origin> {
         let (After::Body(body) | After::Committed(body)) = self.after else { return None };
