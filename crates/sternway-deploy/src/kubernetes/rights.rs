@@ -12,7 +12,7 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 use sternway_model::app::{Deployment, Right, Workload, WorkloadKind};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Kind, SCALED_OBJECT};
 use super::helm::Rendered;
 use super::{Settings, Swap, workloads};
 
@@ -114,8 +114,19 @@ pub(super) async fn of_chart(cluster: &Cluster, rendered: &Rendered) -> Result<V
     Ok(rights)
 }
 
+/// What looking for autoscalers of KEDA needs, where there is KEDA.
+pub(super) async fn to_look_for_keda(cluster: &Cluster) -> Result<Vec<Right>, String> {
+    let Kind { group, version, plural, .. } = SCALED_OBJECT;
+    let known = resources(cluster, &format!("{group}/{version}")).await?;
+    let list = right(cluster, group, plural, None, "list");
+    Ok(known.iter().any(|it| it.1 == plural).then_some(list).into_iter().collect())
+}
+
 /// The kinds of an API version, each with its plural and whether it belongs to a namespace.
-async fn resources(cluster: &Cluster, api: &str) -> Result<Vec<(String, String, bool)>, String> {
+pub(super) async fn resources(
+    cluster: &Cluster,
+    api: &str,
+) -> Result<Vec<(String, String, bool)>, String> {
     let client = &cluster.client;
     let listed = match api.contains('/') {
         true => cluster.ask(|| client.list_api_group_resources(api)).await,
