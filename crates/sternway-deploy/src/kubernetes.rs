@@ -15,8 +15,8 @@ mod gitops;
 mod helm;
 mod running;
 mod survey;
-mod trial;
 mod definitions;
+mod conflicts;
 mod images;
 mod rights;
 mod environment;
@@ -233,8 +233,14 @@ impl App for Kubernetes {
 
     async fn running(&mut self) -> Result<Option<Release>, AppError> {
         let doing = "find out which release runs";
-        let Connected { cluster, helm } =
-            self.connected().await.map_err(|reason| failed(doing, reason))?;
+        let (cluster, helm) = match self.connected().await {
+            Ok(Connected { cluster, helm }) => (cluster, helm),
+            // The pods tell it without Helm too; what is the matter with that is said where it is needed.
+            Err(_) => {
+                let cluster = Cluster::connect(&self.settings.access).await;
+                (cluster.map_err(|reason| failed(doing, reason))?, None)
+            }
+        };
         let evidence = running::evidence(&cluster, &self.settings, helm.as_ref()).await;
         let agreed = evidence.and_then(|it| running::agreed(&it));
         agreed.map_err(|reason| failed(doing, reason))

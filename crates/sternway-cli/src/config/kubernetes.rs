@@ -155,16 +155,17 @@ impl KubernetesTable {
         });
         let helm = helm.collect::<Result<Vec<_>, Failure>>()?;
         let image = expand(self.image)?;
-        let word = self.swap.unwrap_or(match (&image, helm.is_empty(), &commands.swap) {
-            (Some(_), ..) => SwapWord::Image,
-            (None, false, _) => SwapWord::Helm,
-            (None, true, Some(_)) => SwapWord::Command,
-            (None, true, None) => {
+        let word = match (self.swap, &image, helm.is_empty(), &commands.swap) {
+            (Some(word), ..) => word,
+            (None, Some(_), ..) => SwapWord::Image,
+            (None, None, false, _) => SwapWord::Helm,
+            (None, None, true, Some(_)) => SwapWord::Command,
+            (None, None, true, None) => {
                 return Err(wrong("does not say how another release is put in place").hint(
                     "[[deploy.kubernetes.helm]] names charts, `image` an image, `swap` of [deploy.commands] a command; swap = \"wait\" leaves it to somebody else",
                 ));
             }
-        });
+        };
         let swap = match word {
             SwapWord::Helm if helm.is_empty() => {
                 return Err(wrong(

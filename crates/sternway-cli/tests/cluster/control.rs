@@ -105,6 +105,8 @@ impl Cluster {
         let mut asked: Vec<Asked> = events
             .filter(|event| event["objectRef"]["namespace"] == namespace)
             .filter(|event| event["stage"] == "ResponseComplete")
+            // What was only tried.
+            .filter(|event| !event["requestURI"].as_str().is_some_and(|it| it.contains("dryRun=")))
             .map(|event| Asked::of(&event))
             .collect();
         asked.sort_by(|one, other| one.at.cmp(&other.at));

@@ -73,7 +73,7 @@ fn every_way_in_which_a_pod_is_told() {
     let map = json!([{ "name": "db", "configMap": { "name": "harbour" } }]);
     finds(&harbour, &file("/etc/harbour/url", whole.clone()), &map);
     let projected = json!([{ "name": "db", "projected": { "sources": [
-        { "configMap": { "name": "harbour", "items": [{ "key": "place", "path": "url" }] } },
+        { "configMap": { "name": "harbour", "items": [{ "key": "place", "path": "place" }] } },
         { "secret": { "name": "harbour", "items": [{ "key": "url", "path": "url" }] } },
     ] } }]);
     finds(&harbour, &file("/etc/harbour/url", whole.clone()), &projected);

@@ -21,9 +21,8 @@ fn settles(harbour: &Harbour, run: &Run, way: &str, pods: usize) -> &'static str
         let status = harbour.run(&["status", "--output", "json"]).ended(0);
         !status.json("sternway.status/1")["unfinished"].is_null()
     };
-    harbour.nobody_is_left();
     if run.code != Some(0) && unfinished(harbour) {
-        harbour.run(&[way, "--yes"]).ended(0);
+        harbour.ends(way);
     }
     let row =
         crate::support::ask(&harbour.server.url, "SELECT version::text FROM schema_migrations");
@@ -52,7 +51,7 @@ fn killed_between_steps() {
         let to = if at == "1.2.1" { "1.1.2" } else { "1.2.1" };
         let course = if at == "1.2.1" { "rollback" } else { "upgrade" };
         harbour.killed(&[course, "--to", to, "--yes"], point);
-        harbour.run(&[way, "--yes"]).ended(0);
+        harbour.ends(way);
         at = if way == "resume" { to } else { at };
         harbour.is_at(at, 2);
     }

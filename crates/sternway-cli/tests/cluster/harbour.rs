@@ -329,14 +329,12 @@ impl Harbour {
         assert_eq!(run.code, None, "{}", run.stderr);
         let name = point.split(':').next().unwrap_or(point);
         run.explains(&[&format!("killed at {name}")]);
-        self.nobody_is_left();
     }
 
-    /// Waits until no session of Sternway's is left.
-    pub fn nobody_is_left(&self) {
-        let gone = "NOT EXISTS (SELECT FROM pg_stat_activity
-            WHERE application_name = 'sternway' AND datname = current_database())";
-        block_on(async { Session::open(&self.server.as_admin()).await.until(gone).await });
+    /// Ends what was left unfinished: `resume` or `abort`. kwok keeps the sessions of whoever is gone.
+    #[track_caller]
+    pub fn ends(&self, way: &str) {
+        self.run(&[way, "--yes", "--end-orphans"]).ended(0);
     }
 
     /// What was asked of the API about the application.

@@ -130,7 +130,7 @@ fn a_run_that_was_killed_is_ended_from_another_machine() {
         machine.write("sternway.toml", &harbour.machine.read("sternway.toml"));
         let kubeconfig = std::fs::read_to_string(harbour.cluster.kubeconfig()).expect("a file");
         machine.write("home/.kube/config", &kubeconfig);
-        let mut there = machine.command(&[command, "--yes"]);
+        let mut there = machine.command(&[command, "--yes", "--end-orphans"]);
         harbour.cluster.equip(&mut there).env_remove("KUBECONFIG");
         harbour.rehearse(&mut there);
         Run::of(there).ended(0);

@@ -9,7 +9,7 @@ use sternway_model::app::WorkloadKind;
 use super::cluster::Cluster;
 use super::environment::{Sources, file, variables};
 use super::forward::{Forward, Target};
-use super::{Settings, pods, workloads};
+use super::{Settings, pods, rights, workloads};
 
 /// A variable that names the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,17 +52,26 @@ impl std::fmt::Debug for Found {
 /// Where no variable names one, or what it names cannot be read or reached from here.
 pub async fn find(settings: &Settings) -> Result<Found, String> {
     let cluster = Cluster::connect(&settings.access).await?;
-    let (text, from) = url(&cluster, settings).await?;
+    let found = find_on(&cluster, settings).await;
+    if found.is_err() {
+        // Where a right is missing, that is the cause.
+        rights::held(&cluster, &rights::to_look(&cluster, settings)).await?;
+    }
+    found
+}
+
+async fn find_on(cluster: &Cluster, settings: &Settings) -> Result<Found, String> {
+    let (text, from) = url(cluster, settings).await?;
     let Ok(mut url) = url::Url::parse(&text) else {
         return Err(format!("{from} holds no URL"));
     };
     let host = url.host_str().unwrap_or_default().to_owned();
     let target = match cluster.inside {
         true => None,
-        false => target(&cluster, &host, url.port().or_else(|| usual_port(url.scheme()))).await?,
+        false => target(cluster, &host, url.port().or_else(|| usual_port(url.scheme()))).await?,
     };
     let Some(target) = target else { return Ok(Found { url: text, from, forward: None }) };
-    let forward = Forward::open(&cluster, target).await?;
+    let forward = Forward::open(cluster, target).await?;
     let place = forward.address();
     let moved = url.set_host(Some(&place.ip().to_string())).is_ok()
         && url.set_port(Some(place.port())).is_ok();

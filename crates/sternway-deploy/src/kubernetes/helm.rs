@@ -154,6 +154,22 @@ impl Helm {
         Rendered::of(&text)
     }
 
+    /// Whether Helm changes a release by server-side apply, which respects what others have set: Helm 4 does
+    /// for those that it has installed.
+    pub async fn applies(&self, release: &str) -> Result<bool, String> {
+        if !self.program.is_four() {
+            return Ok(false);
+        }
+        let text = match self.program.ask(&["get", "metadata", release, "--output", "json"]).await {
+            Ok(text) => text,
+            Err(reason) if reason.contains("release: not found") => return Ok(false),
+            Err(reason) => return Err(reason),
+        };
+        let metadata: Value = serde_json::from_str(program::json(&text))
+            .map_err(|error| format!("what helm says of {release} cannot be read: {error}"))?;
+        Ok(metadata["applyMethod"] == "ssa")
+    }
+
     /// The keys of a chart's own values.
     pub async fn keys(&self, chart: &std::path::Path) -> Result<BTreeSet<String>, String> {
         let chart = chart.display().to_string();

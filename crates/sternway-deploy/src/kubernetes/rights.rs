@@ -12,7 +12,7 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 use sternway_model::app::{Deployment, Right, Workload, WorkloadKind};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Kind, SCALED_OBJECT};
 use super::helm::Rendered;
 use super::{Settings, Swap, workloads};
 
@@ -94,16 +94,14 @@ pub(super) fn to_act(cluster: &Cluster, settings: &Settings, found: &[Workload])
 
 /// What Helm needs to bring the objects of a chart.
 pub(super) async fn of_chart(cluster: &Cluster, rendered: &Rendered) -> Result<Vec<Right>, String> {
-    let mut known: BTreeMap<String, Vec<Resource>> = BTreeMap::new();
+    let mut known: BTreeMap<String, Vec<(String, String, bool)>> = BTreeMap::new();
     let mut rights = Vec::new();
     for (api, kind) in rendered.kinds() {
         if !known.contains_key(&api) {
             known.insert(api.clone(), resources(cluster, &api).await?);
         }
         // A kind that the chart itself defines is not known yet.
-        let Some(Resource { plural, namespaced, .. }) =
-            known[&api].iter().find(|it| it.kind == kind)
-        else {
+        let Some((_, plural, namespaced)) = known[&api].iter().find(|it| it.0 == kind) else {
             continue;
         };
         let group = api.split_once('/').map_or("", |(group, _)| group);
@@ -116,15 +114,19 @@ pub(super) async fn of_chart(cluster: &Cluster, rendered: &Rendered) -> Result<V
     Ok(rights)
 }
 
-/// A kind of objects as the API server has it.
-pub(super) struct Resource {
-    pub kind: String,
-    pub plural: String,
-    pub namespaced: bool,
+/// What looking for autoscalers of KEDA needs, where there is KEDA.
+pub(super) async fn to_look_for_keda(cluster: &Cluster) -> Result<Vec<Right>, String> {
+    let Kind { group, version, plural, .. } = SCALED_OBJECT;
+    let known = resources(cluster, &format!("{group}/{version}")).await?;
+    let list = right(cluster, group, plural, None, "list");
+    Ok(known.iter().any(|it| it.1 == plural).then_some(list).into_iter().collect())
 }
 
-/// The kinds of an API version.
-pub(super) async fn resources(cluster: &Cluster, api: &str) -> Result<Vec<Resource>, String> {
+/// The kinds of an API version, each with its plural and whether it belongs to a namespace.
+pub(super) async fn resources(
+    cluster: &Cluster,
+    api: &str,
+) -> Result<Vec<(String, String, bool)>, String> {
     let client = &cluster.client;
     let listed = match api.contains('/') {
         true => cluster.ask(|| client.list_api_group_resources(api)).await,
@@ -136,12 +138,7 @@ pub(super) async fn resources(cluster: &Cluster, api: &str) -> Result<Vec<Resour
         Err(refusal) => return Err(refusal.into()),
     };
     let whole = listed.into_iter().filter(|it| !it.name.contains('/'));
-    let resource = |it: k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource| Resource {
-        kind: it.kind,
-        plural: it.name,
-        namespaced: it.namespaced,
-    };
-    Ok(whole.map(resource).collect())
+    Ok(whole.map(|it| (it.kind, it.name, it.namespaced)).collect())
 }
 
 /// Refuses where one of these rights is missing, and names all that are.

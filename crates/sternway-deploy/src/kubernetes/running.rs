@@ -37,13 +37,14 @@ pub(super) async fn evidence(
         found.extend(of_workload(cluster, settings, named).await?);
     }
     if let (Some(helm), Some(chart)) = (helm, settings.helm.last()) {
-        let deployed = helm.deployed(&chart.release).await?;
-        if let Some(revision) = deployed {
-            found.push(Evidence {
+        match helm.deployed(&chart.release).await {
+            Ok(Some(revision)) => found.push(Evidence {
                 place: format!("helm release {} (revision {})", chart.release, revision.revision),
                 release: release_of(&revision.version),
                 says: format!("chart {}", revision.version),
-            });
+            }),
+            Ok(None) => {}
+            Err(reason) => tracing::info!("helm release {}: {reason}", chart.release),
         }
     }
     Ok(found)

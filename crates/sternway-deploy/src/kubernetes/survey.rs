@@ -7,7 +7,7 @@ use sternway_model::catalog::Release;
 use super::helm::{Helm, LONGEST, Rendered, Status};
 use super::running::{release_of, release_of_image};
 use super::{Connected, HelmRelease, Hooks, Settings, Swap};
-use super::{database, definitions, gitops, images, rights, trial, workloads};
+use super::{conflicts, database, definitions, gitops, images, rights, workloads};
 
 /// Looks at everything that the acts on the way from one release to another would touch.
 pub(super) async fn survey(
@@ -22,7 +22,10 @@ pub(super) async fn survey(
         to: Some(to.clone()),
         ..Deployment::default()
     };
-    let looks = rights::to_look(cluster, settings);
+    let mut looks = rights::to_look(cluster, settings);
+    if settings.stop.iter().any(|it| workloads::scales(it.kind)) {
+        looks.extend(rights::to_look_for_keda(cluster).await?);
+    }
     rights::held(cluster, &looks).await?;
     for named in &settings.stop {
         found.workloads.push(workloads::look(cluster, named).await?);
@@ -112,21 +115,13 @@ async fn charts(
             present.push(helm.manifest(&moved.release, revision.revision).await?);
         }
         wanted.extend(rights::of_chart(cluster, &rendered).await?);
+        if !settings.force_conflicts && helm.applies(&moved.release).await? {
+            conflicts::none(cluster, &moved.release, &rendered, &found.workloads).await?;
+        }
         target.push(rendered);
         found.charts.push(moved);
     }
     runs_target(settings, &present, &target, to)?;
-    let takes_over = settings.force_conflicts || !helm.is_four();
-    for (chart, rendered) in settings.helm.iter().zip(&target) {
-        let refused = trial::refused(cluster, &found.workloads, rendered, takes_over).await?;
-        if !refused.is_empty() {
-            return Err(format!(
-                "helm release {}: the API server would refuse objects of the target's chart: {}; a field that belongs to somebody else is taken over with `force_conflicts = true` in [deploy.kubernetes]; one that cannot be changed needs its object to be deleted first",
-                chart.release,
-                refused.join("; ")
-            ));
-        }
-    }
     found.kept_kinds = definitions::without_definition(cluster, &present, &target).await?;
     Ok(())
 }

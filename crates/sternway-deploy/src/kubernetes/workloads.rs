@@ -66,7 +66,8 @@ pub(super) fn kind(kind: WorkloadKind) -> &'static Kind {
     }
 }
 
-fn scales(it: WorkloadKind) -> bool {
+/// Whether a kind has a number of pods.
+pub(super) fn scales(it: WorkloadKind) -> bool {
     matches!(it, WorkloadKind::Deployment | WorkloadKind::StatefulSet)
 }
 
