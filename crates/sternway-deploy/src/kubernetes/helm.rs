@@ -60,11 +60,6 @@ impl Helm {
         Ok(Helm { program, hooks, force_conflicts, charts, ended_badly })
     }
 
-    /// Whether it is Helm 4, which applies on the server's side.
-    pub fn is_four(&self) -> bool {
-        self.program.is_four()
-    }
-
     /// The revisions of a release, the newest last; none where it is not installed.
     pub async fn history(&self, release: &str) -> Result<Vec<Entry>, String> {
         record::history(&self.program, release).await
