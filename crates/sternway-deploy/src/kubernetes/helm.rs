@@ -285,8 +285,8 @@ impl Helm {
 /// Takes the value at a path such as `controller.image.tag` away.
 fn take_away(values: &mut Value, path: &str) {
     let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
-    let parents = parents.split('.').filter(|it| !it.is_empty());
-    let parent = parents.fold(Some(values), |it, key| it?.get_mut(key));
+    let mut parents = parents.split('.').filter(|it| !it.is_empty());
+    let parent = parents.try_fold(values, |it, key| it.get_mut(key));
     if let Some(Value::Object(parent)) = parent {
         parent.remove(last);
     }

@@ -425,7 +425,7 @@ pub(in crate::postgres) async fn conclude(
             }
             if written.deleted > 0 && !keeping.detail.uncertain {
                 let key = keeping.detail.key.clone();
-                deleted.push(DeletedRows { oid: was.oid.clone(), id: keeping.id, key });
+                deleted.push(DeletedRows { oid: was.oid, id: keeping.id, key });
             }
         }
         let Keeping { id, lost, rows, estimated, detail, written, .. } = keeping;
