@@ -156,6 +156,7 @@ pub fn charts(cluster: &Cluster) -> &'static Path {
             let errors = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{arguments:?}: {errors}");
         };
+        fs::create_dir_all(&folder).expect("a folder");
         let to = folder.display().to_string();
         let registry = format!("oci://{}/charts", cluster.registry());
         for (release, _) in RELEASES {
