@@ -47,9 +47,10 @@ start_control_plane() {
   cannot "the control plane did not start"
 }
 
-# await_control_plane: gives the build some more minutes, now that nothing else is to do.
+# await_control_plane: gives the build some more minutes, now that nothing else is to do; none where the
+# rest has taken half an hour already.
 await_control_plane() {
-  local end=$((SECONDS + 300)) status=0
+  local end=$((SECONDS < 1800 ? SECONDS + 300 : SECONDS)) status=0
   say "waiting for the cluster's programs"
   while kill -0 "$control_plane_build" 2>/dev/null; do
     ((SECONDS < end)) || [[ ${STERNWAY_CLUSTER:-} == wait ]] ||

@@ -84,6 +84,9 @@ pub struct Failure {
     pub exit: Exit,
 }
 
+/// What is the matter with a tracking table that does not say what was written.
+pub(crate) const SWALLOWED: &str = "a rule or a trigger of that table swallows it or changes it: take that away, then `sternway resume` goes on, and `sternway abort` takes everything back";
+
 impl Failure {
     /// A failure of its own, with no cause below it.
     pub fn new(attempt: impl Into<String>, exit: Exit) -> Failure {
@@ -213,6 +216,7 @@ impl Failure {
             DatabaseError::TrackGone { .. } => {
                 "take that statement out of the file: the table is where the migrator keeps where the database stands"
             }
+            DatabaseError::TrackNotWritten { .. } => SWALLOWED,
             DatabaseError::AnotherDatabase { .. } => {
                 "end the file with USE and the database of the URL, and look what it did in the other one"
             }

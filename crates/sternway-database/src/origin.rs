@@ -43,6 +43,13 @@ impl Origin {
     }
 }
 
+/// Whether a body may make rows of a table from other rows: it names the table, and asks something. What it
+/// puts there of itself is the same each time.
+pub fn may_fill(body: &str, table: &str) -> bool {
+    let body = body.to_uppercase();
+    body.contains("SELECT") && body.contains(&table.to_uppercase())
+}
+
 /// A table whose columns a body fills, as it is known before and after the body.
 pub struct Filled<'a> {
     /// Its name, without its schema.

@@ -596,6 +596,36 @@ async fn a_repair_is_a_statement_of_the_dialect() {
 }
 
 /// Promises that a canary breaks too: see `contract/canary.rs`.
+#[tokio::test]
+async fn a_session_that_is_lost_is_renewed_without_its_locks() {
+    for ground in grounds().await {
+        let (mut one, mut two) = (ground.session().await, ground.session().await);
+        let tables = [TABLE.to_owned()];
+        one.lock(&tables, Duration::ZERO).await.expect("a lock");
+        let (end, number) = match Dialect::of(&ground.url).expect("a dialect") {
+            Dialect::Postgres => ("SELECT pg_terminate_backend", "SELECT pg_backend_pid()::text"),
+            Dialect::MySql => ("KILL", "SELECT CONNECTION_ID()"),
+            // A file is not lost.
+            Dialect::Sqlite => {
+                one.renew().await.expect("the same session");
+                assert!(one.read_only().await.is_ok());
+                continue;
+            }
+        };
+        let id = one.query(number, 1).await.expect("a number").remove(0).expect("a number");
+        went(&mut two, None, Some(1), &format!("{end} ({id})")).await;
+        assert!(one.read_only().await.is_err(), "{}", one.identity().server);
+        let identity = one.identity().clone();
+        one.renew().await.expect("a new session");
+        assert_eq!(*one.identity(), identity);
+        two.lock(&tables, Duration::from_secs(5)).await.expect("the lock is nobody's");
+        let refused = one.lock(&tables, Duration::ZERO).await.expect_err("held");
+        assert!(matches!(refused, LockError::Held(_)), "{refused:?}");
+        two.unlock().await.expect("an end");
+        one.lock(&tables, Duration::from_secs(5)).await.expect("a lock");
+    }
+}
+
 macro_rules! promised {
     ($($part:ident::$promise:ident;)*) => {
         $(#[tokio::test]
@@ -619,6 +649,9 @@ promised! {
     newer::what_a_body_computes_is_told_from_what_somebody_wrote;
     newer::a_value_from_another_table_is_as_fresh_as_that;
     newer::what_a_body_renames_is_not_overwritten;
+    newer::a_table_that_a_body_fills_is_as_fresh_as_its_source;
+    newer::a_seed_that_somebody_changed_comes_back;
+    newer::values_of_a_deleted_row_go_to_no_other;
     newer::rows_that_are_made_anew_are_there_once;
     newer::what_is_left_is_not_restored_by_itself;
     reconcile::a_statement_that_took_effect_is_told_from_one_that_did_not;

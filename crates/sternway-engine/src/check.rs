@@ -34,8 +34,27 @@ pub async fn ask(
     at: When,
     database: &mut dyn Database,
 ) -> Result<Vec<Finding>, CheckError> {
+    each(plan, plan.checks_at(at), database).await
+}
+
+/// Asks what the rows are to what a plan adds among them, and changes nothing.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) async fn ask_of_additions(
+    plan: &Plan,
+    database: &mut dyn Database,
+) -> Result<Vec<Finding>, CheckError> {
+    each(plan, plan.checks.iter().filter(|it| it.adds.is_some()), database).await
+}
+
+async fn each(
+    plan: &Plan,
+    checks: impl Iterator<Item = &Check>,
+    database: &mut dyn Database,
+) -> Result<Vec<Finding>, CheckError> {
     let mut findings = Vec::new();
-    for check in plan.checks_at(at) {
+    for check in checks {
         let asked = one(plan, check, database).await;
         let message = || check.message.clone();
         findings.extend(asked.map_err(|source| CheckError { message: message(), source })?);

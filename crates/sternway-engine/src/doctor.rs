@@ -21,7 +21,7 @@ use sternway_database::{Database, Dialect};
 use sternway_model::catalog::{Direction, Enabled, TrackName};
 use sternway_model::plan::Facts;
 use sternway_model::position::Position;
-use sternway_model::proof::{Definition, Fingerprint, ObjectName, compare};
+use sternway_model::proof::{Definition, Difference, Fingerprint, ObjectName, compare};
 use sternway_model::state::{TrackState, TrackingRow};
 use thiserror::Error;
 
@@ -127,8 +127,9 @@ pub struct Diagnosis {
     pub row: TrackingRow,
     /// The positions whose clean install has the schema that was found.
     pub fits: Vec<Position>,
-    /// Whether the row is right although no clean install says so: the application's own down
-    /// migrations lead from a position that fits to it, and leave the schema as it is.
+    /// Whether the row is right although no clean install says so: the last journey has left the schema so,
+    /// or the application's own down migrations lead from a position that fits to it, and leave the schema
+    /// as it is.
     pub by_downs: bool,
     /// The bodies that a dirty mark may mean.
     pub in_doubt: Vec<InDoubt>,
@@ -157,7 +158,8 @@ pub struct Reported {
     pub took: Option<usize>,
 }
 
-/// Finds out what each track has, and how to make its row say so.
+/// Finds out what each track has, and how to make its row say so. `left` is what the last journey is known
+/// to have left otherwise.
 ///
 /// # Errors
 /// When the clean installs cannot be made.
@@ -166,13 +168,15 @@ pub async fn examine(
     material: &Material<'_>,
     rows: &Rows,
     found: &Fingerprint,
+    left: &[Difference],
     reported: &Reported,
 ) -> Result<Vec<Diagnosis>, RehearsalError> {
     let mut diagnoses = Vec::new();
     for (track, table) in material.tracks {
         let row = rows.get(track).copied().unwrap_or_default();
         let positions = rows.iter().map(|(track, row)| (track.clone(), row.position));
-        let case = trial::Case { shadow, material, track, table, others: positions.collect() };
+        let others = positions.collect();
+        let case = trial::Case { shadow, material, track, table, others, left };
         diagnoses.push(shadow.tidied(one(&case, row, found, reported).await).await?);
     }
     Ok(diagnoses)
@@ -219,7 +223,8 @@ pub async fn examine_all(
     let rows = rows(facts);
     let install = InstallMaterial::newest(facts, &rows);
     let found = fingerprint(database, &install.tables).await?;
-    let diagnoses = examine(shadow, &install.material(), &rows, &found, reported).await?;
+    let (material, left) = (install.material(), &facts.state.records.leaves);
+    let diagnoses = examine(shadow, &material, &rows, &found, left, reported).await?;
     Ok(Examination {
         app: facts.catalog.app.clone(),
         dialect: shadow.dialect(),
@@ -273,7 +278,8 @@ async fn one(
         }
     }
     if !row.dirty && diagnosis.repairs.is_empty() && diagnosis.is_out_of_step() {
-        diagnosis.by_downs = case.downs_leave(row.position, &diagnosis.fits, found).await;
+        diagnosis.by_downs = case.is_as_left(&installs, row.position, found)
+            || case.downs_leave(row.position, &diagnosis.fits, found).await;
         if !diagnosis.by_downs {
             diagnosis.repairs = diagnosis.fits.iter().map(|to| repairs::set_row(*to)).collect();
         }
@@ -292,7 +298,8 @@ fn is_half_built(
         .any(|(install, name)| found.is_invalid(name) && !install.is_invalid(name))
 }
 
-/// The tracks whose rows are behind or ahead of the schema. A schema that is that of no position at
+/// The tracks whose rows are behind or ahead of the schema. What the last journey has `left` otherwise is no
+/// sign of that. A schema that is that of no position at
 /// all is drift of another kind, and not told here.
 ///
 /// # Errors
@@ -302,6 +309,7 @@ pub async fn out_of_step(
     material: &Material<'_>,
     rows: &Rows,
     found: &Fingerprint,
+    left: &[Difference],
 ) -> Result<Vec<Diagnosis>, RehearsalError> {
     let positions: Positions =
         rows.iter().map(|(track, row)| (track.clone(), row.position)).collect();
@@ -309,7 +317,7 @@ pub async fn out_of_step(
     if compare(&expected, found).holds() {
         return Ok(Vec::new());
     }
-    let diagnoses = examine(shadow, material, rows, found, &Reported::default()).await?;
+    let diagnoses = examine(shadow, material, rows, found, left, &Reported::default()).await?;
     Ok(diagnoses.into_iter().filter(|it| it.is_out_of_step()).collect())
 }
 

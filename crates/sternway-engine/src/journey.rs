@@ -9,7 +9,7 @@ use std::time::Duration;
 use sternway_database::{Database, DatabaseError, Limits, LockError, Unfinished};
 use sternway_model::app::{App, AppError};
 use sternway_model::catalog::Release;
-use sternway_model::check::When;
+use sternway_model::check::{Finding, When};
 use sternway_model::effect::Unkept;
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Deviation, Plan, PlanError, Request};
@@ -168,6 +168,14 @@ pub enum JourneyError {
         step: String,
         /// What goes.
         objects: Vec<ObjectName>,
+    },
+    /// Rows that are there are not what it would have to ask of them.
+    #[error("{}", .messages.join("; "))]
+    RowsForbid {
+        /// What would be added among them.
+        adds: Vec<ObjectName>,
+        /// What they are not.
+        messages: Vec<String>,
     },
     /// It would take large objects away, which the archive does not keep.
     #[error("{step} calls lo_unlink: the large objects that it takes are not kept")]
@@ -394,6 +402,7 @@ async fn rehearsed(
     match rehearsal {
         Ok((plan, expected)) => {
             nothing_unasked(&plan)?;
+            nothing_forbidden(&check::ask_of_additions(&plan, ports.database).await?)?;
             Ok(Journey { plan, proof: Ok(expected) })
         }
         Err(error) if manner.unproven => Ok(Journey { plan, proof: Err(error) }),
@@ -417,13 +426,26 @@ pub async fn with_numbers(
         Ok((plan, rehearsal)) => {
             let (plan, _) = with_all(plan, rehearsal, ports).await?;
             nothing_unasked(&plan)?;
+            nothing_forbidden(&check::ask_of_additions(&plan, ports.database).await?)?;
             Ok((plan, None))
         }
         Err(error) => Ok((plan, Some(error))),
     }
 }
 
-/// Rehearses a plan, whose steps are fitted to the schema that is there. Down halves are completed only
+/// Refuses a plan that adds what the rows that are there do not allow.
+fn nothing_forbidden(findings: &[Finding]) -> Result<(), JourneyError> {
+    let broken = findings.iter().filter(|it| !it.holds).map(|it| &it.check);
+    let broken = broken.filter_map(|it| Some((it.adds.clone()?, it.message.clone())));
+    match broken.unzip() {
+        (adds, messages) if !Vec::is_empty(&adds) => {
+            Err(JourneyError::RowsForbid { adds, messages })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rehearses a plan, whose steps are fitted to the schema that is there. Halves are completed only
 /// where the rehearsal ends without something, or does not get to its end.
 async fn fitted(plan: &Plan, shadow: &Shadow) -> Result<(Plan, Rehearsal), RehearsalError> {
     let plan = with_what_is_there(shadow, plan.clone()).await?;
@@ -484,6 +506,7 @@ pub async fn travel(
     can_be_kept(plan)?;
     // The run asks them again, under its locks: this is for whoever approves.
     let findings = check::ask(plan, When::Before, ports.database).await?;
+    nothing_forbidden(&findings)?;
     ports.observer.tell(&Event::Checked(&findings));
     let refused = findings.iter().filter(|it| it.is_refusal());
     let refused: Vec<String> = refused.map(|it| it.check.message.clone()).collect();

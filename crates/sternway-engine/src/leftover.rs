@@ -1,6 +1,6 @@
 //! Migrations that meet what they make: an earlier journey's down half has left it, or somebody has made it
-//! by hand. The body would fail there. What of it is there already is passed over, the data in it stays,
-//! and only the rest runs.
+//! by hand. The body would fail there. What of it is there already is passed over, the data in it stays, and
+//! only the rest runs; what is there with less than the migration makes of it gets the rest.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,7 @@ use sternway_model::catalog::Digest;
 use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Definition, Fingerprint, ObjectName};
 
+use crate::completion::{Additions, body_with, generated};
 use crate::rehearse::installs;
 use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, position, rows_of};
 
@@ -39,7 +40,7 @@ async fn marked(shadow: &Shadow, mut plan: Plan) -> Result<Plan, RehearsalError>
         let body = rest.text.map(|text| (Digest::of_body(&text), text));
         plan.bodies.extend(body.clone());
         let Some(step) = plan.migrations_mut().nth(failing) else { return Ok(plan) };
-        step.leaves_out = rest.left_out;
+        (step.leaves_out, step.completed_by) = (rest.left_out, rest.completed_by);
         match body {
             None => {
                 (step.is_there, step.mode, step.destroys) = (true, Mode::Transaction, Vec::new())
@@ -84,6 +85,8 @@ struct Rest {
     text: Option<String>,
     /// The statements that are passed over.
     left_out: Vec<String>,
+    /// What is added, for what is there lacks it.
+    completed_by: Vec<String>,
 }
 
 impl Meeting {
@@ -118,7 +121,7 @@ impl Meeting {
         let owned = |statements: &[&str]| statements.iter().map(|it| (*it).to_owned()).collect();
         if self.is_whole {
             let left_out = statements.as_deref().map(owned).unwrap_or_default();
-            return Ok(Some(Rest { text: None, left_out }));
+            return Ok(Some(Rest { text: None, left_out, completed_by: Vec::new() }));
         }
         // A body that opens transactions of its own is not taken apart.
         let Some(statements) = statements else { return Ok(None) };
@@ -130,11 +133,48 @@ impl Meeting {
                 && trial.run_text(&part, statement).await.is_ok();
             if runs { run.push(*statement) } else { left_out.push(*statement) }
         }
-        if run.is_empty() || !is_made(&self.made, &trial.fingerprint().await?) {
+        let here = trial.fingerprint().await?;
+        let completed_by = match is_made(&self.made, &here) {
+            true => Vec::new(),
+            false => self.lacking(shadow, plan, &here).await?,
+        };
+        for statement in &completed_by {
+            trial.run_text(&part, statement).await?;
+        }
+        let is_empty = run.is_empty() && completed_by.is_empty();
+        if is_empty || !is_made(&self.made, &trial.fingerprint().await?) {
             return Ok(None);
         }
-        let text = Some(Dialect::joined(&run));
-        Ok(Some(Rest { text, left_out: owned(&left_out) }))
+        let text = Some(body_with(&Dialect::joined(&run), &completed_by));
+        Ok(Some(Rest { text, left_out: owned(&left_out), completed_by }))
+    }
+
+    /// The statements that make of what is there what the migration makes, where no row forbids it.
+    async fn lacking(
+        &self,
+        shadow: &Shadow,
+        plan: &Plan,
+        here: &Fingerprint,
+    ) -> Result<Vec<String>, RehearsalError> {
+        let end = position(plan, self.index + 1);
+        let clean = installs(shadow, plan, vec![&end]).await?;
+        let Some(clean) = clean.get(&end) else { return Ok(Vec::new()) };
+        let mut additions = Additions::to(shadow, plan, clean, here).await?;
+        // What asks something of rows is left to the file.
+        let asking =
+            |it: &ObjectName| additions.checks.iter().any(|check| check.adds.as_ref() == Some(it));
+        let its = |it: &ObjectName| self.made.iter().any(|(object, _)| object == it);
+        let added = additions.objects.iter().filter(|it| its(it) && !asking(it));
+        // What holds no data goes by itself where its statement does more than what is left to do.
+        let holds_none = |it: &ObjectName| match shadow.dialect() {
+            Dialect::Sqlite => ["index", "trigger", "view"].contains(&it.kind.as_str()),
+            _ => ["index", "trigger", "view", "constraint", "check", "policy"]
+                .contains(&it.kind.as_str()),
+        };
+        let gone = self.made.iter().filter(|(it, is)| is.is_none() && holds_none(it));
+        let gone = gone.map(|(it, _)| it).filter(|it| here.objects.contains_key(*it));
+        additions.objects = added.chain(gone).cloned().collect();
+        generated(shadow, plan, &end, &additions.objects, clean, here).await
     }
 
     /// Whether a statement fills what is there, and so has its values.

@@ -7,6 +7,7 @@ use sternway_database::{Database, DatabaseError, LockError, Unfinished};
 use sternway_model::journal::Record;
 use sternway_model::plan::{Facts, Plan, standing};
 use sternway_model::position::Position;
+use sternway_model::proof::Difference;
 use sternway_model::state::TrackingRow;
 use thiserror::Error;
 
@@ -151,7 +152,7 @@ pub async fn rows_in_step(
     let rows = applied.map(|(track, set)| (track.clone(), TrackingRow::clean(set.last())));
     let rows: Rows = rows.collect();
     let install = InstallMaterial::whole(facts, &standing.applied);
-    hold(shadow, &install.material(), &rows, database).await
+    hold(shadow, &install.material(), &rows, &facts.state.records.leaves, database).await
 }
 
 /// The same for a plan that was made where nobody looked at a database, and is about to be executed.
@@ -171,20 +172,22 @@ pub async fn plan_in_step(
     let rows: Rows = on.map(|(track, state)| (track.clone(), state.row())).collect();
     let mut migrations = plan.migrations.clone();
     migrations.extend(plan.before.clone());
-    hold(shadow, &Material::before(plan, &migrations), &rows, database).await
+    let (material, left) = (Material::before(plan, &migrations), &plan.basis.deviation.known);
+    hold(shadow, &material, &rows, left, database).await
 }
 
 async fn hold(
     shadow: &Shadow,
     material: &Material<'_>,
     rows: &Rows,
+    left: &[Difference],
     database: &mut dyn Database,
 ) -> Result<(), PreflightError> {
     if rows.values().all(|row| row.position == Position::Nothing) {
         return Ok(());
     }
     let found = fingerprint(database, material.tables).await?;
-    match out_of_step(shadow, material, rows, &found).await {
+    match out_of_step(shadow, material, rows, &found, left).await {
         Ok(wrong) if wrong.is_empty() => Ok(()),
         Ok(wrong) => Err(PreflightError::OutOfStep(wrong)),
         Err(error) => {

@@ -1,8 +1,10 @@
-//! Checks: what the data has to be before or after a journey, as the settings say it.
+//! Checks: what the data has to be before or after a journey, as the settings say it, or what is added to
+//! the schema.
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::TrackName;
+use crate::proof::ObjectName;
 
 /// When a check is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,9 @@ pub struct Check {
     /// Whether that migration's up half may be run again to put it right.
     #[serde(default)]
     pub again: bool,
+    /// What is added among the rows that this asks about, where no settings ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adds: Option<ObjectName>,
 }
 
 /// What a check found.

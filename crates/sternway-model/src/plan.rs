@@ -304,6 +304,16 @@ impl Plan {
         self.checks.iter().filter(move |check| check.at == at)
     }
 
+    /// Has these checks asked before anything else.
+    pub fn ask_before(&mut self, checks: Vec<Check>) {
+        let at = When::Before;
+        let is_asked = self.all_steps().any(|(_, step)| *step == Step::Check { at });
+        if let Some(first) = self.hops.first_mut().filter(|_| !is_asked && !checks.is_empty()) {
+            first.steps.insert(0, Step::Check { at });
+        }
+        self.checks.extend(checks);
+    }
+
     /// The data that its bodies take away, as far as a rehearsal found it out.
     pub fn losses(&self) -> impl Iterator<Item = &Loss> {
         self.steps().filter_map(|step| step.effects.as_ref()).flat_map(|it| &it.losses)

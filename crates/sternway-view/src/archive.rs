@@ -307,7 +307,7 @@ pub fn warning<'a>(
     let rows = old.iter().map(|entry| entry.waiting()).sum();
     let bytes = old.iter().map(|entry| entry.bytes).sum();
     Some(format!(
-        "warning: the archive has kept {} for more than {}, the oldest since {}: {} that are nowhere else, {}. `sternway archive list` shows them, `sternway archive drop --older-than {warn_after_days}` lets them go",
+        "warning: the archive has kept {} for more than {}, the oldest since {}: {} nowhere else, {}. `sternway archive list` shows them, `sternway archive drop --older-than {warn_after_days}` lets them go",
         plural(old.len(), "entry", "entries"),
         counted(warn_after_days, "day"),
         oldest.since,

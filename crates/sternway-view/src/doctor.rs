@@ -6,6 +6,7 @@ use sternway_engine::doctor::{
     Diagnosis, Examination, InDoubt, Repair, RepairKind, Stays, statements,
 };
 use sternway_model::catalog::{Direction, TrackName};
+use sternway_model::effect::counted;
 use sternway_model::position::Position;
 use sternway_model::state::Identity;
 
@@ -299,11 +300,12 @@ pub fn question(diagnosis: &Diagnosis, repair: &Repair) -> String {
 pub fn repaired(paint: Paint, diagnosis: &Diagnosis, repair: &Repair, done: &Done) -> String {
     let mut text = String::new();
     for kept in &done.kept {
-        text.push_str(&format!("kept in the archive: {} rows of {}\n", kept.rows, kept.lost));
+        let rows = counted(kept.rows, "row");
+        text.push_str(&format!("kept in the archive: {rows} of {}\n", kept.lost));
     }
     for back in &done.restored {
-        let (rows, lost) = (back.restored.back, &back.lost);
-        text.push_str(&format!("put back from the archive: {rows} rows of {lost}\n"));
+        let (rows, lost) = (counted(back.restored.back, "row"), &back.lost);
+        text.push_str(&format!("put back from the archive: {rows} of {lost}\n"));
     }
     let says = format!("track `{}`: the row says {}", diagnosis.track, repair.to);
     text.push_str(&format!("{}; `sternway status` compares the schema\n", paint.good(&says)));

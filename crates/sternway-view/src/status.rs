@@ -376,7 +376,7 @@ impl Status {
         let kept = &self.archive;
         if kept.entries > 0 {
             text.push_str(&format!(
-                "archive: {}, {} that are nowhere else, {}\n",
+                "archive: {}, {} nowhere else, {}\n",
                 plural(kept.entries, "entry", "entries"),
                 counted(kept.waiting, "row"),
                 size(kept.bytes)

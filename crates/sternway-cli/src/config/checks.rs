@@ -50,5 +50,5 @@ fn check(table: CheckTable, tracks: &[Track]) -> Result<Check, Failure> {
         }
     };
     let rows = rows.map(|it| expand(&it)).transpose()?;
-    Ok(Check { at, sql: expand(&sql)?, message, severity, rows, migration, again })
+    Ok(Check { at, sql: expand(&sql)?, message, severity, rows, migration, again, adds: None })
 }

@@ -1,6 +1,6 @@
 //! Why a journey is not made, or does not arrive.
 
-use sternway_database::{LockError, StepError, Unfinished};
+use sternway_database::{DatabaseError, LockError, StepError, Unfinished};
 use sternway_engine::check::{CheckError, MendError};
 use sternway_engine::journey::JourneyError;
 use sternway_engine::preflight::{PreflightError, UnfinishedRun};
@@ -14,7 +14,7 @@ use sternway_view::status::dirty_hint;
 use sternway_view::unfinished::named;
 use sternway_view::{comparison, doctor};
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, SWALLOWED};
 use crate::ui::Ui;
 
 impl Failure {
@@ -54,6 +54,7 @@ impl Failure {
                     names.join(" ")
                 ))
             }
+            JourneyError::RowsForbid { adds, messages } => Self::rows_forbid(&adds, &messages),
             JourneyError::LargeObjects { .. } => Self::new(cause.to_string(), Exit::Refused).hint(
                 "nothing was touched. `pg_dump --large-objects` makes a copy of them; --accept lo_unlink goes on, and they are LOST for good",
             ),
@@ -154,6 +155,7 @@ impl Failure {
     fn of_journey(attempt: &str, ui: &Ui, plan: &Plan, cause: JourneyError) -> Failure {
         match cause {
             JourneyError::Refused(messages) => Self::to_check(&messages),
+            JourneyError::RowsForbid { adds, messages } => Self::rows_forbid(&adds, &messages),
             JourneyError::Unchecked(cause) => Self::unchecked(cause),
             cause @ JourneyError::Unkept { .. } => {
                 let hint = match &cause {
@@ -207,6 +209,14 @@ impl Failure {
     }
 
     /// What has to be so before a journey is not.
+    fn rows_forbid(adds: &[ObjectName], messages: &[String]) -> Failure {
+        let names: Vec<String> = adds.iter().map(|it| flag("--accept-difference", it)).collect();
+        Self::new(messages.join("; "), Exit::Refused).hint(format!(
+            "nothing was touched. The down file leaves this out, and it cannot be added among these rows: put them right, or {} goes on without it",
+            names.join(" ")
+        ))
+    }
+
     fn to_check(messages: &[String]) -> Failure {
         Self::new(messages.join("; "), Exit::Refused)
             .hint("nothing was touched; a [[check]] of the settings asks for it before a journey")
@@ -267,6 +277,10 @@ impl Failure {
                 "nothing of that step was done; end those sessions, or let them end, then `sternway resume` goes on",
                 Exit::Locked,
             ),
+            RunError::Step {
+                source: StepError::Database { source: DatabaseError::TrackNotWritten { .. }, .. },
+                ..
+            } => (SWALLOWED, Exit::Failed),
             RunError::Step { source: StepError::Database { .. }, .. } | RunError::Database(_) => (
                 "`sternway status` shows where each track stands; `sternway resume` goes on from there, `sternway abort` takes everything back",
                 Exit::Failed,

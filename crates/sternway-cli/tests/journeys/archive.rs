@@ -240,7 +240,7 @@ fn entries_are_listed_shown_restored_and_dropped() {
         .ended(0)
         .quiet()
         .says(&["core 2 down", "column letter.\"re, ply\""]);
-    case.on(&["status"]).ended(0).says(&["archive: 3 entries, 16 rows that are nowhere else, "]);
+    case.on(&["status"]).ended(0).says(&["archive: 3 entries, 16 rows nowhere else, "]);
     case.on(&["plan", "--to", "1.1.0"]).ended(0).quiet().says(&[
         "creates table `\"Odd \"\"name\"\" of; a table\"`, column `\"re, ply\"` of `letter`, type `mood`, 1 index, 1 sequence",
         "locks letter: ACCESS EXCLUSIVE",

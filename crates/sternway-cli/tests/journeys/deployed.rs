@@ -174,11 +174,14 @@ fn a_swap_or_start_that_fails_takes_application_and_schema_back() {
     shop.on(&["rollback", "--to", "1.0.0", "--yes"]).ended(1).explains(&["no swap today"]);
     shop.runs("1.1.0");
     shop.log();
-    // One that cannot be stopped is left as it is, and running.
+    // One that cannot be stopped is started again: a part of it may have stopped.
     shop.machine.write("refuse", "stop\n");
     shop.on(&["rollback", "--to", "1.0.0", "--yes"]).ended(1).explains(&["no stop today"]);
-    assert_eq!(shop.log(), ["stop"]);
+    assert_eq!(shop.log(), ["stop", "start 1.1.0", "ready"]);
     shop.runs("1.1.0");
+    shop.machine.write("refuse", "");
+    shop.on(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+    shop.runs("1.0.0");
 }
 
 #[test]

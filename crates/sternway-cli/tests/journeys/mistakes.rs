@@ -101,11 +101,37 @@ fn a_password_of_its_own_is_answered_with_better_places() {
 #[test]
 fn a_section_of_a_later_version_is_named_as_such() {
     bad_settings(
-        &format!("{APP}{CORE}[deploy.kubernetes]\nnamespace = \"x\"\n"),
-        &[
-            "the key `kubernetes` is not known",
-            "this version does not use it yet; [deploy.commands]",
-        ],
+        &format!("{APP}{CORE}[[hazard]]\nmessage = \"x\"\n"),
+        &["the key `hazard` is not known", "this version does not use it yet"],
+    );
+}
+
+#[test]
+fn a_cluster_that_is_half_described_is_refused() {
+    let kubernetes = |text: &str| format!("{APP}{CORE}[deploy.kubernetes]\n{text}\n");
+    bad_settings(
+        &kubernetes("namespace = \"x\""),
+        &["[deploy.kubernetes] has no `stop`", "stop = [\"deployment/harbour\"]"],
+    );
+    bad_settings(
+        &kubernetes("stop = [\"daemonset/x\"]"),
+        &["`daemonset/x` is none of deployment/NAME, statefulset/NAME"],
+    );
+    bad_settings(
+        &kubernetes("stop = [\"deployment/x\"]"),
+        &["does not say how another release is put in place", "[[deploy.kubernetes.helm]]"],
+    );
+    bad_settings(
+        &kubernetes("stop = [\"deployment/x\"]\nimage = \"x:1.0.0\""),
+        &["`image` has no {version}"],
+    );
+    bad_settings(
+        &kubernetes("stop = [\"deployment/x\"]\nimage = \"x:{version}\"\nhealth = \"x\""),
+        &["`health`: `x` is no PORT/PATH"],
+    );
+    bad_settings(
+        &kubernetes("stop = [\"deployment/x\"]\nnamespaces = \"x\""),
+        &["the key `namespaces` is not known", "did you mean `namespace`?"],
     );
 }
 

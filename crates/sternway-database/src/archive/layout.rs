@@ -32,8 +32,8 @@ pub struct Layout {
     pub sequence: Option<u64>,
     /// Whether it has, beside the columns that went, all that stayed: what they were computed from.
     pub rest: bool,
-    /// Whether it has, as what a body gave the columns that went, what the other half would have made of
-    /// them when they were kept.
+    /// Whether it has, as what a body gave the columns or rows that went, what the other half would have made
+    /// of them when they were kept.
     pub anew: bool,
     /// Whether the table itself was relocated, and calls its columns by their own names.
     pub moved: bool,

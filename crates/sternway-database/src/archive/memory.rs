@@ -204,7 +204,7 @@ impl RowStore for Memory {
                 Value { same: same(&at), blank: now(at).is_none(), moved }
             };
             let inputs = place.inputs.iter().chain(iter::repeat(&Inputs::Unknown));
-            let values = match place.of_columns {
+            let values = match place.of_columns || !place.inputs.is_empty() {
                 true => place.layout.gone().into_iter().zip(inputs).map(value).collect(),
                 false => Vec::new(),
             };

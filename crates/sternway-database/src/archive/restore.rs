@@ -259,7 +259,11 @@ impl Group {
         let columns = layout.columns.iter().enumerate().filter(has).map(|(at, _)| at);
         let columns = columns.filter(|at| !layout.is_beside(*at)).collect();
         let key = if shape.is_unique(&layout.key) { layout.keys() } else { Vec::new() };
-        let (inputs, of_columns) = (self.inputs(&layout), self.kind == Kind::Columns);
+        let of_columns = self.kind == Kind::Columns;
+        let inputs = match self.kind == Kind::Table && layout.anew {
+            true => vec![Inputs::Anew; layout.columns.len()],
+            false => self.inputs(&layout),
+        };
         Place { data: self.data, layout, held, shape, columns, key, inputs, of_columns }
     }
 
@@ -397,17 +401,10 @@ fn set(group: &Group, place: &Place, row: &Match, columns: &[usize]) -> Verdict 
             _ => stays.push(place.layout.columns.get(*at).map_or("", String::as_str)),
         }
     }
-    let act = Act::Set { columns: back, only_changed: false };
-    let why = || match &group.origins {
+    back_and_stays(back, stays.is_empty(), || match &group.origins {
         Some(origins) if !origins.contains(&Origin::Anybody) => reason::computed(&stays),
         _ => reason::WRITTEN.to_owned(),
-    };
-    match (&act, stays.is_empty()) {
-        (Act::Set { columns, .. }, true) if columns.is_empty() => Verdict::Back,
-        (_, true) => Verdict::Act(act),
-        (Act::Set { columns, .. }, false) if columns.is_empty() => Verdict::Stay(why()),
-        (_, false) => Verdict::Part(act, why()),
-    }
+    })
 }
 
 /// Whether a value goes over what the row has there.
@@ -456,10 +453,41 @@ fn deleted(group: &Group, place: &Place, row: &Match) -> Verdict {
         Some(Found::Taken) if !place.key.is_empty() => reason::TAKEN,
         Some(Found::Anew) if !row.is_there && holds(Rule::OnlyOnce) => reason::ANEW,
         _ if !row.is_there => return Verdict::Act(Act::Insert),
+        _ if !is_newer && group.layout.anew && holds(Rule::ComputedStays) => {
+            return merged(place, row);
+        }
         _ if !is_newer => return Verdict::Act(Act::Replace),
         _ if row.is_same => return Verdict::Back,
         _ => reason::TAKEN,
     })
+}
+
+/// A row that is gone, and that the body has just made of others: it gets what was kept, but for what these
+/// would have made otherwise when it was kept.
+fn merged(place: &Place, row: &Match) -> Verdict {
+    let (mut back, mut stays) = (Vec::new(), Vec::new());
+    for (at, value) in place.layout.gone().into_iter().zip(&row.values) {
+        match value {
+            _ if value.same || !place.columns.contains(&at) => {}
+            _ if value.moved => {
+                stays.push(place.layout.columns.get(at).map_or("", String::as_str));
+            }
+            _ => back.push(at),
+        }
+    }
+    back_and_stays(back, stays.is_empty(), || reason::computed(&stays))
+}
+
+/// Some values go back, and others may stay, for a reason.
+fn back_and_stays(back: Vec<usize>, is_all: bool, why: impl FnOnce() -> String) -> Verdict {
+    let nothing = back.is_empty();
+    let act = Act::Set { columns: back, only_changed: false };
+    match (nothing, is_all) {
+        (true, true) => Verdict::Back,
+        (false, true) => Verdict::Act(act),
+        (true, false) => Verdict::Stay(why()),
+        (false, false) => Verdict::Part(act, why()),
+    }
 }
 
 /// Restores a group as far as its table lets it. Everything is decided before anything is written.

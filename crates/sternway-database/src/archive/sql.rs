@@ -398,7 +398,7 @@ impl<S: SqlStore> RowStore for S {
             (None, _) => (String::new(), "1 = 0".to_owned(), "1 = 0".to_owned()),
         };
         let flag = |condition: &str| format!("CASE WHEN {condition} THEN 1 ELSE 0 END");
-        let asked = place.of_columns && !join.is_empty();
+        let asked = (place.of_columns || !place.inputs.is_empty()) && !join.is_empty();
         let values = if asked { words.values() } else { Vec::new() };
         let values: String =
             values.iter().flatten().map(|condition| format!(", {}", flag(condition))).collect();

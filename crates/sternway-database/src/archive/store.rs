@@ -26,8 +26,8 @@ pub struct Place {
     pub columns: Vec<usize>,
     /// Those that tell its rows apart, if they do.
     pub key: Vec<usize>,
-    /// Of each of the columns that a body took, by what it is known whether what it is computed from has
-    /// changed since.
+    /// Of each of the columns that a body took, or that the other half fills of a table, by what it is known
+    /// whether what it is computed from has changed since.
     pub inputs: Vec<Inputs>,
     /// Whether columns went of rows that stayed.
     pub of_columns: bool,

@@ -155,7 +155,10 @@ async fn run(
     let row = TrackingRow::clean(work.to);
     let mut clean = track::write(mysql, work.table, row);
     match work.end() {
-        Some((run, end)) => clean.push_str(&records::insert(mysql, run, &end)),
+        Some((run, end)) => {
+            clean.push_str(&track::confirm(mysql, work.table, row));
+            clean.push_str(&records::insert(mysql, run, &end));
+        }
         None => clean.push_str(&progress::end(mysql, work.table)),
     }
     failpoint::hit(Point::BodyDone);
@@ -182,6 +185,9 @@ async fn mark(
     let known = statements.len() < 2 || progress::help(mysql).await;
     let row = TrackingRow::dirty(work.to);
     let mut sql = track::write(mysql, work.table, row);
+    if work.journal.is_some() {
+        sql.push_str(&track::confirm(mysql, work.table, row));
+    }
     match (work.journal, statements.get(work.first.saturating_sub(1))) {
         (Some((run, step)), Some(first)) if !commits(first, statements) => {
             let record = underway(mysql, work, step, work.first, first).await?;

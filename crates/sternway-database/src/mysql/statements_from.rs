@@ -1,12 +1,13 @@
 //! Statements that make one schema into another: for a shadow database that has to look like the one
 //! that it stands for.
 //!
-//! A table that only lacks something gets that. One that differs otherwise is made anew, as the server
-//! itself says how, and gets its rows back as far as they fit; foreign keys are not looked at meanwhile.
+//! A table that only lacks something gets that, and one whose columns or indexes are others has them changed.
+//! One that differs otherwise is made anew, as the server itself says how, and gets its rows back as far as
+//! they fit; foreign keys are not looked at meanwhile.
 
 use std::collections::BTreeSet;
 
-use sternway_model::proof::{Fingerprint, ObjectName};
+use sternway_model::proof::{Facts, Fingerprint, ObjectName};
 
 use super::{MySql, introspect, optional};
 use crate::port::DatabaseError;
@@ -41,12 +42,12 @@ pub(super) async fn statements_from(
             continue;
         }
         let of_table = parts.iter().filter(|it| it.table.as_deref() == Some(*table));
-        let only_lacks = of_table.clone().all(|it| !from.objects.contains_key(it));
-        if only_lacks && !parts.iter().any(|it| it.table.is_none() && it.name == *table) {
-            let added: Option<Vec<String>> = of_table.map(|it| line_of(&create, it)).collect();
-            if let Some(added) = added {
-                let add = |line: String| format!("ALTER TABLE {name} ADD {line}");
-                statements.extend(added.into_iter().map(add));
+        if !parts.iter().any(|it| it.table.is_none() && it.name == *table) {
+            let alter =
+                |it: &&ObjectName| altering(&create, it, from, to.objects.contains_key(*it));
+            let altered: Option<Vec<String>> = of_table.map(alter).collect();
+            if let Some(altered) = altered {
+                statements.extend(altered.iter().map(|how| format!("ALTER TABLE {name} {how}")));
                 continue;
             }
         }
@@ -93,6 +94,30 @@ pub(super) async fn statements_from(
     Ok(statements)
 }
 
+/// What makes a part of a table what it is here, where the table need not be made anew for that.
+fn altering(create: &str, part: &ObjectName, from: &Fingerprint, is: bool) -> Option<String> {
+    let (was, name) = (from.objects.get(part), MySql::quote(&part.name));
+    let gone = match (was, part.kind.as_str()) {
+        (Some(_), "index") => Some(format!("DROP INDEX {name}")),
+        (Some(was), "constraint") if part.name != "PRIMARY" => Some(match &was.facts {
+            Facts::ForeignKey(_) => format!("DROP FOREIGN KEY {name}"),
+            Facts::Index { .. } => format!("DROP INDEX {name}"),
+            Facts::None => format!("DROP CONSTRAINT {name}"),
+        }),
+        _ => None,
+    };
+    if !is {
+        return gone;
+    }
+    let line = line_of(create, part)?;
+    match (was, part.kind.as_str()) {
+        (None, _) => Some(format!("ADD {line}")),
+        (Some(_), "column") => Some(format!("MODIFY {line}")),
+        (Some(_), "index") => gone.map(|gone| format!("{gone}, ADD {line}")),
+        (Some(_), _) => None,
+    }
+}
+
 /// The line of a table's statement that makes a part of it.
 fn line_of(create: &str, part: &ObjectName) -> Option<String> {
     let name = MySql::quote(&part.name);
@@ -102,8 +127,11 @@ fn line_of(create: &str, part: &ObjectName) -> Option<String> {
     let line = lines.find(|line| match part.kind.as_str() {
         "column" => line.starts_with(&format!("{name} ")),
         _ if part.name == "PRIMARY" => line.starts_with("PRIMARY KEY"),
-        "index" | "constraint" => {
-            line.starts_with(&constraint) || (!line.starts_with('`') && line.contains(&key))
+        // A foreign key and the index below it have one name.
+        "constraint" => line.starts_with(&constraint) || line.starts_with(&format!("UNIQUE {key}")),
+        "index" => {
+            let other = ["`", "CONSTRAINT ", "UNIQUE "];
+            line.contains(&key) && !other.iter().any(|it| line.starts_with(it))
         }
         _ => false,
     });

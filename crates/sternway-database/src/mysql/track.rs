@@ -1,6 +1,7 @@
 //! The tracking table, as golang-migrate keeps it: one row, or none where nothing is applied.
 
 use async_trait::async_trait;
+use sternway_model::position::Position;
 use sternway_model::state::{TrackState, TrackingRow};
 
 use super::{MySql, number, optional, progress};
@@ -84,6 +85,7 @@ pub(super) fn explain(table: &str, error: DatabaseError) -> DatabaseError {
         Some(1146) if source.message().contains(table) => {
             DatabaseError::TrackGone { table: table.to_owned() }
         }
+        Some(1242) => DatabaseError::TrackNotWritten { table: table.to_owned() },
         // A column that is lacking, or wants more, or another type; a view.
         Some(1054 | 1364 | 1366 | 1265 | 1288 | 1395 | 1471) => {
             port::foreign(table, source.message().to_owned())
@@ -106,6 +108,23 @@ pub(super) fn write(mysql: &MySql, table: &str, row: TrackingRow) -> String {
         ));
     }
     sql
+}
+
+/// A statement that fails, with 1242, where a tracking table does not say `position`: a trigger of it may
+/// change what is written.
+pub(super) fn confirm(mysql: &MySql, table: &str, row: TrackingRow) -> String {
+    let table = mysql.table(table);
+    let says = match row {
+        TrackingRow { position: Position::Nothing, dirty: false } => "count(*) = 0".to_owned(),
+        TrackingRow { position, dirty } => {
+            let version = position.in_golang_migrate();
+            format!("count(*) = 1 AND min(version) = {version} AND min(dirty) = {dirty}")
+        }
+    };
+    format!(
+        "SELECT IF(written.holds, 1, (SELECT a FROM (SELECT 1 AS a UNION ALL SELECT 2) AS two WHERE written.holds = 0))
+         FROM (SELECT {says} AS holds FROM {table}) AS written;\n"
+    )
 }
 
 /// Statements that commit together, whatever the session is set to. What a body has left open

@@ -173,6 +173,12 @@ pub enum DatabaseError {
         /// The table.
         table: String,
     },
+    /// What was written into the tracking table is not there.
+    #[error("the tracking table `{table}` does not say what was just written into it")]
+    TrackNotWritten {
+        /// The table.
+        table: String,
+    },
     /// A table of that name is there, and is not what golang-migrate keeps its version in.
     #[error("the table `{table}` is not a tracking table of golang-migrate's: {reason}")]
     ForeignTrack {

@@ -114,6 +114,19 @@ impl Stored {
         format!("{}.{}", Postgres::quote(schema), Postgres::quote(table))
     }
 
+    /// The columns of which it is noted what the other half makes of them, where it is: those that went, or
+    /// all beside the key of rows that did.
+    pub fn noted(&self) -> Vec<&String> {
+        let Detail { columns, key, lost, .. } = &self.detail;
+        match self.entry.lost {
+            Lost::Column { .. } => lost.iter().collect(),
+            _ => {
+                let plain = columns.iter().filter(|it| !it.generated && !key.contains(&it.name));
+                plain.map(|it| &it.name).collect()
+            }
+        }
+    }
+
     /// What it is, for whoever reads what was restored.
     pub fn restoration(&self, restored: Restored) -> Restoration {
         Restoration { id: self.entry.id, lost: self.entry.lost.clone(), restored }

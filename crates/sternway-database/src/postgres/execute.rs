@@ -286,8 +286,11 @@ async fn one_by_one(
     mut keeper: Option<Keeper<'_>>,
 ) -> Result<Done, (usize, Failure)> {
     let other = |error| (0, Failure::Other(error));
-    let mark = TrackingRow::dirty(work.to);
-    let mark = track::write(postgres, work.table, mark);
+    let row = TrackingRow::dirty(work.to);
+    let mut mark = track::write(postgres, work.table, row);
+    if work.journal.is_some() {
+        mark.push_str(&track::confirm(postgres, work.table, row));
+    }
     let set = limits::set_outside(limits, work.body);
     let marked = match &keeper {
         Some(keeper) if work.first == 1 => {
@@ -586,6 +589,7 @@ fn clean(postgres: &Postgres, work: &Work<'_>) -> String {
     let row = TrackingRow::clean(work.to);
     let mut sql = track::write(postgres, work.table, row);
     if let Some((run, end)) = work.end() {
+        sql.push_str(&track::confirm(postgres, work.table, row));
         sql.push_str(&records::insert(run, &end));
     }
     sql

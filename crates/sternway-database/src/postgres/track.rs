@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::Row;
+use sternway_model::position::Position;
 use sternway_model::state::{TrackState, TrackingRow};
 
 use super::{Postgres, execute, failed, literal, schema};
@@ -104,6 +105,9 @@ pub(super) fn explain(table: &str, error: DatabaseError) -> DatabaseError {
     };
     let code = source.code().unwrap_or_default();
     match code.as_ref() {
+        "22P02" if source.message().contains(NOT_WRITTEN) => {
+            DatabaseError::TrackNotWritten { table: table.to_owned() }
+        }
         "42P01" | "3F000" if source.message().contains(table) => {
             DatabaseError::TrackGone { table: table.to_owned() }
         }
@@ -162,4 +166,23 @@ pub(super) fn write(postgres: &Postgres, table: &str, row: TrackingRow) -> Strin
         ));
     }
     sql
+}
+
+/// What the server is made to complain of where the row is not as it was written.
+const NOT_WRITTEN: &str = "the tracking row is not as it was written";
+
+/// A statement that fails where a tracking table does not say `position`: a rule or a trigger of it may
+/// swallow what is written, or change it.
+pub(super) fn confirm(postgres: &Postgres, table: &str, row: TrackingRow) -> String {
+    let table = postgres.tracking(table);
+    let says = match row {
+        TrackingRow { position: Position::Nothing, dirty: false } => "count(*) = 0".to_owned(),
+        TrackingRow { position, dirty } => {
+            let version = position.in_golang_migrate();
+            format!("count(*) = 1 AND bool_and(version = {version} AND dirty = {dirty})")
+        }
+    };
+    format!(
+        "SELECT CAST(CASE WHEN {says} THEN '1' ELSE '{NOT_WRITTEN}' END AS integer) FROM {table};\n"
+    )
 }

@@ -180,8 +180,12 @@ async fn one_by_one(
     let mark = TrackingRow::dirty(work.to);
     let marked = async {
         begin(sqlite, work).await?;
-        let sql = format!("{} COMMIT", track::write(work.table, mark));
-        sqlite.run("mark the track dirty", sql).await
+        let mut sql = track::write(work.table, mark);
+        if work.journal.is_some() {
+            sql.push_str(&track::confirm(work.table, mark));
+        }
+        let marked = sqlite.run("mark the track dirty", format!("{sql} COMMIT")).await;
+        marked.map_err(|error| track::explain(work.table, error))
     };
     let marked = marked.await;
     if let Err(error) = marked {
@@ -406,6 +410,7 @@ fn clean(work: &Work<'_>) -> String {
     let row = TrackingRow::clean(work.to);
     let mut sql = track::write(work.table, row);
     if let Some((run, end)) = work.end() {
+        sql.push_str(&track::confirm(work.table, row));
         sql.push_str(&records::insert(run, &end));
         sql.push_str(";\n");
     }

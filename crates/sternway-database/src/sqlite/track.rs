@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
+use sternway_model::position::Position;
 use sternway_model::state::{TrackState, TrackingRow};
 
 use super::{Sqlite, connect, failed};
@@ -113,6 +114,9 @@ pub(super) fn explain(table: &str, error: DatabaseError) -> DatabaseError {
     if words.contains("no such table") && words.contains(table) {
         return DatabaseError::TrackGone { table: table.to_owned() };
     }
+    if words.contains("malformed JSON") {
+        return DatabaseError::TrackNotWritten { table: table.to_owned() };
+    }
     let other = ["no such column", "has no column", "NOT NULL constraint", "it is a view"];
     match other.iter().any(|it| words.contains(it)) {
         true => port::foreign(table, words.to_owned()),
@@ -155,4 +159,21 @@ pub(super) fn write(table: &str, row: TrackingRow) -> String {
         ));
     }
     sql
+}
+
+/// A statement that fails, on JSON that is none, where a tracking table does not say `position`: a trigger
+/// of it may swallow what is written, or change it.
+pub(super) fn confirm(table: &str, row: TrackingRow) -> String {
+    let table = Sqlite::table(table);
+    let says = match row {
+        TrackingRow { position: Position::Nothing, dirty: false } => "count(*) = 0".to_owned(),
+        TrackingRow { position, dirty } => {
+            let version = position.in_golang_migrate();
+            let dirty = u8::from(dirty);
+            format!("count(*) = 1 AND min(version) = {version} AND min(dirty) = {dirty}")
+        }
+    };
+    format!(
+        "SELECT CASE WHEN {says} THEN 1 ELSE json('not written ' || count(*)) END FROM {table};\n"
+    )
 }

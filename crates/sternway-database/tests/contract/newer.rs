@@ -111,6 +111,69 @@ pub async fn a_value_from_another_table_is_as_fresh_as_that(ground: &Ground) {
     assert_eq!(left, 2, "{restored:?}");
 }
 
+/// A table that a body makes of other rows comes back with what people wrote into it, and with what those rows
+/// make of it now where they have changed.
+pub async fn a_table_that_a_body_fills_is_as_fresh_as_its_source(ground: &Ground) {
+    let up = "CREATE TABLE f (id INT PRIMARY KEY, x VARCHAR(9), note VARCHAR(9));
+        INSERT INTO f SELECT id, upper(x), NULL FROM o";
+    let start = format!(
+        "CREATE TABLE o (id INT PRIMARY KEY, x VARCHAR(9));
+         INSERT INTO o VALUES (1, 'a'), (2, 'b'), (3, 'c'); {up}"
+    );
+    let mut session = at_two(ground, &start).await;
+    let edits = "UPDATE f SET x = 'mine', note = 'one' WHERE id = 1;
+        UPDATE f SET note = 'two' WHERE id = 2; INSERT INTO f VALUES (9, 'own', 'nine')";
+    write(&mut session, 2, edits).await;
+    knowing(&mut session, Down, "DROP TABLE f", up).await;
+    write(&mut session, 1, "UPDATE o SET x = 'new' WHERE id = 2; INSERT INTO o VALUES (4, 'd')")
+        .await;
+    let restored = knowing(&mut session, Up, up, "DROP TABLE f").await.restored;
+    let server = session.identity().server.clone();
+    let found = list(&mut session, "SELECT x FROM f ORDER BY id").await;
+    assert_eq!(found, ["mine", "NEW", "C", "D", "own"], "{server}: {restored:?}");
+    let found = list(&mut session, "SELECT note FROM f ORDER BY id").await;
+    assert_eq!(found, ["one", "two", "-", "-", "nine"], "{server}: {restored:?}");
+    assert_eq!(numbers(&restored), [(3, 1)], "{server}: {restored:?}");
+}
+
+/// A row that a body makes anew under its own key gets what somebody had made of it; one that somebody has
+/// made meanwhile stays.
+pub async fn a_seed_that_somebody_changed_comes_back(ground: &Ground) {
+    let (down, up) = (
+        "DELETE FROM s WHERE name IN ('theme', 'own')",
+        "INSERT INTO s (name, v) SELECT 'theme', 'light'",
+    );
+    let start = format!(
+        "CREATE TABLE s (name VARCHAR(9) PRIMARY KEY, v VARCHAR(9)); {up}; INSERT INTO s VALUES ('own', 'old')"
+    );
+    let mut session = at_two(ground, &start).await;
+    write(&mut session, 2, "UPDATE s SET v = 'dark' WHERE name = 'theme'").await;
+    keeping(&mut session, Down, down).await;
+    write(&mut session, 1, "INSERT INTO s VALUES ('own', 'new')").await;
+    let restored = keeping(&mut session, Up, up).await.restored;
+    let server = session.identity().server.clone();
+    let found = list(&mut session, "SELECT v FROM s ORDER BY name").await;
+    assert_eq!(found, ["new", "dark"], "{server}: {restored:?}");
+    assert_eq!(numbers(&restored), [(1, 1)], "{server}: {restored:?}");
+}
+
+/// Of a row that a body deletes, no value goes to another one that has its key later.
+pub async fn values_of_a_deleted_row_go_to_no_other(ground: &Ground) {
+    let start = "CREATE TABLE t (id INT PRIMARY KEY, n VARCHAR(9), v VARCHAR(9));
+        INSERT INTO t VALUES (1, 'a', 'x'), (2, 'b', 'y'), (3, 'b', 'z')";
+    let down = "DELETE FROM t WHERE n = 'b'; ALTER TABLE t DROP COLUMN v";
+    let mut session = at_two(ground, start).await;
+    keeping(&mut session, Down, down).await;
+    write(&mut session, 1, "INSERT INTO t VALUES (2, 'other')").await;
+    let restored =
+        keeping(&mut session, Up, "ALTER TABLE t ADD COLUMN v VARCHAR(9)").await.restored;
+    let server = session.identity().server.clone();
+    let found = list(&mut session, "SELECT v FROM t ORDER BY id").await;
+    assert_eq!(found, ["x", "-", "z"], "{server}: {restored:?}");
+    let left: u64 = restored.iter().map(|it| it.restored.left()).sum();
+    assert_eq!(left, 1, "{server}: {restored:?}");
+}
+
 /// Where the body gives a column another name, what it has was written under the former one.
 pub async fn what_a_body_renames_is_not_overwritten(ground: &Ground) {
     let down = "ALTER TABLE t DROP COLUMN v; ALTER TABLE t ADD COLUMN w VARCHAR(9)";

@@ -43,8 +43,8 @@ pub(super) enum Refusal {
     NotFound,
     /// A right is missing; the server's words.
     Forbidden(String),
-    /// Somebody else has changed the object meanwhile.
-    Conflict,
+    /// Somebody else has changed the object, or has made it; the server's words.
+    Conflict(String),
     /// Anything else, in words.
     Other(String),
 }
@@ -53,8 +53,7 @@ impl From<Refusal> for String {
     fn from(refusal: Refusal) -> String {
         match refusal {
             Refusal::NotFound => "there is no such object".to_owned(),
-            Refusal::Forbidden(text) | Refusal::Other(text) => text,
-            Refusal::Conflict => "somebody else changes the same object".to_owned(),
+            Refusal::Forbidden(text) | Refusal::Conflict(text) | Refusal::Other(text) => text,
         }
     }
 }
@@ -146,7 +145,7 @@ impl Cluster {
                 Ok(Err(kube::Error::Api(status))) => match status.code {
                     404 => return Err(Refusal::NotFound),
                     401 | 403 => return Err(Refusal::Forbidden(status.message.clone())),
-                    409 => return Err(Refusal::Conflict),
+                    409 => return Err(Refusal::Conflict(status.message.clone())),
                     429 | 500..=599 => status.message.clone(),
                     _ => return Err(Refusal::Other(status.message.clone())),
                 },

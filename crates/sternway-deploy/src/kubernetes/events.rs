@@ -17,7 +17,7 @@ pub(super) async fn tell(cluster: &Cluster, workload: &Workload, action: &str, n
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {
-            "generateName": format!("{}.", workload.name),
+            "generateName": format!("{}-", workload.name),
             "namespace": cluster.namespace(),
         },
         "eventTime": format!("{now:.6}"),

@@ -358,7 +358,7 @@ async fn create(cluster: &Cluster, manifest: &Value) -> Result<(), String> {
     let manner = PostParams::default();
     match cluster.ask(|| objects.create(&manner, &object)).await {
         // The same plan has the same name.
-        Ok(_) | Err(Refusal::Conflict) => Ok(()),
+        Ok(_) | Err(Refusal::Conflict(_)) => Ok(()),
         Err(refusal) => Err(format!("{kind} cannot be created: {}", String::from(refusal))),
     }
 }

@@ -4,7 +4,7 @@ use sternway_model::body::Mode;
 use sternway_model::catalog::{Direction, Half, TrackName};
 use sternway_model::plan::{BodyOrigin, Migrate};
 use sternway_model::position::Position;
-use sternway_model::proof::Fingerprint;
+use sternway_model::proof::{Difference, Expected, Fingerprint, compare};
 
 use super::{InDoubt, Signs};
 use crate::shadow::{Material, Positions, RehearsalError, Shadow, ShadowDatabase};
@@ -17,6 +17,8 @@ pub(super) struct Case<'a> {
     pub table: &'a str,
     /// What the rows of all tracks say.
     pub others: Positions,
+    /// What the last journey is known to have left otherwise than a clean install has it.
+    pub left: &'a [Difference],
 }
 
 /// A body in doubt, and the schema after each of its parts, from none to all. What could not be run
@@ -173,6 +175,23 @@ impl<'a> Case<'a> {
             is_there: false,
             effects: None,
         }
+    }
+
+    /// Whether the schema is a clean install of what the row says but for what the last journey has left.
+    pub fn is_as_left(
+        &self,
+        installs: &[(Position, Fingerprint)],
+        row: Position,
+        found: &Fingerprint,
+    ) -> bool {
+        let known = installs.iter().flat_map(|(_, it)| it.objects.keys()).cloned().collect();
+        let install = installs.iter().find(|(version, _)| *version == row);
+        install.is_some_and(|(_, clean)| {
+            let expected = Expected { clean: clean.clone(), known, ..Expected::default() };
+            let mut comparison = compare(&expected, found);
+            comparison.know(self.left);
+            comparison.holds()
+        })
     }
 
     /// Whether the down halves lead from one of the positions `fits` to the row, and to the schema

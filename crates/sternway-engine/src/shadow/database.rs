@@ -223,6 +223,15 @@ impl<'a> ShadowDatabase<'a> {
         self.done().await
     }
 
+    /// Runs a step with another body than its own.
+    ///
+    /// # Errors
+    /// As [`ShadowDatabase::run`].
+    pub async fn run_instead(&mut self, step: &Migrate, body: &str) -> Result<(), RehearsalError> {
+        self.act(How::Run, step, body.to_owned());
+        self.done().await
+    }
+
     /// Runs a part of a step's body, and takes no settings of its back.
     ///
     /// # Errors

@@ -63,10 +63,12 @@ pub struct Migrate {
     pub mode: Mode,
     /// The statements that take something away.
     pub destroys: Vec<Destruction>,
-    /// Statements at the body's end that the file does not have: it leaves out what they make.
+    /// Statements at the body's end that the file does not have: a down half leaves out what they make, or
+    /// what an up half meets lacks it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub completed_by: Vec<String>,
-    /// Statements of the file that are passed over, because what they make is there already.
+    /// Statements of the file that are passed over: what an up half makes is there already, or a down half
+    /// takes what the clean install behind it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaves_out: Vec<String>,
     /// Whether all that it makes is there already, so that only the tracking row is written.

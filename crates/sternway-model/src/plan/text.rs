@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::app::{ChartMove, Deployment, ImageMove, KeptKind};
 use crate::body::Mode;
+use crate::catalog::Direction;
 use crate::check::{Severity, When};
 use crate::effect::{Effects, Loss, Lost, Unkept, counted};
 use crate::plan::{BodyOrigin, Course, Deviation, Hop, Migrate, Note, Plan, Step, Taken};
@@ -58,6 +59,22 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
+}
+
+/// What of a file is passed over, and what is added to it.
+fn write_fitted(f: &mut fmt::Formatter<'_>, migrate: &Migrate) -> fmt::Result {
+    let (passed, added) = match migrate.direction {
+        Direction::Up => ("it is there", "what is there lacks it"),
+        Direction::Down => ("it leads away from the target", "the file leaves it out"),
+    };
+    let first = |statement: &str| statement.trim().lines().next().unwrap_or_default().to_owned();
+    for statement in migrate.leaves_out.iter().filter(|_| !migrate.is_there) {
+        writeln!(f, "      passed over, for {passed}: {}", first(statement))?;
+    }
+    for statement in &migrate.completed_by {
+        writeln!(f, "      generated, for {added}: {}", first(statement))?;
+    }
+    Ok(())
 }
 
 impl Plan {
@@ -178,14 +195,7 @@ impl Plan {
                 Step::Check { at } => self.checks(f, *at)?,
                 Step::Migrate(migrate) => {
                     write_step(f, migrate)?;
-                    for statement in migrate.leaves_out.iter().filter(|_| !migrate.is_there) {
-                        let first = statement.trim().lines().next().unwrap_or_default();
-                        writeln!(f, "      passed over, for it is there: {first}")?;
-                    }
-                    for statement in &migrate.completed_by {
-                        let first = statement.lines().next().unwrap_or_default();
-                        writeln!(f, "      generated, for the file leaves it out: {first}")?;
-                    }
+                    write_fitted(f, migrate)?;
                     match &migrate.effects {
                         Some(effects) => write_effects(f, effects, self)?,
                         None => write_destruction(f, migrate, self.keeps)?,

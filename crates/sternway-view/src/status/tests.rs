@@ -100,7 +100,7 @@ fn a_schema_that_has_drifted_is_told_with_what_differs() {
          drift:\n  \
            drift: column `a` of `t` is missing: integer\n\
          records: 12 migrations\n\
-         archive: 1 entry, 0 rows that are nowhere else, 8.0 kB\n"
+         archive: 1 entry, 0 rows nowhere else, 8.0 kB\n"
     );
     assert!(shape.text(Paint::Coloured).starts_with("\x1b[1mharbour in"));
 }

@@ -1,13 +1,15 @@
-//! What the other half of a migration would make now of the columns that were kept.
+//! What the other half of a migration would make now of the columns and tables that were kept.
 //!
 //! Nothing takes a change of the schema back here, so it is not the table that is changed: the session
 //! gets a temporary copy of it under its name, which hides it from nobody else, and on that copy run
-//! those statements of the other half that are about the table. Where the other half does more to rows
+//! those statements of the other half that are about the table. One that went whole is made as a temporary one.
+//! Where the other half does more to rows
 //! than fill its columns, nobody can tell, and nothing is noted.
 
 use sternway_model::archive::Preserved;
+use sternway_model::effect::Lost;
 
-use super::restore::origins_of;
+use super::restore::{lay_out, origins_of};
 use super::shape::{self, look};
 use super::{LENIENT, STRICT, data};
 use crate::archive::anew::{DOING, computed_elsewhere, noted};
@@ -16,8 +18,9 @@ use crate::archive::{Layout, PREFIX, Result};
 use crate::mysql::MySql;
 use crate::mysql::execute::cut;
 use crate::mysql::statements::{Statement, Word, words_of};
+use crate::origin::may_fill;
 use crate::port::{DatabaseError, Preservation};
-use crate::tokens::{alteration, name};
+use crate::tokens::{after_guard, alteration, name};
 
 /// The copy, until it has the table's name.
 const COPY: &str = "sternway_anew";
@@ -27,14 +30,22 @@ const COPY: &str = "sternway_anew";
 pub async fn note(mysql: &mut MySql, care: &Preservation<'_>, kept: &[Preserved]) -> Result<()> {
     let Some(other) = care.other else { return Ok(()) };
     let statements = cut(mysql, other);
-    let columns = computed_elsewhere(mysql, kept, &origins_of(&statements)).await?;
-    for (id, layout) in columns {
-        let (Some(fill), Some(shape)) =
-            (about(&statements, &layout.table), look(mysql, &layout.table).await?)
-        else {
+    let fills = |table: &str| may_fill(other, table);
+    let found = computed_elsewhere(mysql, kept, &origins_of(&statements), &fills).await?;
+    for mut entry in found.into_values() {
+        let shape = look(mysql, &entry.layout.table).await?;
+        let is_whole = matches!(entry.entry.lost, Lost::Table { .. });
+        let Some(fill) = about(&statements, &entry.layout.table, is_whole) else { continue };
+        if is_whole == shape.is_some() {
             continue;
-        };
-        let made = made(mysql, id, &layout, &shape, &fill).await;
+        }
+        if entry.layout.moved {
+            mysql.run(DOING, STRICT.to_owned()).await?;
+            lay_out(mysql, &mut entry).await?;
+            mysql.run(DOING, LENIENT.to_owned()).await?;
+        }
+        let (id, layout) = (entry.data, entry.layout);
+        let made = made(mysql, id, &layout, shape.as_ref(), &fill).await;
         // Without it the next statement would be about the copy.
         let (copy, table) = (mysql.table(COPY), mysql.table(&layout.table));
         let tidy = format!("ROLLBACK; {LENIENT}; DROP TEMPORARY TABLE IF EXISTS {copy}, {table}");
@@ -51,8 +62,9 @@ pub async fn note(mysql: &mut MySql, care: &Preservation<'_>, kept: &[Preserved]
     Ok(())
 }
 
-/// The statements that change a table or fill its columns, where a body does nothing else to rows.
-fn about<'a>(statements: &'a [Statement<'a>], table: &str) -> Option<Vec<&'a str>> {
+/// The statements that change a table or fill its columns, where a body does nothing else to rows; of a
+/// table that it makes, as a temporary one, those that make and fill it too.
+fn about(statements: &[Statement<'_>], table: &str, is_whole: bool) -> Option<Vec<String>> {
     let mut about = Vec::new();
     for statement in statements {
         let words: Vec<Word<'_>> = words_of(statement.text, statement.quotes);
@@ -61,10 +73,24 @@ fn about<'a>(statements: &'a [Statement<'a>], table: &str) -> Option<Vec<&'a str
         match first.key.as_str() {
             "ALTER" if rest.first().is_some_and(|it| it.is("TABLE")) => {
                 if its(&alteration(&rest[1..]).0) {
-                    about.push(statement.text);
+                    about.push(statement.text.to_owned());
                 }
             }
-            "UPDATE" if its(&name(rest)) => about.push(statement.text),
+            "UPDATE" if its(&name(rest)) => about.push(statement.text.to_owned()),
+            "CREATE" if is_whole && rest.first().is_some_and(|it| it.is("TABLE")) => {
+                if its(&name(after_guard(&rest[1..]))) {
+                    let after = statement.text.get(first.offset + first.text.len()..)?;
+                    about.push(format!("CREATE TEMPORARY{after}"));
+                }
+            }
+            "INSERT" | "REPLACE" if is_whole => {
+                let into =
+                    rest.iter().take_while(|it| ["IGNORE", "INTO"].iter().any(|word| it.is(word)));
+                match its(&name(&rest[into.count()..])) {
+                    true => about.push(statement.text.to_owned()),
+                    false => return None,
+                }
+            }
             // A setting makes no value, and must not outlive this; a variable may.
             "SET"
                 if rest.iter().all(|it| !it.text.starts_with('@') || it.text.starts_with("@@")) => {
@@ -76,35 +102,37 @@ fn about<'a>(statements: &'a [Statement<'a>], table: &str) -> Option<Vec<&'a str
     Some(about)
 }
 
-/// Copies a table under its own name, runs the statements on the copy, and notes what they make of the
-/// columns that went, beside these.
+/// Copies a table under its own name, where it is there, runs the statements on the copy, and notes what they
+/// make of the columns that went, beside these.
 async fn made(
     mysql: &mut MySql,
     id: i64,
     layout: &Layout,
-    shape: &Shape,
-    fill: &[&str],
+    shape: Option<&Shape>,
+    fill: &[String],
 ) -> Result<(), DatabaseError> {
-    let (own, copy, kept) = (mysql.table(&shape.name), mysql.table(COPY), data(mysql, id));
+    let (own, copy, kept) = (mysql.table(&layout.table), mysql.table(COPY), data(mysql, id));
     let held_name = format!("{PREFIX}{id}");
     let held = look(mysql, &held_name).await?.unwrap_or_default();
-    let columns: Vec<String> = shape.written().iter().map(|it| MySql::quote(&it.name)).collect();
-    let columns = columns.join(", ");
+    let copied = shape.map_or(String::new(), |shape| {
+        let columns: Vec<String> =
+            shape.written().iter().map(|it| MySql::quote(&it.name)).collect();
+        let columns = columns.join(", ");
+        format!(
+            "; CREATE TEMPORARY TABLE {copy} LIKE {own};
+             INSERT INTO {copy} ({columns}) SELECT {columns} FROM {own};
+             ALTER TABLE {copy} RENAME TO {own}"
+        )
+    });
     let gone = layout.gone();
     let places = gone.iter().filter_map(|at| {
         let kind = shape::kept(held.column(&format!("c{at}"))?);
         Some(format!("ADD COLUMN a{at} {kind}"))
     });
-    let begin = format!(
-        "ALTER TABLE {kept} {};
-         CREATE TEMPORARY TABLE {copy} LIKE {own};
-         INSERT INTO {copy} ({columns}) SELECT {columns} FROM {own};
-         ALTER TABLE {copy} RENAME TO {own}",
-        places.collect::<Vec<_>>().join(", ")
-    );
+    let begin = format!("ALTER TABLE {kept} {}{copied}", places.collect::<Vec<_>>().join(", "));
     mysql.run(DOING, format!("{STRICT}; {begin}; {LENIENT}")).await?;
     for statement in fill {
-        mysql.run(DOING, (*statement).to_owned()).await?;
+        mysql.run(DOING, statement.clone()).await?;
     }
     let column = |at: &usize| MySql::quote(layout.columns.get(*at).map_or("", String::as_str));
     let key: Vec<String> =

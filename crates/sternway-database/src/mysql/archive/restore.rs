@@ -73,7 +73,7 @@ async fn look_at(
 }
 
 /// Lays the rows of a relocated table out as those of copies are.
-async fn lay_out(mysql: &mut MySql, entry: &mut Stored) -> Result<()> {
+pub(super) async fn lay_out(mysql: &mut MySql, entry: &mut Stored) -> Result<()> {
     let Some(shape) = look(mysql, &format!("{PREFIX}{}", entry.data)).await? else { return Ok(()) };
     let (from, id) = (data(mysql, entry.data), -entry.data);
     place(mysql, id, &shape.written()).await?;

@@ -1,7 +1,7 @@
-//! What the other half of a migration would make now of the columns that were kept.
+//! What the other half of a migration would make now of the columns and rows that were kept.
 //!
 //! A value that a body computes from its row alone is judged by its row when it comes back. One that it
-//! takes from other rows can only be judged by those: so the other half is run behind a savepoint as soon
+//! takes from other rows, and a row that it makes of those, can only be judged by those: so the other half is run behind a savepoint as soon
 //! as the body has run, what it makes is noted beside what is kept, and all of it is taken back. When the
 //! other half really runs and makes the same of a row, nothing that it computes from has changed since.
 
@@ -15,7 +15,7 @@ use super::restore::Target;
 use super::{ANEW, Stored, Which, hash, stored};
 use crate::archive::anew::DOING;
 use crate::external;
-use crate::origin::Filled;
+use crate::origin::{Filled, may_fill};
 use crate::port::{DatabaseError, Preservation};
 use crate::postgres::attempt::be_ours;
 use crate::postgres::send::{self, Failure, Piece};
@@ -39,8 +39,8 @@ pub(in crate::postgres) async fn note(
     kept: &[Preserved],
     finds: &str,
 ) -> Result<(), DatabaseError> {
-    let columns = kept.iter().filter(|it| matches!(it.lost, Lost::Column { .. }));
-    let ids: Vec<_> = columns.map(|it| it.id).collect();
+    let values = kept.iter().filter(|it| !matches!(it.lost, Lost::Sequence { .. }));
+    let ids: Vec<_> = values.map(|it| it.id).collect();
     let Some(other) = care.other.filter(|it| !ids.is_empty() && can_be_taken_back(it)) else {
         return Ok(());
     };
@@ -75,9 +75,12 @@ fn can_be_taken_back(body: &str) -> bool {
         && external::phrase(body, &["setval"]).is_none()
 }
 
-/// Whether a body may compute a column of these from other rows than its own.
+/// Whether a body may compute a column of these from other rows than its own, or make rows of others.
 fn depends(body: &str, stored: &Stored) -> bool {
     let detail = &stored.detail;
+    if !matches!(stored.entry.lost, Lost::Column { .. }) {
+        return !detail.key.is_empty() && !detail.uncertain && may_fill(body, &detail.table);
+    }
     let columns = detail.columns.iter().map(|it| &it.name).chain(&detail.rest);
     let columns: Vec<String> = columns.cloned().collect();
     let filled = Filled { table: &detail.table, columns: &columns, new: &detail.lost };
@@ -102,10 +105,10 @@ async fn look(
         let live = live(postgres, stored).await?.ok_or_else(nothing)?;
         let target = Target::of(stored, &live);
         let key = target.key().ok_or_else(nothing)?;
-        let lost = &stored.detail.lost;
+        let lost = stored.noted();
         let same: Option<Vec<String>> = lost.iter().map(|it| target.has(it)).collect();
         let there = |it: &&String| live.columns.iter().any(|live| live.name == **it);
-        let same = same.filter(|_| lost.iter().all(|it| there(&it))).ok_or_else(nothing)?;
+        let same = same.filter(|_| lost.iter().all(there)).ok_or_else(nothing)?;
         let made = lost.iter().map(|it| hash(&format!("t.{}", Postgres::quote(it))));
         let sql = format!(
             "SELECT k.ctid::text, ARRAY[{}]::bigint[]::text FROM {} AS k JOIN {} AS t ON {key}

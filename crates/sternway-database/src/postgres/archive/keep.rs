@@ -34,6 +34,7 @@ pub(in crate::postgres) struct Keeping {
     pub estimated: bool,
     /// The rows that a body changed or deleted, which are compared once it has run.
     pub written: Option<WrittenTable>,
+    /// The table of kept rows and columns, as it was called before the body.
     pub relation: Option<Relation>,
 }
 
@@ -331,6 +332,7 @@ impl Copier<'_, '_> {
         let mut kept = self.note(lost, detail).await?;
         let select = format!("SELECT {} FROM {}", list.join(", "), relation.rows());
         self.copy(&mut kept, &select).await?;
+        kept.relation = Some(known.clone());
         Ok(kept)
     }
 
@@ -405,8 +407,14 @@ pub(in crate::postgres) async fn conclude(
     keepings: Vec<Keeping>,
     after: &Snapshot,
 ) -> Result<Vec<Preserved>, DatabaseError> {
-    let mut kept = Vec::new();
+    let (mut kept, mut deleted) = (Vec::new(), Vec::new());
     for mut keeping in keepings {
+        if let (Lost::Column { .. }, Some(of)) = (&keeping.lost, &keeping.relation) {
+            for rows in deleted.iter().filter(|it: &&DeletedRows| it.oid == of.oid) {
+                let pruned = without(postgres, &keeping, rows).await?;
+                keeping.rows = keeping.rows.saturating_sub(pruned);
+            }
+        }
         if let (Some(written), Some(was)) = (keeping.written.clone(), keeping.relation.clone())
             && let Some(is) = after.relations.get(&was.oid)
         {
@@ -414,6 +422,10 @@ pub(in crate::postgres) async fn conclude(
             if keeping.rows == 0 {
                 postgres.run(DOING, dropping(keeping.id)).await?;
                 continue;
+            }
+            if written.deleted > 0 && !keeping.detail.uncertain {
+                let key = keeping.detail.key.clone();
+                deleted.push(DeletedRows { oid: was.oid.clone(), id: keeping.id, key });
             }
         }
         let Keeping { id, lost, rows, estimated, detail, written, .. } = keeping;
@@ -435,6 +447,33 @@ pub(in crate::postgres) async fn conclude(
         kept.push(Preserved { id, lost, rows, estimated });
     }
     Ok(kept)
+}
+
+/// The entry of rows that a body has deleted, whole.
+struct DeletedRows {
+    oid: Oid,
+    id: EntryId,
+    key: Vec<String>,
+}
+
+/// Drops from a column's entry the values of rows that the same body has deleted: they are in the entry of
+/// these rows, and a row that has their key later is another one. Returns how many they were.
+async fn without(
+    postgres: &mut Postgres,
+    column: &Keeping,
+    rows: &DeletedRows,
+) -> Result<u64, DatabaseError> {
+    if rows.key.is_empty() || rows.key != column.detail.key {
+        return Ok(0);
+    }
+    let same = rows.key.iter().map(|it| Postgres::quote(it)).map(|it| format!("k.{it} = r.{it}"));
+    let sql = format!(
+        "DELETE FROM {} AS k USING {} AS r WHERE r.{AFTER} IS NULL AND {}",
+        store(column.id),
+        store(rows.id),
+        same.collect::<Vec<_>>().join(" AND ")
+    );
+    postgres.count(DOING, sql).await
 }
 
 /// Compares kept rows with what the body made of them.

@@ -24,7 +24,7 @@ use self::columns::{before_rows, columns, retyped};
 use self::rows::{change, insert, there_before, there_in};
 pub(in crate::postgres::archive) use self::target::Target;
 use self::target::missing_columns;
-use super::conflicts::{Live, LiveColumn, live};
+use super::conflicts::{Live, LiveColumn, inserts, live};
 use super::{AFTER, CONFLICT, Stored, Which, stored};
 use crate::archive::reason::{self, CHANGED, DELETED, TAKEN as THERE};
 use crate::failpoint::{Rule, holds};
@@ -75,6 +75,11 @@ pub(in crate::postgres) async fn before(
         let target = Target::of(stored, &live);
         let Some(key) = target.key() else { continue };
         let rows = target.rows();
+        if let Some(key) = target.key_before() {
+            let there = format!("EXISTS (SELECT FROM {rows} AS t WHERE {key})");
+            let there = format!("k.{AFTER} IS NULL AND {there}");
+            target.mark(postgres, &there_in(live.oid), &there).await?;
+        }
         let missing =
             format!("k.{AFTER} IS NOT NULL AND NOT EXISTS (SELECT FROM {rows} AS t WHERE {key})");
         target.mark(postgres, DELETED, &missing).await?;
@@ -267,7 +272,8 @@ async fn restore_together(
         .collect();
     let quiet = quiet(&targets);
     postgres.run(DOING, quiet.0).await?;
-    for target in targets.iter().filter(|it| matches!(it.stored.entry.lost, Lost::Table { .. })) {
+    let of_rows = |it: &&Target<'_>| inserts(&it.stored.entry.lost);
+    for target in targets.iter().filter(of_rows) {
         there_before(postgres, target.stored, Some(target)).await?;
     }
     for target in &targets {

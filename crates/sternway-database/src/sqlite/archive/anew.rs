@@ -1,4 +1,4 @@
-//! What the other half of a migration would make now of the columns that were kept: it is run behind a
+//! What the other half of a migration would make now of the columns and tables that were kept: it is run behind a
 //! savepoint as soon as the body has run, what it makes is noted beside what is kept, and all of it is
 //! taken back. When it really runs and makes the same of a row, nothing that it computes from has
 //! changed since.
@@ -14,6 +14,7 @@ use crate::archive::anew::{DOING, computed_elsewhere, noted};
 use crate::archive::sql::data;
 use crate::archive::{BATCH, Layout, Result, number};
 use crate::external;
+use crate::origin::may_fill;
 use crate::port::{DatabaseError, Preservation};
 use crate::sqlite::Sqlite;
 use crate::sqlite::execute::run_body;
@@ -26,7 +27,10 @@ type Made = (i64, Vec<String>);
 /// Where it fails, nothing is noted.
 pub async fn note(sqlite: &mut Sqlite, care: &Preservation<'_>, kept: &[Preserved]) -> Result<()> {
     let Some(other) = care.other.filter(|it| can_be_taken_back(it)) else { return Ok(()) };
-    let columns = computed_elsewhere(sqlite, kept, &origins_of(other)).await?;
+    let fills = |table: &str| may_fill(other, table);
+    let found = computed_elsewhere(sqlite, kept, &origins_of(other), &fills).await?;
+    let columns: BTreeMap<i64, Layout> =
+        found.into_iter().map(|(data, it)| (data, it.layout)).collect();
     if columns.is_empty() {
         return Ok(());
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use sternway_database::Dialect;
 use sternway_database::dialect::connect;
 use sternway_database::port::prelude::*;
 use sternway_engine::event::Quiet;
@@ -179,6 +180,8 @@ impl Case<'_> {
     async fn by_itself(&mut self, to: u64) -> Result<(), String> {
         for step in self.at + 1..=to {
             let body = body(&self.folder, step);
+            // MySQL takes no empty statement.
+            let body = body.trim_end().trim_end_matches(';');
             let sql = format!("BEGIN; {body}\n; UPDATE {TRACKING} SET version = {step}; COMMIT");
             if self.place.run(&sql).await.is_err() {
                 let _ = self.place.run("ROLLBACK").await;
@@ -399,6 +402,12 @@ impl Case<'_> {
                 Ok(())
             }
             Verdict::Stands { schema: Schema::NotInstalled, .. } if self.at == 0 => Ok(()),
+            // MySQL takes nothing back of a body that the application itself failed in.
+            Verdict::Stands { schema: Schema::OfAnotherApp, .. }
+                if self.place.dialect == Dialect::MySql && !after_run =>
+            {
+                Ok(())
+            }
             other => Err(format!("status: {other:?}")),
         }
     }

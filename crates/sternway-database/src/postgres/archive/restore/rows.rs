@@ -63,13 +63,50 @@ pub(super) async fn insert(
     for target in replaced {
         let Some(key) = target.key() else { continue };
         let key_columns = &target.stored.detail.key;
-        let columns = target.written().filter(|it| !key_columns.contains(&it.name));
-        let columns: Vec<(String, String)> =
-            columns.map(|it| (it.name.clone(), target.value(it))).collect();
-        if !columns.is_empty() {
-            let filter = format!("{key} AND k.{CONFLICT} = ''");
-            put(postgres, &[target.change(&columns, &filter)]).await?;
+        let (mut columns, mut stay) = (Vec::new(), Vec::new());
+        for column in target.written().filter(|it| !key_columns.contains(&it.name)) {
+            let (name, value) = (&column.name, target.value(column));
+            let fits = target
+                .made_again(name)
+                .filter(|_| target.stored.detail.anew && holds(Rule::ComputedStays));
+            match (fits, target.has(name)) {
+                (Some(fits), Some(has)) => {
+                    let now = format!("t.{}", Postgres::quote(name));
+                    columns.push((
+                        name.clone(),
+                        format!("CASE WHEN {fits} THEN {value} ELSE {now} END"),
+                    ));
+                    stay.push((name.as_str(), format!("NOT ({has}) AND NOT ({fits})")));
+                }
+                _ => columns.push((name.clone(), value)),
+            }
         }
+        if columns.is_empty() {
+            continue;
+        }
+        let filter = format!("{key} AND k.{CONFLICT} = ''");
+        put(postgres, &[target.change(&columns, &filter)]).await?;
+        newer_stays(postgres, target, &key, &stay).await?;
+    }
+    Ok(())
+}
+
+/// Gives a reason to the replaced rows of which something stays in the archive: the body has just made it
+/// from what has changed since.
+async fn newer_stays(
+    postgres: &mut Postgres,
+    target: &Target<'_>,
+    key: &str,
+    stay: &[(&str, String)],
+) -> Result<(), DatabaseError> {
+    let (store, rows) = (target.stored.store(), target.rows());
+    for (name, condition) in stay {
+        let why = literal(&target.why(&[(name, String::new())]));
+        let sql = format!(
+            "UPDATE {store} AS k SET {CONFLICT} = {why} FROM {rows} AS t
+             WHERE k.{CONFLICT} = '' AND {key} AND {condition}"
+        );
+        postgres.run(DOING, sql).await?;
     }
     Ok(())
 }
@@ -180,8 +217,8 @@ pub(super) async fn already(
             );
             postgres.run(DOING, sql).await?;
             let there = format!("{deleted} AND EXISTS (SELECT FROM {rows} AS t WHERE {key})");
-            // What the body carried over is newer than what was kept.
-            match whole && !target.stored.detail.carries && !target.older {
+            // What the body carried over is newer than what was kept; what it made of itself is not.
+            match !uncertain && !target.stored.detail.carries && !target.older {
                 true => replaced = target.mark(postgres, "", &there).await?,
                 false => drop(target.mark(postgres, THERE, &there).await?),
             }

@@ -62,6 +62,21 @@ impl<'a> Target<'a> {
         same.filter(|it| !it.is_empty()).map(|it| it.join(" AND "))
     }
 
+    /// The same before the body of the other half has run: what has another type then may fit no row's.
+    pub(super) fn key_before(&self) -> Option<String> {
+        let same = self.stored.detail.key.iter().map(|name| {
+            let kept = self.kept(name)?;
+            let live = self.live.columns.iter().find(|it| it.name == *name)?;
+            let name = Postgres::quote(name);
+            Some(match live.type_name == kept.type_name && !kept.text {
+                true => format!("t.{name} = k.{name}"),
+                false => format!("t.{name}::text = k.{name}::text"),
+            })
+        });
+        let same: Option<Vec<String>> = same.collect();
+        same.filter(|it| !it.is_empty()).map(|it| it.join(" AND "))
+    }
+
     /// Where the body takes the values of a column from; `None` where none has just run.
     pub(super) fn origin(&self, column: &str, new: &[String]) -> Option<Origin> {
         let (After::Body(body) | After::Committed(body)) = self.after else { return None };
@@ -101,8 +116,8 @@ impl<'a> Target<'a> {
 
     /// That the row `t` has in a column what the other half would have made of it when the row `k` was
     /// kept.
-    fn made_again(&self, name: &str) -> Option<String> {
-        let at = self.stored.detail.lost.iter().position(|it| it == name)? + 1;
+    pub(super) fn made_again(&self, name: &str) -> Option<String> {
+        let at = self.stored.noted().into_iter().position(|it| it == name)? + 1;
         let now = hash(&format!("t.{}", Postgres::quote(name)));
         Some(format!(
             "CASE WHEN k.{ANEW} IS NULL THEN {} ELSE k.{ANEW}[{at}] IS NOT DISTINCT FROM {now} END",
