@@ -20,7 +20,7 @@ pub struct Ui {
 impl Ui {
     /// Sets up printing and logging.
     pub fn new(shared: &Shared) -> Ui {
-        let default = if shared.verbose { "info,sternway=debug" } else { "error" };
+        let default = if shared.verbose { "info,sternway=debug" } else { "error,kube_client=off" };
         let filter = EnvFilter::try_from_env("STERNWAY_LOG").unwrap_or(EnvFilter::new(default));
         let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|it| it == value);
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

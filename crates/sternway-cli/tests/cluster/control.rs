@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -155,6 +156,7 @@ pub fn charts(cluster: &Cluster) -> &'static Path {
             let errors = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{arguments:?}: {errors}");
         };
+        fs::create_dir_all(&folder).expect("a folder");
         let to = folder.display().to_string();
         let registry = format!("oci://{}/charts", cluster.registry());
         for (release, _) in RELEASES {
@@ -166,6 +168,15 @@ pub fn charts(cluster: &Cluster) -> &'static Path {
         }
         folder
     })
+}
+
+/// Ends what goes on beside a test, also where the test fails.
+pub struct End<'a>(pub &'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Waits until something is so, at most a minute.

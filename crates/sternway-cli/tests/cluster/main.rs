@@ -7,9 +7,6 @@
 mod support;
 
 mod control;
-#[path = "../faults/proxy.rs"]
-#[allow(dead_code, reason = "these tests use a part")]
-mod proxy;
 mod harbour;
 
 mod broken;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::control::wait_until;
+use crate::control::{End, wait_until};
 use crate::harbour::Harbour;
 use crate::support::ask;
 
@@ -240,6 +240,7 @@ fn a_scaled_object_of_keda_is_paused_and_put_back() {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| plays_keda(&harbour, &autoscaler, &over));
+        let _end = End(&over);
         let plan = harbour.run(&["plan", "--to", "1.1.2"]).ended(0);
         plan.says(&["scaledobject/tides paused"]);
         harbour.run(&ROLLBACK).ended(0);
@@ -247,7 +248,6 @@ fn a_scaled_object_of_keda_is_paused_and_put_back() {
         wait_until("the autoscaler is back", || {
             harbour.kubectl_does(&["get", "hpa/keda-hpa-tides"])
         });
-        over.store(true, Ordering::Relaxed);
     });
     let annotations = harbour.get("scaledobject/tides", ".metadata.annotations");
     assert!(

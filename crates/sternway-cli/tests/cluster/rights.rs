@@ -70,11 +70,21 @@ fn each_in_turn(harbour: &Harbour, which: impl Fn(&Value) -> bool) {
     let rights = plan["deployment"]["rights"].as_array().expect("rights").clone();
     let before = harbour.asked().len();
     let mut tried = 0;
-    for (index, right) in rights.iter().enumerate().filter(|(_, it)| which(it)) {
+    // One for a certain object says nothing where there is one for all of them.
+    let same = |one: &Value, other: &Value| {
+        ["group", "resource", "verb"].iter().all(|key| one[*key] == other[*key])
+    };
+    let covered = |it: &Value| {
+        !it["name"].is_null() && rights.iter().any(|one| one["name"].is_null() && same(one, it))
+    };
+    let tried_ones = rights.iter().enumerate().filter(|(_, it)| which(it) && !covered(it));
+    for (index, right) in tried_ones {
         grant(harbour, &rights, index);
         let run = as_user(harbour, &["rollback", "--to", "1.1.2", "--yes"]);
         assert_ne!(run.code, Some(0), "without {right}: {}", run.stdout);
-        run.explains(&[&words(right)]);
+        // A terminal may break its lines within a word.
+        let joined = |text: &str| text.replace(|it: char| it.is_whitespace() || it == '│', "");
+        assert!(joined(&run.stderr).contains(&joined(&words(right))), "{right}: {}", run.stderr);
         tried += 1;
     }
     assert!(tried > 4, "{tried} rights of {rights:?}");

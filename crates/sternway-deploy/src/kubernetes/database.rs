@@ -71,6 +71,7 @@ async fn find_on(cluster: &Cluster, settings: &Settings) -> Result<Found, String
         false => target(cluster, &host, url.port().or_else(|| usual_port(url.scheme()))).await?,
     };
     let Some(target) = target else { return Ok(Found { url: text, from, forward: None }) };
+    rights::held(cluster, &rights::to_forward(cluster)).await?;
     let forward = Forward::open(cluster, target).await?;
     let place = forward.address();
     let moved = url.set_host(Some(&place.ip().to_string())).is_ok()

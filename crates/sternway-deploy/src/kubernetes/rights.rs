@@ -52,7 +52,7 @@ pub(super) fn to_look(cluster: &Cluster, settings: &Settings) -> Vec<Right> {
     }
     if !cluster.inside && !settings.database.is_empty() {
         // The way to the database that the pod is given.
-        rights.extend(["get", "create"].map(|it| right(cluster, "", "pods/portforward", None, it)));
+        rights.extend(to_forward(cluster));
         rights.push(right(cluster, "", "services", None, "get"));
         rights.push(right(cluster, "", "secrets", None, "get"));
         rights.push(right(cluster, "", "configmaps", None, "get"));
@@ -62,6 +62,11 @@ pub(super) fn to_look(cluster: &Cluster, settings: &Settings) -> Vec<Right> {
         rights.extend(["get", "list"].map(|verb| right(cluster, "", "secrets", None, verb)));
     }
     rights
+}
+
+/// What a forward needs: it is asked for with either verb, according to the server's version.
+pub(super) fn to_forward(cluster: &Cluster) -> [Right; 2] {
+    ["get", "create"].map(|verb| right(cluster, "", "pods/portforward", None, verb))
 }
 
 /// What stopping, swapping and starting needs, but for the objects of charts.

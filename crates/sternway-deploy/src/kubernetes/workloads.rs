@@ -19,6 +19,8 @@ use super::pods;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long pods may take beyond their own grace period.
 const BEYOND: i64 = 60;
+/// For how long nothing may come back before it is taken to be stopped.
+const STEADY: Duration = Duration::from_secs(1);
 /// How often a number is set to zero again that somebody raises.
 const TIMES: usize = 5;
 
@@ -92,9 +94,7 @@ pub(super) async fn look(cluster: &Cluster, named: &Named) -> Result<Workload, S
             workload.id()
         ));
     }
-    // What is absent is 1 in the object itself.
-    let replicas = spec["replicas"].as_i64().unwrap_or(1);
-    workload.was = Was::Replicas(i32::try_from(replicas).unwrap_or(i32::MAX));
+    workload.was = Was::Replicas(i32::try_from(number(&object)).unwrap_or(i32::MAX));
     workload.paused = autoscalers::scaled_object(cluster, kind(*it).kind, name).await?;
     workload.autoscaler = autoscalers::horizontal(cluster, kind(*it).kind, name).await?;
     Ok(workload)
@@ -108,10 +108,33 @@ pub(super) async fn stop(cluster: &Cluster, workloads: &[Workload]) -> Result<()
         }
         halt(cluster, workload).await?;
     }
-    for workload in workloads {
-        gone(cluster, workload).await?;
+    let mut raised = vec![0; workloads.len()];
+    loop {
+        for (workload, raised) in workloads.iter().zip(&mut raised) {
+            gone(cluster, workload, raised).await?;
+        }
+        // A controller that keeps the number brings it back within the second.
+        sleep(STEADY).await;
+        if !raised_again(cluster, workloads).await? {
+            return Ok(());
+        }
     }
-    Ok(())
+}
+
+/// Whether somebody has given one of these workloads pods again.
+async fn raised_again(cluster: &Cluster, workloads: &[Workload]) -> Result<bool, String> {
+    for workload in workloads.iter().filter(|it| scales(it.kind)) {
+        let object = cluster.get(kind(workload.kind), &workload.name).await?;
+        if object.is_some_and(|it| number(&it) > 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// How many pods a workload is to have; what is absent is 1 in the object itself.
+fn number(object: &DynamicObject) -> i64 {
+    object.data["spec"]["replicas"].as_i64().unwrap_or(1)
 }
 
 /// Tells a workload to have no pods.
@@ -146,16 +169,15 @@ pub(super) async fn scale(
 
 /// Waits until no pod of a workload is left. Whoever raises its number meanwhile is overruled a few
 /// times, and then named.
-async fn gone(cluster: &Cluster, workload: &Workload) -> Result<(), String> {
+async fn gone(cluster: &Cluster, workload: &Workload, raised: &mut usize) -> Result<(), String> {
     let mut end: Option<Instant> = None;
-    let mut raised = 0;
     loop {
         let Some(object) = cluster.get(kind(workload.kind), &workload.name).await? else {
             return Ok(());
         };
-        if scales(workload.kind) && object.data["spec"]["replicas"].as_i64().unwrap_or(1) > 0 {
-            raised += 1;
-            if raised > TIMES {
+        if scales(workload.kind) && number(&object) > 0 {
+            *raised += 1;
+            if *raised > TIMES {
                 return Err(format!(
                     "{} is scaled up again each time it is scaled to zero, by {}; stop that first",
                     workload.id(),
@@ -234,7 +256,7 @@ async fn bring_back(cluster: &Cluster, workload: &Workload) -> Result<(), Refusa
         }
         Was::Replicas(wanted) => {
             let object = cluster.get(kind(workload.kind), &workload.name).await?;
-            let is = object.map(|it| it.data["spec"]["replicas"].as_i64().unwrap_or(1));
+            let is = object.as_ref().map(number);
             match is {
                 None => Ok(()),
                 Some(is) if is == i64::from(wanted) => Ok(()),
