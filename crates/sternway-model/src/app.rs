@@ -47,7 +47,7 @@ pub trait App: Send {
     async fn stop(&mut self, known: &Deployment) -> Result<(), AppError>;
 
     /// Puts `to` where `from` was. What that starts by itself waits for the migrators' locks, if it
-    /// migrates at all.
+    /// migrates at all; on the way back, when the schema is yet to be taken back, it is stopped again.
     async fn swap(
         &mut self,
         known: &Deployment,

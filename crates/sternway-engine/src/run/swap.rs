@@ -30,11 +30,7 @@ impl Executor<'_, '_> {
         at: Place<'_>,
     ) -> Result<(), RunError> {
         let swap = async |app: &mut dyn App, known: &Deployment| match from {
-            Some(from) => {
-                app.swap(known, Some(to), from).await?;
-                // What the swap starts by itself does not fit the schema, which is yet to be taken back.
-                app.stop(known).await
-            }
+            Some(from) => app.swap(known, Some(to), from).await,
             None => Ok(()), // There was none that could be put back.
         };
         let swapped = self.deploy(step, at, true, swap).await;
