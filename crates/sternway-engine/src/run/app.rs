@@ -16,6 +16,8 @@ use super::step::Place;
 use super::{Executor, RunError};
 use crate::event::Event;
 
+/// What whoever swaps has to do where the journey is taken back.
+const REVERT: &str = "take that commit back where the cluster is kept; it is waited for";
 /// How long a session may take to answer; one that is cut may not say so.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long a database's server may be away.
@@ -35,7 +37,7 @@ impl Executor<'_, '_> {
         let known = &self.run.plan.deployment;
         let Some(app) = &mut self.run.app else { return Err(RunError::NoApp) };
         if let (Step::Swap { .. }, Some(awaits)) = (step, &known.awaits) {
-            self.observer.tell(&Event::Awaits(awaits));
+            self.observer.tell(&Event::Awaits(if undone { REVERT } else { awaits }));
         }
         failpoint::hit(Point::AppBegins);
         let start = Instant::now();
