@@ -16,6 +16,7 @@ mod helm;
 mod running;
 mod survey;
 mod definitions;
+mod served;
 mod conflicts;
 mod images;
 mod rights;
@@ -73,6 +74,13 @@ pub struct Settings {
     pub health: Option<Health>,
     /// The variables of the container that name the database, the most important first.
     pub database: Vec<database::Variable>,
+}
+
+impl Settings {
+    /// The workloads that have a number of pods, in the order of `stop`.
+    fn with_pods(&self) -> impl Iterator<Item = &Named> {
+        self.stop.iter().filter(|it| workloads::scales(it.kind))
+    }
 }
 
 /// How another release is put in place.
@@ -195,7 +203,7 @@ impl Kubernetes {
                         (true, None) => {
                             Err("[[deploy.kubernetes.helm]] does not name it".to_owned())
                         }
-                        (false, _) => helm.back(chart, &why).await.map(|()| false),
+                        (false, _) => helm.back(chart, &why).await,
                     };
                     moved.map_err(|reason| format!("helm release {}: {reason}", chart.release))?;
                 }
@@ -227,7 +235,7 @@ impl Kubernetes {
 #[async_trait]
 impl App for Kubernetes {
     fn describe(&self) -> String {
-        let names = self.settings.stop.iter().map(|it| format!("{}/{}", it.kind.word(), it.name));
+        let names = self.settings.stop.iter().map(Named::to_string);
         names.collect::<Vec<_>>().join(", ")
     }
 

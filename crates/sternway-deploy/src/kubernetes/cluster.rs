@@ -180,8 +180,7 @@ impl Cluster {
     /// Changes a part of an object, named as a JSON merge patch.
     pub async fn patch(&self, kind: &Kind, name: &str, change: &Value) -> Result<(), Refusal> {
         let objects = self.objects(kind);
-        let manner = PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
-        let change = Patch::Merge(change);
+        let (manner, change) = (manner(), Patch::Merge(change));
         self.ask(|| objects.patch(name, &manner, &change)).await.map(drop)
     }
 }
@@ -276,19 +275,34 @@ impl Kind {
         Kind { group, version, kind, plural }
     }
 
-    pub fn resource(&self) -> ApiResource {
-        let api_version = match self.group {
+    /// The group and the version, as an object has them.
+    pub fn api(&self) -> String {
+        match self.group {
             "" => self.version.to_owned(),
             group => format!("{group}/{}", self.version),
-        };
-        ApiResource {
-            group: self.group.to_owned(),
-            version: self.version.to_owned(),
-            api_version,
-            kind: self.kind.to_owned(),
-            plural: self.plural.to_owned(),
         }
     }
+
+    pub fn resource(&self) -> ApiResource {
+        resource(&self.api(), self.kind, self.plural)
+    }
+}
+
+/// How the API server is asked for objects of a kind, whose API an object has as `apps/v1`.
+pub(super) fn resource(api: &str, kind: &str, plural: &str) -> ApiResource {
+    let (group, version) = api.split_once('/').unwrap_or(("", api));
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: api.to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    }
+}
+
+/// How Sternway changes a part of an object.
+pub(super) fn manner() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 pub(super) const DEPLOYMENT: Kind = Kind::of("apps", "v1", "Deployment", "deployments");

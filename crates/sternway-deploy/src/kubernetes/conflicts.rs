@@ -2,16 +2,15 @@
 //! fail when the application is stopped already, and so would the way back. So the API server is asked
 //! beforehand, with applies that change nothing.
 
-use std::collections::BTreeMap;
-
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::Value;
-use sternway_model::app::{Workload, WorkloadKind};
+use sternway_model::app::Workload;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, resource};
 use super::helm::Rendered;
-use super::rights::resources;
+use super::served::{Kind, Served};
+use super::workloads;
 
 /// The name by which Helm's fields are known.
 const HELM: &str = "helm";
@@ -19,30 +18,19 @@ const HELM: &str = "helm";
 /// Refuses where applying a chart's objects would meet a field of somebody else's, and names whose.
 pub(super) async fn none(
     cluster: &Cluster,
+    served: &mut Served,
     release: &str,
     rendered: &Rendered,
     stopped: &[Workload],
 ) -> Result<(), String> {
-    let mut known: BTreeMap<String, Vec<(String, String, bool)>> = BTreeMap::new();
     let mut conflicts = Vec::new();
     for object in rendered.objects() {
         let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
         let (api, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
-        if !known.contains_key(&api) {
-            known.insert(api.clone(), resources(cluster, &api).await?);
-        }
-        // A kind that the chart itself defines is not known yet, and has no objects.
-        let Some((_, plural, namespaced)) = known[&api].iter().find(|it| it.0 == kind) else {
+        let Some(Kind { plural, namespaced, .. }) = served.kind(cluster, &api, &kind).await? else {
             continue;
         };
-        let (group, version) = api.split_once('/').unwrap_or(("", &api));
-        let resource = ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version: api.clone(),
-            kind: kind.clone(),
-            plural: plural.clone(),
-        };
+        let resource = resource(&api, &kind, plural);
         let objects: Api<DynamicObject> = match namespaced {
             true => Api::namespaced_with(cluster.client.clone(), cluster.namespace(), &resource),
             false => Api::all_with(cluster.client.clone(), &resource),
@@ -77,10 +65,6 @@ pub(super) async fn none(
 }
 
 fn is(workload: &Workload, kind: &str, name: &str) -> bool {
-    let kinds = match workload.kind {
-        WorkloadKind::Deployment => "Deployment",
-        WorkloadKind::StatefulSet => "StatefulSet",
-        WorkloadKind::CronJob | WorkloadKind::Job => return false,
-    };
-    kinds == kind && workload.name == name
+    let scales = workloads::scales(workload.kind);
+    scales && workloads::kind(workload.kind).kind == kind && workload.name == name
 }

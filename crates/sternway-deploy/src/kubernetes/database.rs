@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, Service};
 use kube::Api;
-use sternway_model::app::WorkloadKind;
 
 use super::cluster::Cluster;
 use super::environment::{Sources, file, variables};
@@ -104,14 +103,9 @@ pub(super) fn container_of<'p>(
     settings: &Settings,
     whose: &str,
 ) -> Result<&'p Container, String> {
-    let container = match &settings.container {
-        Some(name) => spec.containers.iter().find(|it| it.name == *name),
-        None => spec.containers.first(),
-    };
-    container.ok_or_else(|| {
-        let name = settings.container.as_deref().unwrap_or("at all");
-        format!("{whose} has no container {name}")
-    })
+    let name = settings.container.as_deref();
+    pods::container(spec, name)
+        .ok_or_else(|| format!("{whose} has no container {}", name.unwrap_or("at all")))
 }
 
 /// The user as which the application connects, where that can be told.
@@ -166,10 +160,7 @@ pub(super) async fn pod(
     cluster: &Cluster,
     settings: &Settings,
 ) -> Result<(PodSpec, String), String> {
-    for named in &settings.stop {
-        if !matches!(named.kind, WorkloadKind::Deployment | WorkloadKind::StatefulSet) {
-            continue;
-        }
+    for named in settings.with_pods() {
         let Some(object) = cluster.get(workloads::kind(named.kind), &named.name).await? else {
             continue;
         };
@@ -181,7 +172,7 @@ pub(super) async fn pod(
         let template = object.data["spec"]["template"]["spec"].clone();
         let spec = serde_json::from_value(template)
             .map_err(|error| format!("the template of {} cannot be read: {error}", named.name))?;
-        return Ok((spec, format!("{}/{}", named.kind.word(), named.name)));
+        return Ok((spec, named.to_string()));
     }
     Err("`stop` in [deploy.kubernetes] names no workload that is there".to_owned())
 }

@@ -2,11 +2,11 @@
 //! the kind with them. An annotation on the living object keeps both; the way back takes it off again.
 
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{DynamicObject, ListParams, Patch};
 use serde_json::json;
 use sternway_model::app::KeptKind;
 
-use super::cluster::{Cluster, DEFINITION, MANAGER, Refusal};
+use super::cluster::{Cluster, DEFINITION, Refusal, manner, resource};
 use super::helm::Rendered;
 
 /// What Helm reads from the living object before it deletes it.
@@ -24,13 +24,7 @@ pub(super) async fn without_definition(
         |name: &str| target.iter().flat_map(Rendered::definitions).any(|it| it.name == name);
     let mut kept = Vec::new();
     for it in present.iter().flat_map(Rendered::definitions).filter(|it| !stays(&it.name)) {
-        let resource = ApiResource {
-            api_version: format!("{}/{}", it.group, it.version),
-            group: it.group,
-            version: it.version,
-            kind: it.kind.clone(),
-            plural: it.plural,
-        };
+        let resource = resource(&format!("{}/{}", it.group, it.version), &it.kind, &it.plural);
         let objects: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
         let all = ListParams::default();
         let objects = match cluster.ask(|| objects.list_metadata(&all)).await {
@@ -73,7 +67,6 @@ async fn annotate(cluster: &Cluster, name: &str, value: Option<&str>) -> Result<
         return Ok(());
     }
     let change = json!({ "metadata": { "annotations": { POLICY: value, OURS: value } } });
-    let manner = PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
-    let change = Patch::Merge(change);
+    let (manner, change) = (manner(), Patch::Merge(change));
     cluster.ask(|| objects.patch(name, &manner, &change)).await.map(drop).map_err(words)
 }

@@ -29,7 +29,7 @@ pub(super) async fn tell(cluster: &Cluster, workload: &Workload, action: &str, n
         "note": note,
         // `kubectl describe` shows those with the object's own UID alone.
         "regarding": {
-            "apiVersion": format!("{}/{}", kind.group, kind.version),
+            "apiVersion": kind.api(),
             "kind": kind.kind,
             "namespace": cluster.namespace(),
             "name": workload.name,

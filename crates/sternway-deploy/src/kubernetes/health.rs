@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sternway_model::app::WorkloadKind;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::Cluster;
@@ -41,9 +40,7 @@ pub(super) async fn well(
     health: &Health,
     limit: Duration,
 ) -> Result<(), String> {
-    let with_pods =
-        |it: WorkloadKind| matches!(it, WorkloadKind::Deployment | WorkloadKind::StatefulSet);
-    let Some(named) = settings.stop.iter().find(|it| with_pods(it.kind)) else { return Ok(()) };
+    let Some(named) = settings.with_pods().next() else { return Ok(()) };
     let Some(object) = cluster.get(workloads::kind(named.kind), &named.name).await? else {
         return Ok(());
     };
@@ -56,7 +53,7 @@ pub(super) async fn well(
         labels,
         port: None,
         default: health.port,
-        words: format!("{}/{}", named.kind.word(), named.name),
+        words: named.to_string(),
     };
     let forward = Forward::open(cluster, target).await?;
     let url = format!("http://{}{}", forward.address(), health.path);

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::cluster::Cluster;
 use super::{HelmRelease, Hooks};
 use program::Program;
-pub(super) use record::{Entry, LONGEST, Status};
+pub(super) use record::{Entry, LONGEST, Status, deployed};
 pub(super) use render::Rendered;
 
 /// How long a change may take that waits for nothing but the API server and hooks.
@@ -67,7 +67,7 @@ impl Helm {
 
     /// The newest revision that was deployed well.
     pub async fn deployed(&self, release: &str) -> Result<Option<Revision>, String> {
-        Ok(record::deployed(&self.history(release).await?).map(Entry::revision))
+        Ok(deployed(&self.history(release).await?).map(Entry::revision))
     }
 
     /// The user's values of a revision, without those of `without`; none where there are none.
@@ -191,22 +191,21 @@ impl Helm {
     }
 
     /// Brings a release to the chart version of `chart`, with the values of the revision that is deployed.
-    /// Does nothing where it is there already. Returns whether `helm rollback` was needed first, to leave a
-    /// change that was cut short.
+    /// Does nothing where it is there already; a change that was cut short is left by `helm rollback` first.
     pub async fn upgrade(
         &self,
         settings: &HelmRelease,
         chart: &ChartMove,
         why: &str,
-    ) -> Result<bool, String> {
+    ) -> Result<(), String> {
         let release = &chart.release;
         let history = self.settled(release).await?;
         let newest = history.last();
         if newest.is_some_and(|it| it.status == Status::Deployed && it.version == chart.to) {
-            return Ok(false);
+            return Ok(());
         }
         let archive = self.chart(settings, &chart.to).await?;
-        let deployed = record::deployed(&history);
+        let deployed = deployed(&history);
         // An upgrade from a failed revision would leave for ever what only that one has brought.
         let broken = newest.is_some_and(|it| it.status != Status::Deployed);
         let mut values = None;
@@ -231,8 +230,7 @@ impl Helm {
         if self.force_conflicts && self.program.is_four() {
             words.push("--force-conflicts");
         }
-        self.change(release, &words, values.as_deref()).await?;
-        Ok(broken && deployed.is_some())
+        self.change(release, &words, values.as_deref()).await
     }
 
     /// Brings a release back to the revision that it had, unless what is deployed is that already.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sternway_model::app::{Deployment, ImageMove, WorkloadKind};
+use sternway_model::app::{Deployment, ImageMove};
 use sternway_model::catalog::Release;
 use tokio::time::{Instant, sleep};
 
@@ -15,11 +15,6 @@ use super::{Settings, pods};
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-fn with_pods(settings: &Settings) -> impl Iterator<Item = &Named> {
-    let has = |it: &&Named| matches!(it.kind, WorkloadKind::Deployment | WorkloadKind::StatefulSet);
-    settings.stop.iter().filter(has)
-}
-
 /// The images that are to be set: `pattern` with the release in it, in the container of each workload.
 pub(super) async fn moves(
     cluster: &Cluster,
@@ -29,23 +24,16 @@ pub(super) async fn moves(
 ) -> Result<Vec<ImageMove>, String> {
     let wanted = pattern.replace("{version}", &to.to_string());
     let mut moves = Vec::new();
-    for named in with_pods(settings) {
+    for named in settings.with_pods() {
         let object = cluster.get(workloads::kind(named.kind), &named.name).await?;
-        let id = format!("{}/{}", named.kind.word(), named.name);
-        let Some(object) = object else { return Err(format!("{id} is not there")) };
-        let containers = object.data["spec"]["template"]["spec"]["containers"].as_array();
-        let containers = containers.into_iter().flatten();
-        let it = match &settings.container {
-            Some(name) => containers.into_iter().find(|it| it["name"] == name.as_str()),
-            None => containers.into_iter().next(),
-        };
-        let Some(it) = it else {
-            let name = settings.container.as_deref().unwrap_or("at all");
-            return Err(format!("{id} has no container {name}"));
+        let Some(object) = object else { return Err(format!("{named} is not there")) };
+        let container = settings.container.as_deref();
+        let Some(it) = pods::in_template(&object.data, container) else {
+            return Err(format!("{named} has no container {}", container.unwrap_or("at all")));
         };
         let text = |key: &str| it[key].as_str().unwrap_or_default().to_owned();
         moves.push(ImageMove {
-            workload: id,
+            workload: named.to_string(),
             container: text("name"),
             from: text("image"),
             to: wanted.clone(),
@@ -83,11 +71,11 @@ pub(super) async fn run(
     known: &Deployment,
     release: &Release,
 ) -> Result<(), String> {
-    for named in with_pods(settings) {
+    for named in settings.with_pods() {
         let Some(object) = cluster.get(workloads::kind(named.kind), &named.name).await? else {
             continue;
         };
-        let id = format!("{}/{}", named.kind.word(), named.name);
+        let id = named.to_string();
         let set =
             known.images.iter().find(|it| it.workload == id && known.to.as_ref() == Some(release));
         for pod in pods::of(cluster, named.kind, &object).await? {
@@ -116,20 +104,13 @@ pub(super) async fn arrived(
     let end = Instant::now() + settings.wait_timeout;
     loop {
         let mut others = Vec::new();
-        for named in with_pods(settings) {
+        for named in settings.with_pods() {
             let object = cluster.get(workloads::kind(named.kind), &named.name).await?;
-            let image = object.and_then(|it| {
-                let containers = it.data["spec"]["template"]["spec"]["containers"].clone();
-                let containers = containers.as_array()?.clone();
-                let it = match &settings.container {
-                    Some(name) => containers.into_iter().find(|it| it["name"] == name.as_str()),
-                    None => containers.into_iter().next(),
-                };
-                Some(it?["image"].as_str()?.to_owned())
+            let image = object.as_ref().and_then(|it| {
+                pods::in_template(&it.data, settings.container.as_deref())?["image"].as_str()
             });
-            if image.as_deref().and_then(release_of_image).as_ref() != Some(to) {
-                let has = image.unwrap_or_else(|| "no such container".to_owned());
-                others.push(format!("{}/{} has {has}", named.kind.word(), named.name));
+            if image.and_then(release_of_image).as_ref() != Some(to) {
+                others.push(format!("{named} has {}", image.unwrap_or("no such container")));
             }
         }
         if others.is_empty() {

@@ -10,14 +10,14 @@ use std::time::Duration;
 use futures_util::{AsyncBufReadExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Container, Pod as Object, PodSpec};
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, LogParams, PostParams};
+use kube::api::{DynamicObject, LogParams, PostParams};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sternway_model::app::Right;
 use sternway_model::plan::Plan;
 use tokio::time::sleep;
 
-use super::cluster::{Cluster, JOB, Refusal};
+use super::cluster::{Cluster, JOB, Refusal, resource};
 use super::database::{Variable, container_of, pod};
 use super::pods::{self, Pod};
 use super::rights::roles_of;
@@ -247,12 +247,10 @@ fn spec(name: &str, how: &JobSettings, given: Given) -> Value {
     volumes.push(json!({ "name": "sternway", "configMap": { "name": name } }));
     volumes.push(json!({ "name": "tmp", "emptyDir": {} }));
     let mut words = vec!["sternway".to_owned()];
-    match (&how.settings, &how.profile) {
-        (Some(_), _) => words.extend(["--config".to_owned(), format!("{FOLDER}/sternway.toml")]),
-        (None, Some(profile)) => words.extend(["--profile".to_owned(), profile.clone()]),
-        (None, None) => {}
+    if how.settings.is_some() {
+        words.extend(["--config".to_owned(), format!("{FOLDER}/sternway.toml")]);
     }
-    if let (Some(_), Some(profile)) = (&how.settings, &how.profile) {
+    if let Some(profile) = &how.profile {
         words.extend(["--profile".to_owned(), profile.clone()]);
     }
     let apply = ["apply", &format!("{FOLDER}/plan.json"), "--yes", "--or-resume"];
@@ -341,14 +339,7 @@ pub async fn follow(
 async fn create(cluster: &Cluster, manifest: &Value) -> Result<(), String> {
     let text = |key: &str| manifest[key].as_str().unwrap_or_default().to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
-    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-    let resource = ApiResource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        api_version: api_version.clone(),
-        plural: format!("{}s", kind.to_lowercase()),
-        kind: kind.clone(),
-    };
+    let resource = resource(&api_version, &kind, &format!("{}s", kind.to_lowercase()));
     let objects: Api<DynamicObject> = match manifest["metadata"]["namespace"].as_str() {
         Some(namespace) => Api::namespaced_with(cluster.client.clone(), namespace, &resource),
         None => Api::all_with(cluster.client.clone(), &resource),

@@ -1,8 +1,9 @@
 //! Pods: whose they are, whether they have ended or are ready, and what keeps them.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod as Object};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod as Object, PodSpec};
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
+use serde_json::Value;
 use sternway_model::app::WorkloadKind;
 
 use super::cluster::{Cluster, JOB, Refusal};
@@ -41,12 +42,7 @@ impl Pod {
 
     /// The image of a container, or of the first one.
     pub fn image(&self, container: Option<&str>) -> Option<&str> {
-        let containers = &self.0.spec.as_ref()?.containers;
-        let it = match container {
-            Some(name) => containers.iter().find(|it| it.name == name),
-            None => containers.first(),
-        };
-        it?.image.as_deref()
+        self::container(self.0.spec.as_ref()?, container)?.image.as_deref()
     }
 
     /// Where it stands and why, for an error.
@@ -78,6 +74,23 @@ impl Pod {
             (true, None) => words.push_str(&format!(" is {phase} and not ready")),
         }
         words
+    }
+}
+
+/// A container of a pod by its name, or the first one.
+pub(super) fn container<'p>(pod: &'p PodSpec, name: Option<&str>) -> Option<&'p Container> {
+    match name {
+        Some(name) => pod.containers.iter().find(|it| it.name == name),
+        None => pod.containers.first(),
+    }
+}
+
+/// The same of a workload's template.
+pub(super) fn in_template<'o>(workload: &'o Value, name: Option<&str>) -> Option<&'o Value> {
+    let containers = workload["spec"]["template"]["spec"]["containers"].as_array()?;
+    match name {
+        Some(name) => containers.iter().find(|it| it["name"] == name),
+        None => containers.first(),
     }
 }
 
@@ -138,8 +151,8 @@ pub(super) async fn with_labels(cluster: &Cluster, labels: &str) -> Result<Vec<P
 }
 
 /// A label selector as the API server reads it in a query; nothing where it selects nothing.
-pub(super) fn words(selector: &serde_json::Value) -> Option<String> {
-    let text = |it: &serde_json::Value| it.as_str().unwrap_or_default().to_owned();
+pub(super) fn words(selector: &Value) -> Option<String> {
+    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
     let mut parts = Vec::new();
     for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
         parts.push(format!("{key}={}", text(value)));

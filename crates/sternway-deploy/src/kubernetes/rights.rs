@@ -14,6 +14,7 @@ use sternway_model::app::{Deployment, Right, Workload, WorkloadKind};
 
 use super::cluster::{Cluster, Kind, SCALED_OBJECT};
 use super::helm::Rendered;
+use super::served::Served;
 use super::{Settings, Swap, workloads};
 
 /// How many rights are asked for at once.
@@ -98,21 +99,18 @@ pub(super) fn to_act(cluster: &Cluster, settings: &Settings, found: &[Workload])
 }
 
 /// What Helm needs to bring the objects of a chart.
-pub(super) async fn of_chart(cluster: &Cluster, rendered: &Rendered) -> Result<Vec<Right>, String> {
-    let mut known: BTreeMap<String, Vec<(String, String, bool)>> = BTreeMap::new();
+pub(super) async fn of_chart(
+    cluster: &Cluster,
+    served: &mut Served,
+    rendered: &Rendered,
+) -> Result<Vec<Right>, String> {
     let mut rights = Vec::new();
     for (api, kind) in rendered.kinds() {
-        if !known.contains_key(&api) {
-            known.insert(api.clone(), resources(cluster, &api).await?);
-        }
-        // A kind that the chart itself defines is not known yet.
-        let Some((_, plural, namespaced)) = known[&api].iter().find(|it| it.0 == kind) else {
-            continue;
-        };
+        let Some(kind) = served.kind(cluster, &api, &kind).await? else { continue };
         let group = api.split_once('/').map_or("", |(group, _)| group);
         for verb in ["get", "create", "patch", "delete"] {
-            let it = right(cluster, group, plural, None, verb);
-            let namespace = it.namespace.clone().filter(|_| *namespaced);
+            let it = right(cluster, group, &kind.plural, None, verb);
+            let namespace = it.namespace.clone().filter(|_| kind.namespaced);
             rights.push(Right { namespace, ..it });
         }
     }
@@ -120,30 +118,11 @@ pub(super) async fn of_chart(cluster: &Cluster, rendered: &Rendered) -> Result<V
 }
 
 /// What looking for autoscalers of KEDA needs, where there is KEDA.
-pub(super) async fn to_look_for_keda(cluster: &Cluster) -> Result<Vec<Right>, String> {
-    let Kind { group, version, plural, .. } = SCALED_OBJECT;
-    let known = resources(cluster, &format!("{group}/{version}")).await?;
-    let list = right(cluster, group, plural, None, "list");
-    Ok(known.iter().any(|it| it.1 == plural).then_some(list).into_iter().collect())
-}
-
-/// The kinds of an API version, each with its plural and whether it belongs to a namespace.
-pub(super) async fn resources(
-    cluster: &Cluster,
-    api: &str,
-) -> Result<Vec<(String, String, bool)>, String> {
-    let client = &cluster.client;
-    let listed = match api.contains('/') {
-        true => cluster.ask(|| client.list_api_group_resources(api)).await,
-        false => cluster.ask(|| client.list_core_api_resources(api)).await,
-    };
-    let listed = match listed {
-        Ok(listed) => listed.resources,
-        Err(super::cluster::Refusal::NotFound) => Vec::new(),
-        Err(refusal) => return Err(refusal.into()),
-    };
-    let whole = listed.into_iter().filter(|it| !it.name.contains('/'));
-    Ok(whole.map(|it| (it.kind, it.name, it.namespaced)).collect())
+pub(super) async fn to_look_for_keda(cluster: &Cluster) -> Result<Option<Right>, String> {
+    let Kind { group, kind, plural, .. } = SCALED_OBJECT;
+    let mut served = Served::default();
+    let served = served.kind(cluster, &SCALED_OBJECT.api(), kind).await?;
+    Ok(served.map(|_| right(cluster, group, plural, None, "list")))
 }
 
 /// Refuses where one of these rights is missing, and names all that are.

@@ -31,9 +31,7 @@ pub(super) async fn evidence(
     helm: Option<&Helm>,
 ) -> Result<Vec<Evidence>, String> {
     let mut found = Vec::new();
-    let images =
-        |it: &Named| matches!(it.kind, WorkloadKind::Deployment | WorkloadKind::StatefulSet);
-    if let Some(named) = settings.stop.iter().find(|it| images(it)) {
+    if let Some(named) = settings.with_pods().next() {
         found.extend(of_workload(cluster, settings, named).await?);
     }
     if let (Some(helm), Some(chart)) = (helm, settings.helm.last()) {
@@ -67,7 +65,7 @@ async fn of_workload(
         found.push(Evidence { place, says: image.to_owned(), release: release_of_image(image) });
     }
     if found.is_empty() {
-        let word = format!("{}/{}, which has no pods", named.kind.word(), named.name);
+        let word = format!("{named}, which has no pods");
         found.extend(of_template(&object, container, word));
     }
     Ok(found)
@@ -101,12 +99,7 @@ async fn of_replica_sets(
 }
 
 fn of_template(object: &DynamicObject, container: Option<&str>, place: String) -> Option<Evidence> {
-    let containers = object.data["spec"]["template"]["spec"]["containers"].as_array()?;
-    let it = match container {
-        Some(name) => containers.iter().find(|it| it["name"] == name),
-        None => containers.first(),
-    };
-    let image = it?["image"].as_str()?;
+    let image = pods::in_template(&object.data, container)?["image"].as_str()?;
     Some(Evidence { place, says: image.to_owned(), release: release_of_image(image) })
 }
 

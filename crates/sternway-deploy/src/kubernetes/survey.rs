@@ -1,13 +1,14 @@
 //! What the acts would meet and do, found out before anything is touched.
 
 use serde_json::Value;
-use sternway_model::app::{ChartMove, Deployment, Right, Workload, WorkloadKind};
+use sternway_model::app::{ChartMove, Deployment, Right, Workload};
 use sternway_model::catalog::Release;
 
-use super::helm::{Helm, LONGEST, Rendered, Status};
+use super::helm::{Entry, Helm, LONGEST, Rendered, Status, deployed};
 use super::running::{release_of, release_of_image};
+use super::served::Served;
 use super::{Connected, HelmRelease, Hooks, Settings, Swap};
-use super::{conflicts, database, definitions, gitops, images, rights, workloads};
+use super::{conflicts, database, definitions, gitops, images, pods, rights, workloads};
 
 /// Looks at everything that the acts on the way from one release to another would touch.
 pub(super) async fn survey(
@@ -87,7 +88,7 @@ async fn nobody_undoes_it(
         let kind = workloads::kind(named.kind);
         let Some(object) = cluster.get(kind, &named.name).await? else { continue };
         if let Some(keeper) = gitops::keeper(cluster, kind, &object).await? {
-            refuse(format!("{}/{}", named.kind.word(), named.name), keeper)?;
+            refuse(named.to_string(), keeper)?;
         }
     }
     for chart in &found.charts {
@@ -108,15 +109,16 @@ async fn charts(
     found: &mut Deployment,
     wanted: &mut Vec<Right>,
 ) -> Result<(), String> {
-    let (mut present, mut target) = (Vec::new(), Vec::new());
+    let (mut present, mut target, mut served) = (Vec::new(), Vec::new(), Served::default());
     for chart in &settings.helm {
         let (moved, rendered) = chart_move(helm, settings, chart, from, to, found).await?;
         if let Some(revision) = &moved.from {
             present.push(helm.manifest(&moved.release, revision.revision).await?);
         }
-        wanted.extend(rights::of_chart(cluster, &rendered).await?);
+        wanted.extend(rights::of_chart(cluster, &mut served, &rendered).await?);
         if !settings.force_conflicts && helm.applies(&moved.release).await? {
-            conflicts::none(cluster, &moved.release, &rendered, &found.workloads).await?;
+            let (release, stopped) = (&moved.release, &found.workloads);
+            conflicts::none(cluster, &mut served, release, &rendered, stopped).await?;
         }
         target.push(rendered);
         found.charts.push(moved);
@@ -147,7 +149,7 @@ async fn chart_move(
             LONGEST.as_secs()
         ));
     }
-    let deployed = helm.deployed(release).await?;
+    let deployed = deployed(&history).map(Entry::revision);
     if let (Some(newest), None) = (newest, &deployed) {
         return Err(format!(
             "helm release {release} has never been deployed well (revision {} is {}): `helm uninstall {release}` and install it first",
@@ -199,7 +201,7 @@ async fn chart_move(
             unknown.join(", ")
         ));
     }
-    let from = running.map(super::helm::Entry::revision).or(deployed);
+    let from = running.map(Entry::revision).or(deployed);
     let moved =
         ChartMove { release: release.clone(), chart: chart.chart.clone(), from, to: version };
     Ok((moved, rendered))
@@ -212,36 +214,21 @@ fn runs_target(
     target: &[Rendered],
     to: &Release,
 ) -> Result<(), String> {
-    for named in &settings.stop {
-        let kind = match named.kind {
-            WorkloadKind::Deployment => "Deployment",
-            WorkloadKind::StatefulSet => "StatefulSet",
-            WorkloadKind::CronJob | WorkloadKind::Job => continue,
-        };
+    for named in settings.with_pods() {
+        let kind = workloads::kind(named.kind).kind;
         let container = settings.container.as_deref();
         let find = |all: &[Rendered]| {
-            all.iter().find_map(|it| image(it.object(kind, &named.name)?, container))
+            let object = all.iter().find_map(|it| it.object(kind, &named.name))?;
+            pods::in_template(object, container)?["image"].as_str().map(str::to_owned)
         };
         let Some(will) = find(target) else { continue };
         let means = release_of_image(&will);
         let same = find(present).as_ref() == Some(&will);
         if same || means.as_ref().is_some_and(|it| it != to) {
             return Err(format!(
-                "the values pin the image: {}/{} would run {will}, which is not {to}; `without = [\"tag\"]`, or whichever key pins it, in its [[deploy.kubernetes.helm]] leaves that value out",
-                named.kind.word(),
-                named.name
+                "the values pin the image: {named} would run {will}, which is not {to}; `without = [\"tag\"]`, or whichever key pins it, in its [[deploy.kubernetes.helm]] leaves that value out"
             ));
         }
     }
     Ok(())
-}
-
-/// The image of a container of a workload, or of its first one.
-fn image(object: &Value, container: Option<&str>) -> Option<String> {
-    let containers = object["spec"]["template"]["spec"]["containers"].as_array()?;
-    let it = match container {
-        Some(name) => containers.iter().find(|it| it["name"] == name),
-        None => containers.first(),
-    };
-    it?["image"].as_str().map(str::to_owned)
 }

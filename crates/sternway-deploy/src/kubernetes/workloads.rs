@@ -4,15 +4,16 @@
 //! later `helm upgrade` finds no conflict.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch};
 use serde_json::{Value, json};
 use sternway_model::app::{Paused, Was, Workload, WorkloadKind};
 use tokio::time::{Instant, sleep};
 
 use super::autoscalers;
-use super::cluster::{CRON_JOB, Cluster, DEPLOYMENT, JOB, Kind, MANAGER, Refusal, STATEFUL_SET};
+use super::cluster::{CRON_JOB, Cluster, DEPLOYMENT, JOB, Kind, Refusal, STATEFUL_SET, manner};
 use super::pods;
 
 /// How long to wait before looking again.
@@ -31,6 +32,12 @@ pub struct Named {
     pub kind: WorkloadKind,
     /// Its name.
     pub name: String,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.word(), self.name)
+    }
 }
 
 impl std::str::FromStr for Named {
@@ -141,13 +148,7 @@ fn number(object: &DynamicObject) -> i64 {
 async fn halt(cluster: &Cluster, workload: &Workload) -> Result<(), String> {
     let told = match scales(workload.kind) {
         true => scale(cluster, workload, 0).await,
-        false => {
-            let change = json!({ "spec": { "suspend": true } });
-            match cluster.patch(kind(workload.kind), &workload.name, &change).await {
-                Err(Refusal::NotFound) => Ok(()),
-                told => told,
-            }
-        }
+        false => suspend(cluster, workload, true).await,
     };
     told.map_err(|refusal| format!("{}: {}", workload.id(), String::from(refusal)))
 }
@@ -159,11 +160,19 @@ pub(super) async fn scale(
     replicas: i32,
 ) -> Result<(), Refusal> {
     let objects = cluster.objects(kind(workload.kind));
-    let manner = PatchParams { field_manager: Some(MANAGER.to_owned()), ..Default::default() };
-    let change = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+    let (manner, change) = (manner(), Patch::Merge(json!({ "spec": { "replicas": replicas } })));
     match cluster.ask(|| objects.patch_scale(&workload.name, &manner, &change)).await {
         Ok(_) | Err(Refusal::NotFound) => Ok(()),
         Err(refusal) => Err(refusal),
+    }
+}
+
+/// Suspends a workload or lets it go on; where it is not there, there is nothing to say.
+async fn suspend(cluster: &Cluster, workload: &Workload, it: bool) -> Result<(), Refusal> {
+    let change = json!({ "spec": { "suspend": it } });
+    match cluster.patch(kind(workload.kind), &workload.name, &change).await {
+        Err(Refusal::NotFound) => Ok(()),
+        told => told,
     }
 }
 
@@ -247,13 +256,7 @@ pub(super) async fn start(
 async fn bring_back(cluster: &Cluster, workload: &Workload) -> Result<(), Refusal> {
     match workload.was {
         Was::Gone => Ok(()),
-        Was::Suspended(suspended) => {
-            let change = json!({ "spec": { "suspend": suspended } });
-            match cluster.patch(kind(workload.kind), &workload.name, &change).await {
-                Err(Refusal::NotFound) => Ok(()),
-                told => told,
-            }
-        }
+        Was::Suspended(suspended) => suspend(cluster, workload, suspended).await,
         Was::Replicas(wanted) => {
             let object = cluster.get(kind(workload.kind), &workload.name).await?;
             let is = object.as_ref().map(number);
@@ -316,11 +319,11 @@ async fn ready(
 
 /// Whether the controller has seen the present template, and all its pods are ready.
 fn rolled_out(object: &DynamicObject) -> bool {
-    let (spec, status) = (&object.data["spec"], &object.data["status"]);
-    let wanted = spec["replicas"].as_i64().unwrap_or(1);
-    let number = |name: &str| status[name].as_i64().unwrap_or(0);
-    let seen = number("observedGeneration") >= object.metadata.generation.unwrap_or(0);
-    let all = |name: &str| number(name) == wanted;
+    let status = &object.data["status"];
+    let wanted = number(object);
+    let count = |name: &str| status[name].as_i64().unwrap_or(0);
+    let seen = count("observedGeneration") >= object.metadata.generation.unwrap_or(0);
+    let all = |name: &str| count(name) == wanted;
     let updated = match status["updateRevision"].as_str() {
         // A StatefulSet counts none as updated once all are.
         Some(update) if status["currentRevision"] == update => true,

@@ -125,7 +125,7 @@ fn version_of(chart: &str) -> &str {
 }
 
 /// The newest revision that is deployed; where none says so, the newest that once was.
-pub(super) fn deployed(history: &[Entry]) -> Option<&Entry> {
+pub(in super::super) fn deployed(history: &[Entry]) -> Option<&Entry> {
     let newest = |well: fn(&Entry) -> bool| history.iter().rev().find(|it| well(it));
     newest(|it| it.status == Status::Deployed).or_else(|| newest(|it| it.status.was_well()))
 }
