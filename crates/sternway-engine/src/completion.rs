@@ -188,10 +188,8 @@ impl<'a> End<'a> {
     /// How many things a program for the clean install would miss in the schema `here`. What was not as
     /// there before the journey stays so.
     fn misses(&self, here: &Fingerprint) -> usize {
-        let before: BTreeSet<&ObjectName> =
-            self.plan.basis.deviation.differences.iter().map(|it| it.object()).collect();
         let lacks = differences(self.clean, here).into_iter().filter(Difference::is_lack);
-        lacks.filter(|it| !before.contains(it.object())).count()
+        lacks.filter(|it| !self.plan.basis.deviation.has(it.object())).count()
     }
 
     /// How good a way is: by what would be missed, and by all that differs. The worst does not run.
@@ -216,13 +214,13 @@ impl<'a> End<'a> {
         let mut left_out = BTreeSet::new();
         while self.measure(&best).0 > 0 && left_out.len() < candidates.len() {
             let mut better: Option<Way> = None;
+            let (least, fewest) = self.measure(&best);
             for at in candidates.iter().filter(|at| !left_out.contains(*at)) {
                 let with: BTreeSet<usize> = left_out.iter().chain([at]).copied().collect();
                 let way = self.goes(with).await?;
                 let (misses, differ) = self.measure(&way);
-                let (least, fewest) = self.measure(&best);
                 let is_better = misses < least && differ < fewest;
-                if is_better && self.measure(&way) < self.measure(&better) {
+                if is_better && (misses, differ) < self.measure(&better) {
                     better = way;
                 }
             }

@@ -3,9 +3,34 @@
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::both::Place;
 use crate::both::server::Kind;
+use crate::both::{Pair, Place};
 use crate::support::{Machine, Run};
+
+/// In each release.
+pub const ALL: &[&str] = &["1.0.0", "1.1.0", "1.2.0"];
+/// Not in the first one.
+pub const LATER: &[&str] = &["1.1.0", "1.2.0"];
+
+/// A database of a kind, with these files; nothing where there is no server of it.
+pub fn with(
+    kind: Kind,
+    test: &str,
+    files: &[(&str, &[&str], &str)],
+    what: impl FnOnce(&Harbour<'_>, &mut dyn FnMut(&str) -> Vec<String>),
+) {
+    let Some(pair) = Pair::new(kind, test) else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let harbour = Harbour::on(&place, files);
+    what(&harbour, &mut |sql| {
+        if sql.starts_with("SELECT") {
+            return admin.rows(&place, sql);
+        }
+        place.execute(&mut admin, sql);
+        Vec::new()
+    });
+}
 
 pub struct Harbour<'a> {
     pub machine: Machine,

@@ -18,6 +18,7 @@ mod dialects_kept;
 mod doctor;
 mod fence;
 mod fenced;
+mod fitted;
 mod half_bodies;
 mod harbour;
 mod identity;

@@ -30,8 +30,6 @@ impl Additions {
         clean: &Fingerprint,
         here: &Fingerprint,
     ) -> Result<Additions, RehearsalError> {
-        let before: BTreeSet<&ObjectName> =
-            plan.basis.deviation.differences.iter().map(|it| it.object()).collect();
         // The index of a constraint comes with it.
         let of_constraint = |it: &ObjectName| {
             let name = it.name.rsplit('.').next().unwrap_or(&it.name);
@@ -43,7 +41,7 @@ impl Additions {
             .iter()
             .filter(|(object, _)| !of_constraint(object))
             .filter(|(object, definition)| here.objects.get(*object) != Some(*definition))
-            .filter(|(object, _)| !before.contains(*object) && !plan.accepts(object));
+            .filter(|(object, _)| !plan.basis.deviation.has(object) && !plan.accepts(object));
         let (mut additions, mut asking) = (Additions::default(), Vec::new());
         for (object, definition) in missing {
             match asked_of_rows(shadow.dialect(), object, definition, here) {

@@ -9,7 +9,6 @@ use sternway_model::catalog::Release;
 use sternway_model::journal::Progress;
 use sternway_model::plan::{Hop, Step};
 use sternway_model::state::TrackingRow;
-
 use tokio::time::{sleep, timeout};
 
 use super::step::Place;

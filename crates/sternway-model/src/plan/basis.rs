@@ -37,6 +37,11 @@ pub struct Deviation {
 }
 
 impl Deviation {
+    /// Whether an object of the application's differs.
+    pub fn has(&self, object: &ObjectName) -> bool {
+        self.differences.iter().any(|it| it.object() == object)
+    }
+
     /// Whether the schema is that of a clean install, and nothing is there beside it.
     pub fn is_none(&self) -> bool {
         let Deviation { differences, known, statements, foreign, not_rehearsed } = self;
