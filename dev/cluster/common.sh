@@ -2,6 +2,8 @@
 # What the scripts of this folder share.
 
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=../lib/ports.sh
+source "$here/../lib/ports.sh"
 
 die() {
   printf '%s: %s\n' "$(basename "$0")" "$*" >&2
@@ -21,15 +23,6 @@ missing() {
   for program in control-plane etcd kwok kubectl helm3 helm4; do
     [[ -x $1/$program ]] || echo "$program"
   done
-}
-
-# Below the ports that the system gives to outgoing connections.
-free_port() {
-  local port
-  while port=$((20000 + RANDOM % 12000)); do
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-  done
-  echo "$port"
 }
 
 # launch NAME: starts the program of which $dir/NAME.arguments tells, a line each, so that it outlives

@@ -101,15 +101,6 @@ stop_servers() {
   done
 }
 
-# Below the ports that the system gives to outgoing connections.
-free_port() {
-  local port
-  while port=$((20000 + RANDOM % 12000)); do
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-  done
-  echo "$port"
-}
-
 # make_certificates DIR: a CA, and a certificate for localhost and nothing else: with 127.0.0.1 as
 # host, verify-ca succeeds and verify-full must not.
 make_certificates() (
