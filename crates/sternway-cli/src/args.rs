@@ -64,6 +64,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// List the releases, what each track has in them, and which share a schema
     Releases(ReleasesArgs),
+    /// Write every release's migrations into one file, for places without a network
+    Bundle(BundleArgs),
     /// Show where each track stands, which releases that fits, and whether the schema has drifted
     Status,
     /// Find out what is wrong with a dirty or inconsistent database, and mend it when told to
@@ -104,7 +106,8 @@ pub struct Shared {
     /// The application's name (app.name)
     #[arg(long, global = true, env = "STERNWAY_APP", value_name = "NAME")]
     pub app: Option<String>,
-    /// Where releases are read from (app.source): git+file:PATH, dir:PATH or a path
+    /// Where releases are read from (app.source): github://OWNER/REPOSITORY, gitlab://HOST/PROJECT,
+    /// git+https://HOST/PATH, git+ssh://USER@HOST/PATH, git+file:PATH, dir:PATH, bundle:FILE, or a path
     #[arg(long, global = true, env = "STERNWAY_SOURCE", value_name = "WHERE")]
     pub source: Option<String>,
     /// What a release's tag looks like (app.tag), such as v{version}
@@ -280,6 +283,13 @@ pub struct ReleasesArgs {
     /// Leave prereleases out
     #[arg(long)]
     pub stable: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 #[derive(Debug, Args)]

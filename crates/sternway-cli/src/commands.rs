@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod releases;
+pub mod bundle;
 pub mod status;
 pub mod doctor;
 pub mod plan;
@@ -12,3 +13,17 @@ pub mod resume;
 pub mod abort;
 pub mod history;
 pub mod archive;
+
+use std::io::Write;
+use std::path::Path;
+
+/// Writes a file beside its place first: half of it is never found there.
+fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}

@@ -264,7 +264,7 @@ fn window(text: &str) -> Result<Window, Failure> {
 
 fn located(text: &str) -> Result<Location, Failure> {
     parse("source", text).map_err(|failure: Failure| {
-        failure.hint("this version reads git+file:PATH, dir:PATH, and a path to either; clone a remote repository first and name the clone with --source")
+        failure.hint("such as github://OWNER/REPOSITORY, git+https://HOST/PATH, git+ssh://USER@HOST/PATH, git+file:PATH, dir:PATH, bundle:FILE, or a path")
     })
 }
 

@@ -13,7 +13,8 @@ use std::process::ExitCode;
 
 use crate::args::{Arguments, Command};
 use crate::commands::{
-    abort, apply, archive, demo, doctor, history, job, journey, plan, releases, resume, status,
+    abort, apply, archive, bundle, demo, doctor, history, job, journey, plan, releases, resume,
+    status,
 };
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -45,6 +46,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<failure::Exit, Failure> {
     match &arguments.command {
         Command::Demo(args) => demo::demo(ui, args).await,
         Command::Releases(args) => releases::releases(ui, shared, args).await,
+        Command::Bundle(args) => bundle::bundle(ui, shared, args),
         Command::Status => status::status(ui, shared).await,
         Command::Doctor(args) => doctor::doctor(ui, shared, args).await,
         Command::Plan(args) => plan::plan(ui, shared, args).await,

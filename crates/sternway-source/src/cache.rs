@@ -65,6 +65,19 @@ pub(crate) struct Blob {
     pub id: Option<Id>,
 }
 
+/// What a repository on another host said of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// Where it answered.
+    pub base: String,
+    /// Whether it sends parts of its history.
+    pub filters: bool,
+    /// Its tags: their names and what they lead to.
+    pub tags: Vec<(String, Id)>,
+}
+
 /// Objects by id: those known from an earlier reading, and those that this one met.
 #[derive(Debug)]
 pub(crate) struct Kept<V> {
@@ -95,6 +108,11 @@ impl<V> Kept<V> {
         Ok(vacant.insert(value))
     }
 
+    /// The object, where it is known or was met.
+    pub fn get(&self, id: Id) -> Option<&V> {
+        self.met.get(&id).or_else(|| self.known.get(&id))
+    }
+
     /// Whether what was met differs from what was known.
     fn changed(&self) -> bool {
         self.learned || !self.known.is_empty()
@@ -105,6 +123,8 @@ impl<V> Kept<V> {
 #[derive(Debug)]
 pub(crate) struct Cache {
     file: Option<PathBuf>,
+    /// What the repository said the last time, where it is on another host.
+    pub seen: Option<Seen>,
     /// What each tag leads to, by the id that the tag holds; `None` if that is not a commit.
     pub commits: Kept<Option<Commit>>,
     /// The migration files of each tree.
@@ -124,6 +144,8 @@ struct Header {
 /// The second line of the file.
 #[derive(Default, Deserialize)]
 struct Content {
+    #[serde(default)]
+    seen: Option<Seen>,
     commits: BTreeMap<Id, Option<Commit>>,
     folders: BTreeMap<Id, Vec<Blob>>,
     bodies: BTreeMap<Id, Body>,
@@ -132,6 +154,8 @@ struct Content {
 /// The same, to write.
 #[derive(Serialize)]
 struct ContentRef<'c> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<&'c Seen>,
     commits: &'c BTreeMap<Id, Option<Commit>>,
     folders: &'c BTreeMap<Id, Vec<Blob>>,
     bodies: &'c BTreeMap<Id, Body>,
@@ -156,6 +180,7 @@ impl Cache {
         let content = file.as_deref().and_then(load).unwrap_or_default();
         Self {
             file,
+            seen: content.seen,
             commits: Kept::new(content.commits),
             folders: Kept::new(content.folders),
             bodies: Kept::new(content.bodies),
@@ -165,7 +190,11 @@ impl Cache {
     /// Writes down what was met, unless that was known already. What was not met is dropped.
     pub fn save(&self) {
         let Some(file) = &self.file else { return };
-        if !(self.commits.changed() || self.folders.changed() || self.bodies.changed()) {
+        if !(self.seen.is_some()
+            || self.commits.changed()
+            || self.folders.changed()
+            || self.bodies.changed())
+        {
             return;
         }
         if let Err(error) = self.write(file) {
@@ -175,6 +204,7 @@ impl Cache {
 
     fn write(&self, file: &Path) -> io::Result<()> {
         let content = ContentRef {
+            seen: self.seen.as_ref(),
             commits: &self.commits.met,
             folders: &self.folders.met,
             bodies: &self.bodies.met,

@@ -41,6 +41,22 @@ pub enum SourceError {
         /// What went wrong.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// A repository on another host cannot be read.
+    #[error("cannot read `{place}`")]
+    Remote {
+        /// The location, without user and password.
+        place: String,
+        /// What went wrong.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// A bundle cannot be read, or was changed since it was written.
+    #[error("cannot read the bundle `{path}`: {reason}")]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The repository has no tags.
     #[error("the git repository `{path}` has no tags")]
     NoTags {

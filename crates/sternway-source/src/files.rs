@@ -6,11 +6,6 @@
 
 mod directory;
 mod error;
-mod url;
-#[cfg(any(feature = "hosts", feature = "buckets"))]
-mod address;
-#[cfg(feature = "hosts")]
-mod web;
 #[cfg(feature = "hosts")]
 mod github;
 #[cfg(feature = "hosts")]
@@ -26,10 +21,10 @@ use std::env;
 use async_trait::async_trait;
 
 #[cfg(any(feature = "hosts", feature = "buckets"))]
-use address::Address;
+use crate::address::Address;
+pub use crate::url::redacted;
 pub use directory::{Directory, directory};
 pub use error::FilesError;
-pub use url::redacted;
 
 /// The schemes that [`open`] knows, in alphabetical order.
 pub const SCHEMES: [&str; 8] =
@@ -37,7 +32,7 @@ pub const SCHEMES: [&str; 8] =
 
 /// How many bytes a remote folder's answer, or a file there, may have.
 #[cfg(any(feature = "hosts", feature = "buckets"))]
-const LONGEST: usize = 64 << 20;
+pub(crate) const LONGEST: usize = 64 << 20;
 
 /// A folder of migration files, wherever it is.
 #[async_trait]
@@ -187,7 +182,7 @@ fn is_scheme(text: &str) -> bool {
 /// Makes ring do the cryptography of TLS, unless the program has chosen: the HTTP client panics
 /// when nobody has.
 #[cfg(any(feature = "hosts", feature = "buckets"))]
-fn choose_cryptography() {
+pub(crate) fn choose_cryptography() {
     // Fails when there is a choice already, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
 }

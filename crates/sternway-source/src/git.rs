@@ -1,9 +1,10 @@
-//! A local git repository whose tags are releases.
+//! A git repository whose tags are releases: one on this machine here, one elsewhere in `remote.rs`.
 //!
 //! Tags are resolved and trees are read from the object database. Only the repository's own
 //! settings count: no replacement objects, no environment variables, no settings of the user.
 
 mod objects;
+pub(crate) mod remote;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,22 +41,36 @@ pub(crate) fn read(
         |cause: gix::Error| SourceError::Repository { path: path.into(), source: cause.into() };
     let tags = tags(&repository).map_err(broken)?;
     let shallow = repository.is_shallow().map_err(broken)?;
-    let mut builder = Builder::new(layout);
-    let missed = tags.iter().map(|tag| tag.name.clone());
-    let missed: Vec<String> = missed.filter(|name| layout.tag.is_missed_by(name)).collect();
-    let releases = releases(path, layout, tags, shallow)?;
-    if !missed.is_empty() {
-        builder.warn(Warning::NoNumber { names: missed });
-    }
-    if shallow {
-        builder.warn(Warning::Shallow { path: path.into() });
-    }
     let common = repository.common_dir();
     let common = common.canonicalize().unwrap_or_else(|_| common.to_owned());
     let paths = layout.read_tracks().flat_map(|track| &track.paths);
     let paths: Vec<&str> = paths.map(|it| it.path.as_str()).collect();
     let cache = Cache::open(cache, &common, paths.iter().copied());
-    let mut reader = Reader { objects: Objects::new(&repository), cache, paths };
+    let reader = Reader { objects: Objects::new(&repository), cache, paths };
+    let warnings = if shallow { vec![Warning::Shallow { path: path.into() }] } else { Vec::new() };
+    read_tags(path, layout, tags, reader, warnings, Some(&repository))
+}
+
+/// Reads the releases among tags.
+fn read_tags(
+    path: &Path,
+    layout: &Layout,
+    tags: Vec<Tag>,
+    mut reader: Reader<'_>,
+    warnings: Vec<Warning>,
+    repository: Option<&gix::Repository>,
+) -> Result<Reading, SourceError> {
+    let mut builder = Builder::new(layout);
+    let missed = tags.iter().map(|tag| tag.name.clone());
+    let missed: Vec<String> = missed.filter(|name| layout.tag.is_missed_by(name)).collect();
+    let shallow = warnings.iter().any(|it| matches!(it, Warning::Shallow { .. }));
+    let releases = releases(path, layout, tags, shallow)?;
+    if !missed.is_empty() {
+        builder.warn(Warning::NoNumber { names: missed });
+    }
+    for warning in warnings {
+        builder.warn(warning);
+    }
     let mut read: BTreeMap<Release, Result<Found, SourceError>> = BTreeMap::new();
     for (release, tag) in releases {
         match reader.release(layout, &release, &tag) {
@@ -70,7 +85,7 @@ pub(crate) fn read(
                 _ => drop(read.insert(release, Ok(found))),
             },
             Err(error) => {
-                let error = explain(&repository, &tag, error);
+                let error = explain(repository, &tag, error);
                 read.entry(release).or_insert(Err(error));
             }
         }
@@ -209,6 +224,70 @@ impl Reader<'_> {
         Ok(Some(found))
     }
 
+    /// Objects without which the release cannot be read; none where all are there, and one after another where
+    /// only the first shows which is the next.
+    fn lacks(&mut self, layout: &Layout, release: &Release, tag: &Tag) -> Vec<ObjectId> {
+        let Self { objects, cache, paths } = self;
+        let mut lacking = Vec::new();
+        let mut note = |error| match error {
+            ObjectError::Missing(id) => lacking.push(id),
+            // Whoever reads it says so.
+            ObjectError::Damaged(..) => {}
+        };
+        let folders: Vec<Option<Id>> = match cache.commits.get(Id(tag.target)) {
+            Some(commit) => commit.iter().flat_map(|it| it.folders.clone()).collect(),
+            None => {
+                let tree = match objects.commit(tag.target) {
+                    Ok(Some((_, tree))) => tree,
+                    Ok(None) => return lacking,
+                    Err(error) => {
+                        note(error);
+                        return lacking;
+                    }
+                };
+                let mut folder = |path: &&str| objects.folder(tree, path_parts(path));
+                paths
+                    .iter()
+                    .map(|path| {
+                        folder(path)
+                            .unwrap_or_else(|error| {
+                                note(error);
+                                None
+                            })
+                            .map(Id)
+                    })
+                    .collect()
+            }
+        };
+        let trees: BTreeMap<&str, Option<Id>> = paths.iter().copied().zip(folders).collect();
+        let tracks = layout.read_tracks();
+        for tree in
+            tracks.filter_map(|track| track.paths_in(release).find_map(|path| *trees.get(path)?))
+        {
+            let read;
+            let blobs = match cache.folders.get(tree) {
+                Some(blobs) => blobs,
+                None => match objects.files(tree.0) {
+                    Ok(blobs) => {
+                        read = blobs;
+                        &read
+                    }
+                    Err(error) => {
+                        note(error);
+                        continue;
+                    }
+                },
+            };
+            let unknown = |id: &Id| cache.bodies.get(*id).is_none() && !objects.has(id.0);
+            blobs
+                .iter()
+                .filter_map(|it| it.id)
+                .filter(unknown)
+                .for_each(|id| note(ObjectError::Missing(id.0)));
+        }
+        lacking
+    }
+
     fn files(&mut self, tree: Id) -> Result<Vec<File>, ObjectError> {
         let Self { objects, cache, .. } = self;
         let mut folder = Vec::new();
@@ -227,13 +306,13 @@ impl Reader<'_> {
 }
 
 /// The error with what a reader of the repository knows about it.
-fn explain(repository: &gix::Repository, tag: &Tag, error: ObjectError) -> SourceError {
+fn explain(repository: Option<&gix::Repository>, tag: &Tag, error: ObjectError) -> SourceError {
     let tag = tag.name.clone();
     match error {
         ObjectError::Missing(id) => SourceError::MissingObject {
             tag,
             object: id.to_string(),
-            clone: clone_kind(repository),
+            clone: repository.map_or(CloneKind::Partial, clone_kind),
         },
         ObjectError::Damaged(id, source) => {
             SourceError::DamagedObject { tag, object: id.to_string(), source }

@@ -2,10 +2,12 @@
 //!
 //! A [`Location`] says where to read and a [`Layout`] what to look for; [`read()`] turns the two into
 //! a [`Reading`]. Nothing is checked out or written, apart from a cache that never changes a result:
-//! a git repository is read from its object database, a folder of releases file by file.
+//! a git repository is read from its object database, one on another host over git's protocol, a folder of
+//! releases file by file, and a bundle whole.
 //!
 //! [`files`] is another matter: a single folder of migrations without releases, here or elsewhere.
 
+mod address;
 mod location;
 mod layout;
 #[cfg(feature = "git")]
@@ -16,16 +18,23 @@ mod git;
 #[cfg(feature = "git")]
 mod cache;
 mod directory;
+#[cfg(feature = "git")]
+mod bundle;
 mod folder;
 mod reading;
 mod error;
+mod url;
+#[cfg(any(feature = "hosts", feature = "buckets"))]
+mod web;
 pub mod files;
 
 use std::path::Path;
 
+#[cfg(feature = "git")]
+pub use bundle::bundle;
 pub use error::{CloneKind, SourceError};
 pub use layout::{InvalidTagPattern, Layout, TagPattern};
-pub use location::{InvalidLocation, Location};
+pub use location::{Host, InvalidLocation, Location, Remote, Transport};
 pub use reading::{Reading, Warning};
 
 /// Reads every release at `location` that `layout` describes.
@@ -43,16 +52,25 @@ pub fn read(
     cache: Option<&Path>,
 ) -> Result<Reading, SourceError> {
     layout.check()?;
-    let path = location.path();
+    let path = match location {
+        Location::Remote(remote) => return git::remote::read(remote, layout, cache),
+        Location::Git(path)
+        | Location::Directory(path)
+        | Location::Bundle(path)
+        | Location::Path(path) => path,
+    };
     let exists =
         path.try_exists().map_err(|source| SourceError::File { path: path.into(), source })?;
     if !exists {
         return Err(SourceError::NoSuchPath { path: path.into() });
     }
     match location {
-        Location::Git(path) => git::read(path, layout, cache),
-        Location::Directory(path) => directory::read(path, layout),
-        Location::Path(path) if git::is_repository(path) => git::read(path, layout, cache),
-        Location::Path(path) => directory::read(path, layout),
+        Location::Git(_) => git::read(path, layout, cache),
+        #[cfg(feature = "git")]
+        Location::Bundle(_) => bundle::read(path, layout),
+        #[cfg(feature = "git")]
+        Location::Path(_) if bundle::is_bundle(path) => bundle::read(path, layout),
+        Location::Path(_) if git::is_repository(path) => git::read(path, layout, cache),
+        _ => directory::read(path, layout),
     }
 }

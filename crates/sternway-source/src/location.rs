@@ -1,19 +1,28 @@
 //! Where a catalog is read from, as the `source` setting says it.
 
+mod remote;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A place on this machine that holds releases.
+pub use remote::{Host, Remote, Transport};
+
+/// A place that holds releases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// A git repository: a work tree, a linked work tree, a bare repository or a `.git` folder.
     Git(PathBuf),
     /// A folder with one folder for each release.
     Directory(PathBuf),
-    /// A path without a scheme: a git repository if it is one, else a folder of releases.
+    /// A file that holds releases, as [`crate::bundle`] writes it.
+    Bundle(PathBuf),
+    /// A git repository on another host.
+    Remote(Remote),
+    /// A path without a scheme: a git repository if it is one, a bundle if it is a file, else a folder of
+    /// releases.
     Path(PathBuf),
 }
 
@@ -36,10 +45,24 @@ pub enum InvalidLocation {
         /// The scheme, such as `dir`.
         scheme: String,
     },
+    /// The scheme is known, and what follows has another form.
+    #[error("the source is not of the form {form}")]
+    Form {
+        /// What a location of that scheme looks like.
+        form: &'static str,
+    },
+    /// Something follows `#` or `?`.
+    #[error(
+        "a `{scheme}:` source ends with the repository: every release is read, and `tag` says which tags are releases"
+    )]
+    OneRelease {
+        /// The scheme, such as `github`.
+        scheme: String,
+    },
     /// The scheme has a meaning, but no reader in this version.
     #[error("a `{scheme}:` source cannot be read yet by this version")]
     NotYet {
-        /// The scheme, such as `github`.
+        /// The scheme, such as `s3`.
         scheme: String,
     },
     /// The scheme has no meaning.
@@ -54,18 +77,21 @@ pub enum InvalidLocation {
 }
 
 /// The schemes that have a meaning but no reader yet.
-const NOT_YET: [&str; 5] = ["github", "git+https", "bundle", "s3", "gs"];
+const NOT_YET: [&str; 2] = ["s3", "gs"];
 
 fn known() -> String {
-    let known = ["git+file", "dir"].into_iter().chain(NOT_YET);
+    let known = ["git+file", "dir", "bundle"].into_iter().chain(remote::schemes());
     known.map(|scheme| format!("`{scheme}:`")).collect::<Vec<_>>().join(", ")
 }
 
 impl Location {
-    /// The path, whatever it leads to.
-    pub fn path(&self) -> &Path {
+    /// The path on this machine, whatever it leads to.
+    pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Git(path) | Self::Directory(path) | Self::Path(path) => path,
+            Self::Git(path) | Self::Directory(path) | Self::Bundle(path) | Self::Path(path) => {
+                Some(path)
+            }
+            Self::Remote(_) => None,
         }
     }
 
@@ -74,6 +100,8 @@ impl Location {
         match self {
             Self::Git(path) => Self::Git(folder.join(path)),
             Self::Directory(path) => Self::Directory(folder.join(path)),
+            Self::Bundle(path) => Self::Bundle(folder.join(path)),
+            Self::Remote(remote) => Self::Remote(remote.clone()),
             Self::Path(path) => Self::Path(folder.join(path)),
         }
     }
@@ -82,8 +110,8 @@ impl Location {
 impl FromStr for Location {
     type Err = InvalidLocation;
 
-    /// Reads `git+file:PATH`, `dir:PATH`, either with `//` before an absolute path, or a bare path.
-    /// Paths are taken as they are written: nothing is unescaped, and nothing is looked up.
+    /// Reads `git+file:PATH`, `dir:PATH`, `bundle:PATH`, each with `//` before an absolute path, a repository on
+    /// another host, or a bare path. Paths are taken as they are written: nothing is unescaped, and nothing is looked up.
     fn from_str(text: &str) -> Result<Self, InvalidLocation> {
         if text.is_empty() {
             return Err(InvalidLocation::Empty);
@@ -96,6 +124,10 @@ impl FromStr for Location {
         match scheme.as_str() {
             "git+file" => Ok(Self::Git(local_path(&scheme, rest)?)),
             "dir" => Ok(Self::Directory(local_path(&scheme, rest)?)),
+            "bundle" => Ok(Self::Bundle(local_path(&scheme, rest)?)),
+            known if remote::schemes().any(|it| it == known) => {
+                Ok(Self::Remote(Remote::parse(&scheme, rest)?))
+            }
             known if NOT_YET.contains(&known) => Err(InvalidLocation::NotYet { scheme }),
             // What looks like a scheme may be a user name: `user:password@host`.
             _ if !rest.starts_with("//") && names_a_host(text) => Err(InvalidLocation::NoScheme),
@@ -109,6 +141,8 @@ impl fmt::Display for Location {
         match self {
             Self::Git(path) => write!(f, "git+file:{}", path.display()),
             Self::Directory(path) => write!(f, "dir:{}", path.display()),
+            Self::Bundle(path) => write!(f, "bundle:{}", path.display()),
+            Self::Remote(remote) => remote.fmt(f),
             Self::Path(path) => path.display().fmt(f),
         }
     }
@@ -171,15 +205,15 @@ mod tests {
         let refused = |text: &str| text.parse::<Location>().expect_err(text).to_string();
         assert_eq!(refused(""), "the source is empty");
         assert_eq!(refused("dir:"), "no path follows `dir:`");
-        for text in ["github://a/b", "git+https://u:secret@h/a", "bundle:x", "s3://x", "gs://x"] {
+        for text in ["s3://x", "gs://x"] {
             let scheme = text.split(':').next().expect("a scheme");
             let expected = format!("a `{scheme}:` source cannot be read yet by this version");
             assert_eq!(refused(text), expected);
         }
         assert_eq!(
             refused("https://user:secret@host/app"),
-            "`https:` is not a kind of source; known are `git+file:`, `dir:`, `github:`, \
-             `git+https:`, `bundle:`, `s3:`, `gs:`"
+            "`https:` is not a kind of source; known are `git+file:`, `dir:`, `bundle:`, `github:`, \
+             `github-ee:`, `gitlab:`, `bitbucket:`, `git+https:`, `git+http:`, `git+ssh:`"
         );
         for text in ["git+file://user:secret@host/app", "git+file://host/app", "git+file://app"] {
             assert_eq!(
@@ -190,5 +224,37 @@ mod tests {
         for text in ["user:secret@host/app", "git@host:app"] {
             assert!(refused(text).starts_with("a source on another host needs a scheme"));
         }
+    }
+    #[test]
+    fn repositories_on_other_hosts_are_read_and_shown_without_their_secrets() {
+        let remote = |text: &str| match text.parse::<Location>().expect(text) {
+            Location::Remote(remote) => remote,
+            other => panic!("{other:?}"),
+        };
+        let kagent = remote("github://kagent-dev/kagent");
+        assert_eq!((&*kagent.authority, &*kagent.path), ("github.com", "kagent-dev/kagent"));
+        assert_eq!((kagent.host, kagent.transport), (Host::GitHub, Transport::Https));
+        let own = remote("gitlab://me:se%2Fcret@git.example.org:8443/a/b/c");
+        assert_eq!((own.name(), &*own.path), ("git.example.org", "a/b/c"));
+        assert_eq!(own.password.as_deref(), Some("se/cret"));
+        assert_eq!(own.to_string(), "gitlab://git.example.org:8443/a/b/c");
+        assert!(!format!("{own:?}").contains("cret"));
+        let ssh = remote("git+ssh://git@host:2222/srv/app.git");
+        assert_eq!((ssh.transport, ssh.user.as_deref()), (Transport::Ssh, Some("git")));
+        assert_eq!(remote("git+https://github.com/a/b.git").host, Host::GitHub);
+        let refused = |text: &str| text.parse::<Location>().expect_err(text).to_string();
+        for text in [
+            "github://kagent-dev",
+            "github:a/b",
+            "github://a/b/c",
+            "github://-oProxy/x",
+            "github://u:s#e@a/b",
+        ] {
+            assert_eq!(refused(text), "the source is not of the form github://OWNER/REPOSITORY");
+        }
+        assert!(
+            refused("github://a/b#v1").starts_with("a `github:` source ends with the repository")
+        );
+        assert!(refused("git+ssh://-oProxyCommand=x/a").contains("git+ssh://USER@HOST/PATH"));
     }
 }

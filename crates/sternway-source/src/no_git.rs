@@ -15,3 +15,18 @@ pub(crate) fn read(path: &Path, _: &Layout, _: Option<&Path>) -> Result<Reading,
     let source = "this build cannot read git repositories".into();
     Err(SourceError::Repository { path: path.into(), source })
 }
+
+/// The same, for repositories on other hosts.
+pub(crate) mod remote {
+    use crate::{Layout, Reading, Remote, SourceError};
+
+    /// Refuses: this build has no reader for it.
+    pub(crate) fn read(
+        remote: &Remote,
+        _: &Layout,
+        _: Option<&std::path::Path>,
+    ) -> Result<Reading, SourceError> {
+        let source = "this build cannot read git repositories".into();
+        Err(SourceError::Remote { place: remote.to_string(), source })
+    }
+}

@@ -29,6 +29,16 @@ pub enum Warning {
         /// The repository.
         path: PathBuf,
     },
+    /// A repository on another host did not answer, and what is known of it is used.
+    #[error("{place} did not answer, so the releases are those of {since}: {reason}")]
+    Away {
+        /// The location, without user and password.
+        place: String,
+        /// When it was read.
+        since: String,
+        /// Why there was no answer.
+        reason: String,
+    },
     /// A tag looks like a release, but leads to a file or a folder.
     #[error("the tag `{tag}` does not lead to a commit")]
     NotACommit {
@@ -175,12 +185,16 @@ impl<'l> Builder<'l> {
         match found.and_then(|found| self.entry(&release, found)) {
             Ok(entry) => drop(self.catalog.releases.insert(release, entry)),
             Err(error) => {
-                let reason = in_a_line(&error);
-                self.warn(Warning::LeftOut { release: release.clone(), reason: reason.clone() });
-                self.catalog.left_out.insert(release, reason);
+                self.leave_out(release, in_a_line(&error));
                 self.first_error.get_or_insert(error);
             }
         }
+    }
+
+    /// Names a release that cannot be read.
+    pub fn leave_out(&mut self, release: Release, reason: String) {
+        self.warn(Warning::LeftOut { release: release.clone(), reason: reason.clone() });
+        self.catalog.left_out.insert(release, reason);
     }
 
     fn entry(&mut self, release: &Release, found: Found) -> Result<ReleaseEntry, SourceError> {

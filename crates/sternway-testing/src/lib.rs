@@ -13,6 +13,8 @@
 //!
 //! [`forward!`] makes a session out of another one, for a test that wants part of it to go otherwise.
 //!
+//! [`GitHost`] serves git repositories as a host does, and answers otherwise where a test wants it.
+//!
 //! What goes wrong here is a mistake in a test, so it panics and says so.
 
 mod random;
@@ -28,9 +30,11 @@ mod journey;
 mod conflicts;
 mod wander;
 mod forward;
+mod git_host;
 
 pub use account::{Account, Finding};
 pub use fill::{Fill, Filled, fill};
+pub use git_host::{AUTHORITY, Asked, GitHost, Reply};
 pub use journey::{Computed, Journey, Others};
 pub use kept::KeptRows;
 pub use random::Random;

@@ -11,6 +11,7 @@ mod paint;
 pub mod words;
 pub mod error;
 pub mod releases;
+pub mod bundle;
 pub mod status;
 pub mod plan;
 pub mod run;

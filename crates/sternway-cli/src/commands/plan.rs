@@ -1,6 +1,5 @@
 //! `sternway plan`
 
-use std::io::Write as _;
 use std::path::Path;
 
 use sternway_engine::gather::{Source, assume};
@@ -91,18 +90,8 @@ async fn assumed(setup: &Setup<'_>, request: &Request) -> Result<Plan, Failure> 
     })
 }
 
-/// Writes the plan beside its place first: a half-written plan is never found there.
+/// Writes the plan down.
 fn write(path: &Path, plan: &Plan) -> Result<(), Failure> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-        file.write_all(plan.to_json().as_bytes())?;
-        file.write_all(b"\n")?;
-        file.persist(path).map_err(|error| error.error)
-    });
-    let written = written.map(drop);
-    written
+    super::write_whole(path, (plan.to_json() + "\n").as_bytes())
         .map_err(|error| Failure::of(format!("cannot write the plan to {}", path.display()), error))
 }

@@ -16,6 +16,7 @@ mod deployed;
 mod dialects;
 mod dialects_kept;
 mod doctor;
+mod elsewhere;
 mod fence;
 mod fenced;
 mod fitted;

@@ -202,12 +202,9 @@ fn a_source_that_is_none_is_named() {
     bad_source(&machine, "sternway.toml", 1, &["`sternway.toml`"]);
     bad_source(
         &machine,
-        "github://kagent-dev/kagent",
+        "github://kagent-dev",
         2,
-        &[
-            "a `github:` source cannot be read yet by this version",
-            "clone a remote repository first",
-        ],
+        &["not of the form github://OWNER/REPOSITORY", "such as github://OWNER/REPOSITORY"],
     );
     bad_source(&machine, &format!("https://me:{SECRET}@h/x"), 2, &["`https:` is not a kind"]);
     machine.write("sternway.toml", &format!("[app]\nname = \"harbour\"\n{CORE}"));

@@ -281,14 +281,19 @@ fn flat(text: &str) -> String {
 pub fn variable(name: &str, test: &str) -> Option<String> {
     let value = env::var(name).ok();
     if value.is_none() {
-        let line = format!("sternway-cli, {test}: {name} is not set\n");
-        let _ = write!(std::io::stderr(), "skipped {line}");
-        if let Some(file) = env::var_os("STERNWAY_SKIPPED") {
-            let file = fs::OpenOptions::new().create(true).append(true).open(file);
-            file.and_then(|mut it| it.write_all(line.as_bytes())).expect("a file");
-        }
+        skip(test, &format!("{name} is not set"));
     }
     value
+}
+
+/// Says that a test cannot run here, and why.
+pub fn skip(test: &str, why: &str) {
+    let line = format!("sternway-cli, {test}: {why}\n");
+    let _ = write!(std::io::stderr(), "skipped {line}");
+    if let Some(file) = env::var_os("STERNWAY_SKIPPED") {
+        let file = fs::OpenOptions::new().create(true).append(true).open(file);
+        file.and_then(|mut it| it.write_all(line.as_bytes())).expect("a file");
+    }
 }
 
 /// A database of a test's own on a PostgreSQL server, with a user of its own.

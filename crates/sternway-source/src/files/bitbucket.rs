@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::address::Address;
-use super::web::{Identity, Web, base};
 use super::{Environment, Files, FilesError};
+use crate::address::Address;
+use crate::web::{Identity, Web, base};
 
 /// A folder of a repository.
 pub(super) struct Bitbucket {

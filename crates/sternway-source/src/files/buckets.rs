@@ -14,8 +14,8 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::{BackoffConfig, GetOptions, ObjectStore, RetryConfig};
 
-use super::address::Address;
 use super::{Environment, Files, FilesError, LONGEST, choose_cryptography};
+use crate::address::Address;
 
 /// How long a connection may take, how long an answer may pause, and how long it may take in all.
 const CONNECTING: Duration = Duration::from_secs(5);

@@ -9,8 +9,8 @@ use std::path::{self, Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::url::unescaped;
 use super::{Files, FilesError};
+use crate::url::unescaped;
 
 /// A folder of migration files on this machine. Nothing is kept between two calls.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -128,10 +128,20 @@ pub enum FilesError {
     Status {
         /// The address, without credentials and query.
         url: String,
+        /// The number of the status.
+        code: u16,
         /// The status, such as `404 Not Found`.
         status: String,
         /// What the service said about it.
         message: Option<String>,
+    },
+    /// A service was asked too often.
+    #[error("{url} was asked too often{}", answers_at(.until))]
+    Limited {
+        /// The address, without credentials and query.
+        url: String,
+        /// When it answers again, where it says so.
+        until: Option<String>,
     },
     /// A service answered with something else than was asked for.
     #[error("invalid response: {url} answered {what}")]
@@ -157,6 +167,11 @@ pub enum FilesError {
         /// What went wrong.
         source: Box<dyn StdError + Send + Sync>,
     },
+}
+
+/// A time as the end of a sentence.
+fn answers_at(time: &Option<String>) -> String {
+    time.as_ref().map(|time| format!(", and answers again at {time}")).unwrap_or_default()
 }
 
 /// The words of a service as the end of a sentence.

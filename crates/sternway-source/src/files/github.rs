@@ -11,9 +11,9 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::address::Address;
-use super::web::{Answer, Identity, Web, base};
 use super::{Environment, Files, FilesError};
+use crate::address::Address;
+use crate::web::{Answer, Identity, Web, base};
 
 /// How many entries of a directory the contents API names at most.
 const CONTENTS: usize = 1000;

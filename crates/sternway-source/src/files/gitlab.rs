@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::address::Address;
-use super::web::{Answer, Identity, Web, base};
 use super::{Environment, Files, FilesError};
+use crate::address::Address;
+use crate::web::{Answer, Identity, Web, base};
 
 /// How many entries are asked for at once: as many as GitLab gives.
 const PAGE: usize = 100;

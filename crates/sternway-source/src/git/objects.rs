@@ -7,6 +7,7 @@ use gix::ObjectId;
 use gix::objs::tree::EntryKind;
 use gix::objs::{CommitRefIter, Kind, TagRefIter, TreeRefIter};
 
+use super::remote::Found;
 use crate::cache::{Blob, Id};
 use crate::folder::is_migration;
 
@@ -18,21 +19,52 @@ pub(super) enum ObjectError {
     Damaged(ObjectId, Box<dyn StdError + Send + Sync>),
 }
 
-/// The object database, and the trees that were read on the way to folders.
+/// Where objects are.
+enum Store<'r> {
+    Repository(&'r gix::Repository),
+    Fetched(Found),
+}
+
+/// Objects, and the trees that were read on the way to folders.
 pub(super) struct Objects<'r> {
-    repository: &'r gix::Repository,
+    store: Store<'r>,
     trees: HashMap<ObjectId, Vec<u8>>,
 }
 
 impl<'r> Objects<'r> {
+    /// The object database of a repository.
     pub fn new(repository: &'r gix::Repository) -> Self {
-        Self { repository, trees: HashMap::new() }
+        Self { store: Store::Repository(repository), trees: HashMap::new() }
+    }
+
+    /// What is fetched from elsewhere.
+    pub fn fetched() -> Self {
+        Self { store: Store::Fetched(Found::new()), trees: HashMap::new() }
+    }
+
+    /// Adds what was fetched.
+    pub fn add(&mut self, found: Found) {
+        if let Store::Fetched(all) = &mut self.store {
+            all.extend(found);
+        }
+    }
+
+    /// Whether an object was fetched.
+    pub fn has(&self, id: ObjectId) -> bool {
+        matches!(&self.store, Store::Fetched(all) if all.contains_key(&id))
+    }
+
+    fn hash(&self) -> gix::hash::Kind {
+        match &self.store {
+            Store::Repository(repository) => repository.object_hash(),
+            Store::Fetched(_) => gix::hash::Kind::Sha1,
+        }
     }
 
     /// The commit that `id` leads to through any number of tags, and the tree of that commit;
     /// `None` if it leads to something else.
     pub fn commit(&self, mut id: ObjectId) -> Result<Option<(ObjectId, ObjectId)>, ObjectError> {
-        let hash = self.repository.object_hash();
+        let hash = self.hash();
         loop {
             let (kind, data) = self.read(id)?;
             match kind {
@@ -101,7 +133,7 @@ impl<'r> Objects<'r> {
     }
 
     fn tree(&mut self, id: ObjectId) -> Result<TreeRefIter<'_>, ObjectError> {
-        let hash = self.repository.object_hash();
+        let hash = self.hash();
         if !self.trees.contains_key(&id) {
             let data = self.read_as(Kind::Tree, id)?;
             self.trees.insert(id, data);
@@ -121,7 +153,11 @@ impl<'r> Objects<'r> {
     }
 
     fn read(&self, id: ObjectId) -> Result<(Kind, Vec<u8>), ObjectError> {
-        match self.repository.try_find_object(id) {
+        let repository = match &self.store {
+            Store::Repository(repository) => repository,
+            Store::Fetched(all) => return all.get(&id).cloned().ok_or(ObjectError::Missing(id)),
+        };
+        match repository.try_find_object(id) {
             Ok(Some(object)) => Ok((object.kind, object.detach().data)),
             Ok(None) => Err(ObjectError::Missing(id)),
             Err(cause) => Err(ObjectError::Damaged(id, cause.into())),

@@ -68,6 +68,23 @@ impl Place {
         git_in(self.path(), arguments)
     }
 
+    /// Runs git here with something to read, and returns what it prints.
+    pub fn git_with(&self, arguments: &[&str], input: &str) -> String {
+        let mut program = Command::new("git")
+            .current_dir(self.path())
+            .args(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("git");
+        let mut into = program.stdin.take().expect("an input");
+        std::io::Write::write_all(&mut into, input.as_bytes()).expect("git reads");
+        drop(into);
+        let output = program.wait_with_output().expect("git");
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+
     /// Takes away every object of the repository.
     pub fn forget_objects(&self) {
         fs::remove_dir_all(self.join(".git/objects")).expect("objects");

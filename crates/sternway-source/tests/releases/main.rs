@@ -5,5 +5,7 @@ mod common;
 
 mod cache;
 mod directory;
+mod bundle;
 mod git;
 mod kagent;
+mod remote;

@@ -3,11 +3,11 @@
 //! Taken apart by hand: `gitlab://user:token@/1` has no host, which URL parsers refuse, and their
 //! errors may repeat what they refuse.
 
-use super::url::unescaped;
+use crate::url::unescaped;
 
 /// A URL with an authority. Every part is unescaped.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub(crate) struct Address {
     /// What stands before `@`, up to the first colon.
     pub user: Option<String>,
     /// What stands before `@`, after the first colon.

@@ -25,7 +25,7 @@ pub fn redacted(url: &str) -> String {
 
 /// The text with `%XX` decoded; the text itself if it has an escape that is none, or if the result
 /// is not UTF-8.
-pub(super) fn unescaped(text: &str) -> String {
+pub(crate) fn unescaped(text: &str) -> String {
     decode(text.as_bytes()).and_then(|it| String::from_utf8(it).ok()).unwrap_or(text.to_owned())
 }
 
