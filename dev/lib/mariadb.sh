@@ -2,14 +2,14 @@
 # MariaDB from Debian: the server alone, without the package that would start one on port 3306.
 
 prepare_mariadb() {
-  find_mariadb || apt_install mariadb-server-core mariadb-client-core || return
+  find_mariadb || apt_install mariadb-server-core mariadb-client-core mariadb-client || return
   find_mariadb || cannot "the package mariadb-server-core brought no server"
 }
 
 # Sets mariadbd. The package puts it where only root's PATH looks.
 find_mariadb() {
   mariadbd=$(PATH=$PATH:/usr/sbin:/usr/libexec command -v mariadbd) &&
-    command -v mariadb-install-db mariadb mariadb-admin >/dev/null
+    command -v mariadb-install-db mariadb mariadb-admin mariadb-dump >/dev/null
 }
 
 start_mariadb() {

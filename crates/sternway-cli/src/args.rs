@@ -72,6 +72,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Compute the way to a release and show it; nothing is touched
     Plan(PlanArgs),
+    /// Print the same way as a page of manual steps, every number filled in, for somebody without Sternway
+    Runbook(RunbookArgs),
     /// Execute a plan that was written with `plan --out`
     Apply(ApplyArgs),
     /// Take the application's database back to an earlier release: plan, confirm, execute, verify
@@ -283,6 +285,30 @@ pub struct ReleasesArgs {
     /// Leave prereleases out
     #[arg(long)]
     pub stable: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RunbookArgs {
+    /// The release to arrive at; --from names the one to begin at
+    #[arg(long, value_name = "RELEASE")]
+    pub to: String,
+    #[command(flatten)]
+    pub way: WayArgs,
+    /// How the page looks
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PageFormat,
+}
+
+/// How a page looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PageFormat {
+    /// For a terminal or a printer
+    #[default]
+    Text,
+    /// Markdown, with a block of `sh` a step
+    Markdown,
+    /// One page for a browser
+    Html,
 }
 
 #[derive(Debug, Args)]

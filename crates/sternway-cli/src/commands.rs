@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod status;
 pub mod doctor;
 pub mod plan;
+pub mod runbook;
 pub mod apply;
 pub mod journey;
 pub mod job;

@@ -96,6 +96,15 @@ const WARN_AFTER_DAYS: u64 = 90;
 impl Config {
     /// Puts the settings together.
     pub fn load(shared: &Shared) -> Result<Config, Failure> {
+        Self::read(shared, false)
+    }
+
+    /// The same for a page that somebody else follows: a profile's cluster is theirs, whatever is at hand here.
+    pub fn for_page(shared: &Shared) -> Result<Config, Failure> {
+        Self::read(shared, true)
+    }
+
+    fn read(shared: &Shared, for_page: bool) -> Result<Config, Failure> {
         let file = match &shared.config {
             Some(path) => Some(path.clone()),
             // A profile means that application, whatever lies around here.
@@ -150,7 +159,11 @@ impl Config {
         let app = name.unwrap_or_else(|| "application".to_owned());
         let database = database(shared, settings.database, &folder)?;
         let switches = settings.deploy.kubernetes.as_ref().and_then(|it| it.tracks.clone());
-        let deploy = moved_by(shared, settings.deploy, &folder, hidden, database.is_ok())?;
+        let mut deploy = settings.deploy;
+        let is_meant =
+            |it: &kubernetes::KubernetesTable| for_page || it.is_meant(shared, database.is_ok());
+        deploy.kubernetes = deploy.kubernetes.filter(is_meant);
+        let deploy = moved_by(shared, deploy, &folder, hidden, database.is_ok())?;
         let warn_after_days = shared.warn_after_days.or(settings.archive.warn_after_days);
         let checks = checks::checks(settings.check, &tracks)?;
         Ok(Config {
@@ -182,9 +195,8 @@ fn moved_by(
 ) -> Result<Option<Deploy>, Failure> {
     let (commands, typed) = (tables.commands, &shared.deploy);
     let by_commands = typed.deploy_stop.is_some() || commands.stop.is_some();
-    let table = tables.kubernetes.filter(|it| it.is_meant(shared, names_database));
-    match table {
-        _ if typed.no_deploy && !names_database => {
+    match tables.kubernetes {
+        table if typed.no_deploy && !names_database => {
             // The database is still the application's.
             let settings = table.map(|it| it.settings(shared, &commands, folder, hidden));
             Ok(settings.transpose()?.map(|it| Deploy::Kubernetes(Box::new(it))))

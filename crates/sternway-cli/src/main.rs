@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use crate::args::{Arguments, Command};
 use crate::commands::{
     abort, apply, archive, bundle, demo, doctor, history, job, journey, plan, releases, resume,
-    status,
+    runbook, status,
 };
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -50,6 +50,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<failure::Exit, Failure> {
         Command::Status => status::status(ui, shared).await,
         Command::Doctor(args) => doctor::doctor(ui, shared, args).await,
         Command::Plan(args) => plan::plan(ui, shared, args).await,
+        Command::Runbook(args) => runbook::runbook(ui, shared, args).await,
         Command::Apply(args) => apply::apply(ui, shared, args).await,
         Command::Rollback(args) => journey::rollback(ui, shared, args).await,
         Command::Upgrade(args) => journey::upgrade(ui, shared, args).await,

@@ -34,6 +34,11 @@ impl<'a> Setup<'a> {
         Ok(Setup { ui, shared, config: Config::load(shared)?, forward: None })
     }
 
+    /// The settings for a page that somebody else follows.
+    pub fn for_page(ui: &'a Ui, shared: &'a Shared) -> Result<Setup<'a>, Failure> {
+        Ok(Setup { ui, shared, config: Config::for_page(shared)?, forward: None })
+    }
+
     /// How long to wait for locks.
     pub fn lock_timeout(&self) -> Duration {
         Duration::from_secs(self.shared.lock_timeout)

@@ -14,6 +14,7 @@ pub mod releases;
 pub mod bundle;
 pub mod status;
 pub mod plan;
+pub mod runbook;
 pub mod run;
 pub mod event;
 pub mod unfinished;

@@ -31,7 +31,7 @@ pub async fn job(ui: &Ui, shared: &Shared, args: &JobArgs) -> Result<Exit, Failu
         retries: args.retries,
     };
     let request = setup.request(&args.to, None, &args.way, &args.others)?;
-    let plan = looked(&setup, &request, false).await?;
+    let plan = looked(&setup, &request, false, setup.app()).await?;
     let job = made(&settings, &plan, &how).await.map_err(|reason| {
         Failure::new(format!("no Job can be made for this plan: {reason}"), Exit::Refused)
     })?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use sternway_engine::gather::{Source, assume};
 use sternway_engine::identity::planned;
 use sternway_engine::journey::{JourneyError, Ports, way, with_deployment, with_numbers};
+use sternway_model::app::App;
 use sternway_model::plan::{Plan, Request};
 use sternway_view::plan::sql;
 
@@ -18,8 +19,8 @@ pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Fai
     let setup = Setup::new(ui, shared)?.found().await?;
     let request = setup.request(&args.to, None, &args.way, &args.others)?;
     let plan = match setup.config.database {
-        Ok(_) => looked(&setup, &request, args.no_effects).await?,
-        Err(_) => assumed(&setup, &request).await?,
+        Ok(_) => looked(&setup, &request, args.no_effects, setup.app()).await?,
+        Err(_) => assumed(&setup, &request, setup.app()).await?,
     };
     if args.rbac {
         if plan.deployment.rights.is_empty() {
@@ -48,9 +49,10 @@ pub async fn looked(
     setup: &Setup<'_>,
     request: &Request,
     no_effects: bool,
+    mut app: Option<Box<dyn App>>,
 ) -> Result<Plan, Failure> {
     let mut database = setup.connect().await?;
-    let (mut source, mut app, shadow) = (setup.source(), setup.app(), setup.shadow());
+    let (mut source, shadow) = (setup.source(), setup.shadow());
     let mut terminal = Terminal::new(setup.ui);
     let mut ports = Ports {
         source: source.as_mut().map(|it| it as &mut dyn Source),
@@ -78,8 +80,12 @@ pub async fn looked(
 }
 
 /// The plan from the schema of the running release, which nobody has looked at.
-async fn assumed(setup: &Setup<'_>, request: &Request) -> Result<Plan, Failure> {
-    let (mut source, mut app) = (setup.source(), setup.app());
+pub async fn assumed(
+    setup: &Setup<'_>,
+    request: &Request,
+    mut app: Option<Box<dyn App>>,
+) -> Result<Plan, Failure> {
+    let mut source = setup.source();
     let source = source.as_mut().map(|it| it as &mut dyn Source);
     let mut terminal = Terminal::new(setup.ui);
     let snapshot = assume(&setup.settings()?, source, app.as_deref_mut(), &mut terminal).await;

@@ -163,6 +163,7 @@ fn a_bundle_needs_no_network() {
 
 /// Scenario of the upgrade page: an empty folder and the profile alone.
 #[test]
+#[allow(clippy::print_stderr, reason = "the figures are to be read")]
 fn kagent_needs_an_empty_folder() {
     let Some(clone) = variable("STERNWAY_KAGENT_REPO", "kagent on a host") else { return };
     let machine = Machine::empty();

@@ -9,6 +9,7 @@ mod support;
 
 mod archive;
 mod bodies;
+mod by_hand;
 mod checks;
 mod demo;
 mod deploy;
