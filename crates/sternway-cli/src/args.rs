@@ -68,6 +68,8 @@ pub enum Command {
     Bundle(BundleArgs),
     /// Show where each track stands, which releases that fits, and whether the schema has drifted
     Status,
+    /// Say whether a release may run on the schema as it is: 0 for yes, 3 for no, 4 where nobody knows
+    CanRun(CanRunArgs),
     /// Find out what is wrong with a dirty or inconsistent database, and mend it when told to
     Doctor(DoctorArgs),
     /// Compute the way to a release and show it; nothing is touched
@@ -159,6 +161,9 @@ pub struct Shared {
     /// The first release that starts on a schema ahead of it (policy.ahead_ok_since)
     #[arg(long, global = true, env = "STERNWAY_AHEAD_OK_SINCE", value_name = "RELEASE")]
     pub ahead_ok_since: Option<String>,
+    /// Refuse an upgrade that has no way back (policy.require_way_back)
+    #[arg(long, global = true, env = "STERNWAY_REQUIRE_WAY_BACK")]
+    pub require_way_back: bool,
     /// A track ([[track]]): name=core,path=db/migrations,table=schema_migrations[,enabled=auto]
     /// [,requires_extension=vector]; may be given several times, in the order in which they go up
     #[arg(
@@ -285,6 +290,13 @@ pub struct ReleasesArgs {
     /// Leave prereleases out
     #[arg(long)]
     pub stable: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CanRunArgs {
+    /// The release
+    #[arg(value_name = "RELEASE")]
+    pub release: String,
 }
 
 #[derive(Debug, Args)]
@@ -563,6 +575,12 @@ pub struct ConsentArgs {
     /// TABLE.COLUMN, any other object by its name. May be given again
     #[arg(long, value_name = "NAME")]
     pub accept_difference: Vec<String>,
+    /// Go on across this hazard ([[hazard]]), which no schema shows. May be given again
+    #[arg(long, value_name = "NAME")]
+    pub accept_hazard: Vec<String>,
+    /// Go on without a way back, where the policy asks for one (policy.require_way_back)
+    #[arg(long)]
+    pub no_way_back: bool,
 }
 
 /// What changes how a plan is executed.

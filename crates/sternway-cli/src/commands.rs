@@ -4,6 +4,7 @@ pub mod demo;
 pub mod releases;
 pub mod bundle;
 pub mod status;
+pub mod can_run;
 pub mod doctor;
 pub mod plan;
 pub mod runbook;

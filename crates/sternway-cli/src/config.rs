@@ -153,6 +153,9 @@ impl Config {
             floor: release("--floor", &shared.floor)?.or(settings.policy.floor),
             ahead_ok_since: release("--ahead-ok-since", &shared.ahead_ok_since)?
                 .or(settings.policy.ahead_ok_since),
+            require_way_back: shared.require_way_back
+                || settings.policy.require_way_back.unwrap_or_default(),
+            hazards: settings.hazard.into_iter().map(file::HazardTable::into_hazard).collect(),
         };
         let accept = settings.policy.accept.unwrap_or_default();
         let setup = settings.rehearsal.setup.map(|path| setup(&folder.join(path))).transpose()?;

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 
 use crate::args::{Arguments, Command};
 use crate::commands::{
-    abort, apply, archive, bundle, demo, doctor, history, job, journey, plan, releases, resume,
-    runbook, status,
+    abort, apply, archive, bundle, can_run, demo, doctor, history, job, journey, plan, releases,
+    resume, runbook, status,
 };
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -48,6 +48,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<failure::Exit, Failure> {
         Command::Releases(args) => releases::releases(ui, shared, args).await,
         Command::Bundle(args) => bundle::bundle(ui, shared, args),
         Command::Status => status::status(ui, shared).await,
+        Command::CanRun(args) => can_run::can_run(ui, shared, args).await,
         Command::Doctor(args) => doctor::doctor(ui, shared, args).await,
         Command::Plan(args) => plan::plan(ui, shared, args).await,
         Command::Runbook(args) => runbook::runbook(ui, shared, args).await,

@@ -118,6 +118,19 @@ impl<'a> Setup<'a> {
         })
     }
 
+    /// The release that was typed, by its number or its tag.
+    pub fn target(&self, to: &str, attempt: &str) -> Result<Release, Failure> {
+        let tagged = self.config.layout.tag.release(to).map(Ok);
+        tagged.unwrap_or_else(|| to.parse()).map_err(|error| {
+            let hint = self.catalog().map(|catalog| nearest(to, &catalog));
+            let failure = Failure::usage(attempt, error);
+            match hint {
+                Ok(hint) => failure.hint(hint),
+                Err(_) => failure,
+            }
+        })
+    }
+
     /// What is asked for on the way to the release that was typed.
     pub fn request(
         &self,
@@ -126,17 +139,7 @@ impl<'a> Setup<'a> {
         way: &WayArgs,
         others: &FenceArgs,
     ) -> Result<Request, Failure> {
-        // A tag means its release.
-        let tagged = self.config.layout.tag.release(to).map(Ok);
-        let target: Release = tagged.unwrap_or_else(|| to.parse()).map_err(|error| {
-            let attempt = format!("cannot plan the way to release {to}");
-            let hint = self.catalog().map(|catalog| nearest(to, &catalog));
-            let failure = Failure::usage(attempt, error);
-            match hint {
-                Ok(hint) => failure.hint(hint),
-                Err(_) => failure,
-            }
-        })?;
+        let target = self.target(to, &format!("cannot plan the way to release {to}"))?;
         let consent = &way.consent;
         Ok(Request {
             target,
@@ -148,6 +151,8 @@ impl<'a> Setup<'a> {
             discards: consent.discard.iter().flatten().cloned().collect(),
             accepted: [&self.config.accept[..], &consent.accept, &consent.accept_difference]
                 .concat(),
+            accepted_hazards: consent.accept_hazard.clone(),
+            no_way_back: consent.no_way_back,
             deploy: self.config.deploy.is_some() && !self.shared.deploy.no_deploy,
             fence: others.request(),
             checks: self.config.checks.clone(),

@@ -4,7 +4,7 @@
 use sternway_database::Database;
 use sternway_model::catalog::{Direction, Half, TrackName};
 use sternway_model::plan::{
-    Lineage, Migrate, Plan, PlanError, Question, Request, doubts, lookalikes, plan,
+    Lineage, Migrate, Plan, PlanError, Question, Request, doubts, lookalikes, plan, way_back,
 };
 use sternway_model::position::Position;
 use sternway_model::proof::Fingerprint;
@@ -50,7 +50,10 @@ pub async fn planned(
 ) -> Result<Plan, PlanError> {
     loop {
         let cause = match plan(&snapshot.facts(), request) {
-            Ok(plan) => return Ok(plan),
+            Ok(mut plan) => {
+                plan.notes.extend(way_back(&snapshot.facts(), request, &plan)?);
+                return Ok(plan);
+            }
             Err(cause) => cause,
         };
         match cause.asks().filter(|question| snapshot.findings.leaves_open(question)) {

@@ -6,7 +6,8 @@
 //!
 //! `identity` says which migrations are the same. The stages stand in their order: `applied` finds out what is in the database, `course` which
 //! way to go, `route` the hops, `steps` their migrations with the bodies to run, `frame` what is done
-//! around these: checks, the application, the fence. `parts` are what a plan consists of, `basis` is what it
+//! around these: checks, the application, the fence, `hazard` which borders it crosses, `way_back` what the
+//! way back would take. `parts` are what a plan consists of, `basis` is what it
 //! relies on.
 
 mod identity;
@@ -15,6 +16,9 @@ mod course;
 mod route;
 mod steps;
 mod frame;
+mod hazard;
+mod way_back;
+mod can_run;
 mod basis;
 mod parts;
 mod error;
@@ -40,9 +44,11 @@ use crate::proof::{Difference, ObjectName};
 use crate::state::{AppState, Numbers, RecordsAccess, State};
 
 pub use basis::{Basis, Deviation};
+pub use can_run::{Answer, CanRun, Reason, can_run};
 pub use error::{Holder, PlanError};
 pub use identity::{Findings, Lineage, Question};
 pub use parts::{BodyOrigin, Hop, Migrate, Note, Step, Taken};
+pub use way_back::way_back;
 
 /// The shape of a plan as JSON; a plan of another shape is not executed.
 pub const FORMAT: &str = "sternway.plan/4";
@@ -104,6 +110,10 @@ pub struct Request {
     pub accepted: Vec<String>,
     /// Keep nothing of what they destroy of these tables.
     pub discards: BTreeSet<String>,
+    /// The hazards that were accepted, by their names.
+    pub accepted_hazards: Vec<String>,
+    /// Go on where the policy wants a way back and there is none.
+    pub no_way_back: bool,
     /// Stop, swap and start the application as well.
     pub deploy: bool,
     /// What is done about the other clients of the database, if anything.
@@ -131,6 +141,8 @@ impl Request {
             discard: false,
             accepted: Vec::new(),
             discards: BTreeSet::new(),
+            accepted_hazards: Vec::new(),
+            no_way_back: false,
             deploy: false,
             fence: None,
             checks: Vec::new(),
@@ -399,6 +411,8 @@ pub fn plan(facts: &Facts<'_>, request: &Request) -> Result<Plan, PlanError> {
     let app = if request.deploy { Some(frame::Deployment::of(facts, &applied)?) } else { None };
     let mut plan = steps::pack(facts, request, course, &applied, way, notes);
     frame::frame(&mut plan, app.as_ref(), frame::for_whom(request.fence.as_ref(), facts));
+    let hazards = hazard::crossed(facts, request, &plan)?;
+    plan.notes.extend(hazards);
     Ok(plan)
 }
 

@@ -24,6 +24,25 @@ pub struct Policy {
     pub floor: Option<Release>,
     /// The first release that starts on a schema ahead of it. Without it, none does.
     pub ahead_ok_since: Option<Release>,
+    /// Whether an upgrade has to have a way back.
+    #[serde(default)]
+    pub require_way_back: bool,
+    /// What no schema shows.
+    #[serde(default)]
+    pub hazards: Vec<Hazard>,
+}
+
+/// A border between two releases that no schema shows, such as another format of rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hazard {
+    /// What it is called.
+    pub name: String,
+    /// The last release on one side, and the first on the other.
+    pub between: (Release, Release),
+    /// Whether a journey across is refused; else it is told.
+    pub refuses: bool,
+    /// What happens there.
+    pub message: String,
 }
 
 impl Policy {
@@ -66,7 +85,7 @@ mod tests {
 
     fn check(window: Window, since: Option<&str>, release: &str, schema: (u64, u64)) -> bool {
         let ahead_ok_since = since.map(|since| since.parse().unwrap());
-        let policy = Policy { window, floor: None, ahead_ok_since };
+        let policy = Policy { window, ahead_ok_since, ..Policy::default() };
         let schema = Minor { major: schema.0, minor: schema.1 };
         policy.tolerates(&release.parse().unwrap(), schema, &catalog())
     }

@@ -157,7 +157,7 @@ fn world(
         world.add(release, &sets);
     }
     let since = ahead_ok_since.map(|place| world.release(place).clone());
-    world.policy = Policy { window, floor: None, ahead_ok_since: since };
+    world.policy = Policy { window, ahead_ok_since: since, ..Policy::default() };
     world
 }
 

@@ -13,6 +13,7 @@ pub mod error;
 pub mod releases;
 pub mod bundle;
 pub mod status;
+pub mod can_run;
 pub mod plan;
 pub mod runbook;
 pub mod run;

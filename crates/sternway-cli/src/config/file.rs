@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use miette::{NamedSource, SourceSpan};
 use serde::Deserialize;
 use sternway_model::catalog::{Enabled, Release, Track, TrackName, TrackPath};
-use sternway_model::policy::Window;
+use sternway_model::check::Severity;
+use sternway_model::policy::{Hazard, Window};
 
 use super::checks::CheckTable;
 use super::closest;
@@ -26,6 +27,7 @@ pub struct File {
     #[serde(deserialize_with = "read_tracks")]
     pub track: Vec<Track>,
     pub check: Vec<CheckTable>,
+    pub hazard: Vec<HazardTable>,
 }
 
 /// `[app]`
@@ -72,6 +74,27 @@ pub struct PolicyTable {
     pub floor: Option<Release>,
     pub ahead_ok_since: Option<Release>,
     pub accept: Option<Vec<String>>,
+    pub require_way_back: Option<bool>,
+}
+
+/// `[[hazard]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HazardTable {
+    name: String,
+    between: (Release, Release),
+    #[serde(default)]
+    severity: Severity,
+    message: String,
+}
+
+impl HazardTable {
+    /// What the planner is told.
+    pub fn into_hazard(self) -> Hazard {
+        let HazardTable { name, between: (one, other), severity, message } = self;
+        let between = if one <= other { (one, other) } else { (other, one) };
+        Hazard { name, between, refuses: severity == Severity::Refuse, message }
+    }
 }
 
 /// `[rehearsal]`
@@ -282,6 +305,7 @@ impl File {
                 floor: self.policy.floor.or(base.policy.floor),
                 ahead_ok_since: self.policy.ahead_ok_since.or(base.policy.ahead_ok_since),
                 accept: self.policy.accept.or(base.policy.accept),
+                require_way_back: self.policy.require_way_back.or(base.policy.require_way_back),
             },
             archive: ArchiveTable {
                 warn_after_days: self.archive.warn_after_days.or(base.archive.warn_after_days),
@@ -293,12 +317,10 @@ impl File {
             deploy: self.deploy.over(base.deploy),
             track: if self.track.is_empty() { base.track } else { self.track },
             check: if self.check.is_empty() { base.check } else { self.check },
+            hazard: if self.hazard.is_empty() { base.hazard } else { self.hazard },
         }
     }
 }
-
-/// The parts of the design that a later version reads.
-const LATER: [&str; 1] = ["hazard"];
 
 /// Puts serde's words about an unknown key into ours, and suggests the nearest one.
 fn explain(message: &str) -> (String, Option<String>) {
@@ -308,7 +330,6 @@ fn explain(message: &str) -> (String, Option<String>) {
     };
     let known: Vec<&str> = words.collect();
     let hint = match closest(key, &known) {
-        _ if LATER.contains(&key) => "this version does not use it yet; leave it out".to_owned(),
         _ if key == "password" => {
             "write ${VAR} into the URL, or use url_file, password_command or PGPASSFILE".to_owned()
         }

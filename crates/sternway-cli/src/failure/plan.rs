@@ -9,7 +9,7 @@ use super::{Exit, Failure};
 
 impl Failure {
     /// There is no plan.
-    pub(super) fn to_plan(target: &Release, known: &Snapshot, cause: PlanError) -> Failure {
+    pub fn to_plan(target: &Release, known: &Snapshot, cause: PlanError) -> Failure {
         let catalog = &known.catalog;
         // No `_` arm: a new reason to refuse has to choose its hint and its exit code here.
         let (hint, exit) = match &cause {
@@ -56,6 +56,14 @@ impl Failure {
                 let text = "golang-migrate keeps one number per track, which cannot say this";
                 (format!("{text}; {way}{by}"), Exit::Refused)
             }
+            PlanError::Hazard { name, .. } => (
+                format!("no schema shows this, so nothing here can check it; --accept-hazard {name} goes on all the same"),
+                Exit::Refused,
+            ),
+            PlanError::NoWayBack { .. } => (
+                "require_way_back in [policy] asks for one; --no-way-back goes on without, and a dump or snapshot is then all that leads back".to_owned(),
+                Exit::Refused,
+            ),
             PlanError::MissingBody { .. } => {
                 ("without that file the step cannot be made; write it, and name its release with --from".to_owned(), Exit::Refused)
             }

@@ -80,6 +80,7 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     outputs.push(json(0, "sternway.bundle.written/1", &["bundle", "--out", "app.bundle"]));
     outputs.push(json(0, "sternway.run/1", &["upgrade", "--to", "1.2.1", "--yes"]));
     outputs.push(json(0, "sternway.plan/4", &["plan", "--to", "1.0.3", "--from", "1.2.1"]));
+    outputs.push(json(0, "sternway.can_run/1", &["can-run", "1.2.1"]));
     outputs.push(json(0, "sternway.runbook/1", &["runbook", "--to", "1.0.3", "--from", "1.2.1"]));
     let assumed = ["plan", "--to", "1.0.3", "--from", "1.2.1", "--output", "json"];
     let plan = machine.run(&assumed).ended(0).json("sternway.plan/4");

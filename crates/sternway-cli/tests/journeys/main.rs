@@ -29,4 +29,5 @@ mod leftovers;
 mod mistakes;
 mod rehearsal;
 mod resume;
+mod way_back;
 mod whole;

@@ -99,11 +99,10 @@ fn a_password_of_its_own_is_answered_with_better_places() {
 }
 
 #[test]
-fn a_section_of_a_later_version_is_named_as_such() {
-    bad_settings(
-        &format!("{APP}{CORE}[[hazard]]\nmessage = \"x\"\n"),
-        &["the key `hazard` is not known", "this version does not use it yet"],
-    );
+fn a_hazard_that_is_half_described_is_refused() {
+    bad_settings(&format!("{APP}{CORE}[[hazard]]\nmessage = \"x\"\n"), &["missing field `name`"]);
+    let three = "[[hazard]]\nname = \"x\"\nmessage = \"x\"\nbetween = [\"1.0.0\"]\n";
+    bad_settings(&format!("{APP}{CORE}{three}"), &["between"]);
 }
 
 #[test]

@@ -74,6 +74,7 @@ fn kagent(repository: &str, vector: Enabled) -> App {
             window: Window::Minor,
             floor: Some(release("0.9.0")),
             ahead_ok_since: Some(release("0.9.9")),
+            ..Policy::default()
         };
         App::read(&Location::Git(repository.into()), &layout, policy)
     });

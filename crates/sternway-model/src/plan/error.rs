@@ -129,6 +129,24 @@ pub enum PlanError {
         /// What would tell whether they differ in more than words.
         asks: Option<Box<Question>>,
     },
+    /// The journey crosses a border that no schema shows, and the policy forbids it.
+    #[error("hazard `{name}` lies between {} and {}: {message}", .between.0, .between.1)]
+    Hazard {
+        /// What it is called.
+        name: String,
+        /// The releases on both sides.
+        between: (Release, Release),
+        /// What happens there.
+        message: String,
+    },
+    /// The policy wants an upgrade to have a way back.
+    #[error("there would be no way back to {to}: {cause}")]
+    NoWayBack {
+        /// The present release.
+        to: Release,
+        /// Why.
+        cause: Box<PlanError>,
+    },
     /// A migration lacks the half that the plan needs.
     #[error("migration {version} of track `{track}` has no {direction} file")]
     MissingBody {

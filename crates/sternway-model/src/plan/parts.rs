@@ -268,6 +268,31 @@ pub enum Note {
     },
     /// The state was assumed from the running release; nobody looked at the database.
     AssumedState,
+    /// The journey crosses a border that no schema shows.
+    Hazard {
+        /// What it is called.
+        name: String,
+        /// What happens there.
+        message: String,
+        /// Whether it was accepted by its name.
+        accepted: bool,
+    },
+    /// What a later rollback to the present release would do.
+    WayBack {
+        /// The present release.
+        to: Release,
+        /// How many migrations it takes.
+        migrations: usize,
+        /// What their bodies take away, as they say it.
+        takes: Vec<String>,
+    },
+    /// There is no way back to the present release.
+    NoWayBack {
+        /// The present release.
+        to: Release,
+        /// Why.
+        reason: String,
+    },
     /// The database has tables that no track accounts for.
     Adopted {
         /// How many.

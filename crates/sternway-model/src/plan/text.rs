@@ -501,6 +501,24 @@ impl fmt::Display for Note {
                 f,
                 "track `{track}` goes back to {shared} and up again with the target's migrations; what no step puts back stays in the archive"
             ),
+            Self::Hazard { name, message, accepted } => {
+                let accepted = if *accepted { ", accepted" } else { "" };
+                write!(f, "hazard `{name}`{accepted}: {message}")
+            }
+            Self::WayBack { to, migrations, takes } => {
+                let s = if *migrations == 1 { "" } else { "s" };
+                write!(f, "the way back to {to} takes {migrations} migration{s}")?;
+                match &**takes {
+                    [] => f.write_str(", which drop nothing by their words"),
+                    takes => write!(f, ", which take away {}", takes.join(", ")),
+                }
+            }
+            Self::NoWayBack { to, reason } => {
+                write!(
+                    f,
+                    "point of no return: there is no way back to {to} afterwards, because {reason}"
+                )
+            }
             Self::PrereleaseTarget => f.write_str("the target is a prerelease"),
             Self::RunningReleaseDecided { track, version } => write!(
                 f,

@@ -229,6 +229,7 @@ impl File {
                 window: policy.window,
                 floor: policy.floor,
                 ahead_ok_since: policy.ahead_ok_since,
+                ..Policy::default()
             },
             app: AppState { running: self.running },
             findings: Findings::default(),
