@@ -13,6 +13,7 @@ pub mod error;
 pub mod releases;
 pub mod status;
 pub mod plan;
+pub mod away;
 pub mod run;
 pub mod event;
 pub mod unfinished;

@@ -8,12 +8,17 @@ mod support;
 
 mod control;
 mod harbour;
+mod line;
+#[path = "../faults/proxy.rs"]
+#[allow(dead_code, reason = "here a strike is always somebody else's doing")]
+mod proxy;
 
 mod broken;
 mod charts;
 mod environment;
 mod faults;
 mod gitops;
+mod job;
 mod journey;
 mod plain;
 mod rights;

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::super::cluster::Cluster;
 use crate::group::Group;
+use crate::leash;
 
 /// How long a question may take; fetching a chart is one.
 const QUESTION: Duration = Duration::from_secs(120);
@@ -94,7 +95,7 @@ impl Program {
         input: Option<&str>,
         limit: Duration,
     ) -> Result<String, String> {
-        let mut command = Command::new(&self.binary);
+        let mut command = leash::command(&self.binary);
         command.args(words).args(["--namespace", &self.namespace]);
         if let Some(context) = &self.context {
             command.args(["--kube-context", context]);
@@ -113,6 +114,7 @@ impl Program {
         command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         // A Ctrl-C at the terminal is for Sternway: a Helm that is interrupted leaves its change half done.
+        // Where Sternway is killed it ends too: whoever goes on or takes back is not to meet it at work.
         Group::prepare(&mut command);
         let what = words.first().copied().unwrap_or_default();
         tracing::debug!("helm {}", words.join(" "));
