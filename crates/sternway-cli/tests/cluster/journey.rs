@@ -12,7 +12,8 @@ fn scaled(asked: &[Asked]) -> Vec<(&Asked, i64)> {
 }
 
 /// Checks that the controller was at zero, and none of its pods left, before the first half of a
-/// migration, and that none came before the last one had ended.
+/// migration, and that none came before the last one had ended. Traps 4 (the application runs on), 9 (nobody waits
+/// until it has stopped) and 21 (a pod that migrates is killed at it).
 #[track_caller]
 pub fn was_away(harbour: &Harbour, pods: usize) {
     let (asked, journal) = (harbour.asked(), harbour.journal());
@@ -41,6 +42,8 @@ pub fn was_away(harbour: &Harbour, pods: usize) {
     assert!(made.is_empty(), "pods were made while the schema moved: {made:?}");
 }
 
+/// Scenario 29, but for pinned images: see `values_that_pin_the_image_or_do_not_fit_are_refused_beforehand`. Scenario 30
+/// and trap 19: a kind that the older chart does not have. Traps 8 (nobody scales up again) and 18 (values of both charts).
 fn there_and_back(test: &str, helm: Helm) {
     let Some(mut harbour) = Harbour::new(test) else { return };
     harbour.helm = helm;
@@ -101,6 +104,7 @@ fn helm_3_goes_there_and_back() {
     there_and_back("helm_3_journey", Helm::Three);
 }
 
+/// Trap 9.
 #[test]
 fn an_autoscaler_is_as_it_was() {
     let Some(harbour) = Harbour::new("autoscaler") else { return };
@@ -116,6 +120,7 @@ fn an_autoscaler_is_as_it_was() {
     assert_eq!(numbers.iter().filter(|it| **it == 0).count(), 1, "{numbers:?}");
 }
 
+/// Trap 22: what was killed may have left a session that holds its locks.
 #[test]
 fn a_run_that_was_killed_is_ended_from_another_machine() {
     let Some(harbour) = Harbour::new("elsewhere") else { return };

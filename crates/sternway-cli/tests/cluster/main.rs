@@ -1,5 +1,8 @@
 //! The demo's application on a real control plane, with Helm 3 and 4 and a real PostgreSQL behind the
 //! forward: through the program and nothing else. `dev/cluster/start` tells what the cluster is made of.
+//!
+//! Where a test says "scenario" or "trap" with a number, that is one of those that were found when kagent's upgrade
+//! page was held against its code.
 
 #![cfg(all(feature = "embedded", unix))]
 
@@ -19,6 +22,7 @@ mod environment;
 mod faults;
 mod gitops;
 mod job;
+mod kagent;
 mod journey;
 mod plain;
 mod rights;

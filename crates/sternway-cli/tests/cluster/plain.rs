@@ -78,7 +78,7 @@ fn the_image_is_set() {
 #[test]
 fn the_log_says_that_it_is_well() {
     let Some(harbour) = made("log", |harbour| deployment(harbour, 1)) else { return };
-    let more = "health = \"log:moored at 7\"\nready_timeout = 5";
+    let more = "health = \"log:moored\"\nready_timeout = 5";
     by_image(&harbour, "[\"deployment/harbour-controller\"]", more);
     harbour.serves("1.2.1", 1);
     // What every pod of the application writes, as soon as there is one.
@@ -86,7 +86,7 @@ fn the_log_says_that_it_is_well() {
         let line = format!("2026-08-01T00:00:00.000000000Z stdout F {line}\n");
         harbour.machine.write("log", &line);
     };
-    writes("moored at 9");
+    writes("casting off");
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -106,8 +106,10 @@ fn the_log_says_that_it_is_well() {
         let _end = End(&over);
         let run = harbour.run(&ROLLBACK);
         assert_ne!(run.code, Some(0), "{}", run.stdout);
-        run.explains(&["no line with `moored at 7` is in the log of pod harbour-controller-"]);
-        writes("moored at 7");
+        run.explains(&["no line with `moored` is in the log of pod harbour-controller-"]);
+        writes("moored");
+        harbour.ends("abort");
+        harbour.runs("1.2.1", 1);
         harbour.run(&ROLLBACK).ended(0);
     });
     harbour.runs("1.1.2", 1);

@@ -129,8 +129,13 @@ async fn silent(
         let log = match cluster.ask(|| all.logs(pod.name(), &which)).await {
             Ok(log) => log,
             Err(Refusal::NotFound) => continue,
+            Err(Refusal::Forbidden(reason)) => {
+                return Err(format!("the log of pod {}: {reason}", pod.name()));
+            }
+            // One that has only just begun may have none yet.
             Err(refusal) => {
-                return Err(format!("the log of {}: {}", pod.name(), String::from(refusal)));
+                silent.push(format!("pod {} ({})", pod.name(), String::from(refusal)));
+                continue;
             }
         };
         if !log.lines().any(|line| line.contains(text)) {

@@ -136,7 +136,7 @@ impl Helm {
         if values.is_some() {
             words.extend(["--values", "-"]);
         }
-        let text = self.program.told(&words, values.as_deref(), CHANGE).await?;
+        let text = self.program.asked(&words, values.as_deref()).await?;
         Rendered::of(&text)
     }
 
@@ -275,11 +275,11 @@ impl Helm {
         words: &[&str],
         input: Option<&str>,
     ) -> Result<(), String> {
-        let changed = self.program.told(words, input, CHANGE).await;
+        let changed = self.program.change(words, input, CHANGE).await;
         if changed.is_err() {
             self.ended_badly().insert(release.to_owned());
         }
-        changed.map(drop)
+        changed
     }
 
     fn ended_badly(&self) -> MutexGuard<'_, BTreeSet<String>> {
