@@ -91,7 +91,8 @@ impl Kagent {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.machine.command(arguments);
-        command.args(["--profile", "kagent", "--source", &self.repository]);
+        command.args(["--profile", "kagent", "--config", "sternway.toml"]);
+        command.args(["--source", &self.repository]);
         self.cluster.equip(&mut command).env("STERNWAY_REHEARSAL", &self.rehearsal);
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster/cache");
         command.env("XDG_CACHE_HOME", cache);
