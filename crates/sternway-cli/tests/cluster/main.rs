@@ -5,6 +5,7 @@
 //! page was held against its code.
 
 #![cfg(all(feature = "embedded", unix))]
+#![allow(clippy::print_stdout, reason = "the time without an application is to be read")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::control::Asked;
 use crate::harbour::Harbour;
 use crate::plain::{by_image, made, template, workload};
 use crate::support::Run;
@@ -132,4 +133,29 @@ fn each_right_for_helm() {
     grant_what_is_printed(&harbour, "1.1.2");
     as_user(&harbour, &["rollback", "--to", "1.1.2", "--yes"]).ended(0);
     harbour.is_at("1.1.2", 1);
+}
+
+#[test]
+fn a_command_connects_once() {
+    let objects = |harbour: &Harbour| {
+        vec![workload("Deployment", 1, template(&harbour.server.url, &json!({})))]
+    };
+    let Some(harbour) = made("connects", objects) else { return };
+    by_image(&harbour, "[\"deployment/harbour-controller\"]", "tracks = { core = \"CORE\" }");
+    // Nobody else is this user: what is asked for by this name is asked for here.
+    let user = "bob";
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": { "name": user },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user }],
+    });
+    harbour.apply(&binding.to_string());
+    let connected = || {
+        let asked = harbour.cluster.asked("kube-system");
+        let which = |it: &&Asked| it.user == user && it.what == "get namespaces/kube-system";
+        asked.iter().filter(which).count()
+    };
+    let before = connected();
+    harbour.run(&["plan", "--to", "1.1.2", "--no-effects", "--context", user]).ended(0);
+    assert_eq!(connected(), before + 1);
 }

@@ -77,7 +77,11 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     let check = "[[check]]\nat = \"after\"\nseverity = \"warn\"\nmessage = \"there is nothing\"\nsql = \"select false\"\nrows = \"select 1\"\n";
     machine.write("sternway.toml", &format!("{APP}{CORE}{SEARCH}{check}"));
     let mut outputs = vec![json(0, "sternway.releases/1", &["releases"])];
-    outputs.push(json(0, "sternway.run/1", &["upgrade", "--to", "1.2.1", "--yes"]));
+    machine.on(&url, &["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
+    // With an application that is away meanwhile.
+    let upgrade = ["upgrade", "--to", "1.2.1", "--from", "1.2.0", "--yes"];
+    let app = ["--deploy-stop=true", "--deploy-swap=true", "--deploy-start=true"];
+    outputs.push(json(0, "sternway.run/1", &[&upgrade[..], &app].concat()));
     outputs.push(json(0, "sternway.plan/4", &["plan", "--to", "1.0.3", "--from", "1.2.1"]));
     let assumed = ["plan", "--to", "1.0.3", "--from", "1.2.1", "--output", "json"];
     let plan = machine.run(&assumed).ended(0).json("sternway.plan/4");
