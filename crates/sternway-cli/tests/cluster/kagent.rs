@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -126,7 +127,11 @@ impl Kagent {
     fn goes(&self, course: &str, release: &str, core: u64) -> Run {
         let asked = self.cluster.asked(SPACE).len();
         let before = ask(&self.url, TASKS);
+        let began = Instant::now();
         let run = self.run(&[course, "--to", release, "--yes"]).ended(0);
+        let away = run.stdout.lines().find(|it| it.starts_with("the application was away"));
+        let (took, away) = (began.elapsed().as_secs_f64(), away.expect("a time"));
+        println!("{course} to {release} in {took:.1} s; {away}");
         self.is_at(release, core);
         assert_eq!(ask(&self.url, TASKS), before);
         // The kinds come before who works with them, and go after.
