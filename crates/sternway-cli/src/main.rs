@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::ui::Ui;
 
 fn main() -> ExitCode {
+    sternway_deploy::leash::obey();
     sternway_database::failpoint::listen();
     if let Some(words) = migrate::words() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -22,6 +22,7 @@ mod images;
 mod rights;
 mod environment;
 mod database;
+mod tunnel;
 mod forward;
 mod health;
 mod job;
@@ -70,7 +71,7 @@ pub struct Settings {
     pub ready_timeout: Duration,
     /// How long somebody else may take to put another release in place.
     pub wait_timeout: Duration,
-    /// Where the application says over HTTP that it is well, once its pods are ready.
+    /// What shows that the application is well, once its pods are ready.
     pub health: Option<Health>,
     /// The variables of the container that name the database, the most important first.
     pub database: Vec<database::Variable>,
@@ -154,7 +155,7 @@ impl Kubernetes {
         if let Some(connected) = &self.connected {
             return Ok(connected.clone());
         }
-        let cluster = Cluster::connect(&self.settings.access).await?;
+        let cluster = self.settings.access.cluster().await?;
         let Settings { helm_binary, hooks, force_conflicts, .. } = &self.settings;
         let helm = match (&self.settings.swap, self.settings.helm.is_empty()) {
             (Swap::Helm, false) => {
@@ -245,7 +246,7 @@ impl App for Kubernetes {
             Ok(Connected { cluster, helm }) => (cluster, helm),
             // The pods tell it without Helm too; what is the matter with that is said where it is needed.
             Err(_) => {
-                let cluster = Cluster::connect(&self.settings.access).await;
+                let cluster = self.settings.access.cluster().await;
                 (cluster.map_err(|reason| failed(doing, reason))?, None)
             }
         };

@@ -4,5 +4,6 @@
 //! here decides when an act is due, and nothing here prints.
 
 mod group;
+pub mod leash;
 pub mod commands;
 pub mod kubernetes;

@@ -10,6 +10,7 @@ use sternway_model::effect::counted;
 use sternway_model::plan::Plan;
 use sternway_model::state::RecordsAccess;
 
+use crate::away::{Away, Watch};
 use crate::error::in_a_line;
 use crate::words::plural;
 use crate::{Paint, comparison};
@@ -37,6 +38,9 @@ pub struct Reporter {
     pub kept: Vec<Preserved>,
     /// What was restored so far.
     pub put_back: Vec<Restoration>,
+    /// For how long the application was away, once it is back.
+    pub away: Option<Away>,
+    watch: Watch,
     /// What checks found and was shown already: they are asked again under the locks.
     shown: BTreeSet<String>,
 }
@@ -122,7 +126,13 @@ impl Reporter {
             }
             Event::Awaits(what) => result(format!("{} {what}", paint.alarm("now:"))),
             Event::Deployed { step, undone, took } => {
-                result(format!("{} ({:.1} s)", step.in_words(*undone), took.as_secs_f64()))
+                let mut lines =
+                    result(format!("{} ({:.1} s)", step.in_words(*undone), took.as_secs_f64()));
+                if let Some(away) = self.watch.note(step, *undone, *took) {
+                    lines.push(Line::Result(away.to_string()));
+                    self.away = Some(away);
+                }
+                lines
             }
             Event::Rebuilt { object, lacks } => {
                 let lacks = match lacks {

@@ -16,6 +16,7 @@ pub mod status;
 pub mod can_run;
 pub mod plan;
 pub mod runbook;
+pub mod away;
 pub mod run;
 pub mod event;
 pub mod unfinished;

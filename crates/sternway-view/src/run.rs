@@ -8,6 +8,7 @@ use sternway_model::plan::Plan;
 use sternway_model::proof::Comparison;
 
 use crate::Paint;
+use crate::away::Away;
 
 /// `sternway.run/1`: `rollback`, `upgrade`, `apply` and `resume`.
 #[derive(Debug, Serialize)]
@@ -26,6 +27,8 @@ pub struct Ran<'a> {
     pub put_back: &'a [Restoration],
     /// What the checks of the settings found.
     pub checks: &'a [CheckRow],
+    /// For how long the application was away, where it was moved.
+    pub away: Option<Away>,
 }
 
 /// What a check of the settings found.

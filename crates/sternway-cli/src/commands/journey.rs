@@ -92,7 +92,7 @@ pub fn report(ui: &Ui, plan: &Plan, terminal: &Terminal<'_>, outcome: Outcome) -
     let (kept, put_back) = (&reporter.kept, &reporter.put_back);
     let ran = |outcome, proofs, checks| {
         let format = "sternway.run/1";
-        Ran { format, plan, outcome, proofs, kept, put_back, checks }
+        Ran { format, plan, outcome, proofs, kept, put_back, checks, away: reporter.away }
     };
     match outcome {
         Outcome::Arrived { proofs, findings } => {

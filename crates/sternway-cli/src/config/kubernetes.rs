@@ -207,11 +207,11 @@ impl KubernetesTable {
         let database = self.database.unwrap_or_default();
         let ready = shared.deploy.deploy_ready_timeout.or(self.ready_timeout);
         Ok(Settings {
-            access: Access {
-                kubeconfig: typed.kubeconfig.clone().or(self.kubeconfig.map(|it| folder.join(it))),
-                context: typed.context.clone().or(expand(self.context)?),
-                namespace: typed.namespace.clone().or(expand(self.namespace)?),
-            },
+            access: Access::new(
+                typed.kubeconfig.clone().or(self.kubeconfig.map(|it| folder.join(it))),
+                typed.context.clone().or(expand(self.context)?),
+                typed.namespace.clone().or(expand(self.namespace)?),
+            ),
             stop,
             container: self.container,
             swap,

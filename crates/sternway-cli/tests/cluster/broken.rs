@@ -79,6 +79,7 @@ fn with_its_deployment_gone() {
     harbour.is_at("1.1.2", 1);
 }
 
+/// Trap 20: what Helm calls a success may never be ready.
 #[test]
 fn the_target_never_becomes_ready() {
     let Some(harbour) = Harbour::new("never_ready") else { return };

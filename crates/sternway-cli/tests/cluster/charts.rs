@@ -1,11 +1,16 @@
 //! What people meet with Helm.
 
-use std::process::Command;
-use std::thread::sleep;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use crate::control::wait_until;
 use crate::harbour::{Harbour, Helm, executable};
+use crate::support::SECRET;
 
 /// Refused beforehand: nothing was asked of the API that changes anything.
 #[track_caller]
@@ -37,6 +42,7 @@ fn a_failed_revision_is_left_by_going_back_first() {
     assert!(harbour.values("harbour")["controller"].is_null());
 }
 
+/// Scenario 29, traps 16 and 17.
 #[test]
 fn values_that_pin_the_image_or_do_not_fit_are_refused_beforehand() {
     let Some(harbour) = Harbour::new("values") else { return };
@@ -235,4 +241,132 @@ fn helm_killed_in_mid_upgrade_leaves_the_start() {
     assert_ne!(run.code, Some(0), "{}", run.stderr);
     run.explains(&["`helm upgrade`"]);
     harbour.is_at("1.2.1", 1);
+}
+
+/// A release whose upgrade stands at a hook until the test ends that, with a Helm that a wrapper runs.
+fn stands_at_a_hook(test: &str, upgrade: &str) -> Option<Harbour> {
+    let harbour = Harbour::new(test)?;
+    harbour.install("1.2.1", &["--set", "migrateJob.enabled=true", "--set", EXTERNAL]);
+    harbour.kubectl(&["delete", "job", "--all"]);
+    let helm = harbour.cluster.binary("helm4").display().to_string();
+    let text = format!("#!/bin/sh\ncase $1 in upgrade) {upgrade} ;; esac\nexec {helm} \"$@\"\n");
+    harbour.machine.write("helm", &text.replace("HELM", &helm));
+    executable(&harbour.machine.path("helm"));
+    harbour.settings("hooks = \"run\"", "");
+    let settings = harbour.machine.read("sternway.toml");
+    let wrapper = format!("\"{}\"", harbour.machine.text("helm"));
+    harbour.machine.write("sternway.toml", &settings.replace("\"helm4\"", &wrapper));
+    Some(harbour)
+}
+
+/// Kills a journey back while its Helm stands at the hook.
+fn killed_at_the_hook(harbour: &Harbour) {
+    let mut command = harbour.command(&["rollback", "--to", "1.1.2", "--yes"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a program");
+    wait_until("Helm waits", || harbour.installed("harbour").starts_with("pending-upgrade"));
+    wait_until("the hook is there", || harbour.kubectl_does(&["get", "job/harbour-migrate"]));
+    child.kill().expect("a kill");
+    child.wait().expect("an end");
+}
+
+#[test]
+fn helm_ends_with_a_sternway_that_is_killed() {
+    let Some(harbour) = stands_at_a_hook("helm_ends", "") else { return };
+    killed_at_the_hook(&harbour);
+    wait_until("Helm has ended", || harbour.installed("harbour").starts_with("failed"));
+    harbour.ends("abort");
+    harbour.is_at("1.2.1", 1);
+}
+
+#[test]
+fn a_helm_that_goes_on_alone_is_waited_for() {
+    // As on another machine: nobody tells it that Sternway is gone.
+    let alone = "exec 3<&0; setsid HELM \"$@\" <&3 & wait; exit";
+    let Some(harbour) = stands_at_a_hook("helm_alone", alone) else { return };
+    killed_at_the_hook(&harbour);
+    thread::scope(|scope| {
+        let abort = scope.spawn(|| harbour.run(&["abort", "--yes", "--end-orphans"]));
+        sleep(Duration::from_secs(8));
+        // Nothing was done beside it.
+        assert!(harbour.installed("harbour").starts_with("pending-upgrade harbour-1.1.2"));
+        assert!(!abort.is_finished());
+        let pod = "--selector=batch.kubernetes.io/job-name=harbour-migrate";
+        let pod = harbour.kubectl(&["get", "pods", pod, "-o", "name"]);
+        let done = "{\"status\":{\"phase\":\"Succeeded\"}}";
+        harbour.kubectl(&["patch", pod.trim(), "--subresource=status", "-p", done]);
+        abort.join().expect("an end").ended(0);
+    });
+    harbour.is_at("1.2.1", 1);
+}
+
+/// Serves the files of a folder over HTTP. It ends with the process.
+fn serves(folder: PathBuf) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let place = listener.local_addr().expect("an address").to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut line = String::new();
+            let read = BufReader::new(&stream).read_line(&mut line);
+            let name = line.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
+            let (status, body) = match read.map(|_| fs::read(folder.join(name))) {
+                Ok(Ok(body)) => ("200 OK", body),
+                _ => ("404 Not Found", Vec::new()),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    place
+}
+
+#[test]
+fn charts_come_from_a_classic_repository() {
+    let Some(harbour) = Harbour::new("classic") else { return };
+    let folder = harbour.machine.path("repository");
+    fs::create_dir(&folder).expect("a folder");
+    let place = serves(folder.clone());
+    for release in ["1.1.2", "1.2.1"] {
+        let archive = format!("harbour-{release}.tgz");
+        fs::copy(harbour.archive("harbour", release), folder.join(archive)).expect("a copy");
+    }
+    harbour.helm(&["repo", "index", "repository", "--url", &format!("http://{place}")]);
+    let chart = |chart: &str, more: &str| {
+        format!("[[deploy.kubernetes.helm]]\nrelease = \"harbour\"\nchart = \"{chart}\"\n{more}")
+    };
+    // A bare name with the repository's URL.
+    let repository = format!("repository = \"http://{place}\"\n");
+    harbour.settings_of("", &chart("harbour", &repository));
+    harbour.install("1.2.1", &[]);
+    let absent = harbour.run(&["plan", "--to", "1.0.3"]).ended(3);
+    absent.explains(&["chart harbour has no version 1.0.3 that can be had"]);
+    harbour.run(&["rollback", "--to", "1.1.2", "--yes"]).ended(0);
+    harbour.is_at("1.1.2", 1);
+    // A repository that Helm knows by a name.
+    let mut add = harbour.helm_command(&["repo", "add", "quay", &format!("http://{place}")]);
+    harbour.rehearse(&mut add);
+    assert!(add.status().expect("helm").success());
+    harbour.settings_of("", &chart("quay/harbour", ""));
+    harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
+    harbour.is_at("1.2.1", 1);
+}
+
+/// Trap 15.
+#[test]
+fn no_secret_is_on_a_command_line_or_left_in_a_file() {
+    let Some(harbour) = stands_at_a_hook("secrets", "") else { return };
+    let helm = harbour.cluster.binary("helm4").display().to_string();
+    harbour.machine.write("helm", &format!("#!/bin/sh\necho \"$@\" >>said\nexec {helm} \"$@\"\n"));
+    let settings = harbour.machine.read("sternway.toml").replace("\"run\"", "\"skip\"");
+    harbour.machine.write("sternway.toml", &settings);
+    harbour.run(&["rollback", "--to", "1.1.2", "--yes"]).ended(0);
+    harbour.is_at("1.1.2", 1);
+    assert_eq!(harbour.values("harbour")["database"]["postgres"]["bundled"]["password"], SECRET);
+    let said = harbour.machine.read("said");
+    assert!(said.contains("upgrade harbour") && !said.contains(SECRET), "{said}");
+    let left = fs::read_dir(harbour.machine.path("tmp")).expect("a folder").count();
+    assert_eq!(left, 0, "files are left");
 }

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -10,9 +11,15 @@ use std::time::Duration;
 use crate::control::{Cluster, End, wait_until};
 use crate::harbour::{Harbour, executable};
 use crate::journey::was_away;
-use crate::support::{Run, Session, block_on, variable};
+use crate::line::Line;
+use crate::proxy::{Proxy, Strike};
+use crate::support::{Run, Session, ask, block_on, variable};
 
 const ROLLBACK: [&str; 4] = ["rollback", "--to", "1.1.2", "--yes"];
+const VERSION: &str = "SELECT version::text FROM schema_migrations";
+/// A session of Sternway waits for a lock.
+const WAITS: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'sternway' \
+    AND wait_event_type = 'Lock' AND datname = current_database())";
 
 /// Ends what a run has left unfinished, and checks that all is as before, or at the target.
 #[track_caller]
@@ -21,15 +28,18 @@ fn settles(harbour: &Harbour, run: &Run, way: &str, pods: usize) -> &'static str
     // The way through the cluster may have to be found anew.
     wait_until("the database is reached", || {
         let status = harbour.run(&["status", "--output", "json"]);
-        let ended = status.code == Some(0);
-        unfinished = ended && !status.json("sternway.status/1")["unfinished"].is_null();
-        ended
+        if status.code != Some(0) {
+            // A session of which nobody hears any more may hold what is asked for.
+            harbour.run(&[way, "--yes", "--end-orphans"]);
+            return false;
+        }
+        unfinished = !status.json("sternway.status/1")["unfinished"].is_null();
+        true
     });
     if run.code != Some(0) && unfinished {
         harbour.ends(way);
     }
-    let row =
-        crate::support::ask(&harbour.server.url, "SELECT version::text FROM schema_migrations");
+    let row = ask(&harbour.server.url, VERSION);
     let at = if row == "9" { "1.2.1" } else { "1.1.2" };
     harbour.is_at(at, pods);
     at
@@ -61,6 +71,93 @@ fn killed_between_steps() {
     harbour.has_rows(&before);
 }
 
+/// How many points of a journey are struck at with a word; all of them with `STERNWAY_TEST_EVERY_FAULT`.
+const POINTS: usize = 6;
+
+/// The forward of a journey breaks at requests to the database that are spread over all of it.
+fn breaks(test: &str, points: usize, strike: fn(&Line)) {
+    let Some(harbour) = Harbour::new(test) else { return };
+    harbour.install("1.2.1", &[]);
+    harbour.fill();
+    let before = harbour.rows();
+    let (_, port) = harbour.server.place().rsplit_once(':').expect("a port");
+    let proxy = Proxy::to(port.parse().expect("a number"));
+    harbour.forwards_to(proxy.port);
+    let line = Line::to(&harbour);
+    let through = |arguments: &[&str]| {
+        let mut command = harbour.command(arguments);
+        command.env("KUBECONFIG", &line.kubeconfig);
+        Run::of(command)
+    };
+    let nothing = || Strike::Then(Arc::new(|| {}));
+    wait_until("the forward leads through the proxy", || {
+        proxy.arm(usize::MAX, nothing());
+        harbour.run(&["status"]).ended(0);
+        proxy.requests() > 0
+    });
+    // How many requests there are on the way.
+    proxy.arm(usize::MAX, nothing());
+    through(&ROLLBACK).ended(0);
+    let all = proxy.requests();
+    assert!(all > 50, "{all} requests");
+    let every = std::env::var_os("STERNWAY_TEST_EVERY_FAULT").is_some();
+    let points = if every { all } else { points };
+    for (part, way) in (1..=points).zip(["resume", "abort"].into_iter().cycle()) {
+        if ask(&harbour.server.url, VERSION) != "9" {
+            harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
+        }
+        harbour.has_rows(&before);
+        let (at, broken) = (all * part / (points + 1), line.clone());
+        proxy.arm(at, Strike::Then(Arc::new(move || strike(&broken))));
+        let run = through(&ROLLBACK);
+        assert!(proxy.disarm().is_some(), "{at} of {all}: {}", run.stderr);
+        settles(&harbour, &run, way, 1);
+    }
+    if ask(&harbour.server.url, VERSION) != "9" {
+        harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
+    }
+    harbour.has_rows(&before);
+}
+
+/// Trap 14: the database is reached through the cluster alone.
+#[test]
+fn the_forward_is_cut() {
+    breaks("forward_cut", POINTS, Line::cut);
+}
+
+#[test]
+fn the_forward_dies_without_a_word() {
+    breaks("forward_dead", 2, Line::hush);
+}
+
+#[test]
+fn the_pod_behind_the_forward_goes() {
+    let Some(harbour) = Harbour::new("pod_goes") else { return };
+    harbour.install("1.2.1", &[]);
+    harbour.fill();
+    let before = harbour.rows();
+    let run = block_on(async {
+        let mut keeper = Session::open(&harbour.server.as_admin()).await;
+        keeper.run("BEGIN; SELECT FROM port_call").await;
+        let mut command = harbour.command(&[&ROLLBACK[..], &["--lock-wait", "0"]].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("the program");
+        let mut watcher = Session::open(&harbour.server.as_admin()).await;
+        watcher.until(WAITS).await;
+        // Its node says nothing of that here; the session that waits would do so for ever.
+        let labels = "--selector=app.kubernetes.io/component=database";
+        harbour.kubectl(&["delete", "pods", labels]);
+        let output = thread::spawn(move || child.wait_with_output().expect("an end"));
+        let run = Run::ended_as("rollback".to_owned(), &output.join().expect("an end"));
+        keeper.run("COMMIT").await;
+        run
+    });
+    assert_ne!(run.code, Some(0), "{}", run.stdout);
+    harbour.is_ready();
+    assert_eq!(settles(&harbour, &run, "abort", 1), "1.2.1");
+    harbour.has_rows(&before);
+}
+
 #[test]
 fn a_writer_that_is_not_scaled_is_named() {
     let Some(harbour) = Harbour::new("writer") else { return };
@@ -77,9 +174,9 @@ fn a_writer_that_is_not_scaled_is_named() {
 }
 
 #[test]
-fn pods_take_long_to_end() {
+fn pods_take_a_minute_to_end() {
     let Some(harbour) = Harbour::new("long_end") else { return };
-    let annotation = r"controller.podAnnotations.stage\.sternway\.test/end-after=7s";
+    let annotation = r"controller.podAnnotations.stage\.sternway\.test/end-after=1m";
     harbour.install("1.2.1", &["--set", annotation]);
     harbour.run(&ROLLBACK).ended(0);
     harbour.is_at("1.1.2", 1);
@@ -224,12 +321,7 @@ fn the_api_server_is_away_in_the_middle() {
         let mut command = harbour.command(&[&ROLLBACK[..], &["--lock-wait", "0"]].concat());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the program");
-        watcher
-            .until(
-                "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'sternway' \
-                 AND wait_event_type = 'Lock' AND datname = current_database())",
-            )
-            .await;
+        watcher.until(WAITS).await;
         own.api("stop");
         let output = thread::spawn(move || child.wait_with_output().expect("an end"));
         thread::sleep(Duration::from_secs(1));
@@ -258,9 +350,7 @@ fn the_api_server_is_away_in_the_middle() {
     wait_until("the API answers", || harbour.kubectl_does(&["get", "pods"]));
     settles(&harbour, &run, "resume", 1);
     harbour.settings("", "");
-    if crate::support::ask(&harbour.server.url, "SELECT version::text FROM schema_migrations")
-        != "9"
-    {
+    if ask(&harbour.server.url, VERSION) != "9" {
         harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
     }
     harbour.has_rows(&before);
@@ -271,7 +361,7 @@ fn the_api_server_is_away_in_the_middle() {
     let steps = "SELECT count(*)::text FROM sternway.journal WHERE run = (SELECT max(id) FROM sternway.run) \
                  AND record::json->>'event' = 'started' AND (record::json->>'step')::int = \
                  (SELECT steps - 1 FROM sternway.run ORDER BY id DESC LIMIT 1)";
-    wait_until("it starts", || crate::support::ask(&harbour.server.as_admin(), steps) == "1");
+    wait_until("it starts", || ask(&harbour.server.as_admin(), steps) == "1");
     own.api("stop");
     own.api("start");
     let run = Run::ended_as("rollback".to_owned(), &child.wait_with_output().expect("an end"));

@@ -34,6 +34,7 @@ fn refused(harbour: &Harbour, words: &[&str]) {
     run.explains(words);
 }
 
+/// Trap 9, as the next one.
 #[test]
 fn argo_cd() {
     let kind = definition("argoproj.io", "v1alpha1", "Application", "applications");

@@ -290,6 +290,17 @@ impl Harbour {
         assert_eq!(self.installed("harbour"), format!("deployed harbour-{release}"));
     }
 
+    /// Has forwards to the database's pod end at another port of this machine.
+    pub fn forwards_to(&self, port: u16) {
+        let labels = "app.kubernetes.io/component=database";
+        let pod = self.kubectl(&["get", "pods", "-l", labels, "-o", "name"]);
+        let pod = pod.trim().trim_start_matches("pod/");
+        self.apply(&format!(
+            "{{apiVersion: kwok.x-k8s.io/v1alpha1, kind: PortForward, metadata: {{name: {pod}}}, spec: \
+             {{forwards: [{{ports: [5432], target: {{address: 127.0.0.1, port: {port}}}}}]}}}}"
+        ));
+    }
+
     /// The same, where it is not Helm that puts releases in place.
     #[track_caller]
     pub fn runs(&self, release: &str, pods: usize) {

@@ -2,7 +2,7 @@
 
 use crate::control::Asked;
 use crate::harbour::{Harbour, Helm};
-use crate::support::{Machine, Run, execute};
+use crate::support::{Machine, Run, ask, execute};
 
 /// The requests that set the controller's number of pods, each with the number.
 fn scaled(asked: &[Asked]) -> Vec<(&Asked, i64)> {
@@ -12,7 +12,8 @@ fn scaled(asked: &[Asked]) -> Vec<(&Asked, i64)> {
 }
 
 /// Checks that the controller was at zero, and none of its pods left, before the first half of a
-/// migration, and that none came before the last one had ended.
+/// migration, and that none came before the last one had ended. Traps 4 (the application runs on), 9 (nobody waits
+/// until it has stopped) and 21 (a pod that migrates is killed at it).
 #[track_caller]
 pub fn was_away(harbour: &Harbour, pods: usize) {
     let (asked, journal) = (harbour.asked(), harbour.journal());
@@ -41,6 +42,8 @@ pub fn was_away(harbour: &Harbour, pods: usize) {
     assert!(made.is_empty(), "pods were made while the schema moved: {made:?}");
 }
 
+/// Scenario 29, but for pinned images: see `values_that_pin_the_image_or_do_not_fit_are_refused_beforehand`. Scenario 30
+/// and trap 19: a kind that the older chart does not have. Traps 8 (nobody scales up again) and 18 (values of both charts).
 fn there_and_back(test: &str, helm: Helm) {
     let Some(mut harbour) = Harbour::new(test) else { return };
     harbour.helm = helm;
@@ -101,6 +104,7 @@ fn helm_3_goes_there_and_back() {
     there_and_back("helm_3_journey", Helm::Three);
 }
 
+/// Trap 9.
 #[test]
 fn an_autoscaler_is_as_it_was() {
     let Some(harbour) = Harbour::new("autoscaler") else { return };
@@ -116,6 +120,7 @@ fn an_autoscaler_is_as_it_was() {
     assert_eq!(numbers.iter().filter(|it| **it == 0).count(), 1, "{numbers:?}");
 }
 
+/// Trap 22: what was killed may have left a session that holds its locks.
 #[test]
 fn a_run_that_was_killed_is_ended_from_another_machine() {
     let Some(harbour) = Harbour::new("elsewhere") else { return };
@@ -140,4 +145,63 @@ fn a_run_that_was_killed_is_ended_from_another_machine() {
             harbour.has_rows(&before);
         }
     }
+}
+
+/// Trap 19: a word that Helm does not heed protects nothing.
+#[test]
+fn a_kind_stays_whatever_somebody_has_said_of_it() {
+    let Some(harbour) = Harbour::new("kind_stays") else { return };
+    harbour.settings_for_kinds();
+    harbour.install_with_kinds("1.2.1", &[]);
+    let (group, cranes) = (&harbour.group, format!("cranes.{}", harbour.group));
+    harbour.apply(&format!(
+        "{{apiVersion: {group}/v1, kind: Crane, metadata: {{name: big}}, spec: {{tonnes: 40}}}}"
+    ));
+    harbour.cluster.kubectl(&[
+        "annotate",
+        &format!("crd/{cranes}"),
+        "helm.sh/resource-policy=delete",
+    ]);
+    harbour.run(&["rollback", "--to", "1.0.3", "--yes"]).ended(0);
+    harbour.is_at("1.0.3", 1);
+    assert_eq!(harbour.get(&format!("{cranes}/big"), ".spec.tonnes"), "40");
+    // Nobody else's word is taken away.
+    harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
+    let crd = format!("crd/{cranes}");
+    harbour.cluster.kubectl(&["annotate", &crd, "helm.sh/resource-policy=keep"]);
+    harbour.run(&["rollback", "--to", "1.0.3", "--yes"]).ended(0);
+    harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]).ended(0);
+    let policy = ".metadata.annotations.helm\\.sh/resource-policy";
+    assert_eq!(harbour.get(&crd, policy), "keep");
+}
+
+#[test]
+fn the_time_without_an_application_is_told() {
+    let Some(harbour) = Harbour::new("away") else { return };
+    harbour.install("1.2.1", &[]);
+    harbour.fill();
+    // Once, so that the rehearsal is known.
+    harbour.run(&["plan", "--to", "1.1.2"]).ended(0);
+    let rollback = ["rollback", "--to", "1.1.2", "--yes", "--output", "json"];
+    let run = harbour.run(&rollback).ended(0).json("sternway.run/1");
+    harbour.is_at("1.1.2", 1);
+    let told = &run["away"];
+    let part = |name: &str| told[name].as_f64().expect("seconds");
+    let parts = ["stop", "database", "swap", "start"].map(part);
+    assert!((parts.iter().sum::<f64>() - part("seconds")).abs() < 0.01, "{told}");
+    // By the audit log, from the last pod gone to the first one ready.
+    let asked = harbour.asked();
+    let of_pods =
+        |it: &&Asked, verb: &str| it.what.starts_with(&format!("{verb} pods/harbour-controller-"));
+    let gone = asked.iter().rev().find(|it| of_pods(it, "delete")).expect("a pod that goes");
+    let ready = asked.iter().filter(|it| it.at > gone.at && of_pods(it, "patch")).find(|it| {
+        let conditions = it.body["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.into_iter().any(|it| it["type"] == "Ready" && it["status"] == "True")
+    });
+    let (gone, ready) = (&gone.at, &ready.expect("a pod that is ready").at);
+    let seconds =
+        format!("SELECT extract(epoch FROM '{ready}'::timestamptz - '{gone}'::timestamptz)::text");
+    let seconds: f64 = ask(&harbour.server.url, &seconds).parse().expect("seconds");
+    println!("without an application for {seconds:.1} s; the run tells {told}");
+    assert!(seconds <= part("seconds"), "{seconds}: {told}");
 }

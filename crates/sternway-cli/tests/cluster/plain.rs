@@ -76,6 +76,46 @@ fn the_image_is_set() {
 }
 
 #[test]
+fn the_log_says_that_it_is_well() {
+    let Some(harbour) = made("log", |harbour| deployment(harbour, 1)) else { return };
+    let more = "health = \"log:moored\"\nready_timeout = 5";
+    by_image(&harbour, "[\"deployment/harbour-controller\"]", more);
+    harbour.serves("1.2.1", 1);
+    // What every pod of the application writes, as soon as there is one.
+    let writes = |line: &str| {
+        let line = format!("2026-08-01T00:00:00.000000000Z stdout F {line}\n");
+        harbour.machine.write("log", &line);
+    };
+    writes("casting off");
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let pods = harbour.kubectl(&["get", "pods", "-o", "name"]);
+                for pod in pods.lines().filter_map(|it| it.strip_prefix("pod/")) {
+                    let log = json!({ "containers": ["controller"], "logsFile": harbour.machine.text("log") });
+                    let logs = json!({
+                        "apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "Logs", "metadata": { "name": pod },
+                        "spec": { "logs": [log] },
+                    });
+                    harbour.apply(&logs.to_string());
+                }
+                thread::sleep(Duration::from_millis(200));
+            }
+        });
+        let _end = End(&over);
+        let run = harbour.run(&ROLLBACK);
+        assert_ne!(run.code, Some(0), "{}", run.stdout);
+        run.explains(&["no line with `moored` is in the log of pod harbour-controller-"]);
+        writes("moored");
+        harbour.ends("abort");
+        harbour.runs("1.2.1", 1);
+        harbour.run(&ROLLBACK).ended(0);
+    });
+    harbour.runs("1.1.2", 1);
+}
+
+#[test]
 fn a_command_swaps() {
     let Some(harbour) = made("command", |harbour| deployment(harbour, 1)) else { return };
     let space = &harbour.space;

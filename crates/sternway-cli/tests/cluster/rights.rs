@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::control::Asked;
 use crate::harbour::Harbour;
 use crate::plain::{by_image, made, template, workload};
 use crate::support::Run;
@@ -63,8 +64,8 @@ fn words(right: &Value) -> String {
     words
 }
 
-/// Takes each right that `which` picks away, and sees that the plan names it.
-fn each_in_turn(harbour: &Harbour, which: impl Fn(&Value) -> bool) {
+/// Takes each right away in its turn, and sees that it is named.
+fn each_in_turn(harbour: &Harbour) {
     let plan = harbour.run(&["plan", "--to", "1.1.2", "--no-effects", "--output", "json"]).ended(0);
     let plan: Value = serde_json::from_str(&plan.stdout).expect("a plan");
     let rights = plan["deployment"]["rights"].as_array().expect("rights").clone();
@@ -77,7 +78,7 @@ fn each_in_turn(harbour: &Harbour, which: impl Fn(&Value) -> bool) {
     let covered = |it: &Value| {
         !it["name"].is_null() && rights.iter().any(|one| one["name"].is_null() && same(one, it))
     };
-    let tried_ones = rights.iter().enumerate().filter(|(_, it)| which(it) && !covered(it));
+    let tried_ones = rights.iter().enumerate().filter(|(_, it)| !covered(it));
     for (index, right) in tried_ones {
         grant(harbour, &rights, index);
         let run = as_user(harbour, &["rollback", "--to", "1.1.2", "--yes"]);
@@ -117,7 +118,7 @@ fn each_right_for_setting_an_image() {
     by_image(&harbour, "[\"deployment/harbour-controller\"]", "");
     harbour.serves("1.2.1", 1);
     bind(&harbour);
-    each_in_turn(&harbour, |_| true);
+    each_in_turn(&harbour);
     grant_what_is_printed(&harbour, "1.1.2");
     as_user(&harbour, &["rollback", "--to", "1.1.2", "--yes"]).ended(0);
     harbour.runs("1.1.2", 1);
@@ -128,13 +129,33 @@ fn each_right_for_helm() {
     let Some(harbour) = Harbour::new("rights_helm") else { return };
     harbour.install("1.2.1", &[]);
     bind(&harbour);
-    // Those for the objects of the chart are all alike.
-    each_in_turn(&harbour, |it| {
-        it["resource"] != "services"
-            && it["resource"] != "serviceaccounts"
-            && it["resource"] != "configmaps"
-    });
+    each_in_turn(&harbour);
     grant_what_is_printed(&harbour, "1.1.2");
     as_user(&harbour, &["rollback", "--to", "1.1.2", "--yes"]).ended(0);
     harbour.is_at("1.1.2", 1);
+}
+
+#[test]
+fn a_command_connects_once() {
+    let objects = |harbour: &Harbour| {
+        vec![workload("Deployment", 1, template(&harbour.server.url, &json!({})))]
+    };
+    let Some(harbour) = made("connects", objects) else { return };
+    by_image(&harbour, "[\"deployment/harbour-controller\"]", "tracks = { core = \"CORE\" }");
+    // Nobody else is this user: what is asked for by this name is asked for here.
+    let user = "bob";
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": { "name": user },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user }],
+    });
+    harbour.apply(&binding.to_string());
+    let connected = || {
+        let asked = harbour.cluster.asked("kube-system");
+        let which = |it: &&Asked| it.user == user && it.what == "get namespaces/kube-system";
+        asked.iter().filter(which).count()
+    };
+    let before = connected();
+    harbour.run(&["plan", "--to", "1.1.2", "--no-effects", "--context", user]).ended(0);
+    assert_eq!(connected(), before + 1);
 }

@@ -78,7 +78,11 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     machine.write("sternway.toml", &format!("{APP}{CORE}{SEARCH}{check}"));
     let mut outputs = vec![json(0, "sternway.releases/1", &["releases"])];
     outputs.push(json(0, "sternway.bundle.written/1", &["bundle", "--out", "app.bundle"]));
-    outputs.push(json(0, "sternway.run/1", &["upgrade", "--to", "1.2.1", "--yes"]));
+    machine.on(&url, &["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
+    // With an application that is away meanwhile.
+    let upgrade = ["upgrade", "--to", "1.2.1", "--from", "1.2.0", "--yes"];
+    let app = ["--deploy-stop=true", "--deploy-swap=true", "--deploy-start=true"];
+    outputs.push(json(0, "sternway.run/1", &[&upgrade[..], &app].concat()));
     outputs.push(json(0, "sternway.plan/4", &["plan", "--to", "1.0.3", "--from", "1.2.1"]));
     outputs.push(json(0, "sternway.can_run/1", &["can-run", "1.2.1"]));
     outputs.push(json(0, "sternway.runbook/1", &["runbook", "--to", "1.0.3", "--from", "1.2.1"]));
@@ -100,6 +104,7 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     outputs.push(("sternway.plan/4".to_owned(), plan));
     outputs.extend(archived(&machine));
     outputs.extend(passed_over());
+    outputs.push(warned());
     support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");
     outputs.push(json(5, "sternway.doctor/1", &["doctor"]));
     support::execute(&url, "UPDATE schema_migrations SET version = 9, dirty = false");
@@ -178,6 +183,20 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
         assert!(unknown.is_empty(), "{format}: not documented: {unknown:?}");
         assert!(unreal.is_empty(), "{format}: in no output: {unreal:?}");
     }
+}
+
+/// An upgrade across a hazard, without a way back.
+fn warned() -> (String, Value) {
+    let machine = Machine::of("shop", "m");
+    let hazard = "[[hazard]]\nname = \"rows\"\nbetween = [\"1.0.0\", \"1.1.0\"]\nseverity = \"warn\"\nmessage = \"unreadable\"\n";
+    machine.write("sternway.toml", &(machine.read("sternway.toml") + hazard));
+    for release in ["1.0.0", "1.1.0"] {
+        machine.write(&format!("releases/{release}/m/1_a.up.sql"), "CREATE TABLE a (x integer)");
+    }
+    machine.write("releases/1.1.0/m/2_b.up.sql", "CREATE TABLE b (x integer)");
+    machine.on("sqlite://b.db", &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    let plan = machine.on("sqlite://b.db", &["plan", "--to", "1.1.0", "--output", "json"]);
+    ("sternway.plan/4".to_owned(), plan.ended(0).json("sternway.plan/4"))
 }
 
 /// What is said of a release that cannot be read, and of a number that was put in below those applied.

@@ -140,6 +140,7 @@ fn a_journey_goes_round_the_application_in_order() {
         "] core: 2_price.down.sql (",
         "app: swap 1.1.0 for 1.0.0 (",
         "app: start 1.0.0 (",
+        "the application was away for ",
     ];
     order(&back.stdout, &done);
     assert_eq!(shop.log(), BACK);

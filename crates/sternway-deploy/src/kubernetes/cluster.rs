@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -11,6 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::Value;
 use sternway_model::app::Place;
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long one request may take.
@@ -24,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The name by which Sternway's writes are known in an object's `managedFields`.
 pub(super) const MANAGER: &str = "sternway";
 
-/// Which cluster and namespace to use.
+/// Which cluster and namespace to use. Its copies share one connection.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     /// The kubeconfig; without it those of `KUBECONFIG`, or `~/.kube/config`, or the service account of
@@ -34,6 +36,26 @@ pub struct Access {
     pub context: Option<String>,
     /// The namespace; without it the context's.
     pub namespace: Option<String>,
+    connected: Arc<OnceCell<Cluster>>,
+}
+
+impl Access {
+    /// What is meant by these, where they are given.
+    pub fn new(
+        kubeconfig: Option<PathBuf>,
+        context: Option<String>,
+        namespace: Option<String>,
+    ) -> Access {
+        Access { kubeconfig, context, namespace, connected: Arc::default() }
+    }
+
+    /// The cluster; the first who asks connects.
+    ///
+    /// # Errors
+    /// Where no kubeconfig can be used and this is no pod, and where the API server does not answer.
+    pub(super) async fn cluster(&self) -> Result<Cluster, String> {
+        self.connected.get_or_try_init(|| Cluster::connect(self)).await.cloned()
+    }
 }
 
 /// Why a request was not answered as hoped.
@@ -73,12 +95,15 @@ pub(super) struct Cluster {
     patience: Duration,
 }
 
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
 impl Cluster {
     /// Connects, and asks which cluster it is.
-    ///
-    /// # Errors
-    /// Where no kubeconfig can be used and this is no pod, and where the API server does not answer.
-    pub async fn connect(access: &Access) -> Result<Cluster, String> {
+    async fn connect(access: &Access) -> Result<Cluster, String> {
         let (config, kubeconfig, context) = match configured(access)? {
             Some((merged, files)) => {
                 let context = access.context.clone().or(merged.current_context.clone());

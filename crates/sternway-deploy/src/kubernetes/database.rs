@@ -50,7 +50,7 @@ impl std::fmt::Debug for Found {
 /// # Errors
 /// Where no variable names one, or what it names cannot be read or reached from here.
 pub async fn find(settings: &Settings) -> Result<Found, String> {
-    let cluster = Cluster::connect(&settings.access).await?;
+    let cluster = settings.access.cluster().await?;
     let found = find_on(&cluster, settings).await;
     if found.is_err() {
         // Where a right is missing, that is the cause.
@@ -89,7 +89,7 @@ pub async fn variables_of(
     settings: &Settings,
     names: &[String],
 ) -> Result<BTreeMap<String, String>, String> {
-    let cluster = Cluster::connect(&settings.access).await?;
+    let cluster = settings.access.cluster().await?;
     let (spec, whose) = pod(&cluster, settings).await?;
     let container = container_of(&spec, settings, &whose)?;
     let mut known = variables(&mut Sources::of(&cluster), container).await?;

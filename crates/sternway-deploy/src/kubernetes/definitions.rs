@@ -1,6 +1,8 @@
 //! Definitions of custom resources that a chart no longer brings: Helm would delete them, and every object of
 //! the kind with them. An annotation on the living object keeps both; the way back takes it off again.
 
+use std::collections::BTreeMap;
+
 use kube::Api;
 use kube::api::{DynamicObject, ListParams, Patch};
 use serde_json::json;
@@ -11,6 +13,8 @@ use super::helm::Rendered;
 
 /// What Helm reads from the living object before it deletes it.
 const POLICY: &str = "helm.sh/resource-policy";
+/// What keeps it from doing so.
+const KEEP: &str = "keep";
 /// Tells our annotation from somebody else's.
 const OURS: &str = "sternway.dev/kept";
 
@@ -41,7 +45,11 @@ pub(super) async fn without_definition(
 /// Has Helm leave the definitions where they are.
 pub(super) async fn keep(cluster: &Cluster, kinds: &[KeptKind]) -> Result<(), String> {
     for it in kinds {
-        annotate(cluster, &it.definition, Some("keep")).await?;
+        let Some(annotations) = annotations(cluster, &it.definition).await? else { continue };
+        // Somebody else's stays theirs. Helm heeds this word alone.
+        if annotations.get(POLICY).is_none_or(|it| !it.trim().eq_ignore_ascii_case(KEEP)) {
+            annotate(cluster, &it.definition, Some(KEEP)).await?;
+        }
     }
     Ok(())
 }
@@ -49,24 +57,33 @@ pub(super) async fn keep(cluster: &Cluster, kinds: &[KeptKind]) -> Result<(), St
 /// Takes that back for the definitions that a chart brings again, where it was Sternway that had said so.
 pub(super) async fn let_go(cluster: &Cluster, brings: &Rendered) -> Result<(), String> {
     for it in brings.definitions() {
-        annotate(cluster, &it.name, None).await?;
+        let annotations = annotations(cluster, &it.name).await?;
+        if annotations.is_some_and(|them| them.contains_key(OURS)) {
+            annotate(cluster, &it.name, None).await?;
+        }
     }
     Ok(())
 }
 
+/// The annotations of a definition, where there is one.
+async fn annotations(
+    cluster: &Cluster,
+    name: &str,
+) -> Result<Option<BTreeMap<String, String>>, String> {
+    let objects: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &DEFINITION.resource());
+    let object = cluster.ask(|| objects.get_opt(name)).await;
+    let object = object.map_err(|refusal| words(name, refusal))?;
+    Ok(object.map(|it| it.metadata.annotations.unwrap_or_default()))
+}
+
 async fn annotate(cluster: &Cluster, name: &str, value: Option<&str>) -> Result<(), String> {
     let objects: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &DEFINITION.resource());
-    let words = |refusal: Refusal| format!("definition {name}: {}", String::from(refusal));
-    let Some(object) = cluster.ask(|| objects.get_opt(name)).await.map_err(words)? else {
-        return Ok(());
-    };
-    let annotations = object.metadata.annotations.unwrap_or_default();
-    let (is_kept, is_ours) = (annotations.contains_key(POLICY), annotations.contains_key(OURS));
-    // Somebody else's policy stays theirs.
-    if is_kept != is_ours || is_kept == value.is_some() {
-        return Ok(());
-    }
     let change = json!({ "metadata": { "annotations": { POLICY: value, OURS: value } } });
     let (manner, change) = (manner(), Patch::Merge(change));
-    cluster.ask(|| objects.patch(name, &manner, &change)).await.map(drop).map_err(words)
+    let changed = cluster.ask(|| objects.patch(name, &manner, &change)).await;
+    changed.map(drop).map_err(|refusal| words(name, refusal))
+}
+
+fn words(name: &str, refusal: Refusal) -> String {
+    format!("definition {name}: {}", String::from(refusal))
 }

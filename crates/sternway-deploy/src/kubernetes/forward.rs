@@ -1,6 +1,6 @@
 //! A way from this machine to a port of a pod: each connection to a local port is one forward of its own.
 //!
-//! A forward that breaks closes its connection and no other. Whoever had it has lost a session, and connects
+//! A forward that breaks, or is not heard of any more, closes its connection and no other. Whoever had it has lost a session, and connects
 //! again: the next forward looks anew for a pod that is ready.
 
 use std::net::SocketAddr;
@@ -10,16 +10,18 @@ use k8s_openapi::api::core::v1::Pod as Object;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Api;
 use kube::api::ListParams;
-use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::cluster::Cluster;
 use super::pods::Pod;
+use super::tunnel;
 
 /// How long it may take until a forward stands.
 const OPENING: Duration = Duration::from_secs(10);
+/// How often it is looked whether a pod is still there.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What is forwarded to.
 #[derive(Debug, Clone)]
@@ -54,8 +56,8 @@ impl Forward {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await;
         let listener = listener.map_err(|error| format!("no local port can be opened: {error}"))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let (name, port) = pod(cluster, &target).await?;
-        tracing::info!("{address} leads to port {port} of pod {name}");
+        let (pod, port) = pod(cluster, &target).await?;
+        tracing::info!("{address} leads to port {port} of pod {}", pod.name());
         let cluster = cluster.clone();
         let listener = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
@@ -76,37 +78,36 @@ impl Forward {
     }
 }
 
-/// Carries one connection to its end.
-async fn carry(
-    cluster: &Cluster,
-    target: &Target,
-    mut connection: TcpStream,
-) -> Result<(), String> {
-    let (name, port) = pod(cluster, target).await?;
-    let pods: Api<Object> = Api::namespaced(cluster.client.clone(), &target.namespace);
-    let opened = timeout(OPENING, pods.portforward(&name, &[port])).await;
+/// Carries one connection to its end. It ends with its pod, too, whatever the node says of that.
+async fn carry(cluster: &Cluster, target: &Target, connection: TcpStream) -> Result<(), String> {
+    let (pod, port) = pod(cluster, target).await?;
+    let name = pod.name();
+    let opened = timeout(OPENING, tunnel::open(cluster, &target.namespace, name, port)).await;
     let opened =
         opened.map_err(|_| format!("pod {name} gave none within {} s", OPENING.as_secs()))?;
-    let mut forward = opened.map_err(|error| format!("pod {name}: {error}"))?;
-    let (stream, refused) = (forward.take_stream(port), forward.take_error(port));
-    let mut stream = stream.ok_or("it has no stream")?;
-    let refused = async {
-        match refused {
-            Some(refused) => refused.await,
-            None => None,
-        }
-    };
+    let opened = opened.map_err(|error| format!("pod {name}: {error}"))?;
     tokio::select! {
-        ended = copy_bidirectional(&mut connection, &mut stream) => {
-            ended.map(drop).map_err(|error| error.to_string())
+        ended = tunnel::carry(opened, connection) => ended,
+        () = gone(cluster, target, &pod) => Err(format!("pod {name} is gone")),
+    }
+}
+
+/// Returns when a pod has ended or is not there any more. An API server that does not answer says neither.
+async fn gone(cluster: &Cluster, target: &Target, pod: &Pod) {
+    let pods: Api<Object> = Api::namespaced(cluster.client.clone(), &target.namespace);
+    let which = ListParams::default().fields(&format!("metadata.name={}", pod.name()));
+    loop {
+        sleep(LOOK).await;
+        let Ok(found) = cluster.ask(|| pods.list(&which)).await else { continue };
+        let mut left = found.items.into_iter().map(Pod).filter(|it| !it.has_ended());
+        if !left.any(|it| it.0.metadata.uid == pod.0.metadata.uid) {
+            return;
         }
-        // Without a word it has only closed that channel.
-        Some(reason) = refused => Err(reason),
     }
 }
 
 /// A pod that is ready, and the port to reach in it.
-async fn pod(cluster: &Cluster, target: &Target) -> Result<(String, u16), String> {
+async fn pod(cluster: &Cluster, target: &Target) -> Result<(Pod, u16), String> {
     let pods: Api<Object> = Api::namespaced(cluster.client.clone(), &target.namespace);
     let which = ListParams::default().labels(&target.labels);
     let found = cluster.ask(|| pods.list(&which)).await?;
@@ -125,5 +126,5 @@ async fn pod(cluster: &Cluster, target: &Target) -> Result<(String, u16), String
         }
     };
     let port = port.ok_or_else(|| format!("pod {} has no such port", pod.name()))?;
-    Ok((pod.name().to_owned(), port))
+    Ok((pod, port))
 }

@@ -1,39 +1,54 @@
-//! What an application says of itself over HTTP, once its pods are ready.
+//! What an application says of itself once its pods are ready: over HTTP, or in its log.
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod as Object;
+use kube::Api;
+use kube::api::{DynamicObject, LogParams};
 use tokio::time::{Instant, sleep};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Refusal};
 use super::forward::{Forward, Target};
-use super::{Settings, pods, workloads};
+use super::workloads::{self, Named};
+use super::{Settings, pods};
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Where an application is asked.
+/// What shows that an application is well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Health {
-    /// The port of its pods.
-    pub port: u16,
-    /// The path, such as `/health`.
-    pub path: String,
+pub enum Health {
+    /// It answers with success.
+    Http {
+        /// The port of its pods.
+        port: u16,
+        /// The path, such as `/health`.
+        path: String,
+    },
+    /// Each of its pods has written a line with this text in it.
+    Log(String),
 }
 
 impl std::str::FromStr for Health {
     type Err = String;
 
-    /// Reads `8083/health`.
+    /// Reads `8083/health`, or `log:TEXT`.
     fn from_str(text: &str) -> Result<Health, String> {
+        match text.strip_prefix("log:") {
+            Some("") => return Err("`log:` has no text behind it".to_owned()),
+            Some(text) => return Ok(Health::Log(text.to_owned())),
+            None => {}
+        }
         let (port, path) = text.split_once('/').unwrap_or((text, ""));
-        let port = port.parse().map_err(|_| format!("`{text}` is no PORT/PATH"))?;
-        Ok(Health { port, path: format!("/{path}") })
+        let port =
+            port.parse().map_err(|_| format!("`{text}` is no PORT/PATH, and no log:TEXT"))?;
+        Ok(Health::Http { port, path: format!("/{path}") })
     }
 }
 
-/// Waits until a pod of the first workload answers with success.
+/// Waits until the first workload shows that it is well.
 pub(super) async fn well(
     cluster: &Cluster,
     settings: &Settings,
@@ -47,32 +62,98 @@ pub(super) async fn well(
     if object.data["spec"]["replicas"] == 0 {
         return Ok(());
     }
-    let labels = pods::words(&object.data["spec"]["selector"]).unwrap_or_default();
-    let target = Target {
-        namespace: cluster.namespace().to_owned(),
-        labels,
-        port: None,
-        default: health.port,
-        words: named.to_string(),
-    };
-    let forward = Forward::open(cluster, target).await?;
-    let url = format!("http://{}{}", forward.address(), health.path);
+    let end = Instant::now() + limit;
+    match health {
+        Health::Http { port, path } => {
+            let labels = pods::words(&object.data["spec"]["selector"]).unwrap_or_default();
+            let target = Target {
+                namespace: cluster.namespace().to_owned(),
+                labels,
+                port: None,
+                default: *port,
+                words: named.to_string(),
+            };
+            let forward = Forward::open(cluster, target).await?;
+            answers(&format!("http://{}{path}", forward.address()), end).await.map_err(|reason| {
+                let seconds = limit.as_secs();
+                format!("it is not well after {seconds} s, at {path} of port {port}: {reason}")
+            })
+        }
+        Health::Log(text) => loop {
+            let silent = silent(cluster, settings, named, &object, text).await?;
+            if silent.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return Err(format!(
+                    "it is not well after {} s: no line with `{text}` is in the log of {}",
+                    limit.as_secs(),
+                    silent.join(", ")
+                ));
+            }
+            sleep(PAUSE).await;
+        },
+    }
+}
+
+/// Waits for an answer with success. The error is why there was none until `end`.
+async fn answers(url: &str, end: Instant) -> Result<(), String> {
     let client = reqwest::Client::builder().timeout(ANSWER).no_proxy().build();
     let client = client.map_err(|error| format!("HTTP cannot be spoken: {error}"))?;
-    let end = Instant::now() + limit;
     loop {
-        let reason = match client.get(&url).send().await {
+        let reason = match client.get(url).send().await {
             Ok(answer) if answer.status().is_success() => return Ok(()),
             Ok(answer) => format!("it answers with {}", answer.status()),
             Err(error) if error.is_timeout() => "it does not answer".to_owned(),
             Err(_) => "the connection was closed".to_owned(),
         };
         if Instant::now() >= end {
-            let (Health { port, path }, seconds) = (health, limit.as_secs());
-            return Err(format!(
-                "it is not well after {seconds} s, at {path} of port {port}: {reason}"
-            ));
+            return Err(reason);
         }
         sleep(PAUSE).await;
+    }
+}
+
+/// The pods that have not written such a line.
+async fn silent(
+    cluster: &Cluster,
+    settings: &Settings,
+    named: &Named,
+    object: &DynamicObject,
+    text: &str,
+) -> Result<Vec<String>, String> {
+    let all: Api<Object> = Api::namespaced(cluster.client.clone(), cluster.namespace());
+    let mut silent = Vec::new();
+    for pod in pods::of(cluster, named.kind, object).await?.iter().filter(|it| it.is_ready()) {
+        let which = LogParams { container: settings.container.clone(), ..LogParams::default() };
+        let log = match cluster.ask(|| all.logs(pod.name(), &which)).await {
+            Ok(log) => log,
+            Err(Refusal::NotFound) => continue,
+            Err(Refusal::Forbidden(reason)) => {
+                return Err(format!("the log of pod {}: {reason}", pod.name()));
+            }
+            // One that has only just begun may have none yet.
+            Err(refusal) => {
+                silent.push(format!("pod {} ({})", pod.name(), String::from(refusal)));
+                continue;
+            }
+        };
+        if !log.lines().any(|line| line.contains(text)) {
+            silent.push(format!("pod {}", pod.name()));
+        }
+    }
+    Ok(silent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_of_health_are_read() {
+        let http = Health::Http { port: 8083, path: "/health".to_owned() };
+        assert_eq!("8083/health".parse(), Ok(http));
+        assert_eq!("log:schema is ahead".parse(), Ok(Health::Log("schema is ahead".to_owned())));
+        assert!("health".parse::<Health>().is_err() && "log:".parse::<Health>().is_err());
     }
 }

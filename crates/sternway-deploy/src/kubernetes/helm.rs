@@ -25,8 +25,6 @@ pub(super) use render::Rendered;
 
 /// How long a change may take that waits for nothing but the API server and hooks.
 const CHANGE: Duration = Duration::from_secs(300);
-/// For how long a release may be in the middle of a change of somebody else's.
-const SETTLES: Duration = Duration::from_secs(90);
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -138,7 +136,7 @@ impl Helm {
         if values.is_some() {
             words.extend(["--values", "-"]);
         }
-        let text = self.program.told(&words, values.as_deref(), CHANGE).await?;
+        let text = self.program.asked(&words, values.as_deref()).await?;
         Rendered::of(&text)
     }
 
@@ -175,16 +173,25 @@ impl Helm {
 
     /// Waits until nobody is in the middle of changing a release, and returns its revisions.
     ///
-    /// Whoever has made the plan has seen that nobody was. So what is under way is what another Sternway has
-    /// begun, which waits for nothing but the API server and hooks; or this one, which has seen its end.
+    /// Whoever has made the plan has seen that nobody was. So what is under way is what a Sternway has begun that
+    /// was cut short, and its Helm may go on without it, where it is on another machine, for as long as a Helm takes.
     async fn settled(&self, release: &str) -> Result<Vec<Entry>, String> {
-        let end = Instant::now() + SETTLES;
+        let end = Instant::now() + LONGEST;
+        let mut told = false;
         loop {
             let history = self.history(release).await?;
-            let under_way = history.last().is_some_and(Entry::may_be_under_way);
-            let ended = self.ended_badly().contains(release);
-            if !under_way || ended || Instant::now() >= end {
+            let ended = self.ended_badly().contains(release) || Instant::now() >= end;
+            let Some(newest) = history.last().filter(|it| it.may_be_under_way() && !ended) else {
                 return Ok(history);
+            };
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(
+                    "helm release {release}: revision {} is {} since {}, and its Helm may still be at work; this is waited for, at most until it is {} s old",
+                    newest.revision,
+                    newest.word,
+                    newest.updated,
+                    LONGEST.as_secs()
+                );
             }
             sleep(PAUSE).await;
         }
@@ -268,11 +275,11 @@ impl Helm {
         words: &[&str],
         input: Option<&str>,
     ) -> Result<(), String> {
-        let changed = self.program.told(words, input, CHANGE).await;
+        let changed = self.program.change(words, input, CHANGE).await;
         if changed.is_err() {
             self.ended_badly().insert(release.to_owned());
         }
-        changed.map(drop)
+        changed
     }
 
     fn ended_badly(&self) -> MutexGuard<'_, BTreeSet<String>> {

@@ -4,7 +4,7 @@
 //! started again at any time, on another node: the plan is in a ConfigMap, and how far it came is in the
 //! database's journal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::{AsyncBufReadExt as _, TryStreamExt as _};
@@ -15,13 +15,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sternway_model::app::Right;
 use sternway_model::plan::Plan;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::cluster::{Cluster, JOB, Refusal, resource};
 use super::database::{Variable, container_of, pod};
 use super::pods::{self, Pod};
 use super::rights::roles_of;
-use super::{Settings, Swap};
+use super::{Health, Settings, Swap};
 
 /// What the Job's container is told with, as `sternway` reads it.
 const FOLDER: &str = "/etc/sternway";
@@ -29,6 +29,8 @@ const FOLDER: &str = "/etc/sternway";
 const NOBODY: i64 = 65532;
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a log may be silent before it is asked for again.
+const SILENT: Duration = Duration::from_secs(30);
 /// How much a ConfigMap holds, in bytes.
 const MOST: usize = 1 << 20;
 /// Exit codes after which starting again would not help: usage, refused, drift, dirty.
@@ -83,7 +85,7 @@ pub async fn job(settings: &Settings, plan: &Plan, how: &JobSettings) -> Result<
     if let Swap::Command(_) = settings.swap {
         return Err("the swap is a command of this machine, which a Job cannot run".to_owned());
     }
-    let cluster = Cluster::connect(&settings.access).await?;
+    let cluster = settings.access.cluster().await?;
     let text = plan.to_json();
     let name = format!("sternway-{}-{}", label(&plan.app), plan.digest().short());
     let names = Names { name: &name, namespace: cluster.namespace() };
@@ -99,8 +101,10 @@ pub async fn job(settings: &Settings, plan: &Plan, how: &JobSettings) -> Result<
     let mut manifests = Vec::new();
     if how.service_account.is_none() {
         manifests.push(names.of("v1", "ServiceAccount", json!({})));
-        let rights: Vec<Right> =
-            plan.deployment.rights.iter().filter(|it| !is_of_outside(it)).cloned().collect();
+        // The way to the database is shorter from inside.
+        let asks = matches!(settings.health, Some(Health::Http { .. }));
+        let needed = |it: &&Right| asks || it.resource != "pods/portforward";
+        let rights: Vec<Right> = plan.deployment.rights.iter().filter(needed).cloned().collect();
         for role in roles_of(&name, &rights) {
             let kind = role["kind"].as_str().unwrap_or_default().to_owned();
             manifests.push(role);
@@ -140,11 +144,6 @@ impl Names<'_> {
         }
         object
     }
-}
-
-/// Rights that only somebody outside of the cluster needs.
-fn is_of_outside(right: &Right) -> bool {
-    right.resource == "pods/portforward"
 }
 
 /// A name's letters and digits, as Kubernetes allows them.
@@ -310,22 +309,19 @@ pub async fn follow(
     job: &Job,
     mut line: impl FnMut(&str),
 ) -> Result<Ended, String> {
-    let cluster = Cluster::connect(&settings.access).await?;
+    let cluster = settings.access.cluster().await?;
     for manifest in &job.manifests {
         create(&cluster, manifest).await?;
     }
-    let mut read: BTreeSet<String> = BTreeSet::new();
+    let mut logs: BTreeMap<String, Shown> = BTreeMap::new();
     loop {
         let Some(object) = cluster.get(&JOB, &job.name).await? else {
             return Err(format!("job/{} was deleted", job.name));
         };
         let pods = pods::with_labels(&cluster, &format!("job-name={}", job.name)).await?;
         for pod in &pods {
-            let started =
-                pod.0.status.as_ref().and_then(|it| it.phase.as_deref()) != Some("Pending");
-            if started && read.insert(pod.name().to_owned()) {
-                log(&cluster, pod.name(), &mut line).await;
-            }
+            let shown = logs.entry(pod.name().to_owned()).or_default();
+            show(&cluster, pod, shown, &mut line).await;
         }
         if let Some(words) = ended(&object) {
             let newest = pods.iter().max_by_key(|it| it.0.metadata.creation_timestamp.clone());
@@ -333,6 +329,13 @@ pub async fn follow(
         }
         sleep(PAUSE).await;
     }
+}
+
+/// What was shown of a pod's log.
+#[derive(Default)]
+struct Shown {
+    lines: usize,
+    is_all: bool,
 }
 
 /// Creates an object, unless it is there.
@@ -372,17 +375,39 @@ fn exit_code(pod: &Pod) -> Option<i32> {
     own.state.as_ref()?.terminated.as_ref().map(|it| it.exit_code)
 }
 
-/// Reads a pod's log to its end. What is lost of it by a cut connection is in the cluster still.
-async fn log(cluster: &Cluster, pod: &str, line: &mut impl FnMut(&str)) {
+/// Shows what is new in a pod's log, for as long as the connection holds: what is cut off, or silent for long,
+/// is read again from its beginning.
+async fn show(cluster: &Cluster, pod: &Pod, shown: &mut Shown, line: &mut impl FnMut(&str)) {
+    let is_pending = pod.0.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Pending");
+    if is_pending || shown.is_all {
+        return;
+    }
     let pods: Api<Object> = Api::namespaced(cluster.client.clone(), cluster.namespace());
     let which = LogParams { follow: true, ..LogParams::default() };
-    let Ok(stream) = pods.log_stream(pod, &which).await else {
-        return line(&format!("the log of pod {pod} cannot be read"));
+    let stream = match timeout(SILENT, pods.log_stream(pod.name(), &which)).await {
+        Ok(Ok(stream)) => stream,
+        // A container that has only just begun may have none yet.
+        _ if !pod.has_ended() => return,
+        _ => {
+            shown.is_all = true;
+            return line(&format!("the log of pod {} cannot be read", pod.name()));
+        }
     };
-    let mut lines = stream.lines();
-    while let Ok(Some(text)) = lines.try_next().await {
-        line(&text);
-    }
+    let (mut lines, mut at) = (stream.lines(), 0);
+    let is_whole = loop {
+        match timeout(SILENT, lines.try_next()).await {
+            Ok(Ok(Some(text))) => {
+                at += 1;
+                if at > shown.lines {
+                    line(&text);
+                    shown.lines = at;
+                }
+            }
+            Ok(Ok(None)) => break true,
+            Ok(Err(_)) | Err(_) => break false,
+        }
+    };
+    shown.is_all = is_whole && pod.has_ended();
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use sternway_model::app::{Deployment, Right, Workload, WorkloadKind};
 use super::cluster::{Cluster, Kind, SCALED_OBJECT};
 use super::helm::Rendered;
 use super::served::Served;
-use super::{Settings, Swap, workloads};
+use super::{Health, Settings, Swap, workloads};
 
 /// How many rights are asked for at once.
 const AT_ONCE: usize = 8;
@@ -50,6 +50,11 @@ pub(super) fn to_look(cluster: &Cluster, settings: &Settings) -> Vec<Right> {
             WorkloadKind::CronJob => rights.push(right(cluster, "batch", "jobs", None, "list")),
             WorkloadKind::Job => {}
         }
+    }
+    match &settings.health {
+        Some(Health::Http { .. }) => rights.extend(to_forward(cluster)),
+        Some(Health::Log(_)) => rights.push(right(cluster, "", "pods/log", None, "get")),
+        None => {}
     }
     if !cluster.inside && !settings.database.is_empty() {
         // The way to the database that the pod is given.
@@ -182,8 +187,15 @@ pub(super) fn roles_of(name: &str, rights: &[Right]) -> Vec<Value> {
     let namespaces: BTreeSet<Option<&String>> =
         rights.iter().map(|it| it.namespace.as_ref()).collect();
     let role = |namespace: Option<&String>| {
+        let here: Vec<&Right> =
+            rights.iter().filter(|it| it.namespace.as_ref() == namespace).collect();
         let mut rules: BTreeMap<(&str, &str, Option<&str>), Vec<&str>> = BTreeMap::new();
-        for it in rights.iter().filter(|it| it.namespace.as_ref() == namespace) {
+        for it in &here {
+            // What may be done to all objects may be done to this one.
+            let all = Right { name: None, ..(*it).clone() };
+            if it.name.is_some() && here.contains(&&all) {
+                continue;
+            }
             let key = (it.group.as_str(), it.resource.as_str(), it.name.as_deref());
             rules.entry(key).or_default().push(&it.verb);
         }
@@ -231,14 +243,26 @@ mod tests {
                 right(Some("harbour"), "deployments", Some("controller"), "get"),
                 right(Some("harbour"), "deployments", Some("controller"), "patch"),
                 right(None, "things", None, "get"),
+                right(Some("harbour"), "pods", None, "get"),
+                right(Some("harbour"), "pods", Some("one"), "get"),
+                right(Some("harbour"), "pods", Some("one"), "patch"),
             ],
             ..Deployment::default()
         };
         let roles = roles("harbour", &deployment);
         assert_eq!(roles.len(), 2);
         assert_eq!(roles[0]["kind"], "ClusterRole");
-        let rule = &roles[1]["rules"][0];
-        assert_eq!(rule["resourceNames"], json!(["controller"]));
-        assert_eq!(rule["verbs"], json!(["get", "patch"]));
+        let rules: Vec<(&Value, &Value)> = roles[1]["rules"]
+            .as_array()
+            .expect("rules")
+            .iter()
+            .map(|it| (&it["resourceNames"], &it["verbs"]))
+            .collect();
+        let expected = [
+            (json!(["controller"]), json!(["get", "patch"])),
+            (json!(null), json!(["get"])),
+            (json!(["one"]), json!(["patch"])),
+        ];
+        assert_eq!(rules, expected.each_ref().map(|(names, verbs)| (names, verbs)));
     }
 }

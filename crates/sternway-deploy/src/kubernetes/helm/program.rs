@@ -1,7 +1,8 @@
 //! Running `helm`: with the cluster that is meant, without the caller's variables that mean another one.
 
 use std::ffi::OsString;
-use std::process::Stdio;
+use std::io::{Read as _, Seek as _};
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 
 use super::super::cluster::Cluster;
 use crate::group::Group;
+use crate::leash;
 
 /// How long a question may take; fetching a chart is one.
 const QUESTION: Duration = Duration::from_secs(120);
@@ -80,21 +82,52 @@ impl Program {
 
     /// Asks it something. Returns what it said on its standard output.
     pub async fn ask(&self, words: &[&str]) -> Result<String, String> {
-        self.told(words, None, QUESTION).await
+        self.asked(words, None).await
     }
 
-    /// Has it do something, with `input` on its standard input.
+    /// The same, with `input` on its standard input.
+    ///
+    /// # Errors
+    /// Its own words where it fails.
+    pub async fn asked(&self, words: &[&str], input: Option<&str>) -> Result<String, String> {
+        let mut command = self.command(words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = run(command, words, input, QUESTION).await?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(failed(words, &String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+
+    /// Has it change something, with `input` on its standard input.
     ///
     /// # Errors
     /// Its own words where it fails. One that does not end within `limit` is told to end: it then
     /// notes that its change has failed.
-    pub async fn told(
+    pub async fn change(
         &self,
         words: &[&str],
         input: Option<&str>,
         limit: Duration,
-    ) -> Result<String, String> {
-        let mut command = Command::new(&self.binary);
+    ) -> Result<(), String> {
+        // One that is told to end says so before it notes it. It would die of that, were nobody there to hear it.
+        let said = tempfile::tempfile();
+        let mut said = said.map_err(|error| format!("no file can be made: {error}"))?;
+        let copy = said.try_clone().map_err(|error| error.to_string())?;
+        let mut command = self.command(words);
+        command.stdout(Stdio::null()).stderr(copy);
+        let output = run(command, words, input, limit).await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        let read = said.rewind().and_then(|()| said.read_to_end(&mut text));
+        read.map_err(|error| failed(words, &error.to_string()))?;
+        Err(failed(words, &String::from_utf8_lossy(&text)))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = leash::command(&self.binary);
         command.args(words).args(["--namespace", &self.namespace]);
         if let Some(context) = &self.context {
             command.args(["--kube-context", context]);
@@ -110,33 +143,43 @@ impl Program {
                 command.env_remove(&name);
             }
         }
-        command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         // A Ctrl-C at the terminal is for Sternway: a Helm that is interrupted leaves its change half done.
+        // Where Sternway is killed it ends too: whoever goes on or takes back is not to meet it at work.
         Group::prepare(&mut command);
-        let what = words.first().copied().unwrap_or_default();
-        tracing::debug!("helm {}", words.join(" "));
-        let child = command.spawn();
-        let mut child = child.map_err(|error| format!("`helm {what}` cannot be run: {error}"))?;
-        let group = Group::of(&child);
-        if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
-            // One that ends before it has read all of it says why.
-            let _ = pipe.write_all(text.as_bytes()).await;
-        }
-        let output = match timeout(limit, child.wait_with_output()).await {
-            Ok(output) => output.map_err(|error| format!("`helm {what}`: {error}"))?,
-            Err(_) => {
-                group.terminate();
-                return Err(format!("`helm {what}` did not end within {} s", limit.as_secs()));
-            }
-        };
-        group.release();
-        let said = String::from_utf8_lossy(&output.stderr);
-        match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            false => Err(format!("`helm {what}`: {}", words_of(&said))),
-        }
+        command
     }
+}
+
+/// Runs it to its end.
+async fn run(
+    mut command: Command,
+    words: &[&str],
+    input: Option<&str>,
+    limit: Duration,
+) -> Result<Output, String> {
+    let what = words.first().copied().unwrap_or_default();
+    tracing::debug!("helm {}", words.join(" "));
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    let child = command.spawn();
+    let mut child = child.map_err(|error| format!("`helm {what}` cannot be run: {error}"))?;
+    let group = Group::of(&child);
+    if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
+        // One that ends before it has read all of it says why.
+        let _ = pipe.write_all(text.as_bytes()).await;
+    }
+    let output = match timeout(limit, child.wait_with_output()).await {
+        Ok(output) => output.map_err(|error| format!("`helm {what}`: {error}"))?,
+        Err(_) => {
+            group.terminate();
+            return Err(format!("`helm {what}` did not end within {} s", limit.as_secs()));
+        }
+    };
+    group.release();
+    Ok(output)
+}
+
+fn failed(words: &[&str], said: &str) -> String {
+    format!("`helm {}`: {}", words.first().copied().unwrap_or_default(), words_of(said))
 }
 
 /// What Helm says of an error, without its warnings and the word `Error:`.
