@@ -25,7 +25,7 @@ pub fn way_back(
     for (track, at) in ends.into_iter().flatten() {
         state.tracks.insert(track.clone(), TrackState::At(TrackingRow::clean(*at)));
     }
-    let app = AppState { running: Some(there.target.clone()), ..facts.app.clone() };
+    let app = AppState { running: Some(there.target.clone()) };
     // The schema goes back too, even where the release would run on the new one.
     let request = Request {
         course: Some(Course::Rollback),
