@@ -27,12 +27,12 @@ use crate::port::DatabaseError;
 
 pub use entry::{KEPT, NewEntry, Stored, Trouble, direction};
 pub use index::{
-    drop_entry, insertion, is_there, last_id, list, of_step, one, page, sharing, stored,
+    drop_entry, gives, insertion, is_there, last_id, list, of_step, one, page, sharing, stored,
 };
 pub use layout::Layout;
 pub use measure::measure;
 pub use restore::{Origins, Outcome, Waiting, advance, leave, look_at, restore};
-pub use store::{BATCH, Place};
+pub use store::{BATCH, Place, RowStore};
 
 /// The index.
 pub const INDEX: &str = "sternway_archive";

@@ -7,6 +7,7 @@ use sternway_model::catalog::Digest;
 use sternway_model::position::Position;
 use sternway_model::rules::Deed;
 
+use crate::pieces::{Piece, pieces};
 use crate::port::{Connect, Database, DatabaseError};
 use crate::{mysql, normal, postgres, sqlite};
 
@@ -93,6 +94,16 @@ impl Dialect {
     pub fn inside(self, part: &str) -> Vec<&str> {
         let spans = self.spans(part).into_iter().filter(|(_, _, begins)| begins.is_none());
         spans.filter_map(|(at, length, _)| part.get(at..at + length)).collect()
+    }
+
+    /// The statements of a body as ones that each do one thing; none where it begins or ends transactions.
+    pub fn pieces(self, body: &str) -> Vec<Piece> {
+        let statements = self.statements(body).unwrap_or_default();
+        match self {
+            Dialect::Postgres => pieces(&statements, postgres::statements::words_of),
+            Dialect::Sqlite => pieces(&statements, sqlite::statements::words_of),
+            Dialect::MySql => pieces(&statements, mysql::statements::plain_words_of),
+        }
     }
 
     /// A body of these parts.

@@ -142,6 +142,8 @@ pub enum Rule {
     NewerStays,
     /// What a body computes from what has changed since stays.
     ComputedStays,
+    /// Values of a row that a body deletes go to no other row that has its key later.
+    DeletedApart,
     /// A row that a body has made anew is not restored beside that.
     OnlyOnce,
     /// A rehearsal begins at the schema that is there.
@@ -152,6 +154,14 @@ pub enum Rule {
     PassedOver,
     /// A down half that leaves something out is completed.
     Completed,
+    /// A column that each row needs a value for is made where the archive gives it.
+    FilledLate,
+    /// What is added among rows is asked of them first.
+    RowsAsked,
+    /// What a down half takes of the target is passed over.
+    MistakenPassedOver,
+    /// What was written into a tracking table is read back.
+    RowReadBack,
     /// A difference at the end is told.
     NoneWaived,
     /// What others have made goes only where somebody has agreed.

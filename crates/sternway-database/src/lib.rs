@@ -22,6 +22,9 @@ mod records;
 mod effects;
 mod archive;
 mod external;
+mod pieces;
+mod late;
+pub mod asked;
 pub mod dialect;
 pub mod postgres;
 pub mod mysql;
@@ -30,6 +33,8 @@ pub mod sqlite;
 pub mod embedded;
 
 pub use dialect::Dialect;
+pub use late::Late;
+pub use pieces::Piece;
 pub use port::{
     Connect, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits, LockError,
     NOTHING_DISCARDED, Orphan, Preservation, Raised, Reconciled, RunId, RunSummary, Session,

@@ -18,6 +18,7 @@ mod archive;
 mod clients;
 mod fence;
 mod introspect;
+mod attributes;
 mod statements_from;
 mod records;
 mod interrupt;
@@ -35,6 +36,8 @@ use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 use sternway_model::archive::{Entry, EntryId, Page, Restoration};
 use sternway_model::body::BodyFacts;
 use sternway_model::effect::Loss;
+use sternway_model::plan::Migrate;
+use sternway_model::proof::ObjectName;
 use sternway_model::state::Identity;
 
 use crate::port::{
@@ -332,6 +335,15 @@ impl Archive for MySql {
         limit: u64,
     ) -> Result<Page, DatabaseError> {
         archive::rows(self, id, offset, limit).await
+    }
+
+    async fn gives(
+        &mut self,
+        app: &str,
+        step: &Migrate,
+        column: &ObjectName,
+    ) -> Result<String, DatabaseError> {
+        crate::archive::gives(self, app, step, column).await
     }
 
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError> {

@@ -24,7 +24,7 @@ mod clients;
 mod fence;
 mod measure;
 mod introspect;
-mod statements_from;
+pub(crate) mod statements_from;
 mod attributes;
 mod records;
 mod interrupt;
@@ -38,6 +38,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Row};
 use sternway_model::archive::{Entry, EntryId, Page, Restoration};
 use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::effect::Loss;
+use sternway_model::plan::Migrate;
+use sternway_model::proof::ObjectName;
 use sternway_model::state::Identity;
 
 use crate::port::{
@@ -314,6 +316,15 @@ impl Archive for Postgres {
         limit: u64,
     ) -> Result<Page, DatabaseError> {
         archive::page(self, id, offset, limit).await
+    }
+
+    async fn gives(
+        &mut self,
+        app: &str,
+        step: &Migrate,
+        column: &ObjectName,
+    ) -> Result<String, DatabaseError> {
+        archive::gives(self, app, step, column).await
     }
 
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError> {

@@ -27,6 +27,8 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use sternway_model::archive::{Entry, EntryId, Page, Restoration};
 use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::effect::Loss;
+use sternway_model::plan::Migrate;
+use sternway_model::proof::ObjectName;
 use sternway_model::state::Identity;
 
 use crate::port::{
@@ -59,12 +61,12 @@ impl Sqlite {
     }
 
     /// A table of the file as SQL has it: not one that hides it in the schema `temp`.
-    fn table(name: &str) -> String {
+    pub(crate) fn table(name: &str) -> String {
         format!("main.{}", Self::quote(name))
     }
 
     /// A text as SQL has it.
-    fn literal(text: &str) -> String {
+    pub(crate) fn literal(text: &str) -> String {
         format!("'{}'", text.replace('\'', "''"))
     }
 
@@ -205,6 +207,16 @@ impl Archive for Sqlite {
     ) -> Result<Page, DatabaseError> {
         connect::use_file(self, false).await?;
         archive::rows(self, id, offset, limit).await
+    }
+
+    async fn gives(
+        &mut self,
+        app: &str,
+        step: &Migrate,
+        column: &ObjectName,
+    ) -> Result<String, DatabaseError> {
+        connect::use_file(self, false).await?;
+        crate::archive::gives(self, app, step, column).await
     }
 
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError> {

@@ -19,6 +19,8 @@ mod query;
 mod reconcile;
 #[path = "contract/statements_from.rs"]
 mod statements_from;
+#[path = "contract/tracking.rs"]
+mod tracking;
 mod support;
 
 use std::time::{Duration, Instant};
@@ -133,6 +135,7 @@ async fn on(
         settings,
         durable,
         first: 1,
+        closed_by: &[],
         undoing: false,
         dirty: false,
     };
@@ -654,6 +657,7 @@ promised! {
     newer::values_of_a_deleted_row_go_to_no_other;
     newer::rows_that_are_made_anew_are_there_once;
     newer::what_is_left_is_not_restored_by_itself;
+    tracking::what_a_tracking_table_swallows_is_noticed;
     reconcile::a_statement_that_took_effect_is_told_from_one_that_did_not;
     fence::a_fence_stands_until_it_is_lowered;
     query::a_query_writes_nothing_whatever_it_says;

@@ -394,7 +394,7 @@ async fn rehearsed(
 ) -> Result<Journey, JourneyError> {
     let rehearsal = match plan.steps().any(|step| step.effects.is_some()) {
         true => rehearse::rehearse(ports.shadow, &plan).await.map(|it| (plan.clone(), it.expected)),
-        false => match fitted(&plan, ports.shadow).await {
+        false => match fitted(&plan, ports).await {
             Ok((plan, rehearsal)) => Ok(with_all(plan, rehearsal, ports).await?),
             Err(error) => Err(error),
         },
@@ -422,7 +422,7 @@ pub async fn with_numbers(
     ports: &mut Ports<'_>,
 ) -> Result<(Plan, Option<RehearsalError>), JourneyError> {
     let plan = with_deviation(plan, ports.shadow, ports.database).await?;
-    match fitted(&plan, ports.shadow).await {
+    match fitted(&plan, ports).await {
         Ok((plan, rehearsal)) => {
             let (plan, _) = with_all(plan, rehearsal, ports).await?;
             nothing_unasked(&plan)?;
@@ -447,7 +447,8 @@ fn nothing_forbidden(findings: &[Finding]) -> Result<(), JourneyError> {
 
 /// Rehearses a plan, whose steps are fitted to the schema that is there. Halves are completed only
 /// where the rehearsal ends without something, or does not get to its end.
-async fn fitted(plan: &Plan, shadow: &Shadow) -> Result<(Plan, Rehearsal), RehearsalError> {
+async fn fitted(plan: &Plan, ports: &mut Ports<'_>) -> Result<(Plan, Rehearsal), RehearsalError> {
+    let shadow = ports.shadow;
     let plan = with_what_is_there(shadow, plan.clone()).await?;
     let gone = gone(shadow, plan.clone()).await;
     let lacks = |plan: &Plan| {
@@ -457,7 +458,7 @@ async fn fitted(plan: &Plan, shadow: &Shadow) -> Result<(Plan, Rehearsal), Rehea
     if gone.as_ref().is_ok_and(|(plan, _)| !lacks(plan)) {
         return gone;
     }
-    match with_completions(shadow, plan.clone()).await {
+    match with_completions(shadow, plan.clone(), ports.database).await {
         Ok(completed) if completed != plan => self::gone(shadow, completed).await,
         _ => gone,
     }

@@ -159,7 +159,8 @@ impl Meeting {
         let end = position(plan, self.index + 1);
         let clean = installs(shadow, plan, vec![&end]).await?;
         let Some(clean) = clean.get(&end) else { return Ok(Vec::new()) };
-        let mut additions = Additions::to(shadow, plan, clean, here).await?;
+        let Some(step) = plan.steps().nth(self.index) else { return Ok(Vec::new()) };
+        let mut additions = Additions::to(shadow, plan, step, (clean, here), None).await?;
         // What asks something of rows is left to the file.
         let asking =
             |it: &ObjectName| additions.checks.iter().any(|check| check.adds.as_ref() == Some(it));

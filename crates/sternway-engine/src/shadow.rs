@@ -22,8 +22,8 @@ pub use checkpoints::{Checkpoints, checkpoints};
 pub(crate) use database::ShadowDatabase;
 pub use install::{Material, Positions, clean_install, expected_here};
 pub(crate) use install::{install_start, position, start, start_step};
-pub(crate) use partial::{PartialBody, rows_of};
-pub use partial::{undoing, way_back};
+pub(crate) use partial::{PartialBody, rows_of, takes_from};
+pub use partial::{Undoing, undoing, way_back};
 pub use server::{Setup, Shadow};
 
 /// Why it cannot be told what a plan should lead to.
@@ -38,6 +38,9 @@ pub enum RehearsalError {
     /// A question to it failed.
     #[error("the rehearsal's database did not answer")]
     Database(#[from] DatabaseError),
+    /// What the archive has for the journey cannot be told.
+    #[error("the archive did not answer")]
+    Archive(#[source] DatabaseError),
     /// The script does not run that makes what only an administrator can.
     #[error("the script for rehearsals fails")]
     Setup(#[source] Box<StepError>),

@@ -254,6 +254,7 @@ pub(crate) async fn go(
                     // The last commit takes those before it to the disk.
                     durable: index + 1 == steps.legs.len(),
                     first: 1,
+                    closed_by: &[],
                     undoing: false,
                     dirty: false,
                 };

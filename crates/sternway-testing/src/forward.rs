@@ -142,6 +142,11 @@ macro_rules! forward {
             -> Result<Vec<sternway_model::archive::Entry>, sternway_database::DatabaseError>;
         archive_page(id: sternway_model::archive::EntryId, offset: u64, limit: u64)
             -> Result<sternway_model::archive::Page, sternway_database::DatabaseError>;
+        gives(
+            app: &str,
+            step: &sternway_model::plan::Migrate,
+            column: &sternway_model::proof::ObjectName
+        ) -> Result<String, sternway_database::DatabaseError>;
         drop_entry(id: sternway_model::archive::EntryId)
             -> Result<(), sternway_database::DatabaseError>;
         leave(ids: &[sternway_model::archive::EntryId])

@@ -139,7 +139,7 @@ impl Reporter {
                     0 => String::new(),
                     _ => format!(
                         ", without {} that it had: the role is gone, or you may not act for it",
-                        plural(*lacks, "grant or owner", "grants or owners")
+                        plural(*lacks, "grant, owner or definer", "grants, owners or definers")
                     ),
                 };
                 result(format!("      made again: {object}, which others had made{lacks}"))

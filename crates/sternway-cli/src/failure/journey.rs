@@ -390,7 +390,9 @@ pub(super) fn unrehearsed(cause: &RehearsalError) -> &'static str {
                 "Mend the migration; where it needs what only your server has, --rehearsal names one like it. "
             }
         },
-        RehearsalError::Database(_) | RehearsalError::BodyUnknown { .. } => "",
+        RehearsalError::Database(_)
+        | RehearsalError::Archive(_)
+        | RehearsalError::BodyUnknown { .. } => "",
     }
 }
 

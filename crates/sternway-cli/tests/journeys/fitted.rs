@@ -265,6 +265,64 @@ fn a_forgotten_unique_index_is_asked_about_on_sqlite() {
     });
 }
 
+/// A column that each row needs a value for is made again where the archive has one for each, and refused
+/// before the first write where a row has none. `back`: what the down file has.
+fn needed_column(kind: Kind, test: &str, back: &str) {
+    let files: [(&str, &[&str], &str); 4] = [
+        (
+            "1_ship.up.sql",
+            ALL,
+            "CREATE TABLE ship (id integer PRIMARY KEY, name varchar(20) NOT NULL, cargo varchar(20) NOT NULL);",
+        ),
+        ("1_ship.down.sql", ALL, "DROP TABLE ship;"),
+        (
+            "2_less.up.sql",
+            LATER,
+            "ALTER TABLE ship DROP COLUMN name;\nALTER TABLE ship DROP COLUMN cargo;",
+        ),
+        ("2_less.down.sql", LATER, back),
+    ];
+    with(kind, test, &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+        sql("INSERT INTO ship VALUES (1, 'Anna', 'tea')");
+        for _ in 0..2 {
+            harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+            harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0).says(&[
+                "generated, once each row has its value: ",
+                "ok 1.0.0: the schema is proved",
+                "rolled back to 1.0.0; the schema is that of a clean install of core 1",
+            ]);
+            assert_eq!(sql("SELECT name FROM ship"), ["Anna"]);
+            assert_eq!(sql("SELECT cargo FROM ship"), ["tea"]);
+            harbour.run(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
+        }
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        sql("INSERT INTO ship VALUES (2)");
+        for command in [&["plan", "--to", "1.0.0"][..], &["rollback", "--to", "1.0.0", "--yes"]] {
+            harbour.run(command).ended(3).explains(&[
+                "rows of `ship` have no value for column `name` of `ship`",
+                "nothing was touched",
+                "--accept-difference ship.name",
+            ]);
+        }
+        harbour.run(&["status"]).ended(0).says(&["drift: none"]);
+        sql("DELETE FROM ship WHERE id = 2");
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        assert_eq!(sql("SELECT name FROM ship"), ["Anna"]);
+    });
+}
+
+#[test]
+fn a_needed_column_comes_again_with_its_values_on_mariadb() {
+    let back = "ALTER TABLE ship ADD COLUMN cargo varchar(20);";
+    needed_column(Kind::MariaDb, "a needed column on MariaDB", back);
+}
+
+#[test]
+fn a_needed_column_comes_again_with_its_values_on_sqlite() {
+    needed_column(Kind::Sqlite, "a needed column on SQLite", "-- nothing is taken back");
+}
+
 /// One after the other: they are in one database, and its fingerprint has every schema.
 #[test]
 fn fitted_halves_on_postgresql() {
@@ -276,5 +334,7 @@ fn fitted_halves_on_postgresql() {
         "ALTER TABLE p ALTER COLUMN name SET NOT NULL",
         "ALTER TABLE a ALTER COLUMN note DROP NOT NULL",
     ];
+    let back = "ALTER TABLE ship ADD COLUMN cargo varchar(20);";
+    needed_column(Kind::PostgreSql, "a needed column on PostgreSQL", back);
     forgotten_constraints(Kind::PostgreSql, "forgotten constraints on PostgreSQL", not_null);
 }

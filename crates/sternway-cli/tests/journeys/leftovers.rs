@@ -96,8 +96,7 @@ fn lacking(kind: Kind, test: &str) {
         sql("INSERT INTO ship (id) VALUES (1)");
         for command in [&["plan", "--to", "1.0.0"][..], &["rollback", "--to", "1.0.0", "--yes"]] {
             harbour.run(command).ended(3).explains(&[
-                "release 1.0.0 would be without what it has on a clean install",
-                "column `name` of `ship` is missing",
+                "rows of `ship` have no value for column `name` of `ship`",
                 "nothing was touched",
                 "--accept-difference ship.name",
             ]);
@@ -315,10 +314,59 @@ fn what_others_made_goes_with_consent_and_comes_again() {
         sql("DROP OWNED BY sternway_guest");
         sql("DROP ROLE sternway_guest");
         harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0).says(&[
-            "made again: view `of_others`, which others had made, without 1 grant or owner that it had: the role is gone",
+            "made again: view `of_others`, which others had made, without 1 grant, owner or definer that it had: the role is gone",
         ]);
         sql("DROP OWNED BY sternway_host");
         sql("DROP ROLE sternway_host");
+    });
+}
+
+/// A view that is left over and shows what is gone has its name all the same: the way up makes it anew.
+#[test]
+fn a_view_left_over_of_what_is_gone_is_made_anew_on_mariadb() {
+    let files: [(&str, &[&str], &str); 6] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY);"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("2_c.up.sql", LATER, "ALTER TABLE a ADD COLUMN c integer;"),
+        ("2_c.down.sql", LATER, "ALTER TABLE a DROP COLUMN c;"),
+        ("3_v.up.sql", &["1.2.0"], "CREATE VIEW v AS SELECT id, c FROM a;"),
+        ("3_v.down.sql", &["1.2.0"], "-- nothing is taken back"),
+    ];
+    with(Kind::MariaDb, "a broken view on MariaDB", &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
+        sql("INSERT INTO a VALUES (1, 7)");
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0).says(&[
+            "passed over, for it is there: CREATE VIEW v",
+            "upgraded to 1.2.0; the schema is that of a clean install of core 3",
+        ]);
+        assert_eq!(sql("SELECT c FROM v"), ["7"]);
+    });
+}
+
+/// What others have made is defined by whom it was.
+#[test]
+fn what_comes_again_has_its_definer_on_mariadb() {
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY);"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("2_person.up.sql", LATER, "CREATE TABLE person (id integer PRIMARY KEY);"),
+        ("2_person.down.sql", LATER, "DROP TABLE person;"),
+    ];
+    with(Kind::MariaDb, "a definer on MariaDB", &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        sql(
+            "CREATE DEFINER = sternway_host@localhost TRIGGER of_others AFTER DELETE ON person FOR EACH ROW SET @x = 1",
+        );
+        let accept = ["rollback", "--to", "1.0.0", "--yes", "--accept", "person.of_others"];
+        harbour.run(&accept).ended(0);
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0).says(&[
+            "made again: trigger `of_others` of `person`, which others had made\n",
+            "upgraded to 1.1.0; the schema is that of a clean install of core 2",
+        ]);
+        let definer =
+            "SELECT DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()";
+        assert_eq!(sql(definer), ["sternway_host@localhost"]);
     });
 }
 

@@ -2,10 +2,13 @@
 
 use sternway_model::archive::{Entry, EntryId, Page};
 use sternway_model::catalog::{Direction, TrackName};
+use sternway_model::effect::Lost;
+use sternway_model::plan::Migrate;
+use sternway_model::proof::ObjectName;
 
 use super::Result;
 use super::entry::{KEPT, NewEntry, Stored, direction, written};
-use super::sql::{Cells, SqlStore, count, data};
+use super::sql::{Cells, SqlStore, count, data, matches};
 use super::{INDEX, Layout, PREFIX, number};
 use crate::port::{DatabaseError, Preservation};
 use crate::records::damaged;
@@ -17,13 +20,50 @@ pub async fn is_there<S: SqlStore>(store: &mut S) -> Result<bool> {
 
 /// The condition for the entries of one half of a migration.
 pub fn of_step<S: SqlStore>(store: &S, care: &Preservation<'_>, of: Direction) -> String {
+    of_half(store, care.app, (care.track, care.version, of))
+}
+
+fn of_half<S: SqlStore>(
+    store: &S,
+    app: &str,
+    (track, version, of): (&TrackName, u64, Direction),
+) -> String {
     format!(
-        "{} AND track = {} AND version = {} AND direction = '{}'",
-        store.of_app(care.app),
-        S::literal(&care.track.0),
-        care.version,
+        "{} AND track = {} AND version = {version} AND direction = '{}'",
+        store.of_app(app),
+        S::literal(&track.0),
         written(of)
     )
+}
+
+/// As [`crate::port::Archive::gives`].
+pub async fn gives<S: SqlStore>(
+    store: &mut S,
+    app: &str,
+    step: &Migrate,
+    column: &ObjectName,
+) -> Result<String> {
+    let half = (&step.track, step.version, step.direction.opposite());
+    let waiting = format!("{} AND restored IS NULL", of_half(store, app, half));
+    let table = column.table.as_deref().unwrap_or_default();
+    let mut given = String::new();
+    for Stored { entry, data: rows, layout, state, .. } in stored(store, &waiting).await? {
+        let is_it = matches!(entry.lost, Lost::Column { .. })
+            && layout.table.eq_ignore_ascii_case(table)
+            && state == KEPT;
+        let at = layout.at(&column.name).filter(|at| is_it && layout.renamed(*at).is_none());
+        let key = layout.keys();
+        let Some(at) = at.filter(|_| !key.is_empty()) else { continue };
+        let same = matches::<S>(&key, |at| layout.renamed(at).map(str::to_owned));
+        given.push_str(&format!(
+            " AND NOT EXISTS (SELECT 1 FROM {} AS k WHERE {same} AND k.c{at} IS NOT NULL)",
+            data(store, rows)
+        ));
+    }
+    let table = store.qualified(table);
+    Ok(format!(
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM {table} AS t WHERE 1 = 1{given}) THEN 0 ELSE 1 END"
+    ))
 }
 
 /// The entries for which a condition holds, the oldest first.

@@ -13,6 +13,7 @@ mod store;
 mod known;
 mod names;
 mod written;
+mod sequences;
 mod keep;
 mod restore;
 
@@ -25,7 +26,7 @@ use crate::archive::{INDEX, PREFIX, is_there, page};
 
 pub(super) use anew::note as note_anew;
 pub(super) use keep::{Keeper, prepare};
-pub(super) use restore::{leave, restore, restore_some, waiting};
+pub(super) use restore::{Waits, leave, restore, restore_some, waiting};
 
 /// What the names of the empty tables begin with that are left in the place of relocated ones.
 const STAND_IN: &str = "sternway_stand_in_";
@@ -37,9 +38,9 @@ const COLUMNS: &str = "id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY, app varcha
     restored longtext";
 
 /// How the session is while it keeps and puts back: nothing is bent to fit.
-const STRICT: &str = "SET @sternway_mode = @@SESSION.sql_mode, @sternway_safe = @@SESSION.sql_safe_updates,
+pub(super) const STRICT: &str = "SET @sternway_mode = @@SESSION.sql_mode, @sternway_safe = @@SESSION.sql_safe_updates,
     SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', SESSION sql_safe_updates = 0";
-const LENIENT: &str =
+pub(super) const LENIENT: &str =
     "SET SESSION sql_mode = @sternway_mode, SESSION sql_safe_updates = @sternway_safe";
 
 /// Whether a table belongs to the archive.

@@ -17,7 +17,7 @@ use super::archive::{self, Keeper};
 use super::reconcile::{Kind, leaves_transactions_alone, underway};
 use super::statements::{Statement, clear_session, first_words, is_unsure, may_set, statements};
 use super::{MySql, cell, failed, progress, records, track};
-use crate::archive::{Trouble, Waiting};
+use crate::archive::Trouble;
 use crate::failpoint::{self, Point};
 use crate::port::{
     Connection, DatabaseError, Done, Preservation, RunId, Settings, SqlError, StepError, Tracking,
@@ -115,7 +115,7 @@ async fn run(
     let statements = cut(mysql, work.body);
     let other = |error| (0, Failure::Other(error));
     let kept = |trouble| (0, Failure::from(trouble));
-    let mut waiting = Waiting::NONE;
+    let mut waiting = archive::Waits::NONE;
     let mut keeper = None;
     if let Some(care) = care {
         keeper = Some(archive::prepare(mysql, work, care, &statements).await.map_err(kept)?);
@@ -149,6 +149,7 @@ async fn run(
         }
         done = Done { effects: Some(effects), kept: held, restored };
     }
+    close(mysql, work).await.map_err(|failure| (statements.len() + 1, failure))?;
     if sets && work.settings == Settings::Kept {
         stays(mysql, work).await.map_err(other)?;
     }
@@ -172,6 +173,26 @@ async fn run(
         look_at_mode(mysql).await.map_err(other)?;
     }
     Ok(done)
+}
+
+/// Asks of the rows what they have now that what was kept is restored: none gets a value that nobody wrote.
+async fn close(mysql: &mut MySql, work: &Work<'_>) -> Result<(), Failure> {
+    if work.closed_by.is_empty() {
+        return Ok(());
+    }
+    let strict = archive::STRICT.to_owned();
+    mysql.run("ask for what the rows have", strict).await.map_err(Failure::Other)?;
+    let mut closed = Ok(());
+    for text in work.closed_by {
+        for statement in statements(text, mysql.quotes) {
+            if closed.is_ok() {
+                closed = run_statement(mysql, &statement, text, None).await;
+            }
+        }
+    }
+    let lenient = archive::LENIENT.to_owned();
+    let reset = mysql.run("ask for what the rows have", lenient).await;
+    closed.and(reset.map_err(Failure::Other))
 }
 
 /// Marks the track dirty, and notes the first statement.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use sternway_model::proof::{Fingerprint, ObjectName};
 
-use super::{MySql, introspect, progress, statements_from};
+use super::{MySql, attributes, introspect, progress, statements_from};
 use crate::port::{DatabaseError, Schema};
 
 #[async_trait]
@@ -38,8 +38,8 @@ impl Schema for MySql {
 
     /// Views stay, as with golang-migrate, and so do Sternway's records.
     /// Grants are by name here, and outlive what they are for.
-    async fn attributes(&mut self, _: &ObjectName) -> Result<Vec<String>, DatabaseError> {
-        Ok(Vec::new())
+    async fn attributes(&mut self, object: &ObjectName) -> Result<Vec<String>, DatabaseError> {
+        attributes::attributes(self, object).await
     }
 
     async fn drop_tables(&mut self) -> Result<Vec<String>, DatabaseError> {

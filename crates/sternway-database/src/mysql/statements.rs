@@ -9,6 +9,7 @@ mod destroys;
 mod programs;
 mod quotes;
 mod subjects;
+mod databases;
 mod words;
 
 use std::collections::BTreeSet;
@@ -137,6 +138,11 @@ pub(super) fn words_of(text: &str, quotes: Quotes) -> Vec<Word<'_>> {
     Lexer::of(text, quotes).filter(|word| !word.opens() && !word.closes()).collect()
 }
 
+/// The words of a statement where quotes are as the server has them at first.
+pub(crate) fn plain_words_of(text: &str) -> Vec<Word<'_>> {
+    words_of(text, Quotes::PLAIN)
+}
+
 /// Whether a statement begins in a comment that only some servers run, and goes on outside it.
 pub(super) fn begins_conditionally(text: &str, quotes: Quotes) -> bool {
     let found: Vec<Word<'_>> = Lexer::of(text, quotes).collect();
@@ -156,8 +162,9 @@ pub(super) fn elsewhere(body: &str, quotes: Quotes, others: &[String]) -> Option
     let all = external::phrases(&verbs, &shared, &own);
     let more = ["grant", "revoke", "install", "uninstall", "purge", "reset", "change", "flush"];
     for part in split(body, quotes).parts {
-        let words = part.words.iter().filter(|it| !it.opens() && !it.closes());
-        let words: Vec<&str> = words.map(|it| it.text).collect();
+        let found = part.words.iter().filter(|it| !it.opens() && !it.closes());
+        let found: Vec<&Word<'_>> = found.collect();
+        let words: Vec<&str> = found.iter().map(|it| it.text).collect();
         let begins = external::begins(&words, &all).or_else(|| external::begins(&words, &more));
         // Other strings are data.
         let runs = external::begins(&words, &["set", "prepare", "execute", "begin", "create"]);
@@ -169,7 +176,7 @@ pub(super) fn elsewhere(body: &str, quotes: Quotes, others: &[String]) -> Option
         if let Some(says) = says.or(file) {
             return Some(external::says(says));
         }
-        if let Some(name) = external::qualifier(&words.join(" "), others) {
+        if let Some(name) = databases::named(&found, others) {
             return Some(format!("it names the database `{name}`"));
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use sternway_model::proof::{Facts, Fingerprint, ObjectName};
 
-use super::{MySql, introspect, optional};
+use super::{MySql, introspect, number, optional};
 use crate::port::DatabaseError;
 
 /// The statements that make the schema `from` into this database's.
@@ -87,11 +87,33 @@ pub(super) async fn statements_from(
         if from.objects.contains_key(object) {
             statements.push(format!("DROP {kind} IF EXISTS {}", MySql::quote(&object.name)));
         }
-        if to.objects.contains_key(object) {
+        if kind == "VIEW"
+            && to.objects.contains_key(object)
+            && is_broken(mysql, &object.name).await?
+        {
+            // It cannot be made so, and its name is taken all the same.
+            let name = MySql::quote(&object.name);
+            statements.push(format!("CREATE VIEW {name} AS SELECT 1 AS stands_in"));
+        } else if to.objects.contains_key(object) {
             statements.extend(shown(mysql, &kind, &object.name).await?);
         }
     }
     Ok(statements)
+}
+
+/// The server's number for a view that shows what is gone.
+const BROKEN_VIEW: u16 = 1356;
+
+/// Whether a view shows what is gone. It is only prepared to be read.
+async fn is_broken(mysql: &mut MySql, view: &str) -> Result<bool, DatabaseError> {
+    let read = MySql::literal(&format!("SELECT 1 FROM {}", MySql::quote(view)));
+    let sql = format!("PREPARE sternway_view FROM {read}; DEALLOCATE PREPARE sternway_view");
+    match mysql.run("read the schema", sql).await {
+        Err(error) if number(&error) == Some(BROKEN_VIEW) => Ok(true),
+        // Whether the user may read it is no matter here.
+        Err(DatabaseError::Query { source: sqlx::Error::Database(_), .. }) | Ok(()) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// What makes a part of a table what it is here, where the table need not be made anew for that.
@@ -146,6 +168,16 @@ fn is_table(object: &ObjectName) -> bool {
 /// The statement that makes an object, without what belongs to this database alone: its name, and who
 /// defined the object.
 async fn shown(mysql: &mut MySql, kind: &str, name: &str) -> Result<Option<String>, DatabaseError> {
+    let text = shown_whole(mysql, kind, name).await?;
+    Ok(text.map(|text| without_definer(&text)))
+}
+
+/// The same, with who defined it.
+pub(super) async fn shown_whole(
+    mysql: &mut MySql,
+    kind: &str,
+    name: &str,
+) -> Result<Option<String>, DatabaseError> {
     let sql = format!("SHOW CREATE {kind} {}", MySql::quote(name));
     let rows = mysql.fetch("read the schema", sql).await?;
     let column = match kind {
@@ -158,15 +190,21 @@ async fn shown(mysql: &mut MySql, kind: &str, name: &str) -> Result<Option<Strin
     };
     let text = rows.first().and_then(|row| optional(row, column));
     let here = format!("{}.", MySql::quote(&mysql.identity.database));
-    Ok(text.map(|text| without_definer(&text).replace(&here, "")))
+    Ok(text.map(|text| text.replace(&here, "")))
 }
 
 fn without_definer(text: &str) -> String {
-    let Some(at) = text.find(" DEFINER=") else { return text.to_owned() };
-    let after = &text[at + 1..];
-    // Two quoted names with an @ between them.
-    let end = after.match_indices('`').nth(3).map_or(0, |(end, _)| end + 1);
-    format!("{}{}", &text[..at], &after[end..])
+    match definer(text) {
+        Some(definer) => text.replacen(&format!(" DEFINER={definer}"), "", 1),
+        None => text.to_owned(),
+    }
+}
+
+/// Who defined what a statement makes: two quoted names with an @ between them.
+pub(super) fn definer(text: &str) -> Option<&str> {
+    let (_, after) = text.split_once(" DEFINER=")?;
+    let (end, _) = after.match_indices('`').nth(3)?;
+    after.get(..=end)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use sternway_model::archive::{Entry, EntryId, Page, Restoration};
 use sternway_model::effect::Loss;
+use sternway_model::plan::Migrate;
+use sternway_model::proof::ObjectName;
 
 use super::DatabaseError;
 
@@ -23,6 +25,15 @@ pub trait Archive: Send {
         offset: u64,
         limit: u64,
     ) -> Result<Page, DatabaseError>;
+
+    /// The query that answers 1 where what waits for the application's step has a value of this column, which
+    /// is not there, for every row of its table; otherwise 0.
+    async fn gives(
+        &mut self,
+        app: &str,
+        step: &Migrate,
+        column: &ObjectName,
+    ) -> Result<String, DatabaseError>;
 
     /// Drops an entry of the archive, with its rows.
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError>;

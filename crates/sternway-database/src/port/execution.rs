@@ -43,6 +43,8 @@ pub struct Work<'a> {
     /// The statement of the body to begin at, from 1; those before it are known to have taken effect.
     /// Only a body that runs outside a transaction can be begun in its middle.
     pub first: usize,
+    /// What is run behind what was restored, in the same transaction where there is one.
+    pub closed_by: &'a [String],
     /// Whether the journal's step is being undone, and its end is to be recorded as that.
     pub undoing: bool,
 }
@@ -62,6 +64,7 @@ impl<'a> Work<'a> {
             settings: Settings::Reset,
             durable: true,
             first: 1,
+            closed_by: &step.closed_by,
             undoing: false,
         }
     }

@@ -16,6 +16,8 @@ use sqlx::Row;
 use sternway_model::archive::{Conflict, Entry, EntryId, Page, Restoration, Restored};
 use sternway_model::catalog::{Direction, TrackName};
 use sternway_model::effect::Lost;
+use sternway_model::plan::Migrate;
+use sternway_model::proof::ObjectName;
 
 use super::effects::{FIRST_OID, json};
 use super::{Postgres, failed, literal};
@@ -299,6 +301,40 @@ pub(super) async fn page(
         page.rows.push((0..columns.len()).map(cell).collect::<Result<_, _>>()?);
     }
     Ok(page)
+}
+
+/// As [`crate::port::Archive::gives`].
+pub(super) async fn gives(
+    postgres: &mut Postgres,
+    app: &str,
+    step: &Migrate,
+    column: &ObjectName,
+) -> Result<String, DatabaseError> {
+    let table = column.table.as_deref().unwrap_or_default();
+    let (track, version, direction) = (&step.track, step.version, step.direction.opposite());
+    let waiting = stored(postgres, Which::Waiting { app, track, version, direction }).await?;
+    let schema = &postgres.identity.schema;
+    let plain = |name: &str| name.replace('"', "");
+    let has = |it: &&Stored| {
+        let Detail { schema: of, table: own, key, lost, .. } = &it.detail;
+        let full = format!("{of}.{own}");
+        let same = plain(table) == full || (of == schema && plain(table) == *own);
+        same && !key.is_empty() && lost.contains(&plain(&column.name))
+    };
+    let given = waiting.iter().filter(has).map(|it| {
+        let key = it.detail.key.iter().map(|name| Postgres::quote(name));
+        let same = key.map(|name| format!("k.{name}::text = t.{name}::text"));
+        let same = same.collect::<Vec<_>>().join(" AND ");
+        format!(
+            " AND NOT EXISTS (SELECT FROM {} AS k WHERE {same} AND k.{} IS NOT NULL)",
+            it.store(),
+            column.name
+        )
+    });
+    let given: String = given.collect();
+    Ok(format!(
+        "SELECT CASE WHEN EXISTS (SELECT FROM {table} AS t WHERE true{given}) THEN 0 ELSE 1 END"
+    ))
 }
 
 /// Drops an entry with its rows.

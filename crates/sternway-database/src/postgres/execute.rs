@@ -149,7 +149,7 @@ async fn in_transaction(
 ) -> Result<Done, Failure> {
     let opening = if keeper.is_some() { BEGIN_KEEPING } else { BEGIN };
     let begin = format!("{opening}{}", limits::set(limits));
-    let nothing = keeper.is_none() && work.body.trim().is_empty();
+    let nothing = keeper.is_none() && work.body.trim().is_empty() && work.closed_by.is_empty();
     let ran: Result<Done, Failure> = async {
         failpoint::hit(Point::BodyBegins);
         let (done, keeper) = match keeper {
@@ -161,6 +161,9 @@ async fn in_transaction(
                 (Done::default(), None)
             }
         };
+        if keeper.is_none() {
+            send::close(postgres, work).await?;
+        }
         failpoint::hit(Point::BodyDone);
         let ended = match (nothing, &keeper) {
             (true, _) => Ended::Nothing,
@@ -329,14 +332,15 @@ async fn one_by_one(
     failpoint::hit(Point::BodyDone);
     let end = clean(postgres, work);
     let Some(mut keeper) = keeper else {
+        send::close(postgres, work).await.map_err(|it| (statements(work.body).len() + 1, it))?;
         let end = apart(postgres, &end);
         postgres.run(ROW, format!("{end} {rest}")).await.map_err(other)?;
         failpoint::hit(Point::Committed);
         return Ok(Done::default());
     };
     // All statements are done then, whatever becomes of what is restored.
-    let after = |error| (statements(work.body).len() + 1, Failure::Other(error));
-    keeper.close(postgres, &end).await.map_err(after)?;
+    let closed = keeper.close(postgres, &end).await;
+    closed.map_err(|failure| (statements(work.body).len() + 1, failure))?;
     postgres.run("clear the session", rest).await.map_err(other)?;
     failpoint::hit(Point::Committed);
     keeper.done(postgres).await.map_err(other)

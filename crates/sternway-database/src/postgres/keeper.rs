@@ -19,7 +19,7 @@ use super::archive::restore::After;
 use super::archive::{self, Which, anew, restore};
 use super::attempt::{Attempt, Part};
 use super::effects::{self, Oid, Snapshot};
-use super::send::{Failure, Piece};
+use super::send::{self, Failure, Piece};
 use super::statements::{self, Statement, statements};
 use super::{Postgres, execute, limits};
 use crate::port::{DatabaseError, Done, Preservation, Work};
@@ -184,16 +184,17 @@ impl<'a> Keeper<'a> {
     }
 
     /// Restores what waits, together with `end`, which takes the mark away.
-    pub async fn close(&mut self, postgres: &mut Postgres, end: &str) -> Result<(), DatabaseError> {
+    pub async fn close(&mut self, postgres: &mut Postgres, end: &str) -> Result<(), Failure> {
         let begin = format!("{} {}", ours(postgres), limits::set(self.care.limits));
         let closed = async {
             postgres.run("restore what the archive keeps", begin).await?;
             let after = After::Committed(self.work.body);
             let restored = restore::restore(postgres, &self.waiting, after).await?;
+            send::close(postgres, self.work).await?;
             postgres.run("write the tracking row", format!("{end} COMMIT")).await?;
             Ok(restored)
         };
-        let closed = closed.await;
+        let closed: Result<_, Failure> = closed.await;
         self.done.restored = or_roll_back(postgres, closed).await?;
         Ok(())
     }
@@ -304,10 +305,7 @@ async fn objects_now(
     or_roll_back(postgres, found).await
 }
 
-async fn or_roll_back<T>(
-    postgres: &mut Postgres,
-    ended: Result<T, DatabaseError>,
-) -> Result<T, DatabaseError> {
+async fn or_roll_back<T, E>(postgres: &mut Postgres, ended: Result<T, E>) -> Result<T, E> {
     if ended.is_err() {
         let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
     }

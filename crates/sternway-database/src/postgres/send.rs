@@ -110,6 +110,17 @@ impl Postgres {
     }
 }
 
+/// Asks of the rows what they have now that what was kept is restored.
+pub(super) async fn close(postgres: &mut Postgres, work: &Work<'_>) -> Result<(), Failure> {
+    let path = Postgres::quote(&postgres.identity.schema);
+    for statement in work.closed_by {
+        // Whoever looked around before has left another path.
+        let before = format!("SET LOCAL search_path TO {path};");
+        body(postgres, Piece { before: &before, ..Piece::whole(statement) }).await?;
+    }
+    Ok(())
+}
+
 /// Sends a piece of a body as one message.
 pub(super) async fn body(postgres: &mut Postgres, piece: Piece<'_>) -> Result<(), Failure> {
     let Piece { before, text, body, offset } = piece;

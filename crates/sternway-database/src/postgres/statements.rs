@@ -45,6 +45,11 @@ pub struct Statement<'a> {
     pub sets: bool,
 }
 
+/// The words of a statement.
+pub(crate) fn words_of(statement: &str) -> Vec<Word<'_>> {
+    split(statement).statements.into_iter().next().unwrap_or_default()
+}
+
 /// The statements of a body, in order; comments between them belong to none.
 pub fn statements(body: &str) -> Vec<Statement<'_>> {
     let split = split(body);

@@ -13,6 +13,7 @@ use sternway_model::proof::{Fingerprint, ObjectName, labels};
 
 use super::introspect::{self, RELATIONS};
 use super::{Postgres, failed, literal};
+use crate::Late;
 use crate::port::DatabaseError;
 
 /// The text of views and functions as the server takes it back.
@@ -283,6 +284,16 @@ impl Change<'_> {
             statements.push(alter(format!("ADD {identity}")));
         }
         statements
+    }
+}
+
+/// A column of a fingerprint's table whose `NOT NULL` comes late.
+pub(crate) fn late(table: &str, name: &str, definition: &str) -> Late {
+    let open = Column { not_null: false, ..Column::of(definition) };
+    let alter = format!("ALTER TABLE {table}");
+    Late {
+        made_by: format!("{alter} ADD COLUMN {name} {}", open.declared()),
+        closed_by: vec![format!("{alter} ALTER COLUMN {name} SET NOT NULL")],
     }
 }
 

@@ -127,6 +127,7 @@ async fn in_transaction(
                 Done::default()
             }
         };
+        close(sqlite, work).await?;
         failpoint::hit(Point::BodyDone);
         let sql = format!("{} {} COMMIT", writable(work.body), clean(work));
         let ended = sqlite.run("write the tracking row", sql).await;
@@ -215,16 +216,17 @@ async fn one_by_one(
     let ended = async {
         sqlite.run("write the tracking row", "BEGIN IMMEDIATE".to_owned()).await?;
         let restored = archive::restore(sqlite, waiting).await?;
+        close(sqlite, work).await?;
         let ended = sqlite.run("write the tracking row", format!("{} COMMIT", clean(work))).await;
         ended.map_err(|error| track::explain(work.table, error))?;
         Ok(Done { restored, ..Done::default() })
     };
-    let ended: Result<Done, DatabaseError> = ended.await;
+    let ended: Result<Done, Failure> = ended.await;
     match &ended {
         Ok(_) => failpoint::hit(Point::Committed),
         Err(_) => sqlite.roll_back().await,
     }
-    ended.map_err(other)
+    ended.map_err(|failure| (statements(work.body).len() + 1, failure))
 }
 
 /// Whether a body that failed in `statement` has left nothing: it stood in a transaction of the body's
@@ -301,6 +303,14 @@ async fn reset_session(
         for name in attached {
             sqlite.run(doing, format!("DETACH {}", Sqlite::quote(&name))).await?;
         }
+    }
+    Ok(())
+}
+
+/// Asks of the rows what they have now that what was kept is restored.
+async fn close(sqlite: &mut Sqlite, work: &Work<'_>) -> Result<(), Failure> {
+    for statement in work.closed_by {
+        run(sqlite, statement).await.map_err(|error| failure(error, work.body, None))?;
     }
     Ok(())
 }

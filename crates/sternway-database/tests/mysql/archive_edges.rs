@@ -3,6 +3,7 @@
 use sternway_database::port::prelude::*;
 use sternway_database::{DatabaseError, StepError};
 use sternway_model::catalog::Direction;
+use sternway_model::effect::Lost;
 
 use crate::journey::{Journey, lost, outcome, rows};
 
@@ -53,7 +54,6 @@ async fn what_the_words_do_not_tell_is_not_run() {
         "ANALYZE FORMAT = JSON DELETE FROM t WHERE a > 5",
         "/*!999999 SELECT 1 */ DELETE FROM t",
         "DROP TABLE s",
-        "DROP SEQUENCE s",
         "CREATE OR REPLACE SEQUENCE s",
         "ALTER SEQUENCE s RESTART 1",
         "DO SETVAL(s, 100)",
@@ -71,6 +71,37 @@ async fn what_the_words_do_not_tell_is_not_run() {
         assert!(matches!(error, Err(StepError::CannotKeep { .. })), "{body}: {error:?}");
     }
     assert_eq!((journey.ask(count).await, other.dump().await), before);
+}
+
+/// A sequence that is made again goes on where it had counted to, up or down; one that is not waits.
+#[tokio::test]
+async fn a_dropped_sequence_goes_on_where_it_was() {
+    let make = "CREATE SEQUENCE s START WITH 5 INCREMENT BY 2 NOCACHE; CREATE SEQUENCE n START WITH -1 MINVALUE -99 INCREMENT BY -1 NOCACHE";
+    let Some(mut journey) = Journey::of(&format!("{make}; CREATE SEQUENCE gone")).await else {
+        return;
+    };
+    for _ in 0..3 {
+        journey.execute("SELECT NEXTVAL(s), NEXTVAL(n)").await;
+    }
+    let done = journey.down("DROP SEQUENCE IF EXISTS s, n, nothing; DROP SEQUENCE gone").await;
+    let sequence = |name: &str| Lost::Sequence { sequence: name.to_owned() };
+    let kept = [(sequence("gone"), 1), (sequence("n"), 1), (sequence("s"), 1)];
+    assert_eq!(lost(&done), kept);
+    let back = journey.up(make).await.restored;
+    let outcomes: Vec<_> = back.iter().map(|it| (it.lost.clone(), outcome(&it.restored))).collect();
+    let stays = vec![("the sequence is not there", 1)];
+    let expected = [
+        (sequence("gone"), (0, stays)),
+        (sequence("n"), (1, vec![])),
+        (sequence("s"), (1, vec![])),
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(journey.ask("SELECT CONCAT(NEXTVAL(s), ' ', NEXTVAL(n))").await, "11 -4");
+    assert_eq!(journey.waiting().await, 1);
+    // One that a body makes anew and that has come as far has lost nothing.
+    let again =
+        journey.down("DROP SEQUENCE s; CREATE SEQUENCE s START WITH 13 INCREMENT BY 2").await;
+    assert_eq!(lost(&again), []);
 }
 
 #[tokio::test]

@@ -135,6 +135,7 @@ pub async fn run(
         settings,
         durable: true,
         first: 1,
+        closed_by: &[],
         undoing: false,
         dirty: false,
     };

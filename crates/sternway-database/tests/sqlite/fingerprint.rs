@@ -135,6 +135,7 @@ async fn run(session: &mut Box<dyn Database>, sql: &str) {
         settings,
         durable: true,
         first: 1,
+        closed_by: &[],
         undoing: false,
         dirty: false,
     };

@@ -241,6 +241,7 @@ fn step(version: u64, direction: Direction, to: Position, body: &str) -> Migrate
         mode: facts(body).mode,
         destroys: Vec::new(),
         completed_by: Vec::new(),
+        closed_by: Vec::new(),
         leaves_out: Vec::new(),
         is_there: false,
         effects: None,

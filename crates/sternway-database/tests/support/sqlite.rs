@@ -80,6 +80,7 @@ pub async fn go(
             settings,
             durable: true,
             first: 1,
+            closed_by: &[],
             undoing: false,
             dirty: false,
         })

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use sternway_database::Dialect;
+use sternway_database::asked::{Asked, Rows, asked};
+use sternway_database::failpoint::{Rule, holds};
+use sternway_database::{Database, Late};
 use sternway_model::check::{Check, Severity, When};
-use sternway_model::plan::Plan;
-use sternway_model::proof::{Definition, Facts, Fingerprint, ForeignKey, ObjectName};
+use sternway_model::plan::{Migrate, Plan};
+use sternway_model::proof::{Definition, Fingerprint, ObjectName};
 
 use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, start_step};
 
@@ -14,21 +16,28 @@ use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, start_step
 #[derive(Default)]
 pub(crate) struct Additions {
     pub objects: BTreeSet<ObjectName>,
+    /// Columns among them that the archive gives their values, and that need them only then.
+    pub late: Vec<(ObjectName, Late)>,
     /// What the rows have to be for that.
     pub checks: Vec<Check>,
 }
 
+/// What an object would be, the table whose rows it asks something of, and whether that is a value for each.
+type Asking<'a> = (&'a ObjectName, &'a Definition, String, bool);
+
 impl Additions {
-    /// What may be made of the schema `here` to have what the `clean` one has. What was otherwise before the
-    /// journey stays so, and so does what somebody has accepted.
+    /// What may be made of the schema `here` to have what the `clean` one has, at the end of `step`. What was
+    /// otherwise before the journey stays so, and so does what somebody has accepted. Without a database
+    /// no column is made that each row needs a value for.
     ///
     /// # Errors
-    /// When the schema that the plan starts from cannot be made.
+    /// When the schema that the plan starts from cannot be made, or the archive cannot be read.
     pub async fn to(
         shadow: &Shadow,
         plan: &Plan,
-        clean: &Fingerprint,
-        here: &Fingerprint,
+        step: &Migrate,
+        (clean, here): (&Fingerprint, &Fingerprint),
+        database: Option<&mut dyn Database>,
     ) -> Result<Additions, RehearsalError> {
         // The index of a constraint comes with it.
         let of_constraint = |it: &ObjectName| {
@@ -42,11 +51,12 @@ impl Additions {
             .filter(|(object, _)| !of_constraint(object))
             .filter(|(object, definition)| here.objects.get(*object) != Some(*definition))
             .filter(|(object, _)| !plan.basis.deviation.has(object) && !plan.accepts(object));
-        let (mut additions, mut asking) = (Additions::default(), Vec::new());
+        let (mut additions, mut asking): (_, Vec<Asking<'_>>) = (Additions::default(), Vec::new());
         for (object, definition) in missing {
-            match asked_of_rows(shadow.dialect(), object, definition, here) {
+            match asked(shadow.dialect(), object, definition, here) {
                 Asked::Nothing => drop(additions.objects.insert(object.clone())),
-                Asked::This(table) => asking.push((object, definition, table)),
+                Asked::OfRows(table) => asking.push((object, definition, table, false)),
+                Asked::Values(table) => asking.push((object, definition, table, true)),
                 Asked::TooMuch => {}
             }
         }
@@ -57,20 +67,45 @@ impl Additions {
         begun.begin(plan)?;
         let start = begun.fingerprint().await?;
         drop(begun);
+        // A column that is new to the rows has what the archive gives it.
+        let is_late = |(object, _, _, values): &Asking<'_>| {
+            *values || (object.kind == "column" && !start.objects.contains_key(object))
+        };
+        let (late, asking): (Vec<_>, Vec<_>) = asking.into_iter().partition(is_late);
+        if let Some(database) = database.filter(|_| plan.keeps && holds(Rule::FilledLate)) {
+            for (object, definition, table, _) in late {
+                let had = start.objects.contains_key(&ObjectName::new("table", &table));
+                let late = Late::column(shadow.dialect(), object, &definition.text);
+                let Some(late) = late.filter(|_| had) else { continue };
+                let sql = database.gives(&plan.app, step, object).await;
+                let sql = sql.map_err(RehearsalError::Archive)?;
+                let message = format!(
+                    "rows of `{table}` have no value for {object}, which each needs, and the archive has none for them"
+                );
+                additions.add(object, sql, message);
+                additions.late.push((object.clone(), late));
+            }
+        }
         let new = additions.objects.clone();
         let rows = Rows { dialect: shadow.dialect(), start: &start, clean, new: &new };
-        for (object, definition, table) in asking {
+        for (object, definition, table, _) in asking {
             let Some(sql) = rows.satisfy(object, definition, &table) else { continue };
             if is_answered(shadow, plan, &sql).await? {
                 let message = format!("rows of `{table}` do not fit {object}: {definition}");
-                let (at, severity, adds) = (When::Before, Severity::Refuse, Some(object.clone()));
-                let (rows, migration, again) = (None, None, false);
-                let check = Check { at, sql, message, severity, rows, migration, again, adds };
-                additions.checks.push(check);
-                additions.objects.insert(object.clone());
+                additions.add(object, sql, message);
             }
         }
         Ok(additions)
+    }
+
+    /// Adds what has to be asked about first.
+    fn add(&mut self, object: &ObjectName, sql: String, message: String) {
+        let (at, severity, adds) = (When::Before, Severity::Refuse, Some(object.clone()));
+        let (rows, migration, again) = (None, None, false);
+        if holds(Rule::RowsAsked) {
+            self.checks.push(Check { at, sql, message, severity, rows, migration, again, adds });
+        }
+        self.objects.insert(object.clone());
     }
 }
 
@@ -82,278 +117,5 @@ async fn is_answered(shadow: &Shadow, plan: &Plan, sql: &str) -> Result<bool, Re
     match begun.run_text(&step, sql).await {
         Err(RehearsalError::Journey(_)) => Ok(false),
         answered => answered.map(|()| true),
-    }
-}
-
-/// What an addition asks of the rows that are there.
-enum Asked {
-    Nothing,
-    /// Something that a query on this table tells.
-    This(String),
-    /// What they cannot have.
-    TooMuch,
-}
-
-fn asked_of_rows(
-    dialect: Dialect,
-    object: &ObjectName,
-    definition: &Definition,
-    here: &Fingerprint,
-) -> Asked {
-    let has = |table: &str| here.objects.contains_key(&ObjectName::new("table", table));
-    let found = here.objects.get(object);
-    let of_index = || table_of_index(&definition.text).filter(|_| object.kind == "index");
-    // SQLite's fingerprint has an index in small letters.
-    let as_it_is = |name: String| {
-        let same = |it: &&ObjectName| it.kind == "table" && it.name.eq_ignore_ascii_case(&name);
-        here.objects.keys().find(same).map_or(name.clone(), |it| it.name.clone())
-    };
-    let table = object.table.clone().or_else(|| of_index().map(as_it_is));
-    let Some(table) = table.filter(|_| object.kind != "table") else {
-        let whole = ["table", "type", "domain"].contains(&object.kind.as_str());
-        return if whole && found.is_some() { Asked::TooMuch } else { Asked::Nothing };
-    };
-    // Of a table that comes whole, all of it does.
-    if !has(&table) {
-        return Asked::Nothing;
-    }
-    match object.kind.as_str() {
-        "column" => match found {
-            None if object.needs_value(&definition.text) => Asked::TooMuch,
-            None => Asked::Nothing,
-            // SQLite would make the whole table anew.
-            Some(_) if dialect == Dialect::Sqlite => Asked::TooMuch,
-            Some(found) => match (not_null(&found.text), not_null(&definition.text)) {
-                ((was, _), (is, _)) if was != is => Asked::TooMuch,
-                ((_, false), (_, true)) => Asked::This(table),
-                _ => Asked::Nothing,
-            },
-        },
-        "constraint" | "check" if dialect == Dialect::Sqlite => Asked::TooMuch,
-        "constraint" | "check" => Asked::This(table),
-        "index" if matches!(definition.facts, Facts::Index { unique: true, .. }) => {
-            match includes_a_key(dialect, definition, &table, here) {
-                true => Asked::Nothing,
-                false => Asked::This(table),
-            }
-        }
-        _ => Asked::Nothing,
-    }
-}
-
-/// Whether a unique index has all columns of a key of its table that is there: then no two rows are alike.
-fn includes_a_key(
-    dialect: Dialect,
-    definition: &Definition,
-    table: &str,
-    here: &Fingerprint,
-) -> bool {
-    let names = |text: &str| -> BTreeSet<String> {
-        let list = in_parentheses(text).map(|(list, _)| split(list)).unwrap_or_default();
-        list.iter().map(|it| it.trim_matches('`').to_owned()).collect()
-    };
-    let columns = names(&definition.text);
-    here.objects.iter().any(|(it, key)| {
-        let of = it.kind == "constraint" && it.table.as_deref() == Some(table);
-        // SQLite's fingerprint has such a key's words in its name.
-        let text = if dialect == Dialect::Sqlite {
-            format!("{} {key}", it.name)
-        } else {
-            key.text.clone()
-        };
-        let text = text.to_uppercase().starts_with("PRIMARY KEY").then_some(text);
-        of && text.is_some_and(|text| {
-            let key = names(&text);
-            !key.is_empty() && key.is_subset(&columns)
-        })
-    })
-}
-
-/// What a column's definition says of its values but for their default, and whether each row needs one.
-fn not_null(definition: &str) -> (String, bool) {
-    let kind = definition.find(" default ").map_or(definition, |at| &definition[..at]);
-    match kind.find(" not null") {
-        Some(at) => (format!("{}{}", &kind[..at], &kind[at + " not null".len()..]), true),
-        None => (kind.to_owned(), false),
-    }
-}
-
-/// The table of an index that has a name of its own, by its definition.
-fn table_of_index(definition: &str) -> Option<String> {
-    let at = definition.to_uppercase().find(" ON ")? + " ON ".len();
-    let rest = definition.get(at..)?.trim_start_matches("ONLY ");
-    let end = rest.find([' ', '(']).unwrap_or(rest.len());
-    Some(rest[..end].to_owned()).filter(|_| rest.contains('('))
-}
-
-/// The rows of tables before the journey.
-struct Rows<'a> {
-    dialect: Dialect,
-    start: &'a Fingerprint,
-    clean: &'a Fingerprint,
-    /// What comes without asking anything, columns among it.
-    new: &'a BTreeSet<ObjectName>,
-}
-
-impl Rows<'_> {
-    /// The query that answers 1 where each row of a table satisfies this; none where no query tells.
-    fn satisfy(&self, object: &ObjectName, definition: &Definition, table: &str) -> Option<String> {
-        if !self.start.objects.contains_key(&ObjectName::new("table", table)) {
-            return None;
-        }
-        let rows = self.rows(table)?;
-        let text = definition.text.as_str();
-        let upper = text.to_uppercase();
-        let broken = if let Facts::ForeignKey(key) = &definition.facts {
-            self.without_parent(&rows, key)
-        } else if object.kind == "column" {
-            format!("SELECT 1 FROM {rows} WHERE {} IS NULL", self.name(&object.name))
-        } else if upper.contains("NOT VALID") || upper.contains("NOT ENFORCED") {
-            return None;
-        } else if upper.starts_with("CHECK ") {
-            let (condition, _) = in_parentheses(text)?;
-            format!("SELECT 1 FROM {rows} WHERE NOT ({condition})")
-        } else if upper.starts_with("EXCLUDE") {
-            return None;
-        } else {
-            let (columns, rest) = in_parentheses(text)?;
-            let parts = split(columns);
-            let mut conditions: Vec<String> = Vec::new();
-            if !upper.contains("NULLS NOT DISTINCT") && !upper.starts_with("PRIMARY KEY") {
-                conditions.extend(parts.iter().map(|it| format!("{it} IS NOT NULL")));
-            }
-            let of = rest.to_uppercase().find("WHERE ").and_then(|at| rest.get(at + 6..));
-            conditions.extend(of.map(|it| format!("({it})")));
-            let filter = match conditions.is_empty() {
-                true => String::new(),
-                false => format!(" WHERE {}", conditions.join(" AND ")),
-            };
-            let twice = format!(
-                "SELECT 1 FROM {rows}{filter} GROUP BY {} HAVING count(*) > 1",
-                parts.join(", ")
-            );
-            if upper.starts_with("PRIMARY KEY") {
-                let nulls: Vec<String> = parts.iter().map(|it| format!("{it} IS NULL")).collect();
-                format!("{twice} UNION ALL SELECT 1 FROM {rows} WHERE {}", nulls.join(" OR "))
-            } else {
-                twice
-            }
-        };
-        Some(format!("SELECT CASE WHEN EXISTS ({broken}) THEN 0 ELSE 1 END"))
-    }
-
-    /// The rows of a table as they will be, with the columns that it gets.
-    fn rows(&self, table: &str) -> Option<String> {
-        let name = match self.dialect {
-            Dialect::Postgres => table.to_owned(),
-            _ => self.dialect.quoted(table),
-        };
-        let is_its = |it: &&ObjectName| it.kind == "column" && it.table.as_deref() == Some(table);
-        let is_new = |it: &&ObjectName| !self.start.objects.contains_key(*it);
-        let mut new = Vec::new();
-        for column in self.new.iter().filter(is_its).filter(is_new) {
-            let text = &self.clean.objects.get(column)?.text;
-            if text.contains(" generated ") || text.contains(" as ") {
-                return None;
-            }
-            let (before, default) = text.split_once(" default ").unwrap_or((text, "NULL"));
-            let value = match self.dialect {
-                Dialect::Postgres => {
-                    let kind = before.split(" collate ").next().unwrap_or_default();
-                    format!("CAST({default} AS {})", kind.replace(" not null", ""))
-                }
-                _ => default.to_owned(),
-            };
-            new.push(format!(", {value} AS {}", self.name(&column.name)));
-        }
-        Some(match new.is_empty() {
-            true => format!("{name} AS sternway_rows"),
-            false => format!("(SELECT {name}.*{} FROM {name}) AS sternway_rows", new.concat()),
-        })
-    }
-
-    /// The rows that refer to none. A table that is not there yet has none to refer to.
-    fn without_parent(&self, rows: &str, key: &ForeignKey) -> String {
-        let own: Vec<String> = key.columns.iter().map(|it| self.name(it)).collect();
-        let refer = own.iter().map(|it| format!("sternway_rows.{it} IS NOT NULL"));
-        let refer = refer.collect::<Vec<_>>().join(" AND ");
-        if !self.start.objects.contains_key(&ObjectName::new("table", &key.parent)) {
-            return format!("SELECT 1 FROM {rows} WHERE {refer}");
-        }
-        let theirs = key.parent_columns.iter().map(|it| self.name(it));
-        let same = theirs.zip(&own).map(|(it, own)| format!("p.{it} = sternway_rows.{own}"));
-        let (same, parent) = (same.collect::<Vec<_>>().join(" AND "), self.name(&key.parent));
-        format!(
-            "SELECT 1 FROM {rows} WHERE {refer} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {same})"
-        )
-    }
-
-    /// A name of a fingerprint, which PostgreSQL has in quotes where it needs them.
-    fn name(&self, name: &str) -> String {
-        match self.dialect {
-            Dialect::Postgres => name.to_owned(),
-            _ => self.dialect.quoted(name),
-        }
-    }
-}
-
-/// What stands in the first parentheses, and what follows them.
-fn in_parentheses(text: &str) -> Option<(&str, &str)> {
-    let open = text.find('(')?;
-    let end = ends(text.get(open + 1..)?, |letter, depth| letter == ')' && depth < 0)?;
-    Some((&text[open + 1..open + 1 + end], &text[open + 2 + end..]))
-}
-
-/// What stands between the commas that are in no parentheses.
-pub(super) fn split(list: &str) -> Vec<&str> {
-    let (mut parts, mut rest) = (Vec::new(), list);
-    while let Some(end) = ends(rest, |letter, depth| letter == ',' && depth == 0) {
-        parts.push(rest[..end].trim());
-        rest = &rest[end + 1..];
-    }
-    parts.push(rest.trim());
-    parts
-}
-
-/// Where the first letter outside of quotes stands that is the one, at a depth of parentheses.
-fn ends(text: &str, is_it: impl Fn(char, i32) -> bool) -> Option<usize> {
-    let (mut depth, mut quote) = (0, None);
-    for (at, letter) in text.char_indices() {
-        match (letter, quote) {
-            (_, Some(open)) => quote = Some(open).filter(|open| *open != letter),
-            ('\'' | '"' | '`', None) => quote = Some(letter),
-            ('(', None) => depth += 1,
-            (')', None) => depth -= 1,
-            _ => {}
-        }
-        if quote.is_none() && is_it(letter, depth) {
-            return Some(at);
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_are_taken_apart_outside_of_quotes_and_parentheses() {
-        let (list, rest) = in_parentheses("UNIQUE (a, lower(b), 'x,)') WHERE (c)").expect("a list");
-        assert_eq!((list, rest), ("a, lower(b), 'x,)'", " WHERE (c)"));
-        assert_eq!(split(list), ["a", "lower(b)", "'x,)'"]);
-        assert_eq!(in_parentheses("none"), None);
-    }
-
-    #[test]
-    fn indexes_say_of_which_table_they_are() {
-        for (definition, table) in [
-            ("CREATE UNIQUE INDEX i ON ONLY s.t USING btree (a)", Some("s.t")),
-            ("CREATE UNIQUE INDEX i ON \"T\" USING btree (a)", Some("\"T\"")),
-            ("unique on t ( a )", Some("t")),
-            ("select 1", None),
-        ] {
-            assert_eq!(table_of_index(definition).as_deref(), table, "{definition}");
-        }
     }
 }

@@ -171,6 +171,7 @@ impl<'a> Case<'a> {
             mode: Mode::Transaction, // The dialect says better where it is run.
             destroys: Vec::new(),
             completed_by: Vec::new(),
+            closed_by: Vec::new(),
             leaves_out: Vec::new(),
             is_there: false,
             effects: None,

@@ -14,7 +14,7 @@ use super::recover::InDoubt;
 use super::step::{Kind as _, Place};
 use super::{Executor, Outcome, Run, RunError, steps};
 use crate::event::{Event, Observer};
-use crate::shadow::{undoing, way_back};
+use crate::shadow::{Undoing, undoing, way_back};
 
 /// Takes run `id` back, whose plan `run` has.
 ///
@@ -142,7 +142,7 @@ impl Executor<'_, '_> {
 
     /// The statements that undo a whole step, where its other half does not and a shadow finds them. The
     /// same are found whenever that is asked.
-    pub(super) async fn undoing(&self, step: usize, migrate: &Migrate) -> Option<String> {
+    pub(super) async fn undoing(&self, step: usize, migrate: &Migrate) -> Option<Undoing> {
         if migrate.is_there || !holds(Rule::UndoneWhole) {
             return None;
         }
@@ -180,7 +180,7 @@ impl Executor<'_, '_> {
             }
             _ => None,
         };
-        let way = way.or(whole.as_deref());
+        let way = way.or(whole.as_ref().map(|it| it.body.as_str()));
         let other = match (top, in_doubt) {
             (Some((step, migrate)), Some(reached)) => {
                 Some((step, self.other_half(migrate, way)?, reached))
@@ -336,6 +336,7 @@ impl Executor<'_, '_> {
             mode: facts.mode,
             destroys: facts.destroys,
             completed_by: Vec::new(),
+            closed_by: Vec::new(),
             leaves_out: Vec::new(),
             is_there: false,
             effects: None,

@@ -57,8 +57,10 @@ impl Executor<'_, '_> {
             Some(_) => None,
             None => self.undoing(step, migrate).await,
         };
-        let (half, body) = (way.is_some(), way.or(whole.as_deref()));
-        let other = self.other_half(migrate, body)?;
+        let half = way.is_some();
+        let body = way.or(whole.as_ref().map(|it| it.body.as_str()));
+        let mut other = self.other_half(migrate, body)?;
+        other.closed_by = whole.as_ref().map(|it| it.closed_by.clone()).unwrap_or_default();
         let undoing = true;
         self.run_body(BodyRun { step, of, migrate: &other, body, first, undoing, half }).await
     }

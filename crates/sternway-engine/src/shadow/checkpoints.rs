@@ -97,9 +97,13 @@ async fn taken_back(
         let half = plan.migration_of(step)?.half(direction)?;
         let (from, to) = (step.to, step.from);
         let (file, hash) = (half.file.clone(), half.hash);
-        let other = Migrate { direction, from, to, file, hash, ..(*step).clone() };
+        let mut other = Migrate { direction, from, to, file, hash, ..(*step).clone() };
+        other.closed_by.clear();
         match undone(shadow, plan, index, &other).await.ok()? {
-            Some(way) => journey.run_text(&other, &way).await.ok()?,
+            Some(way) => {
+                other.closed_by = way.closed_by;
+                journey.run_instead(&other, &way.body).await.ok()?;
+            }
             None => journey.run(&other).await.ok()?,
         }
     }

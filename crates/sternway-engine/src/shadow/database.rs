@@ -406,9 +406,9 @@ impl Act {
     fn described(&self) -> String {
         // A step of a clean install leads to what it leads to on any other way.
         let how = if self.how == How::Install { &How::Run } else { &self.how };
-        let Migrate { track, table, version, direction, from, to, .. } = &self.step;
+        let Migrate { track, table, version, direction, from, to, closed_by, .. } = &self.step;
         let hash = Digest::of_bytes(self.text.as_bytes());
-        format!("{:?} {hash}", (how, track, table, version, direction, from, to))
+        format!("{:?} {hash}", (how, track, table, version, direction, from, to, closed_by))
     }
 
     async fn carry_out(&self, database: &mut dyn Database) -> Result<Option<Effects>, StepError> {
@@ -421,7 +421,8 @@ impl Act {
         let settings = if *how == How::Part { Settings::Kept } else { Settings::Reset };
         // A part of a body leaves the track where it is.
         let to = if *how == How::Part { step.from } else { step.to };
-        let work = Work { mode, settings, to, ..Work::of(step, text, None) };
+        let closed_by = if *how == How::Part { &[] } else { &step.closed_by[..] };
+        let work = Work { mode, settings, to, closed_by, ..Work::of(step, text, None) };
         let How::Rehearse(app) = how else {
             return database.migrate(&work).await.map(|()| None);
         };

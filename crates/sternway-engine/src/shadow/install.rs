@@ -108,6 +108,7 @@ impl<'a> Material<'a> {
             mode: Mode::Transaction, // The dialect says better in `ShadowDatabase::run`.
             destroys: Vec::new(),
             completed_by: Vec::new(),
+            closed_by: Vec::new(),
             leaves_out: Vec::new(),
             is_there: false,
             effects: None,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sternway_database::Dialect;
+use sternway_database::failpoint::{Rule, holds};
+use sternway_database::{Dialect, Late, Piece};
 use sternway_model::plan::{Migrate, Plan};
-use sternway_model::proof::{Fingerprint, ObjectName};
+use sternway_model::proof::{Fingerprint, ObjectName, differences};
 
 use super::{RehearsalError, Shadow, ShadowDatabase};
 
@@ -24,6 +25,15 @@ pub async fn way_back(
     shadow.tidied(tried(shadow, plan, index, other, done).await).await
 }
 
+/// What undoes a step where its other half does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undoing {
+    /// The statements.
+    pub body: String,
+    /// Those behind what the archive restores, as of [`Migrate::closed_by`].
+    pub closed_by: Vec<String>,
+}
+
 /// Finds out, on a shadow, what undoes the plan's migration number `index` where `other`, its whole other
 /// half, does not: an incomplete or mistaken half leaves things over that its other half does not expect.
 /// `None` where it does, or its body cannot be taken apart.
@@ -35,7 +45,7 @@ pub async fn undoing(
     plan: &Plan,
     index: usize,
     other: &Migrate,
-) -> Result<Option<String>, RehearsalError> {
+) -> Result<Option<Undoing>, RehearsalError> {
     shadow.tidied(undone(shadow, plan, index, other).await).await
 }
 
@@ -44,7 +54,7 @@ pub(super) async fn undone(
     plan: &Plan,
     index: usize,
     other: &Migrate,
-) -> Result<Option<String>, RehearsalError> {
+) -> Result<Option<Undoing>, RehearsalError> {
     let home = ShadowDatabase::along(shadow, plan, index).await?.fingerprint().await?;
     let end = async || ShadowDatabase::along(shadow, plan, index + 1).await;
     let mut whole = end().await?;
@@ -54,26 +64,87 @@ pub(super) async fn undone(
     }
     drop(whole);
     let dialect = shadow.dialect();
-    let Some(back) = dialect.statements(plan.body(other).unwrap_or_default()) else {
+    let body = plan.body(other).unwrap_or_default();
+    if dialect.statements(body).is_none() {
         return Ok(None);
-    };
-    let (mut trial, mut way) = (end().await?, Vec::new());
-    for statement in back {
-        // What is there already would fail, and what fills it has been done.
-        if trial.run_text(other, statement).await.is_ok() {
-            way.push(statement.to_owned());
-        }
     }
-    let here = trial.fingerprint().await?;
+    let pieces = dialect.pieces(body);
+    let whole = attempt(end().await?, other, &pieces, &home, &BTreeSet::new()).await?;
+    // What it takes that was there before the step stays, where that leads closer.
+    let (mut mistaken, mut is_whole) = (BTreeSet::new(), ran);
+    let mut best = whole;
+    while let Some(at) = best.takes_away.filter(|_| holds(Rule::MistakenPassedOver)) {
+        mistaken.insert(at);
+        let careful = attempt(end().await?, other, &pieces, &home, &mistaken).await?;
+        if differences(&home, &careful.here).len() >= differences(&home, &best.here).len() {
+            break;
+        }
+        (best, is_whole) = (careful, false);
+    }
+    let Attempt { mut trial, mut way, mut here, .. } = best;
+    let mut closed_by = Vec::new();
+    for (column, definition) in &home.objects {
+        // Among rows it is made before it is needed.
+        let is_needed = column.needs_value(&definition.text) && !here.objects.contains_key(column);
+        let has_table = column.table().is_some_and(|it| here.objects.contains_key(&it));
+        let late = Late::column(dialect, column, &definition.text);
+        let Some(late) = late.filter(|_| is_needed && has_table) else { continue };
+        trial.run_text(other, &late.made_by).await?;
+        here.objects.insert(column.clone(), definition.clone());
+        way.push(late.made_by);
+        closed_by.extend(late.closed_by);
+    }
     let mut start = ShadowDatabase::along(shadow, plan, index).await?;
     let rest = start.statements_from(&here).await?;
     drop(start);
     let rest = trial.runnable(other, &rest).await?;
-    if rest.is_empty() && ran {
+    if rest.is_empty() && closed_by.is_empty() && is_whole {
         return Ok(None);
     }
     way.extend(rest);
-    Ok(Some(Dialect::joined(&way)))
+    Ok(Some(Undoing { body: Dialect::joined(&way), closed_by }))
+}
+
+/// Where pieces of a body lead.
+struct Attempt<'a> {
+    trial: ShadowDatabase<'a>,
+    /// Those that ran.
+    way: Vec<String>,
+    here: Fingerprint,
+    /// The first of them that takes away what is there at home.
+    takes_away: Option<usize>,
+}
+
+async fn attempt<'a>(
+    mut trial: ShadowDatabase<'a>,
+    other: &Migrate,
+    pieces: &[Piece],
+    home: &Fingerprint,
+    without: &BTreeSet<usize>,
+) -> Result<Attempt<'a>, RehearsalError> {
+    let (mut way, mut takes_away) = (Vec::new(), None);
+    let mut here = trial.fingerprint().await?;
+    for (at, piece) in pieces.iter().enumerate().filter(|(at, _)| !without.contains(at)) {
+        // What is there already would fail, and what fills it has been done.
+        if trial.run_text(other, &piece.text).await.is_err() {
+            continue;
+        }
+        way.push(piece.text.clone());
+        if piece.takes && takes_away.is_none() {
+            let now = trial.fingerprint().await?;
+            takes_away = takes_from(home, &here, &now).then_some(at);
+            here = now;
+        }
+    }
+    here = trial.fingerprint().await?;
+    Ok(Attempt { trial, way, here, takes_away })
+}
+
+/// Whether something is gone that is there at home.
+pub(crate) fn takes_from(home: &Fingerprint, before: &Fingerprint, now: &Fingerprint) -> bool {
+    before.objects.iter().any(|(name, definition)| {
+        home.objects.get(name) == Some(definition) && now.objects.get(name) != Some(definition)
+    })
 }
 
 async fn tried(
@@ -186,11 +257,7 @@ impl PartialBody<'_> {
             }
             ran.push(*statement);
             let now = shadow.fingerprint().await?;
-            let takes_away = here.objects.iter().any(|(name, definition)| {
-                home.objects.get(name) == Some(definition)
-                    && now.objects.get(name) != Some(definition)
-            });
-            if careful && takes_away {
+            if careful && takes_from(home, &here, &now) {
                 return Ok(Walk::TakesAway(index));
             }
             here = now;

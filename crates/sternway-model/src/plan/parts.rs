@@ -67,6 +67,9 @@ pub struct Migrate {
     /// what an up half meets lacks it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub completed_by: Vec<String>,
+    /// Statements behind what the archive restores: each row has its value then, and needs it from there on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed_by: Vec<String>,
     /// Statements of the file that are passed over: what an up half makes is there already, or a down half
     /// takes what the clean install behind it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -82,7 +85,7 @@ pub struct Migrate {
 impl Migrate {
     /// Whether it runs something else than its file says: it was completed, or what is there is left out.
     pub fn is_fitted(&self) -> bool {
-        !self.completed_by.is_empty() || !self.leaves_out.is_empty()
+        !self.completed_by.is_empty() || !self.closed_by.is_empty() || !self.leaves_out.is_empty()
     }
 
     /// What runs a statement that is no migration's: the track stays where it is.
@@ -100,6 +103,7 @@ impl Migrate {
             mode: Mode::Transaction,
             destroys: Vec::new(),
             completed_by: Vec::new(),
+            closed_by: Vec::new(),
             leaves_out: Vec::new(),
             is_there: false,
             effects: None,

@@ -234,6 +234,7 @@ fn step(
         mode: body.mode.clone(),
         destroys: body.destroys.clone(),
         completed_by: Vec::new(),
+        closed_by: Vec::new(),
         leaves_out: Vec::new(),
         is_there: false,
         effects: None,

@@ -74,6 +74,9 @@ fn write_fitted(f: &mut fmt::Formatter<'_>, migrate: &Migrate) -> fmt::Result {
     for statement in &migrate.completed_by {
         writeln!(f, "      generated, for {added}: {}", first(statement))?;
     }
+    for statement in &migrate.closed_by {
+        writeln!(f, "      generated, once each row has its value: {}", first(statement))?;
+    }
     Ok(())
 }
 

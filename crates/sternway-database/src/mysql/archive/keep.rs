@@ -9,7 +9,7 @@ use sternway_model::proof::Fingerprint;
 
 use super::shape::{self, look};
 use super::written::{Take, Written, written};
-use super::{LENIENT, STAND_IN, STRICT, data, make};
+use super::{LENIENT, STAND_IN, STRICT, data, make, sequences};
 use crate::archive::Result;
 use crate::archive::compare::{
     Pair, by_contents, by_row, drop_unchanged, renamed, rows_lost, split_columns,
@@ -170,7 +170,7 @@ impl Keeper<'_> {
             };
             return Err(Trouble::CannotKeep(reason));
         }
-        if shapes.is_empty() {
+        if shapes.is_empty() && self.written.sequences.is_empty() {
             return Ok(());
         }
         make(mysql).await?;
@@ -185,6 +185,9 @@ impl Keeper<'_> {
                 if !moved.contains(&&shape.name) && !known.contains_key(&shape.name) {
                     self.copy(mysql, shape).await?;
                 }
+            }
+            for name in self.written.sequences.iter().filter(|it| !known.contains_key(*it)) {
+                sequences::copy(mysql, self.care, self.run, name).await?;
             }
             Ok::<_, Trouble>(())
         };
@@ -316,7 +319,7 @@ impl Keeper<'_> {
 }
 
 /// Adds an entry to the index, whose step is the first that its half has begun and not ended.
-async fn insert(
+pub(super) async fn insert(
     mysql: &mut MySql,
     care: &Preservation<'_>,
     run: Option<i64>,
@@ -478,6 +481,15 @@ async fn end(
     if entry.state == "copying" || !track::exists(mysql, &name).await? {
         throw_away(mysql, entry).await?;
         return Ok(Vec::new());
+    }
+    if let Lost::Sequence { sequence } = &entry.entry.lost {
+        if sequences::has_counted_on(mysql, sequence, entry.data).await? {
+            throw_away(mysql, entry).await?;
+            return Ok(Vec::new());
+        }
+        mysql.run("write the archive", "START TRANSACTION READ WRITE".to_owned()).await?;
+        let (lost, layout) = (entry.entry.lost.clone(), entry.layout.clone());
+        return keep(mysql, entry, &[NewEntry { lost, data: entry.data, layout, rows: 1 }]).await;
     }
     if entry.layout.moved {
         if entry.state == "moving" && !ended {

@@ -95,6 +95,13 @@ impl Names {
         }
     }
 
+    /// The sequence of this name; none where there is none, or it is elsewhere.
+    pub fn sequence(&self, parts: &[String]) -> Option<String> {
+        let elsewhere = parts.len() > 1 && self.fold(&parts[0]) != self.fold(&self.database);
+        let name = parts.last().map(|it| self.fold(it)).filter(|_| !elsewhere)?;
+        self.sequences.get(&name).cloned()
+    }
+
     /// The tables that a statement names anywhere, or why these are not all.
     pub fn named_in(&self, words: &[Word<'_>]) -> Result<BTreeSet<String>, String> {
         self.all_in(words, |name| self.now.get(&self.fold(name)).cloned())

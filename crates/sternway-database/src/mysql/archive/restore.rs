@@ -1,10 +1,11 @@
 //! Restoring, in a transaction of its own.
 
 use sternway_model::archive::{EntryId, Restoration};
+use sternway_model::effect::Lost;
 
 use super::keep::{fill, place};
 use super::shape::look;
-use super::{LENIENT, STRICT, data};
+use super::{LENIENT, STRICT, data, sequences};
 use crate::archive::Result;
 use crate::archive::{
     self, INDEX, KEPT, Origins, Outcome, PREFIX, Stored, Waiting, of_step, sharing, stored,
@@ -16,12 +17,24 @@ use crate::port::{DatabaseError, Preservation};
 
 const DOING: &str = "restore rows";
 
+/// What waits to be restored.
+#[derive(Debug)]
+pub struct Waits {
+    rows: Waiting,
+    sequences: Vec<Stored>,
+}
+
+impl Waits {
+    /// Nothing.
+    pub const NONE: Waits = Waits { rows: Waiting::NONE, sequences: Vec::new() };
+}
+
 /// Looks at what an earlier run of the other half kept, before the body of this one.
 pub async fn waiting(
     mysql: &mut MySql,
     care: &Preservation<'_>,
     statements: &[Statement<'_>],
-) -> Result<Waiting> {
+) -> Result<Waits> {
     let step = of_step(mysql, care, care.direction.opposite());
     let origins = origins_of(statements);
     let waiting = format!("{step} AND state = '{KEPT}' AND restored IS NULL");
@@ -55,10 +68,12 @@ async fn look_at(
     mysql: &mut MySql,
     condition: &str,
     origins: Option<&Origins<'_>>,
-) -> Result<Waiting> {
-    let mut found = stored(mysql, condition).await?;
+) -> Result<Waits> {
+    let found = stored(mysql, condition).await?;
+    let is_sequence = |it: &Stored| matches!(it.entry.lost, Lost::Sequence { .. });
+    let (sequences, mut found): (Vec<_>, Vec<_>) = found.into_iter().partition(is_sequence);
     if found.is_empty() {
-        return Ok(Waiting::NONE);
+        return Ok(Waits { rows: Waiting::NONE, sequences });
     }
     mysql.run("look at the archive", STRICT.to_owned()).await?;
     let waiting = async {
@@ -69,7 +84,7 @@ async fn look_at(
     };
     let waiting = waiting.await;
     mysql.run("look at the archive", LENIENT.to_owned()).await?;
-    waiting
+    waiting.map(|rows| Waits { rows, sequences })
 }
 
 /// Lays the rows of a relocated table out as those of copies are.
@@ -91,7 +106,14 @@ pub(super) async fn lay_out(mysql: &mut MySql, entry: &mut Stored) -> Result<()>
 }
 
 /// Restores what waits.
-pub async fn restore(mysql: &mut MySql, waiting: Waiting) -> Result<Vec<Restoration>> {
+pub async fn restore(mysql: &mut MySql, waits: Waits) -> Result<Vec<Restoration>> {
+    let Waits { rows, sequences } = waits;
+    let mut restored = restore_rows(mysql, rows).await?;
+    restored.extend(sequences::restore(mysql, &sequences).await?);
+    Ok(restored)
+}
+
+async fn restore_rows(mysql: &mut MySql, waiting: Waiting) -> Result<Vec<Restoration>> {
     if waiting.is_empty() {
         return Ok(Vec::new());
     }

@@ -22,6 +22,8 @@ pub struct Written {
     pub copied: BTreeMap<String, Take>,
     /// The tables that a statement drops and nothing else touches: by its number, from 1.
     pub moved: BTreeMap<usize, Vec<String>>,
+    /// The sequences that are dropped.
+    pub sequences: BTreeSet<String>,
     /// What each table is called in the end.
     pub renamed: BTreeMap<String, String>,
     /// What each column is called in the end, by table.
@@ -136,7 +138,13 @@ pub async fn written(mysql: &mut MySql, statements: &[Statement<'_>]) -> Result<
                 What::Partition(table, _) | What::AllRows(table) | What::Rows(table) => {
                     (Take::Delete, table, Vec::new())
                 }
-                What::History(_) | What::Other(..) | What::Code(_) => {
+                What::Sequence(parts) if names.sequence(parts).is_some() => {
+                    found.sequences.extend(names.sequence(parts));
+                    continue;
+                }
+                // One that is not there loses nothing.
+                What::Sequence(parts) if parts.len() == 1 => continue,
+                What::History(_) | What::Sequence(_) | What::Other(..) | What::Code(_) => {
                     refuse(&mut found, shown);
                     continue;
                 }
@@ -165,6 +173,8 @@ pub async fn written(mysql: &mut MySql, statements: &[Statement<'_>]) -> Result<
         }
     }
     let rows = found.copied.iter().filter(|(_, how)| matches!(how, Take::Change | Take::Delete));
+    let sequences = found.sequences.iter().cloned();
+    found.lost.extend(sequences.map(|sequence| Lost::Sequence { sequence }).collect::<Vec<_>>());
     found
         .lost
         .extend(rows.map(|(table, _)| Lost::Rows { table: table.clone() }).collect::<Vec<_>>());

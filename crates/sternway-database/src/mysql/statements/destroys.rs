@@ -14,8 +14,9 @@ pub(in crate::mysql) use crate::tokens::{added_columns, alteration, split_at_com
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::mysql) enum What {
     Table(Vec<String>),
-    /// A database or a sequence, with its kind.
+    /// A database, with its kind.
     Other(String, Vec<String>),
+    Sequence(Vec<String>),
     Column(Vec<String>, String),
     Type(Vec<String>, String),
     Partition(Vec<String>, String),
@@ -39,6 +40,9 @@ impl From<What> for Destroyed {
         let table = |parts: Vec<String>| parts.join(".");
         match what {
             What::Table(it) => Destroyed::Table { table: table(it) },
+            What::Sequence(it) => {
+                Destroyed::Object { kind: "sequence".to_owned(), name: table(it) }
+            }
             What::Other(kind, name) => Destroyed::Object { kind, name: name.join(".") },
             What::Column(it, column) => Destroyed::Column { table: table(it), column },
             What::Type(it, column) => Destroyed::Type { table: table(it), column },
@@ -90,7 +94,11 @@ pub(in crate::mysql) fn takes(
             let tables = names(after_guard(&words[2..]));
             tables.map(|it| (line, What::Table(it))).collect()
         }
-        ("DROP", "DATABASE" | "SCHEMA" | "SEQUENCE") => {
+        ("DROP", "SEQUENCE") => {
+            let sequences = names(after_guard(&words[2..]));
+            sequences.map(|it| (line, What::Sequence(it))).collect()
+        }
+        ("DROP", "DATABASE" | "SCHEMA") => {
             let kind = second.to_lowercase();
             let names = names(after_guard(&words[2..]));
             names.map(|it| (line, What::Other(kind.clone(), it))).collect()

@@ -7,7 +7,7 @@ pub(in crate::mysql) use crate::tokens::{after_guard, name};
 
 /// A word tells by its text what it is.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::mysql) struct Plain;
+pub(crate) struct Plain;
 
 pub(in crate::mysql) type Word<'a> = tokens::Word<'a, Plain>;
 

@@ -10,6 +10,7 @@ use sternway_model::effect::Lost;
 
 use super::relocate::{self, Relocation};
 use super::{AFTER, CONFLICT, Detail, KeptColumn, REST, dropping, hash, store};
+use crate::failpoint::{Rule, holds};
 use crate::port::{DatabaseError, Preservation};
 use crate::postgres::effects::{Column, Oid, Relation, Snapshot, Taken, WrittenTable, json};
 use crate::postgres::{Postgres, failed, literal};
@@ -463,7 +464,7 @@ async fn without(
     column: &Keeping,
     rows: &DeletedRows,
 ) -> Result<u64, DatabaseError> {
-    if rows.key.is_empty() || rows.key != column.detail.key {
+    if rows.key.is_empty() || rows.key != column.detail.key || !holds(Rule::DeletedApart) {
         return Ok(0);
     }
     let same = rows.key.iter().map(|it| Postgres::quote(it)).map(|it| format!("k.{it} = r.{it}"));

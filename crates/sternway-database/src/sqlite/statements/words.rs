@@ -6,7 +6,7 @@ pub(in crate::sqlite) use crate::tokens::{after_guard, name};
 
 /// What a word is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sqlite) enum Kind {
+pub(crate) enum Kind {
     /// An unquoted word: a keyword or a name.
     Plain,
     /// A name in `"…"`, `` `…` `` or `[…]`.

@@ -12,11 +12,11 @@ use sternway_engine::gather::{Settings, Source, gather};
 use sternway_engine::journey::{
     Approval, JourneyError, Manner, Ports, abort, prepare, resume, the_run, travel,
 };
-use sternway_engine::run::Outcome;
+use sternway_engine::run::{Outcome, RunError};
 use sternway_engine::shadow::Shadow;
 use sternway_engine::status::{Schema, Status, Verdict, status};
 use sternway_model::catalog::{Enabled, Track};
-use sternway_model::plan::{Course, Request};
+use sternway_model::plan::{Course, Migrate, Request};
 use sternway_model::policy::Policy;
 use sternway_model::proof::{Comparison, Difference, ObjectName};
 use sternway_source::{Layout, Location};
@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 use super::model::{RELEASES, write};
 use super::place::{Place, TRACKING};
-use super::rows::Rows;
+use super::rows::{Rows, Spot, placed, spots};
 use super::{Count, hands};
 use crate::journey::Shelf;
 use crate::support::dying::Dying;
@@ -44,6 +44,8 @@ pub struct Case<'a> {
     shadow: Shadow,
     /// What a clean install of each release looks like.
     clean: Vec<BTreeSet<String>>,
+    /// The columns that each has.
+    spots: Vec<BTreeSet<Spot>>,
     rows: Rows,
     at: u64,
     name: String,
@@ -89,7 +91,7 @@ pub async fn case(seed: u64, place: &mut Place, count: &mut Count) -> Result<(),
         offline: false,
     };
     place.empty().await;
-    let mut clean = vec![place.look().await];
+    let (mut clean, mut has) = (vec![place.look().await], vec![spots(place).await]);
     for step in 1..=RELEASES {
         // An application whose own up halves do not run is none.
         if place.run(&body(&folder, step)).await.is_err() {
@@ -97,6 +99,7 @@ pub async fn case(seed: u64, place: &mut Place, count: &mut Count) -> Result<(),
             return Ok(());
         }
         clean.push(place.look().await);
+        has.push(spots(place).await);
     }
     place.empty().await;
     let shadow = place.shadow(seed);
@@ -110,6 +113,7 @@ pub async fn case(seed: u64, place: &mut Place, count: &mut Count) -> Result<(),
         settings,
         shadow,
         clean,
+        spots: has,
         rows,
         at,
         name,
@@ -198,6 +202,7 @@ impl Case<'_> {
 
     async fn journey(&mut self, to: u64, course: Course) -> Result<(), String> {
         let (before, others) = (self.place.look().await, self.place.of_others().await);
+        let there = placed(self.place).await;
         let mut accepted = Vec::new();
         let ended = loop {
             match self.attempt(to, course, &accepted).await? {
@@ -207,11 +212,14 @@ impl Case<'_> {
                     if look != before || self.place.of_others().await != others {
                         return Err(format!("refused after a write: {error}"));
                     }
-                    self.is_refused_rightly(course, &error)?;
+                    self.is_refused_rightly(course, &error, &before)?;
                     let wants: Vec<String> = match &error {
                         JourneyError::TakesForeign { objects, .. } => plain(objects.iter()),
                         JourneyError::Lacks { lacks, .. } if !self.random.once_in(3) => {
                             plain(lacks.iter().map(|it| it.object()))
+                        }
+                        JourneyError::RowsForbid { adds, .. } if !self.random.once_in(3) => {
+                            plain(adds.iter())
                         }
                         _ => Vec::new(),
                     };
@@ -263,7 +271,18 @@ impl Case<'_> {
             End::Refused if self.at != was => return Err("refused, and it moved".to_owned()),
             End::Refused => {}
         }
-        let findings = self.rows.findings(self.place, &mut *database).await;
+        let mut findings = self.rows.findings(self.place, &mut *database).await;
+        if accepted.is_empty() {
+            let now = placed(self.place).await;
+            // What each release on the way has is nothing that any of them takes away.
+            let stays = |at: &Spot| {
+                self.spots[to.min(was) as usize..=to.max(was) as usize]
+                    .iter()
+                    .all(|it| it.contains(at))
+            };
+            let gone = there.iter().filter(|(mark, at)| stays(at) && !now.contains_key(mark));
+            findings.extend(gone.map(|(mark, at)| format!("{mark} is no longer in {at:?}")));
+        }
         if !findings.is_empty() {
             return Err(format!("{findings:#?}"));
         }
@@ -273,13 +292,18 @@ impl Case<'_> {
     }
 
     /// What Sternway itself has left is no reason, and neither is what it can generate.
-    fn is_refused_rightly(&self, course: Course, error: &JourneyError) -> Result<(), String> {
+    fn is_refused_rightly(
+        &self,
+        course: Course,
+        error: &JourneyError,
+        before: &BTreeSet<String>,
+    ) -> Result<(), String> {
         let told = |why: &str| Err(format!("refused though {why}: {}", chain(error)));
         match error {
             JourneyError::Rehearse { .. } if course == Course::Upgrade && self.untouched => {
                 told("the way up is from where Sternway left it")
             }
-            JourneyError::Lacks { lacks, .. } if lacks.iter().all(can_be_made) => {
+            JourneyError::Lacks { lacks, .. } if lacks.iter().all(|it| can_be_made(it, before)) => {
                 told("all that is missing can be made")
             }
             _ => Ok(()),
@@ -311,6 +335,10 @@ impl Case<'_> {
             Ok(journey) => journey,
             Err(error) => return Ok(Err(error)),
         };
+        self.log.push(journey.plan().to_string());
+        let fitted = journey.plan().all_steps();
+        let fitted = fitted.map(|(_, it)| it.migration().is_some_and(Migrate::is_fitted));
+        let fitted: Vec<bool> = fitted.collect();
         if self.random.once_in(5) {
             dying.calls = 1 + self.random.below(24);
             dying.after = self.random.once_in(2);
@@ -327,6 +355,13 @@ impl Case<'_> {
             Err(error) if was_cut || matches!(error, JourneyError::Run(_)) => {
                 if !was_cut {
                     self.count.failed(&error, &self.name);
+                    let failed = match &error {
+                        JourneyError::Run(RunError::Step { step, .. }) => fitted.get(*step),
+                        _ => None,
+                    };
+                    if failed == Some(&true) {
+                        return Err(format!("what was generated fails: {}", chain(&error)));
+                    }
                 }
                 self.end(to, &error).await.map(Ok)
             }
@@ -436,11 +471,17 @@ impl Case<'_> {
     }
 }
 
-/// Whether a difference is that something is missing which may be made among rows that nobody knows.
-fn can_be_made(difference: &Difference) -> bool {
+/// Whether a difference is that something is missing which may be made among rows that nobody knows, or that
+/// are there `before` and can be asked.
+fn can_be_made(difference: &Difference, before: &BTreeSet<String>) -> bool {
     let Difference::Missing { object, expected } = difference else { return false };
+    let plain = |name: &str| name.replace('"', "").replace("public.", "");
+    let is_there = || {
+        let tables = before.iter().filter_map(|it| it.strip_prefix("table ")?.split(' ').next());
+        object.table.as_ref().is_some_and(|of| tables.map(plain).any(|it| it == plain(of)))
+    };
     match object.kind.as_str() {
-        "column" => !object.needs_value(expected),
+        "column" => !object.needs_value(expected) || is_there(),
         "constraint" | "check" => false,
         _ => true,
     }

@@ -16,6 +16,8 @@ struct Column {
     name: String,
     kind: String,
     default: Option<String>,
+    /// Whether each row needs a value: the column comes with its table then.
+    needed: bool,
 }
 
 #[derive(Clone)]
@@ -115,6 +117,7 @@ impl Model {
             name: self.name("c", random),
             kind: self.kind(random),
             default: None,
+            needed: random.once_in(3),
         });
         let table = Table { name, columns: columns.collect() };
         let (up, down) = (table.create(), format!("DROP TABLE {};", table.name));
@@ -184,7 +187,7 @@ impl Model {
         let at = random.below(self.tables.len());
         let (name, kind) = (self.name("c", random), self.kind(random));
         let default = (kind != "text" && random.once_in(2)).then(|| random.below(9).to_string());
-        let column = Column { name, kind, default };
+        let column = Column { name, kind, default, needed: false };
         let not_null = if column.default.is_some() && random.once_in(3) { " NOT NULL" } else { "" };
         let table = self.tables.get_mut(at)?;
         let up = format!("ALTER TABLE {} ADD COLUMN {}{not_null};", table.name, column.declared());
@@ -198,7 +201,8 @@ impl Model {
     fn drop_column(&mut self, random: &mut Random) -> Option<Change> {
         let (table, column) = self.free(random)?;
         let table = &mut self.tables[table];
-        let column = table.columns.remove(column);
+        // Among rows it can only come back without being needed.
+        let column = Column { needed: false, ..table.columns.remove(column) };
         let up = format!("ALTER TABLE {} DROP COLUMN {};", table.name, column.name);
         let down = format!("ALTER TABLE {} ADD COLUMN {};", table.name, column.declared());
         let kind = if column.kind == "text" { "integer" } else { "varchar(60)" };
@@ -397,7 +401,8 @@ fn cascading(down: &str) -> String {
 impl Column {
     fn declared(&self) -> String {
         let default = self.default.as_ref().map(|it| format!(" DEFAULT {it}"));
-        format!("{} {}{}", self.name, self.kind, default.unwrap_or_default())
+        let needed = if self.needed { " NOT NULL" } else { "" };
+        format!("{} {}{}{needed}", self.name, self.kind, default.unwrap_or_default())
     }
 
     fn set_default(&self) -> String {

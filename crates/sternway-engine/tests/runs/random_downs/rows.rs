@@ -188,6 +188,32 @@ impl Rows {
     }
 }
 
+/// A table and a column of it.
+pub type Spot = (String, String);
+
+/// Each value of people's that is in a table, and where.
+pub async fn placed(place: &mut Place) -> BTreeMap<u64, Spot> {
+    let mut placed = BTreeMap::new();
+    for (table, columns) in tables(place).await {
+        for row in rows(place, &table, &columns).await {
+            for column in &columns {
+                let value = row.get(&column.name).map(Value::to_string).unwrap_or_default();
+                let spot = (table.clone(), column.quoted.clone());
+                placed.extend(marks(&value).into_iter().map(|mark| (mark, spot.clone())));
+            }
+        }
+    }
+    placed
+}
+
+/// Every column that there is.
+pub async fn spots(place: &mut Place) -> BTreeSet<Spot> {
+    let tables = tables(place).await.into_iter();
+    let spots = tables
+        .flat_map(|(table, columns)| columns.into_iter().map(move |it| (table.clone(), it.quoted)));
+    spots.collect()
+}
+
 /// The values in the archive.
 async fn kept(database: &mut dyn Database, findings: &mut Vec<String>) -> BTreeSet<u64> {
     let mut kept = BTreeSet::new();

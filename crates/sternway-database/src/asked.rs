@@ -1,0 +1,296 @@
+//! What an object asks of the rows among which it is made, by its definition in a fingerprint: nothing, what
+//! a query tells, or what they cannot have.
+
+use std::collections::BTreeSet;
+
+use sternway_model::proof::{Definition, Facts, Fingerprint, ForeignKey, ObjectName};
+
+use crate::Dialect;
+
+/// What an object asks of the rows that are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing.
+    Nothing,
+    /// Something that a query on this table tells.
+    OfRows(String),
+    /// A value for each row of this table.
+    Values(String),
+    /// What they cannot have.
+    TooMuch,
+}
+
+/// What an object with this definition asks of the rows in a database with the schema `here`, which lacks it
+/// or has it otherwise.
+pub fn asked(
+    dialect: Dialect,
+    object: &ObjectName,
+    definition: &Definition,
+    here: &Fingerprint,
+) -> Asked {
+    let has = |table: &str| here.objects.contains_key(&ObjectName::new("table", table));
+    let found = here.objects.get(object);
+    let of_index = || table_of_index(&definition.text).filter(|_| object.kind == "index");
+    // SQLite's fingerprint has an index in small letters.
+    let as_it_is = |name: String| {
+        let same = |it: &&ObjectName| it.kind == "table" && it.name.eq_ignore_ascii_case(&name);
+        here.objects.keys().find(same).map_or(name.clone(), |it| it.name.clone())
+    };
+    let table = object.table.clone().or_else(|| of_index().map(as_it_is));
+    let Some(table) = table.filter(|_| object.kind != "table") else {
+        let whole = ["table", "type", "domain"].contains(&object.kind.as_str());
+        return if whole && found.is_some() { Asked::TooMuch } else { Asked::Nothing };
+    };
+    // Of a table that comes whole, all of it does.
+    if !has(&table) {
+        return Asked::Nothing;
+    }
+    match object.kind.as_str() {
+        "column" => match found {
+            None if object.needs_value(&definition.text) => Asked::Values(table),
+            None => Asked::Nothing,
+            // SQLite would make the whole table anew.
+            Some(_) if dialect == Dialect::Sqlite => Asked::TooMuch,
+            Some(found) => match (not_null(&found.text), not_null(&definition.text)) {
+                ((was, _), (is, _)) if was != is => Asked::TooMuch,
+                ((_, false), (_, true)) => Asked::OfRows(table),
+                _ => Asked::Nothing,
+            },
+        },
+        "constraint" | "check" if dialect == Dialect::Sqlite => Asked::TooMuch,
+        "constraint" | "check" => Asked::OfRows(table),
+        "index" if matches!(definition.facts, Facts::Index { unique: true, .. }) => {
+            match includes_a_key(dialect, definition, &table, here) {
+                true => Asked::Nothing,
+                false => Asked::OfRows(table),
+            }
+        }
+        _ => Asked::Nothing,
+    }
+}
+
+/// Whether a unique index has all columns of a key of its table that is there: then no two rows are alike.
+fn includes_a_key(
+    dialect: Dialect,
+    definition: &Definition,
+    table: &str,
+    here: &Fingerprint,
+) -> bool {
+    let names = |text: &str| -> BTreeSet<String> {
+        let list = in_parentheses(text).map(|(list, _)| split(list)).unwrap_or_default();
+        list.iter().map(|it| it.trim_matches('`').to_owned()).collect()
+    };
+    let columns = names(&definition.text);
+    here.objects.iter().any(|(it, key)| {
+        let of = it.kind == "constraint" && it.table.as_deref() == Some(table);
+        // SQLite's fingerprint has such a key's words in its name.
+        let text = if dialect == Dialect::Sqlite {
+            format!("{} {key}", it.name)
+        } else {
+            key.text.clone()
+        };
+        let text = text.to_uppercase().starts_with("PRIMARY KEY").then_some(text);
+        of && text.is_some_and(|text| {
+            let key = names(&text);
+            !key.is_empty() && key.is_subset(&columns)
+        })
+    })
+}
+
+/// What a column's definition says of its values but for their default, and whether each row needs one.
+fn not_null(definition: &str) -> (String, bool) {
+    let kind = definition.find(" default ").map_or(definition, |at| &definition[..at]);
+    match kind.find(" not null") {
+        Some(at) => (format!("{}{}", &kind[..at], &kind[at + " not null".len()..]), true),
+        None => (kind.to_owned(), false),
+    }
+}
+
+/// The table of an index that has a name of its own, by its definition.
+fn table_of_index(definition: &str) -> Option<String> {
+    let at = definition.to_uppercase().find(" ON ")? + " ON ".len();
+    let rest = definition.get(at..)?.trim_start_matches("ONLY ");
+    let end = rest.find([' ', '(']).unwrap_or(rest.len());
+    Some(rest[..end].to_owned()).filter(|_| rest.contains('('))
+}
+
+/// The rows of tables before a journey.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// Whose SQL it is.
+    pub dialect: Dialect,
+    /// The schema before the journey.
+    pub start: &'a Fingerprint,
+    /// The one that has what is made.
+    pub clean: &'a Fingerprint,
+    /// What comes before that, columns among it.
+    pub new: &'a BTreeSet<ObjectName>,
+}
+
+impl Rows<'_> {
+    /// The query that answers 1 where each row of a table satisfies this; none where no query tells.
+    pub fn satisfy(
+        &self,
+        object: &ObjectName,
+        definition: &Definition,
+        table: &str,
+    ) -> Option<String> {
+        if !self.start.objects.contains_key(&ObjectName::new("table", table)) {
+            return None;
+        }
+        let rows = self.rows(table)?;
+        let text = definition.text.as_str();
+        let upper = text.to_uppercase();
+        let broken = if let Facts::ForeignKey(key) = &definition.facts {
+            self.without_parent(&rows, key)
+        } else if object.kind == "column" {
+            format!("SELECT 1 FROM {rows} WHERE {} IS NULL", self.name(&object.name))
+        } else if upper.contains("NOT VALID") || upper.contains("NOT ENFORCED") {
+            return None;
+        } else if upper.starts_with("CHECK ") {
+            let (condition, _) = in_parentheses(text)?;
+            format!("SELECT 1 FROM {rows} WHERE NOT ({condition})")
+        } else if upper.starts_with("EXCLUDE") {
+            return None;
+        } else {
+            let (columns, rest) = in_parentheses(text)?;
+            let parts = split(columns);
+            let mut conditions: Vec<String> = Vec::new();
+            if !upper.contains("NULLS NOT DISTINCT") && !upper.starts_with("PRIMARY KEY") {
+                conditions.extend(parts.iter().map(|it| format!("{it} IS NOT NULL")));
+            }
+            let of = rest.to_uppercase().find("WHERE ").and_then(|at| rest.get(at + 6..));
+            conditions.extend(of.map(|it| format!("({it})")));
+            let filter = match conditions.is_empty() {
+                true => String::new(),
+                false => format!(" WHERE {}", conditions.join(" AND ")),
+            };
+            let twice = format!(
+                "SELECT 1 FROM {rows}{filter} GROUP BY {} HAVING count(*) > 1",
+                parts.join(", ")
+            );
+            if upper.starts_with("PRIMARY KEY") {
+                let nulls: Vec<String> = parts.iter().map(|it| format!("{it} IS NULL")).collect();
+                format!("{twice} UNION ALL SELECT 1 FROM {rows} WHERE {}", nulls.join(" OR "))
+            } else {
+                twice
+            }
+        };
+        Some(format!("SELECT CASE WHEN EXISTS ({broken}) THEN 0 ELSE 1 END"))
+    }
+
+    /// The rows of a table as they will be, with the columns that it gets.
+    fn rows(&self, table: &str) -> Option<String> {
+        let name = match self.dialect {
+            Dialect::Postgres => table.to_owned(),
+            _ => self.dialect.quoted(table),
+        };
+        let is_its = |it: &&ObjectName| it.kind == "column" && it.table.as_deref() == Some(table);
+        let is_new = |it: &&ObjectName| !self.start.objects.contains_key(*it);
+        let mut new = Vec::new();
+        for column in self.new.iter().filter(is_its).filter(is_new) {
+            let text = &self.clean.objects.get(column)?.text;
+            if text.contains(" generated ") || text.contains(" as ") {
+                return None;
+            }
+            let (before, default) = text.split_once(" default ").unwrap_or((text, "NULL"));
+            let value = match self.dialect {
+                Dialect::Postgres => {
+                    let kind = before.split(" collate ").next().unwrap_or_default();
+                    format!("CAST({default} AS {})", kind.replace(" not null", ""))
+                }
+                _ => default.to_owned(),
+            };
+            new.push(format!(", {value} AS {}", self.name(&column.name)));
+        }
+        Some(match new.is_empty() {
+            true => format!("{name} AS sternway_rows"),
+            false => format!("(SELECT {name}.*{} FROM {name}) AS sternway_rows", new.concat()),
+        })
+    }
+
+    /// The rows that refer to none. A table that is not there yet has none to refer to.
+    fn without_parent(&self, rows: &str, key: &ForeignKey) -> String {
+        let own: Vec<String> = key.columns.iter().map(|it| self.name(it)).collect();
+        let refer = own.iter().map(|it| format!("sternway_rows.{it} IS NOT NULL"));
+        let refer = refer.collect::<Vec<_>>().join(" AND ");
+        if !self.start.objects.contains_key(&ObjectName::new("table", &key.parent)) {
+            return format!("SELECT 1 FROM {rows} WHERE {refer}");
+        }
+        let theirs = key.parent_columns.iter().map(|it| self.name(it));
+        let same = theirs.zip(&own).map(|(it, own)| format!("p.{it} = sternway_rows.{own}"));
+        let (same, parent) = (same.collect::<Vec<_>>().join(" AND "), self.name(&key.parent));
+        format!(
+            "SELECT 1 FROM {rows} WHERE {refer} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {same})"
+        )
+    }
+
+    /// A name of a fingerprint, which PostgreSQL has in quotes where it needs them.
+    fn name(&self, name: &str) -> String {
+        match self.dialect {
+            Dialect::Postgres => name.to_owned(),
+            _ => self.dialect.quoted(name),
+        }
+    }
+}
+
+/// What stands in the first parentheses, and what follows them.
+fn in_parentheses(text: &str) -> Option<(&str, &str)> {
+    let open = text.find('(')?;
+    let end = ends(text.get(open + 1..)?, |letter, depth| letter == ')' && depth < 0)?;
+    Some((&text[open + 1..open + 1 + end], &text[open + 2 + end..]))
+}
+
+/// What stands between the commas that are in no parentheses.
+fn split(list: &str) -> Vec<&str> {
+    let (mut parts, mut rest) = (Vec::new(), list);
+    while let Some(end) = ends(rest, |letter, depth| letter == ',' && depth == 0) {
+        parts.push(rest[..end].trim());
+        rest = &rest[end + 1..];
+    }
+    parts.push(rest.trim());
+    parts
+}
+
+/// Where the first letter outside of quotes stands that is the one, at a depth of parentheses.
+fn ends(text: &str, is_it: impl Fn(char, i32) -> bool) -> Option<usize> {
+    let (mut depth, mut quote) = (0, None);
+    for (at, letter) in text.char_indices() {
+        match (letter, quote) {
+            (_, Some(open)) => quote = Some(open).filter(|open| *open != letter),
+            ('\'' | '"' | '`', None) => quote = Some(letter),
+            ('(', None) => depth += 1,
+            (')', None) => depth -= 1,
+            _ => {}
+        }
+        if quote.is_none() && is_it(letter, depth) {
+            return Some(at);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_taken_apart_outside_of_quotes_and_parentheses() {
+        let (list, rest) = in_parentheses("UNIQUE (a, lower(b), 'x,)') WHERE (c)").expect("a list");
+        assert_eq!((list, rest), ("a, lower(b), 'x,)'", " WHERE (c)"));
+        assert_eq!(split(list), ["a", "lower(b)", "'x,)'"]);
+        assert_eq!(in_parentheses("none"), None);
+    }
+
+    #[test]
+    fn indexes_say_of_which_table_they_are() {
+        for (definition, table) in [
+            ("CREATE UNIQUE INDEX i ON ONLY s.t USING btree (a)", Some("s.t")),
+            ("CREATE UNIQUE INDEX i ON \"T\" USING btree (a)", Some("\"T\"")),
+            ("unique on t ( a )", Some("t")),
+            ("select 1", None),
+        ] {
+            assert_eq!(table_of_index(definition).as_deref(), table, "{definition}");
+        }
+    }
+}
