@@ -18,6 +18,7 @@ mod line;
 mod proxy;
 
 mod broken;
+mod by_hand;
 mod charts;
 mod environment;
 mod faults;
