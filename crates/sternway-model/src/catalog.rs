@@ -157,10 +157,11 @@ impl Migration {
     }
 }
 
-/// The migrations that a release has in one track, by number.
+/// The migrations that a release has in one track, by number. Most releases have those of the one before: a copy
+/// shares them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct MigrationSet(BTreeMap<u64, Migration>);
+pub struct MigrationSet(Arc<BTreeMap<u64, Arc<Migration>>>);
 
 /// Two files that claim the same half of the same migration.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -183,8 +184,9 @@ impl MigrationSet {
     /// When the set has that half already: golang-migrate refuses such a folder too.
     pub fn add(&mut self, file: &str, name: &FileName, hash: Digest) -> Result<(), DuplicateFile> {
         let version = name.version;
-        let migration =
-            self.0.entry(version).or_insert(Migration { version, up: None, down: None });
+        let all = Arc::make_mut(&mut self.0);
+        let none = || Arc::new(Migration { version, up: None, down: None });
+        let migration = Arc::make_mut(all.entry(version).or_insert_with(none));
         let slot = match name.direction {
             Direction::Up => &mut migration.up,
             Direction::Down => &mut migration.down,
@@ -203,12 +205,12 @@ impl MigrationSet {
 
     /// Puts a whole migration in, in place of one with the same number.
     pub fn insert(&mut self, migration: Migration) {
-        self.0.insert(migration.version, migration);
+        Arc::make_mut(&mut self.0).insert(migration.version, Arc::new(migration));
     }
 
     /// The migration with this number.
     pub fn get(&self, version: u64) -> Option<&Migration> {
-        self.0.get(&version)
+        self.0.get(&version).map(|it| &**it)
     }
 
     /// The numbers, ascending.
@@ -218,7 +220,7 @@ impl MigrationSet {
 
     /// The migrations, by ascending number.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Migration> {
-        self.0.values()
+        self.0.values().map(|it| &**it)
     }
 
     /// Where a track stands that has them all.
@@ -234,7 +236,8 @@ impl MigrationSet {
     /// The migrations that a track has which stands there.
     pub fn up_to(&self, position: impl Into<Position>) -> MigrationSet {
         let Position::At(version) = position.into() else { return MigrationSet::default() };
-        Self(self.0.range(..=version).map(|(number, it)| (*number, it.clone())).collect())
+        let below = self.0.range(..=version).map(|(number, it)| (*number, it.clone()));
+        Self(Arc::new(below.collect()))
     }
 
     /// Whether both have the same numbers.
@@ -245,7 +248,7 @@ impl MigrationSet {
 
 impl FromIterator<Migration> for MigrationSet {
     fn from_iter<I: IntoIterator<Item = Migration>>(migrations: I) -> Self {
-        Self(migrations.into_iter().map(|it| (it.version, it)).collect())
+        Self(Arc::new(migrations.into_iter().map(|it| (it.version, Arc::new(it))).collect()))
     }
 }
 

@@ -114,6 +114,7 @@ pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Reading, SourceError>
             release.parse().map_err(|_| wrong("it names a release that is none"))?;
         builder.leave_out(release, why);
     }
+    let mut known: BTreeMap<Digest, Arc<[File]>> = BTreeMap::new();
     for (release, packed) in content.releases {
         let release: Release =
             release.parse().map_err(|_| wrong("it names a release that is none"))?;
@@ -125,12 +126,16 @@ pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Reading, SourceError>
             };
             let listed = content.folders.get(digest);
             let listed = listed.ok_or_else(|| wrong("a list of files is missing from it"))?;
-            let file = |(name, digest): &(String, Digest)| {
-                let text = content.bodies.get(digest).cloned();
-                File { name: name.clone(), body: Some(Body { digest: *digest, text }) }
-            };
+            let files = known.entry(*digest).or_insert_with(|| {
+                let file = |(name, digest): &(String, Digest)| {
+                    let text = content.bodies.get(digest).cloned();
+                    File { name: name.clone(), body: Some(Body { digest: *digest, text }) }
+                };
+                listed.iter().map(file).collect()
+            });
+            let files = files.clone();
             let path = track.paths_in(&release).next().unwrap_or_default().to_owned();
-            folders.push(Some(Folder { path, files: listed.iter().map(file).collect() }));
+            folders.push(Some(Folder { path, files }));
         }
         let found = Found { label: packed.label, commit: packed.commit, folders };
         builder.add(release, Ok(found));

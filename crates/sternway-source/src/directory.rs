@@ -75,7 +75,7 @@ fn found(
         for path in track.paths_in(release) {
             let folder = path_parts(path).fold(root.clone(), |path, part| path.join(part));
             if is_folder(&folder)? {
-                found = Some(Folder { path: path.to_owned(), files: files(&folder)? });
+                found = Some(Folder { path: path.to_owned(), files: files(&folder)?.into() });
                 break;
             }
         }

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use sternway_model::catalog::{Digest, FileName, canonical};
 
 /// The migration files of a folder, by name. Other files have been left out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Folder {
     /// Where it lies, from the root of the release.
     pub path: String,
-    /// Its files.
-    pub files: Vec<File>,
+    /// Its files; releases with the same folder share them.
+    pub files: Arc<[File]>,
 }
 
 /// One migration file.

@@ -8,6 +8,7 @@ pub(crate) mod remote;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use gix::ObjectId;
 use sternway_model::catalog::Release;
@@ -46,7 +47,8 @@ pub(crate) fn read(
     let paths = layout.read_tracks().flat_map(|track| &track.paths);
     let paths: Vec<&str> = paths.map(|it| it.path.as_str()).collect();
     let cache = Cache::open(cache, &common, paths.iter().copied());
-    let reader = Reader { objects: Objects::new(&repository), cache, paths };
+    let reader =
+        Reader { objects: Objects::new(&repository), cache, paths, files: BTreeMap::new() };
     let warnings = if shallow { vec![Warning::Shallow { path: path.into() }] } else { Vec::new() };
     read_tags(path, layout, tags, reader, warnings, Some(&repository))
 }
@@ -188,6 +190,8 @@ struct Reader<'r> {
     objects: Objects<'r>,
     cache: Cache,
     paths: Vec<&'r str>,
+    /// The files of the trees that were met.
+    files: BTreeMap<Id, Arc<[File]>>,
 }
 
 impl Reader<'_> {
@@ -198,7 +202,7 @@ impl Reader<'_> {
         release: &Release,
         tag: &Tag,
     ) -> Result<Option<Found>, ObjectError> {
-        let Self { objects, cache, paths } = self;
+        let Self { objects, cache, paths, .. } = self;
         let commit = cache.commits.get_or_read(Id(tag.target), || {
             let Some((commit, tree)) = objects.commit(tag.target)? else { return Ok(None) };
             let mut folders = Vec::new();
@@ -227,7 +231,7 @@ impl Reader<'_> {
     /// Objects without which the release cannot be read; none where all are there, and one after another where
     /// only the first shows which is the next.
     fn lacks(&mut self, layout: &Layout, release: &Release, tag: &Tag) -> Vec<ObjectId> {
-        let Self { objects, cache, paths } = self;
+        let Self { objects, cache, paths, .. } = self;
         let mut lacking = Vec::new();
         let mut note = |error| match error {
             ObjectError::Missing(id) => lacking.push(id),
@@ -288,8 +292,11 @@ impl Reader<'_> {
         lacking
     }
 
-    fn files(&mut self, tree: Id) -> Result<Vec<File>, ObjectError> {
-        let Self { objects, cache, .. } = self;
+    fn files(&mut self, tree: Id) -> Result<Arc<[File]>, ObjectError> {
+        let Self { objects, cache, files, .. } = self;
+        if let Some(known) = files.get(&tree) {
+            return Ok(known.clone());
+        }
         let mut folder = Vec::new();
         for Blob { name, id } in cache.folders.get_or_read(tree, || objects.files(tree.0))? {
             let body = match *id {
@@ -301,7 +308,7 @@ impl Reader<'_> {
             };
             folder.push(File { name: name.clone(), body });
         }
-        Ok(folder)
+        Ok(files.entry(tree).or_insert(folder.into()).clone())
     }
 }
 

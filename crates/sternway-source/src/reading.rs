@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sternway_model::catalog::{
     Catalog, FileName, MigrationSet, Release, ReleaseEntry, Track, TrackName,
 };
 use thiserror::Error;
 
-use crate::folder::Folder;
+use crate::folder::{File, Folder};
 use crate::{Layout, SourceError};
 
 /// What was read from a source.
@@ -141,8 +142,22 @@ pub(crate) struct Builder<'l> {
     warnings: Vec<Warning>,
     links: BTreeMap<(TrackName, String), Vec<Release>>,
     not_utf8: BTreeMap<(TrackName, String), Vec<Release>>,
+    /// What was looked through, by track and by where the files are.
+    known: BTreeMap<(TrackName, usize), Known>,
     /// Why the first release was left out that was.
     first_error: Option<SourceError>,
+}
+
+/// What is in a folder.
+#[derive(Clone)]
+struct Known {
+    /// Held, so that no other folder comes to be where they are.
+    _files: Arc<[File]>,
+    set: MigrationSet,
+    /// The files that are symbolic links.
+    links: Arc<[String]>,
+    /// The files that are not UTF-8.
+    not_utf8: Arc<[String]>,
 }
 
 /// One release as its source shows it.
@@ -171,6 +186,7 @@ impl<'l> Builder<'l> {
             warnings: Vec::new(),
             links: BTreeMap::new(),
             not_utf8: BTreeMap::new(),
+            known: BTreeMap::new(),
             first_error: None,
         }
     }
@@ -208,14 +224,38 @@ impl<'l> Builder<'l> {
         Ok(ReleaseEntry { label: found.label, commit: found.commit, tracks })
     }
 
+    /// The migrations in a folder. A folder that an earlier release has too is not looked through again.
     fn set(
         &mut self,
         release: &Release,
         track: &'l Track,
         folder: &Folder,
     ) -> Result<MigrationSet, SourceError> {
-        let mut set = MigrationSet::default();
-        for file in &folder.files {
+        let key = (track.name.clone(), folder.files.as_ptr() as usize);
+        let known = match self.known.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let known = self.look_through(release, track, folder)?;
+                self.known.entry(key).or_insert(known).clone()
+            }
+        };
+        for (found, odd) in [(&known.links, &mut self.links), (&known.not_utf8, &mut self.not_utf8)]
+        {
+            for file in found.iter() {
+                odd.entry((track.name.clone(), file.clone())).or_default().push(release.clone());
+            }
+        }
+        Ok(known.set)
+    }
+
+    fn look_through(
+        &mut self,
+        release: &Release,
+        track: &'l Track,
+        folder: &Folder,
+    ) -> Result<Known, SourceError> {
+        let (mut set, mut links, mut not_utf8) = (MigrationSet::default(), Vec::new(), Vec::new());
+        for file in folder.files.iter() {
             let Some(name) = FileName::parse(&file.name) else { continue };
             if i64::try_from(name.version).is_err() {
                 return Err(SourceError::NumberTooLarge {
@@ -224,9 +264,8 @@ impl<'l> Builder<'l> {
                     file: file.name.clone(),
                 });
             }
-            let key = || (track.name.clone(), file.name.clone());
             let Some(body) = &file.body else {
-                self.links.entry(key()).or_default().push(release.clone());
+                links.push(file.name.clone());
                 continue;
             };
             set.add(&file.name, &name, body.digest).map_err(|source| SourceError::Duplicate {
@@ -239,15 +278,16 @@ impl<'l> Builder<'l> {
                 Some(text) => {
                     self.catalog.bodies.entry(body.digest).or_insert_with(|| text.clone());
                 }
-                None => self.not_utf8.entry(key()).or_default().push(release.clone()),
+                None => not_utf8.push(file.name.clone()),
             }
         }
-        Ok(set)
+        let files = folder.files.clone();
+        Ok(Known { _files: files, set, links: links.into(), not_utf8: not_utf8.into() })
     }
 
     /// The reading, once every release was added.
     pub fn finish(self) -> Result<Reading, SourceError> {
-        let Self { tracks, found, catalog, mut warnings, links, not_utf8, first_error } = self;
+        let Self { tracks, found, catalog, mut warnings, links, not_utf8, first_error, .. } = self;
         if let (true, Some(error)) = (catalog.releases.is_empty(), first_error) {
             return Err(error);
         }

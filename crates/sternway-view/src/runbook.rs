@@ -222,10 +222,8 @@ impl<'a> Maker<'a> {
 
     fn steps(&self) -> Vec<Act> {
         let client = self.ground.client;
-        let mut acts = vec![
-            Act::new("Say where the database is", client.variables())
-                .why("Secrets stay in variables of this shell: no command of this page has one on its command line but golang-migrate's, which takes its URL there."),
-        ];
+        let mut acts =
+            vec![Act::new("Say where the database is", client.variables()).why(client.secrets())];
         acts.extend(self.files());
         acts.extend(self.stands());
         if !self.plan.is_app_only() {

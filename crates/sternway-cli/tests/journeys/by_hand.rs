@@ -7,26 +7,7 @@ use std::process::Command;
 
 use crate::both::server::Kind;
 use crate::both::{Pair, Place};
-use crate::support::{Machine, Run, Server, ask, execute, skip, variable};
-
-/// The blocks of one part of a page, as one script.
-fn script(page: &str, part: &str) -> String {
-    let begins =
-        page.find(&format!("## {part}")).unwrap_or_else(|| panic!("no part {part}: {page}"));
-    let rest = &page[begins + 3..];
-    let part = rest.find("\n## ").map_or(rest, |end| &rest[..end]);
-    let mut script = "set -eu\n".to_owned();
-    let mut inside = false;
-    for line in part.lines() {
-        match line {
-            "```sh" => inside = true,
-            "```" => inside = false,
-            line if inside => script.push_str(&format!("{line}\n")),
-            _ => {}
-        }
-    }
-    script
-}
+use crate::support::{Machine, Run, Server, ask, execute, script, skip, variable};
 
 /// Types a script in a folder of the machine, with what its variables ask for.
 #[track_caller]

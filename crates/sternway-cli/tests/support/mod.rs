@@ -415,3 +415,21 @@ impl Session {
         panic!("it never came to be: {condition}");
     }
 }
+
+/// The blocks of commands of one way of a runbook in Markdown, as one script.
+pub fn script(page: &str, way: &str) -> String {
+    let begins = page.find(&format!("## {way}")).unwrap_or_else(|| panic!("no {way}: {page}"));
+    let rest = &page[begins + 3..];
+    let part = rest.find("\n## ").map_or(rest, |end| &rest[..end]);
+    let mut script = "set -eu\n".to_owned();
+    let mut inside = false;
+    for line in part.lines() {
+        match line {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            line if inside => script.push_str(&format!("{line}\n")),
+            _ => {}
+        }
+    }
+    script
+}

@@ -8,7 +8,7 @@ mod pack;
 mod protocol;
 mod ssh;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 use std::path::Path;
 
@@ -117,7 +117,7 @@ async fn read_in(
     let paths: Vec<&str> = paths.map(|it| it.path.as_str()).collect();
     let cache = Cache::open(cache, Path::new(&place), paths.iter().copied());
     let known = cache.seen.clone();
-    let mut reader = Reader { objects: Objects::fetched(), cache, paths };
+    let mut reader = Reader { objects: Objects::fetched(), cache, paths, files: BTreeMap::new() };
     let mut warnings = Vec::new();
     match fetch(remote, layout, &mut reader, environment).await {
         Ok(()) => {}

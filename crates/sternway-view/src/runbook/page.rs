@@ -109,7 +109,7 @@ impl Runbook {
 }
 
 const STYLE: &str = "body{max-width:52rem;margin:2rem auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif}\
-pre{background:#f4f4f4;border:1px solid #ddd;border-radius:4px;padding:.6rem;overflow-x:auto}\
+pre{background:#f4f4f4;border:1px solid #ddd;border-radius:4px;padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}\
 h3{margin-bottom:.2rem}p{margin:.3rem 0}.label{color:#555;font-size:.85rem;margin-top:.6rem}\
 @media (prefers-color-scheme:dark){body{background:#111;color:#ddd}pre{background:#1c1c1c;border-color:#333}.label{color:#aaa}}";
 

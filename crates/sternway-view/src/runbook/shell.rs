@@ -81,9 +81,9 @@ impl Client {
     pub(super) fn variables(self) -> String {
         let (lines, joined) = match self {
             Client::PostgreSql => (
-                "# postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require, or sslmode=disable where the server has no TLS:\n\
+                "# postgres://USER@HOST:5432/DATABASE?sslmode=require, or sslmode=disable where the server has no TLS:\n\
                  # golang-migrate asks for TLS where the URL does not say otherwise, and psql does not.\n\
-                 : \"${DATABASE_URL:?the URL of the database, with its password}\"",
+                 : \"${DATABASE_URL:?the URL of the database}\"; export PGPASSWORD",
                 true,
             ),
             Client::MySql => (
@@ -100,6 +100,19 @@ impl Client {
         };
         let with = "# with URL PARAMETER: the URL with a parameter more\nwith() { case $1 in *\\?*) echo \"$1&$2\" ;; *) echo \"$1?$2\" ;; esac; }";
         if joined { format!("{lines}\n{with}") } else { lines.to_owned() }
+    }
+
+    /// Where the password goes.
+    pub(super) fn secrets(self) -> &'static str {
+        match self {
+            Client::PostgreSql => {
+                "The password goes into PGPASSWORD or a file of passwords (PGPASSFILE), which psql and golang-migrate both read, and not into the URL: others on this machine can see what is on a command line."
+            }
+            Client::MySql => {
+                "golang-migrate takes its password in the URL alone, where others on this machine can see it while it runs."
+            }
+            Client::Sqlite => "There is no password.",
+        }
     }
 
     /// The URL for golang-migrate with a tracking table.
@@ -188,8 +201,8 @@ impl Client {
         match self {
             Client::PostgreSql => format!(
                 "# The three URLs differ in the name of the database alone; the server's own one is postgres.\n\
-                 : \"${{DATABASE_URL:?the URL of the database, with its password}}\" \"${{RESTORED_URL:?the same, with another name of a database}}\" \"${{SERVER_URL:?the same, with /postgres}}\"\n\
-                 : \"${{DATABASE:?the name of the database}}\" \"${{RESTORED:?the other name}}\"\n{dump}"
+                 : \"${{DATABASE_URL:?the URL of the database}}\" \"${{RESTORED_URL:?the same, with another name of a database}}\" \"${{SERVER_URL:?the same, with /postgres}}\"\n\
+                 : \"${{DATABASE:?the name of the database}}\" \"${{RESTORED:?the other name}}\"; export PGPASSWORD\n{dump}"
             ),
             Client::MySql => format!(
                 ": \"${{MYSQL_PWD:?the password}}\" \"${{MYSQL_OPTIONS:?such as --host=HOST --user=USER}}\" \"${{DATABASE:?its name}}\" \"${{RESTORED:?a name for the restored one}}\"\nexport MYSQL_PWD\n{dump}"
