@@ -209,11 +209,15 @@ fn a_profile_can_be_laid_under_a_file() {
     command.env("POSTGRES_DATABASE_URL", machine.embedded());
     Run::of(command).ended(0).says(&["harbour in database"]);
     // A file that only lies around is another application's.
-    let run = machine.run(&["releases", "--profile", "kagent"]).ended(2);
-    run.explains(&["a `github:` source cannot be read yet"]);
     let empty = Machine::empty();
-    let run = empty.run(&["releases", "--profile", "kagent"]).ended(2);
-    run.explains(&["a `github:` source cannot be read yet", "name the clone with --source"]);
+    for machine in [&machine, &empty] {
+        let mut command = machine.command(&["releases", "--profile", "kagent"]);
+        // Nobody listens there.
+        command.env("STERNWAY_GITHUB_URL", "http://127.0.0.1:9");
+        let words =
+            ["cannot read the releases from github://kagent-dev/kagent", "--source names a bundle"];
+        Run::of(command).ended(1).explains(&words);
+    }
     let Some(kagent) = support::variable("STERNWAY_KAGENT_REPO", "profile_kagent") else {
         return;
     };
