@@ -2,6 +2,7 @@
 //! is made from.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use sternway_database::{Connect, Database, Dialect, dialect};
@@ -27,16 +28,22 @@ pub struct Setup<'a> {
     pub config: Config,
     /// The way to the database, where it leads through the cluster: open for as long as this lives.
     forward: Option<Forward>,
+    /// The catalog, once it was read from the source.
+    catalog: OnceLock<Catalog>,
 }
 
 impl<'a> Setup<'a> {
     pub fn new(ui: &'a Ui, shared: &'a Shared) -> Result<Setup<'a>, Failure> {
-        Ok(Setup { ui, shared, config: Config::load(shared)?, forward: None })
+        Ok(Setup::with(ui, shared, Config::load(shared)?))
     }
 
     /// The settings for a page that somebody else follows.
     pub fn for_page(ui: &'a Ui, shared: &'a Shared) -> Result<Setup<'a>, Failure> {
-        Ok(Setup { ui, shared, config: Config::for_page(shared)?, forward: None })
+        Ok(Setup::with(ui, shared, Config::for_page(shared)?))
+    }
+
+    fn with(ui: &'a Ui, shared: &'a Shared, config: Config) -> Setup<'a> {
+        Setup { ui, shared, config, forward: None, catalog: OnceLock::new() }
     }
 
     /// How long to wait for locks.
@@ -170,8 +177,11 @@ impl<'a> Setup<'a> {
         url.ok().and_then(Result::ok).unwrap_or(Dialect::Postgres)
     }
 
-    /// Reads the catalog from the source.
+    /// The catalog of the source, which is read once.
     pub fn catalog(&self) -> Result<Catalog, Failure> {
+        if let Some(known) = self.catalog.get() {
+            return Ok(known.clone());
+        }
         let Some((text, location)) = &self.config.source else {
             return Err(self.no_source());
         };
@@ -181,7 +191,7 @@ impl<'a> Setup<'a> {
         for warning in &reading.warnings {
             self.ui.note(format!("warning: {warning}"));
         }
-        Ok(reading.catalog)
+        Ok(self.catalog.get_or_init(|| reading.catalog).clone())
     }
 
     /// Opens a session with the database.

@@ -45,7 +45,26 @@ pub struct Hazard {
     pub message: String,
 }
 
+impl Hazard {
+    /// Whether a journey from one release to the other crosses the border, in either direction. A release
+    /// that lies on the border itself may be on either side, and counts as on the other one.
+    fn lies_between(&self, from: &Release, to: &Release) -> bool {
+        let (older, newer) = (from.min(to), from.max(to));
+        let (below, above) = &self.between;
+        (older <= below && newer > below) || (older < above && newer >= above)
+    }
+}
+
 impl Policy {
+    /// The borders that a journey between two releases crosses, in either direction.
+    pub fn hazards_between<'a>(
+        &'a self,
+        one: &'a Release,
+        other: &'a Release,
+    ) -> impl Iterator<Item = &'a Hazard> {
+        self.hazards.iter().filter(|it| it.lies_between(one, other))
+    }
+
     /// Whether `release` starts on a schema ahead of it that only `schema` and later minors have.
     ///
     /// "The next minor" is the next one that the catalog has, so that a project may skip numbers.
@@ -113,5 +132,22 @@ mod tests {
     fn without_a_window_no_release_starts_on_a_schema_ahead() {
         assert!(!check(Window::None, Some("1.0.0"), "1.0.0", (1, 0)));
         assert!(!check(Window::None, Some("1.0.0"), "1.0.0", (1, 2)));
+    }
+
+    #[test]
+    fn a_border_is_crossed_in_either_direction() {
+        let release = |text: &str| text.parse::<Release>().expect(text);
+        let hazard = Hazard {
+            name: "rows".to_owned(),
+            between: (release("0.10.0-rc3"), release("0.11.0")),
+            refuses: true,
+            message: String::new(),
+        };
+        let crosses = |from: &str, to: &str| hazard.lies_between(&release(from), &release(to));
+        assert!(crosses("0.10.0-rc3", "0.11.0") && crosses("0.11.0", "0.9.12"));
+        assert!(!crosses("0.9.12", "0.10.0-rc3") && !crosses("0.11.0", "0.12.1"));
+        assert!(crosses("0.11.0-beta1", "0.10.0-rc3"), "nobody says on which side a beta is");
+        assert!(crosses("0.11.0-beta1", "0.11.0"));
+        assert!(!crosses("0.11.0", "0.11.0"));
     }
 }

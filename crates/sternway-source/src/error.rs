@@ -203,3 +203,11 @@ fn quoted(names: &[String]) -> Vec<String> {
 fn such_as(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!(": {}", quoted(names).join(", ")) }
 }
+
+/// An error with its causes, in one line.
+pub(crate) fn in_a_line(error: &dyn StdError) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", in_a_line(source)),
+        None => error.to_string(),
+    }
+}

@@ -27,7 +27,7 @@ struct Tag {
 }
 
 /// Whether a git repository is at `path`, without looking upwards.
-pub(crate) fn is_repository(path: &Path) -> bool {
+pub fn is_repository(path: &Path) -> bool {
     path.join(".git").exists() || gix::discover::is_git(path).is_ok()
 }
 

@@ -33,6 +33,7 @@ use std::path::Path;
 #[cfg(feature = "git")]
 pub use bundle::bundle;
 pub use error::{CloneKind, SourceError};
+pub use git::is_repository;
 pub use layout::{InvalidTagPattern, Layout, TagPattern};
 pub use location::{Host, InvalidLocation, Location, Remote, Transport};
 pub use reading::{Reading, Warning};

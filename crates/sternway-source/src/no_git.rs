@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::{Layout, Reading, SourceError};
 
 /// Whether a git repository with a work tree is at `path`, without looking upwards.
-pub(crate) fn is_repository(path: &Path) -> bool {
+pub fn is_repository(path: &Path) -> bool {
     path.join(".git").exists()
 }
 

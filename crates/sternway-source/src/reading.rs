@@ -9,6 +9,7 @@ use sternway_model::catalog::{
 };
 use thiserror::Error;
 
+use crate::error::in_a_line;
 use crate::folder::{File, Folder};
 use crate::{Layout, SourceError};
 
@@ -121,17 +122,6 @@ fn of(releases: &[Release]) -> String {
         [release] => format!("in release {release}"),
         [first, rest @ ..] => format!("in release {first} and {} more", rest.len()),
     }
-}
-
-/// An error with its causes, in one line.
-fn in_a_line(error: &SourceError) -> String {
-    let mut line = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        line.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    line
 }
 
 /// A reading under way. Releases are added in their order.

@@ -3,7 +3,7 @@
 use sternway_database::Dialect;
 use sternway_deploy::kubernetes::Swap;
 use sternway_model::plan::Plan;
-use sternway_source::{Location, Transport};
+use sternway_source::{Location, Transport, is_repository};
 use sternway_view::runbook::{Chart, Client, Cluster, Files, Ground, Moves, Runbook};
 
 use super::plan::{assumed, looked};
@@ -60,9 +60,7 @@ fn files(setup: &Setup<'_>) -> Files {
         }
         Some((_, Location::Git(path))) => Files::Repository(format!("file://{}", whole(path))),
         Some((_, Location::Directory(path))) => Files::Folder(whole(path)),
-        Some((_, Location::Path(path)))
-            if path.join(".git").exists() || path.join("HEAD").is_file() =>
-        {
+        Some((_, Location::Path(path))) if is_repository(path) => {
             Files::Repository(format!("file://{}", whole(path)))
         }
         Some((_, Location::Path(path))) if path.is_dir() => Files::Folder(whole(path)),

@@ -198,16 +198,14 @@ fn forgotten_constraints(kind: Kind, test: &str, not_null: [&str; 2]) {
             "INSERT INTO a VALUES (1, 'x', 1, 1, ''), (2, NULL, NULL, NULL, ''), (3, NULL, 2, 1, '')",
         );
         sql("INSERT INTO a VALUES (4, 'x', -1, 7, NULL)");
-        for command in [&["plan", "--to", "1.0.0"][..], &["rollback", "--to", "1.0.0", "--yes"]] {
-            harbour.run(command).ended(3).explains(&[
-                "rows of `a` do not fit constraint `a_k` of `a`",
-                "rows of `a` do not fit constraint `a_n` of `a`",
-                "rows of `a` do not fit constraint `a_p` of `a`",
-                "rows of `a` do not fit column `note` of `a`",
-                "nothing was touched",
-                "--accept-difference a.a_k",
-            ]);
-        }
+        harbour.refuses_back(&[
+            "rows of `a` do not fit constraint `a_k` of `a`",
+            "rows of `a` do not fit constraint `a_n` of `a`",
+            "rows of `a` do not fit constraint `a_p` of `a`",
+            "rows of `a` do not fit column `note` of `a`",
+            "nothing was touched",
+            "--accept-difference a.a_k",
+        ]);
         harbour.run(&["status"]).ended(0).says(&["schema: of 1.2.0", "drift: none"]);
         sql("UPDATE a SET n = 'y', k = 1, note = '' WHERE id = 4");
         let accepted = ["rollback", "--to", "1.0.0", "--yes", "--accept-difference", "a.a_p"];
@@ -298,13 +296,11 @@ fn needed_column(kind: Kind, test: &str, back: &str) {
         }
         harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
         sql("INSERT INTO ship VALUES (2)");
-        for command in [&["plan", "--to", "1.0.0"][..], &["rollback", "--to", "1.0.0", "--yes"]] {
-            harbour.run(command).ended(3).explains(&[
-                "rows of `ship` have no value for column `name` of `ship`",
-                "nothing was touched",
-                "--accept-difference ship.name",
-            ]);
-        }
+        harbour.refuses_back(&[
+            "rows of `ship` have no value for column `name` of `ship`",
+            "nothing was touched",
+            "--accept-difference ship.name",
+        ]);
         harbour.run(&["status"]).ended(0).says(&["drift: none"]);
         sql("DELETE FROM ship WHERE id = 2");
         harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);

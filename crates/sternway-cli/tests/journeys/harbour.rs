@@ -62,6 +62,14 @@ impl<'a> Harbour<'a> {
         Run::of(command)
     }
 
+    /// That the way back to 1.0.0 is refused with these words, when it is planned and when it is gone.
+    #[track_caller]
+    pub fn refuses_back(&self, words: &[&str]) {
+        for command in [&["plan", "--to", "1.0.0"][..], &["rollback", "--to", "1.0.0", "--yes"]] {
+            self.run(command).ended(3).explains(words);
+        }
+    }
+
     /// Tells a command which database it is about.
     pub fn of(&self, command: &mut Command) {
         command.env("STERNWAY_DATABASE", self.url());

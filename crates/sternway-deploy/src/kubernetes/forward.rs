@@ -1,7 +1,7 @@
 //! A way from this machine to a port of a pod: each connection to a local port is one forward of its own.
 //!
-//! A forward that breaks, or is not heard of any more, closes its connection and no other. Whoever had it has lost a session, and connects
-//! again: the next forward looks anew for a pod that is ready.
+//! A forward that breaks, or is not heard of any more, closes its connection and no other. Whoever had it has lost a
+//! session, and connects again: the next forward looks anew for a pod that is ready.
 
 use std::net::SocketAddr;
 use std::time::Duration;

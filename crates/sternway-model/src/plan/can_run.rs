@@ -176,8 +176,7 @@ fn hazards(facts: &Facts<'_>, release: &Release) -> Vec<Reason> {
     let standing = super::standing(facts).ok();
     let newest = || standing.as_ref().and_then(|it| it.releases.last());
     let Some(from) = facts.app.running.as_ref().or_else(newest) else { return Vec::new() };
-    let crossed =
-        facts.policy.hazards.iter().filter(|it| it.refuses && it.lies_between(from, release));
+    let crossed = facts.policy.hazards_between(from, release).filter(|it| it.refuses);
     crossed
         .map(|it| Reason::Hazard { name: it.name.clone(), message: it.message.clone() })
         .collect()

@@ -19,6 +19,7 @@ use super::Tag;
 use super::objects::Objects;
 use super::{Reader, read_tags, releases};
 use crate::cache::{Cache, Seen};
+use crate::error::in_a_line;
 use crate::files::{Environment, FilesError};
 use crate::{Layout, Reading, Remote, SourceError, Transport, Warning};
 use http::Http;
@@ -128,7 +129,7 @@ async fn read_in(
                 warnings.push(Warning::Away {
                     place: place.clone(),
                     since,
-                    reason: one_line(&*cause),
+                    reason: in_a_line(&*cause),
                 });
                 reader.cache.seen = Some(known);
             }
@@ -139,14 +140,6 @@ async fn read_in(
     }
     let tags = tags(reader.cache.seen.as_ref());
     read_tags(Path::new(&place), layout, tags, reader, warnings, None)
-}
-
-/// An error with its causes, in one line.
-fn one_line(error: &dyn StdError) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", one_line(source)),
-        None => error.to_string(),
-    }
 }
 
 fn tags(seen: Option<&Seen>) -> Vec<Tag> {
@@ -177,7 +170,7 @@ async fn fetch(
     let odd = |what: String| Trouble::answered(place.clone(), what);
     let known = reader.cache.seen.as_ref();
     let abilities = known.map(|it| Abilities { filters: it.filters });
-    let (mut server, mut abilities) = match remote.transport {
+    let (mut server, abilities) = match remote.transport {
         Transport::Ssh => (Server::Ssh(Box::new(Ssh::new(remote, environment)?)), None),
         _ => {
             let base = known.map(|it| it.base.as_str());
@@ -196,7 +189,7 @@ async fn fetch(
             }
         }
     }
-    let (found, able) = match (found, abilities.take()) {
+    let (found, able) = match (found, abilities) {
         (Some(found), Some(able)) => (found, able),
         _ => {
             let able = server.greet().await?;

@@ -13,6 +13,11 @@ impl Runbook {
         format!("{}: {}{from} to {} by hand", self.app, self.course, self.to)
     }
 
+    /// What stands above the steps.
+    fn lists(&self) -> [(&'static str, &[String]); 3] {
+        [("You need", &self.needs), (LOSES, &self.loses), ("Note", &self.notes)]
+    }
+
     /// The two parts: what they are called, and their steps.
     fn parts(&self) -> Vec<(&'static str, &[Act])> {
         if self.by_dump.is_empty() {
@@ -27,9 +32,9 @@ impl Runbook {
     /// For a terminal or a printer.
     pub fn text(&self) -> String {
         let mut page = format!("{}\n\n", self.title());
-        list(&mut page, "You need", &self.needs, "- ");
-        list(&mut page, LOSES, &self.loses, "- ");
-        list(&mut page, "Note", &self.notes, "- ");
+        for (name, items) in self.lists() {
+            list(&mut page, name, items);
+        }
         for (name, acts) in self.parts() {
             let _ = writeln!(page, "{name}\n{}\n", "=".repeat(name.chars().count()));
             for (number, act) in acts.iter().enumerate() {
@@ -53,9 +58,9 @@ impl Runbook {
     /// shell with `set -eu`, are the whole of it.
     pub fn markdown(&self) -> String {
         let mut page = format!("# {}\n\n", self.title());
-        list(&mut page, "You need", &self.needs, "- ");
-        list(&mut page, LOSES, &self.loses, "- ");
-        list(&mut page, "Note", &self.notes, "- ");
+        for (name, items) in self.lists() {
+            list(&mut page, name, items);
+        }
         for (name, acts) in self.parts() {
             let _ = writeln!(page, "## {name}\n");
             for (number, act) in acts.iter().enumerate() {
@@ -79,9 +84,7 @@ impl Runbook {
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
              <title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n"
         );
-        for (name, items) in
-            [("You need", &self.needs), (LOSES, &self.loses), ("Note", &self.notes)]
-        {
+        for (name, items) in self.lists() {
             if !items.is_empty() {
                 let items: String = items.iter().map(|it| format!("<li>{}", marked(it))).collect();
                 let _ = writeln!(page, "<h2>{}</h2>\n<ul>{items}</ul>", escaped(name));
@@ -119,13 +122,13 @@ fn blocks(act: &Act) -> impl Iterator<Item = (&'static str, &str)> {
     blocks.into_iter().filter(|(_, commands)| !commands.is_empty())
 }
 
-fn list(page: &mut String, name: &str, items: &[String], mark: &str) {
+fn list(page: &mut String, name: &str, items: &[String]) {
     if items.is_empty() {
         return;
     }
     let _ = writeln!(page, "{name}:\n");
     for item in items {
-        let _ = writeln!(page, "{mark}{item}");
+        let _ = writeln!(page, "- {item}");
     }
     page.push('\n');
 }

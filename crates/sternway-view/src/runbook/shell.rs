@@ -79,27 +79,24 @@ impl Client {
 
     /// What the reader fills in.
     pub(super) fn variables(self) -> String {
-        let (lines, joined) = match self {
-            Client::PostgreSql => (
+        let lines = match self {
+            Client::PostgreSql => {
                 "# postgres://USER@HOST:5432/DATABASE?sslmode=require, or sslmode=disable where the server has no TLS:\n\
                  # golang-migrate asks for TLS where the URL does not say otherwise, and psql does not.\n\
-                 : \"${DATABASE_URL:?the URL of the database}\"; export PGPASSWORD",
-                true,
-            ),
-            Client::MySql => (
+                 : \"${DATABASE_URL:?the URL of the database}\"; export PGPASSWORD"
+            }
+            Client::MySql => {
                 "# mysql://USER:PASSWORD@tcp(HOST:3306)/DATABASE, and the same for the client: MYSQL_PWD, and its options\n\
                  : \"${DATABASE_URL:?the URL of the database for golang-migrate, with its password}\"\n\
                  : \"${MYSQL_PWD:?the password}\" \"${MYSQL_OPTIONS:?such as --host=HOST --port=3306 --user=USER}\" \"${DATABASE:?its name}\"\n\
-                 export MYSQL_PWD",
-                true,
-            ),
-            Client::Sqlite => (
-                ": \"${DATABASE_FILE:?the file of the database}\"\nDATABASE_URL=sqlite://$DATABASE_FILE",
-                true,
-            ),
+                 export MYSQL_PWD"
+            }
+            Client::Sqlite => {
+                ": \"${DATABASE_FILE:?the file of the database}\"\nDATABASE_URL=sqlite://$DATABASE_FILE"
+            }
         };
         let with = "# with URL PARAMETER: the URL with a parameter more\nwith() { case $1 in *\\?*) echo \"$1&$2\" ;; *) echo \"$1?$2\" ;; esac; }";
-        if joined { format!("{lines}\n{with}") } else { lines.to_owned() }
+        format!("{lines}\n{with}")
     }
 
     /// Where the password goes.
@@ -150,17 +147,12 @@ impl Client {
 
     /// What prints a track's row, as [`Client::stands`] says.
     pub(super) fn row(self, table: &str) -> String {
-        match self {
-            Client::PostgreSql => self.answer(&format!("SELECT version, dirty FROM {table}")),
-            _ => self.answer(&format!("SELECT version || '|' || dirty FROM {table}").replace(
-                "version || '|' || dirty",
-                if self == Client::MySql {
-                    "CONCAT(version, '|', dirty)"
-                } else {
-                    "version || '|' || dirty"
-                },
-            )),
-        }
+        let row = match self {
+            Client::PostgreSql => "version, dirty",
+            Client::MySql => "CONCAT(version, '|', dirty)",
+            Client::Sqlite => "version || '|' || dirty",
+        };
+        self.answer(&format!("SELECT {row} FROM {table}"))
     }
 
     /// A row that is not dirty.
