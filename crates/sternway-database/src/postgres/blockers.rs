@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Connection as _, Row};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::Postgres;
 use super::connect::open;
@@ -21,6 +23,9 @@ const DELAY: Duration = Duration::from_millis(200);
 
 /// How long to wait between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a watch that is over may take to take its leave, before it does so unattended.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// The columns of a session, from `pg_stat_activity AS a`. Of other users' sessions the server tells
 /// only some to those who may not see all.
@@ -66,31 +71,38 @@ fn blockers_of(process: i32) -> String {
 }
 
 /// Looks who is in the way of a session, for as long as it lives.
+///
+/// A watch is told that it is over, and ends its session as the server expects. One that is cut off may be in the
+/// middle of its password, and whoever is between here and the server may not tell it so: while the server waits for
+/// the rest, nobody there can create or drop a database.
 pub(super) struct Watcher {
     limits: Limits,
     /// Those whom the last look that found any has found.
     seen: Arc<Mutex<Vec<Session>>>,
-    task: Option<JoinHandle<()>>,
+    /// The watch is over when the sender is dropped.
+    watch: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Watcher {
     /// Begins before a body does. Without a limit on waiting there is nothing to watch for.
     pub fn start(postgres: &Postgres, limits: Limits) -> Watcher {
         let seen = Arc::default();
-        let task = limits.lock.filter(|_| postgres.has_sessions()).map(|limit| {
+        let watch = limits.lock.filter(|_| postgres.has_sessions()).map(|limit| {
             // Of a short limit most is left after the delay: a connection takes its time as well.
             let (delay, pause) = (DELAY.min(limit / 4), PAUSE.min(limit / 4));
-            tokio::spawn(watch(postgres.backend.clone(), delay, pause, Arc::clone(&seen)))
+            let (ours, over) = oneshot::channel();
+            let watch = watch(postgres.backend.clone(), delay, pause, Arc::clone(&seen), over);
+            (ours, tokio::spawn(watch))
         });
-        Watcher { limits, seen, task }
+        Watcher { limits, seen, watch }
     }
 
     /// Ends the watch. Those whom the body waited for last, if it did.
     pub async fn stop(mut self) -> Vec<Session> {
-        if let Some(task) = self.task.take() {
-            task.abort();
+        if let Some((ours, task)) = self.watch.take() {
+            drop(ours);
             // Until the connection is closed: the next one finds room.
-            let _ = task.await;
+            let _ = timeout(LEAVE, task).await;
         }
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -138,16 +150,16 @@ impl Watcher {
     }
 }
 
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+async fn watch(
+    backend: Backend,
+    delay: Duration,
+    pause: Duration,
+    seen: Arc<Mutex<Vec<Session>>>,
+    mut over: oneshot::Receiver<()>,
+) {
+    if timeout(delay, &mut over).await.is_ok() {
+        return;
     }
-}
-
-async fn watch(backend: Backend, delay: Duration, pause: Duration, seen: Arc<Mutex<Vec<Session>>>) {
-    tokio::time::sleep(delay).await;
     // By this name other Sternways know that it is not a client of the application's.
     let options = backend.options.application_name(super::NAME);
     let mut connection = match open(&options, backend.connect_timeout).await {
@@ -155,7 +167,8 @@ async fn watch(backend: Backend, delay: Duration, pause: Duration, seen: Arc<Mut
         Err(error) => return tracing::debug!("nobody looks who is in the way: {error}"),
     };
     let sql = blockers_of(backend.process);
-    loop {
+    let mut wait = Duration::ZERO;
+    while timeout(wait, &mut over).await.is_err() {
         let query = sqlx::raw_sql(AssertSqlSafe(sql.clone()));
         let found = query.fetch_all(&mut connection).await;
         let found = found.and_then(|rows| rows.iter().map(session).collect::<sqlx::Result<_>>());
@@ -168,6 +181,7 @@ async fn watch(backend: Backend, delay: Duration, pause: Duration, seen: Arc<Mut
             }
             Err(error) => return tracing::debug!("nobody knows who is in the way: {error}"),
         }
-        tokio::time::sleep(pause).await;
+        wait = pause;
     }
+    let _ = connection.close().await;
 }

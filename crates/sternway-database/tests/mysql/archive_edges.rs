@@ -117,11 +117,11 @@ async fn every_way_to_say_it_is_understood() {
         CREATE TABLE `a.b` (id INT PRIMARY KEY, `c` INT); INSERT INTO `a.b` VALUES (1, 3)";
     let Some(mut journey) = Journey::of(schema).await else { return };
     let create = "CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)";
+    // Not `NOWAIT`, which is read as `WAIT 5` is: the server's own purge has a table open now and then.
     for (down, up) in [
         ("DROP TABLES t", create),
         ("DROP TABLE t WAIT 5", create),
         ("ALTER TABLE t WAIT 5 DROP COLUMN a", "ALTER TABLE t ADD a INT AFTER id"),
-        ("ALTER TABLE t NOWAIT DROP COLUMN a", "ALTER TABLE t ADD a INT AFTER id"),
         ("ALTER ONLINE IGNORE TABLE t DROP COLUMN b", "ALTER TABLE t ADD b INT"),
         ("ALTER IGNORE TABLE u ADD UNIQUE (a)", "ALTER TABLE u DROP INDEX a"),
         (
@@ -183,7 +183,7 @@ async fn renames_of_every_form_are_followed() {
         "RENAME TABLE IF EXISTS t TO t2",
         &qualified,
         "RENAME TABLES t WAIT 5 TO t2",
-        "ALTER TABLE IF EXISTS t NOWAIT RENAME = t2",
+        "ALTER TABLE IF EXISTS t WAIT 9 RENAME = t2",
     ] {
         let done = journey.down(&format!("UPDATE t SET a = 0 WHERE id = 1; {rename}")).await;
         assert_eq!(lost(&done), [(rows("t"), 1)], "{rename}");

@@ -1,5 +1,6 @@
 //! Bodies that others stand in the way of: how long they wait, what is left of them, and who is named.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
@@ -8,6 +9,8 @@ use sternway_database::postgres::Postgres;
 use sternway_database::{Limits, Preservation, Session, StepError, Work};
 use sternway_model::catalog::Direction;
 use sternway_model::plan::Migrate;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
     self, ask, at, dirty, everywhere, execute, fresh, holds, session, track, until, up, whole,
@@ -214,4 +217,64 @@ async fn a_body_that_is_quick_or_has_no_limit_opens_no_second_connection() {
     let body = "ALTER TABLE t1 ADD COLUMN y int";
     let error = careful(&mut migrator, &up(3, body), body, waits(400)).await.expect_err("a lock");
     assert!(blockers(error).is_empty());
+}
+
+/// A slow way to a server, which tells it of nobody who has left. Beside its port, what each client said last.
+async fn line(server: String) -> (u16, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let last = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&last);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.expect("the server");
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move {
+                let mut piece = vec![0; 65536];
+                while let Ok(1..) = from_server.peek(&mut piece[..1]).await {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    let read = from_server.read(&mut piece).await.expect("the server");
+                    let _ = to_client.write_all(&piece[..read]).await;
+                }
+            });
+            let all = Arc::clone(&all);
+            tokio::spawn(async move {
+                let number = {
+                    let mut all = all.lock().expect("words");
+                    all.push(Vec::new());
+                    all.len() - 1
+                };
+                let mut piece = vec![0; 65536];
+                while let Ok(read @ 1..) = from_client.read(&mut piece).await {
+                    all.lock().expect("words")[number] = piece[..read].to_vec();
+                    to_server.write_all(&piece[..read]).await.expect("the server");
+                }
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    (port, last)
+}
+
+#[tokio::test]
+async fn whoever_watched_says_goodbye_even_in_the_middle_of_the_password() {
+    let Some(fresh) = fresh().await else { return };
+    let mut url = fresh.address();
+    let (port, last) = line(format!("127.0.0.1:{}", url.port().expect("a port"))).await;
+    url.set_port(Some(port)).expect("a port");
+    let mut migrator = session(url.as_str()).await;
+    for (version, seconds) in [(1, 0.25), (2, 0.4), (3, 0.6)] {
+        let body = format!("SELECT pg_sleep({seconds})");
+        let step = up(version, &body);
+        careful(&mut migrator, &step, &body, waits(5000)).await.expect("a step");
+    }
+    let watched = || last.lock().expect("words")[1..].to_vec();
+    assert_eq!(watched().len(), 3);
+    let goodbye = b"X\0\0\0\x04";
+    let start = Instant::now();
+    while !watched().iter().all(|it| it == goodbye) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", watched());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
