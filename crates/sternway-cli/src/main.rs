@@ -31,7 +31,9 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::read();
     let ui = Ui::new(&arguments.shared);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // What runs beside a command, such as a forward to the cluster, goes on while the command computes.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(run(&ui, arguments)),
         Err(error) => Err(Failure::of("cannot start", error)),

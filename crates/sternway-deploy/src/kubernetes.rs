@@ -303,7 +303,7 @@ impl App for Kubernetes {
             workloads::start(&cluster, &known.workloads, limit).await?;
             images::run(&cluster, &self.settings, known, release).await?;
             if let Some(health) = &self.settings.health {
-                health::well(&cluster, &self.settings, health, limit).await?;
+                health::well(&cluster, &self.settings, health, release, limit).await?;
             }
             for workload in &known.workloads {
                 let note = format!("release {release} was started by Sternway");

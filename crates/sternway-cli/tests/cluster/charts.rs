@@ -1,14 +1,11 @@
 //! What people meet with Helm.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use crate::control::wait_until;
+use crate::control::{serves, wait_until};
 use crate::harbour::{Harbour, Helm, executable};
 use crate::support::SECRET;
 
@@ -297,30 +294,6 @@ fn a_helm_that_goes_on_alone_is_waited_for() {
         abort.join().expect("an end").ended(0);
     });
     harbour.is_at("1.2.1", 1);
-}
-
-/// Serves the files of a folder over HTTP. It ends with the process.
-fn serves(folder: PathBuf) -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let place = listener.local_addr().expect("an address").to_string();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            let mut line = String::new();
-            let read = BufReader::new(&stream).read_line(&mut line);
-            let name = line.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
-            let (status, body) = match read.map(|_| fs::read(folder.join(name))) {
-                Ok(Ok(body)) => ("200 OK", body),
-                _ => ("404 Not Found", Vec::new()),
-            };
-            let head = format!(
-                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-        }
-    });
-    place
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The tests' control plane, its charts, and what was asked of it.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -187,4 +188,28 @@ pub fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "it never came to be: {what}");
         sleep(Duration::from_millis(100));
     }
+}
+
+/// Serves the files of a folder over HTTP. It ends with the process.
+pub fn serves(folder: PathBuf) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let place = listener.local_addr().expect("an address").to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut line = String::new();
+            let read = BufReader::new(&stream).read_line(&mut line);
+            let name = line.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
+            let (status, body) = match read.map(|_| fs::read(folder.join(name))) {
+                Ok(Ok(body)) => ("200 OK", body),
+                _ => ("404 Not Found", Vec::new()),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    place
 }

@@ -1,12 +1,13 @@
 //! An application without Helm: its manifests are the test's, and one object a kind of workload.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::control::{End, wait_until};
+use crate::control::{End, serves, wait_until};
 use crate::harbour::Harbour;
 use crate::support::ask;
 
@@ -61,6 +62,20 @@ fn deployment(harbour: &Harbour, replicas: u32) -> Vec<Value> {
     vec![workload("Deployment", replicas, template(&harbour.server.url, &json!({})))]
 }
 
+/// Tells kwok something about every pod, as soon as there is one.
+fn for_each_pod(harbour: &Harbour, over: &AtomicBool, kind: &str, spec: &Value) {
+    while !over.load(Ordering::Relaxed) {
+        let pods = harbour.kubectl(&["get", "pods", "-o", "name"]);
+        for pod in pods.lines().filter_map(|it| it.strip_prefix("pod/")) {
+            let object = json!({
+                "apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": kind, "metadata": { "name": pod }, "spec": spec,
+            });
+            harbour.apply(&object.to_string());
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn the_image_is_set() {
     let Some(harbour) = made("image", |harbour| deployment(harbour, 2)) else { return };
@@ -90,18 +105,9 @@ fn the_log_says_that_it_is_well() {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                let pods = harbour.kubectl(&["get", "pods", "-o", "name"]);
-                for pod in pods.lines().filter_map(|it| it.strip_prefix("pod/")) {
-                    let log = json!({ "containers": ["controller"], "logsFile": harbour.machine.text("log") });
-                    let logs = json!({
-                        "apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "Logs", "metadata": { "name": pod },
-                        "spec": { "logs": [log] },
-                    });
-                    harbour.apply(&logs.to_string());
-                }
-                thread::sleep(Duration::from_millis(200));
-            }
+            let log =
+                json!({ "containers": ["controller"], "logsFile": harbour.machine.text("log") });
+            for_each_pod(&harbour, &over, "Logs", &json!({ "logs": [log] }));
         });
         let _end = End(&over);
         let run = harbour.run(&ROLLBACK);
@@ -110,6 +116,44 @@ fn the_log_says_that_it_is_well() {
         writes("moored");
         harbour.ends("abort");
         harbour.runs("1.2.1", 1);
+        harbour.run(&ROLLBACK).ended(0);
+    });
+    harbour.runs("1.1.2", 1);
+}
+
+/// Scenario 29: `/version` agrees.
+#[test]
+fn the_application_says_which_release_it_is() {
+    let Some(harbour) = made("version", |harbour| deployment(harbour, 1)) else { return };
+    let said = harbour.machine.path("said");
+    fs::create_dir(&said).expect("a folder");
+    let place = serves(said.clone());
+    let port: u16 = place.rsplit(':').next().and_then(|it| it.parse().ok()).expect("a port");
+    let says = |release: &str| {
+        fs::write(said.join("version"), format!("{{\"version\": \"v{release}\"}}"))
+            .expect("a file");
+    };
+    let more = "health = '8083/version \"v{version}\"'\nready_timeout = 5";
+    by_image(&harbour, "[\"deployment/harbour-controller\"]", more);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let target = json!({ "address": "127.0.0.1", "port": port });
+            let forwards = json!({ "forwards": [{ "ports": [8083], "target": target }] });
+            for_each_pod(&harbour, &over, "PortForward", &forwards);
+        });
+        let _end = End(&over);
+        let run = harbour.run(&ROLLBACK);
+        assert_ne!(run.code, Some(0), "{}", run.stdout);
+        run.explains(&["at /version of port 8083: it answers with 404 Not Found"]);
+        says("1.2.1");
+        harbour.ends("abort");
+        harbour.runs("1.2.1", 1);
+        let run = harbour.run(&ROLLBACK);
+        assert_ne!(run.code, Some(0), "{}", run.stdout);
+        run.explains(&["at /version of port 8083: its answer has no `\"v1.1.2\"` in it"]);
+        harbour.runs("1.2.1", 1);
+        says("1.1.2");
         harbour.run(&ROLLBACK).ended(0);
     });
     harbour.runs("1.1.2", 1);

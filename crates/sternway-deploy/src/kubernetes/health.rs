@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod as Object;
 use kube::Api;
 use kube::api::{DynamicObject, LogParams};
+use sternway_model::catalog::Release;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::{Cluster, Refusal};
@@ -14,10 +15,12 @@ use super::{Settings, pods};
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How much of an answer is read, in bytes.
+const MOST: usize = 64 << 10;
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What shows that an application is well.
+/// What shows that an application is well. `{version}` in a text stands for the release that was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// It answers with success.
@@ -26,6 +29,8 @@ pub enum Health {
         port: u16,
         /// The path, such as `/health`.
         path: String,
+        /// A text that the answer has in it.
+        says: Option<String>,
     },
     /// Each of its pods has written a line with this text in it.
     Log(String),
@@ -34,25 +39,28 @@ pub enum Health {
 impl std::str::FromStr for Health {
     type Err = String;
 
-    /// Reads `8083/health`, or `log:TEXT`.
+    /// Reads `8083/health`, `8083/version TEXT`, or `log:TEXT`.
     fn from_str(text: &str) -> Result<Health, String> {
         match text.strip_prefix("log:") {
             Some("") => return Err("`log:` has no text behind it".to_owned()),
             Some(text) => return Ok(Health::Log(text.to_owned())),
             None => {}
         }
-        let (port, path) = text.split_once('/').unwrap_or((text, ""));
+        let (place, says) = text.split_once(' ').unwrap_or((text, ""));
+        let (port, path) = place.split_once('/').unwrap_or((place, ""));
         let port =
             port.parse().map_err(|_| format!("`{text}` is no PORT/PATH, and no log:TEXT"))?;
-        Ok(Health::Http { port, path: format!("/{path}") })
+        let says = Some(says.trim()).filter(|it| !it.is_empty()).map(str::to_owned);
+        Ok(Health::Http { port, path: format!("/{path}"), says })
     }
 }
 
-/// Waits until the first workload shows that it is well.
+/// Waits until the first workload shows that a release is well.
 pub(super) async fn well(
     cluster: &Cluster,
     settings: &Settings,
     health: &Health,
+    release: &Release,
     limit: Duration,
 ) -> Result<(), String> {
     let Some(named) = settings.with_pods().next() else { return Ok(()) };
@@ -63,8 +71,9 @@ pub(super) async fn well(
         return Ok(());
     }
     let end = Instant::now() + limit;
+    let of_release = |text: &String| text.replace("{version}", &release.to_string());
     match health {
-        Health::Http { port, path } => {
+        Health::Http { port, path, says } => {
             let labels = pods::words(&object.data["spec"]["selector"]).unwrap_or_default();
             let target = Target {
                 namespace: cluster.namespace().to_owned(),
@@ -74,44 +83,67 @@ pub(super) async fn well(
                 words: named.to_string(),
             };
             let forward = Forward::open(cluster, target).await?;
-            answers(&format!("http://{}{path}", forward.address()), end).await.map_err(|reason| {
+            let (url, says) = (format!("http://{}{path}", forward.address()), says.as_ref());
+            answers(&url, says.map(of_release), end).await.map_err(|reason| {
                 let seconds = limit.as_secs();
                 format!("it is not well after {seconds} s, at {path} of port {port}: {reason}")
             })
         }
-        Health::Log(text) => loop {
-            let silent = silent(cluster, settings, named, &object, text).await?;
-            if silent.is_empty() {
-                return Ok(());
+        Health::Log(text) => {
+            let text = of_release(text);
+            loop {
+                let silent = silent(cluster, settings, named, &object, &text).await?;
+                if silent.is_empty() {
+                    return Ok(());
+                }
+                if Instant::now() >= end {
+                    return Err(format!(
+                        "it is not well after {} s: no line with `{text}` is in the log of {}",
+                        limit.as_secs(),
+                        silent.join(", ")
+                    ));
+                }
+                sleep(PAUSE).await;
             }
-            if Instant::now() >= end {
-                return Err(format!(
-                    "it is not well after {} s: no line with `{text}` is in the log of {}",
-                    limit.as_secs(),
-                    silent.join(", ")
-                ));
-            }
-            sleep(PAUSE).await;
-        },
+        }
     }
 }
 
-/// Waits for an answer with success. The error is why there was none until `end`.
-async fn answers(url: &str, end: Instant) -> Result<(), String> {
+/// Waits for an answer with success that has a text in it. The error is why there was none until `end`.
+async fn answers(url: &str, says: Option<String>, end: Instant) -> Result<(), String> {
     let client = reqwest::Client::builder().timeout(ANSWER).no_proxy().build();
     let client = client.map_err(|error| format!("HTTP cannot be spoken: {error}"))?;
     loop {
-        let reason = match client.get(url).send().await {
-            Ok(answer) if answer.status().is_success() => return Ok(()),
-            Ok(answer) => format!("it answers with {}", answer.status()),
-            Err(error) if error.is_timeout() => "it does not answer".to_owned(),
-            Err(_) => "the connection was closed".to_owned(),
+        let reason = match (client.get(url).send().await, &says) {
+            (Ok(answer), _) if !answer.status().is_success() => {
+                format!("it answers with {}", answer.status())
+            }
+            (Ok(_), None) => return Ok(()),
+            (Ok(answer), Some(text)) => match has(answer, text).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => format!("its answer has no `{text}` in it"),
+                Err(_) => "its answer broke off".to_owned(),
+            },
+            (Err(error), _) if error.is_timeout() => "it does not answer".to_owned(),
+            (Err(_), _) => "the connection was closed".to_owned(),
         };
         if Instant::now() >= end {
             return Err(reason);
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Whether a text is in the beginning of an answer.
+async fn has(mut answer: reqwest::Response, text: &str) -> reqwest::Result<bool> {
+    let mut read = Vec::new();
+    while let Some(piece) = answer.chunk().await? {
+        read.extend_from_slice(&piece);
+        if read.len() >= MOST {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&read).contains(text))
 }
 
 /// The pods that have not written such a line.
@@ -151,8 +183,14 @@ mod tests {
 
     #[test]
     fn signs_of_health_are_read() {
-        let http = Health::Http { port: 8083, path: "/health".to_owned() };
-        assert_eq!("8083/health".parse(), Ok(http));
+        let http = |path: &str, says: Option<&str>| Health::Http {
+            port: 8083,
+            path: path.to_owned(),
+            says: says.map(str::to_owned),
+        };
+        assert_eq!("8083/health".parse(), Ok(http("/health", None)));
+        let version = http("/version", Some("\"v{version}\""));
+        assert_eq!("8083/version \"v{version}\"".parse(), Ok(version));
         assert_eq!("log:schema is ahead".parse(), Ok(Health::Log("schema is ahead".to_owned())));
         assert!("health".parse::<Health>().is_err() && "log:".parse::<Health>().is_err());
     }
