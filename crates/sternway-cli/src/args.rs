@@ -255,6 +255,10 @@ pub struct ClusterArgs {
     /// The namespace of the application (deploy.kubernetes.namespace)
     #[arg(long, short, global = true, env = "STERNWAY_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
+    /// A folder for the objects of kinds that the target's charts do not have, to be written to files too
+    /// (deploy.kubernetes.export)
+    #[arg(long, global = true, env = "STERNWAY_EXPORT_OBJECTS", value_name = "FOLDER")]
+    pub export_objects: Option<PathBuf>,
 }
 
 /// How results are printed.

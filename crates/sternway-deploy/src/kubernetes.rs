@@ -27,6 +27,7 @@ mod forward;
 mod health;
 mod job;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub force_conflicts: bool,
     /// Whether somebody says that controllers which keep the namespace as a repository says are at rest.
     pub gitops_suspended: bool,
+    /// The folder for objects of kinds that the target's charts do not have, where they are to be written to files too.
+    pub export: Option<PathBuf>,
     /// How long the application may take to be ready.
     pub ready_timeout: Duration,
     /// How long somebody else may take to put another release in place.
@@ -196,6 +199,9 @@ impl Kubernetes {
                 };
                 let what = if forward { "to" } else { "back to" };
                 let why = format!("sternway: {what} {to}");
+                if forward {
+                    definitions::export(&cluster, &known.kept_kinds).await?;
+                }
                 definitions::keep(&cluster, &known.kept_kinds).await?;
                 for chart in ordered {
                     let settings = self.settings.helm.iter().find(|it| it.release == chart.release);

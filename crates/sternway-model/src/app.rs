@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -351,4 +352,7 @@ pub struct KeptKind {
     pub kind: String,
     /// How many objects there are in all namespaces; none where that could not be counted.
     pub objects: Option<u64>,
+    /// The file that the definition and its objects are written to before the swap, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<PathBuf>,
 }

@@ -36,6 +36,7 @@ pub struct KubernetesTable {
     pub hooks: Option<HooksWord>,
     pub force_conflicts: Option<bool>,
     pub gitops: Option<GitopsWord>,
+    pub export: Option<PathBuf>,
     pub ready_timeout: Option<u64>,
     pub wait_timeout: Option<u64>,
     pub health: Option<String>,
@@ -105,6 +106,7 @@ impl KubernetesTable {
             hooks: self.hooks.or(base.hooks),
             force_conflicts: self.force_conflicts.or(base.force_conflicts),
             gitops: self.gitops.or(base.gitops),
+            export: self.export.or(base.export),
             ready_timeout: self.ready_timeout.or(base.ready_timeout),
             wait_timeout: self.wait_timeout.or(base.wait_timeout),
             health: self.health.or(base.health),
@@ -223,6 +225,7 @@ impl KubernetesTable {
                 Some(HooksWord::Skip) => Hooks::Skip,
             },
             force_conflicts: self.force_conflicts.unwrap_or(false),
+            export: exports(typed.export_objects.as_deref(), self.export.as_deref(), folder),
             gitops_suspended: self.gitops == Some(GitopsWord::Suspended),
             ready_timeout: Duration::from_secs(ready.unwrap_or(READY_TIMEOUT)),
             wait_timeout: Duration::from_secs(self.wait_timeout.unwrap_or(WAIT_TIMEOUT)),
@@ -230,6 +233,12 @@ impl KubernetesTable {
             database: database.iter().map(|it| it.as_str().into()).collect(),
         })
     }
+}
+
+/// Where objects are written to: what is typed begins at the working directory.
+fn exports(typed: Option<&Path>, set: Option<&Path>, folder: &Path) -> Option<PathBuf> {
+    let typed = typed.map(|it| std::path::absolute(it).unwrap_or_else(|_| it.to_owned()));
+    typed.or(set.map(|it| folder.join(it)))
 }
 
 /// A chart that is a path begins at the folder of the settings.

@@ -1,5 +1,8 @@
 //! The whole journey, both ways over four releases, and its end on another machine.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::control::Asked;
 use crate::harbour::{Harbour, Helm};
 use crate::support::{Machine, Run, ask, execute};
@@ -162,8 +165,15 @@ fn a_kind_stays_whatever_somebody_has_said_of_it() {
         &format!("crd/{cranes}"),
         "helm.sh/resource-policy=delete",
     ]);
-    harbour.run(&["rollback", "--to", "1.0.3", "--yes"]).ended(0);
+    let back = ["rollback", "--to", "1.0.3", "--yes", "--export-objects", "cranes"];
+    let file = harbour.machine.text(&format!("cranes/{cranes}.json"));
+    harbour.run(&back).ended(0).says(&["1 Crane", &format!("writes them to {file}")]);
     harbour.is_at("1.0.3", 1);
+    assert_eq!(harbour.get(&format!("{cranes}/big"), ".spec.tonnes"), "40");
+    // What is written is all of it, for this user's eyes alone.
+    assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o077, 0);
+    harbour.kubectl(&["delete", &format!("{cranes}/big")]);
+    harbour.cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file]);
     assert_eq!(harbour.get(&format!("{cranes}/big"), ".spec.tonnes"), "40");
     // Nobody else's word is taken away.
     harbour.run(&["upgrade", "--to", "1.2.1", "--yes"]).ended(0);

@@ -2,10 +2,12 @@
 //! the kind with them. An annotation on the living object keeps both; the way back takes it off again.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
 
 use kube::Api;
-use kube::api::{DynamicObject, ListParams, Patch};
-use serde_json::json;
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, TypeMeta};
+use serde_json::{Value, json};
 use sternway_model::app::KeptKind;
 
 use super::cluster::{Cluster, DEFINITION, Refusal, manner, resource};
@@ -15,6 +17,8 @@ use super::helm::Rendered;
 const POLICY: &str = "helm.sh/resource-policy";
 /// What keeps it from doing so.
 const KEEP: &str = "keep";
+/// How many objects are asked for at once.
+const PAGE: u32 = 200;
 /// Tells our annotation from somebody else's.
 const OURS: &str = "sternway.dev/kept";
 
@@ -23,6 +27,7 @@ pub(super) async fn without_definition(
     cluster: &Cluster,
     present: &[Rendered],
     target: &[Rendered],
+    exports: Option<&Path>,
 ) -> Result<Vec<KeptKind>, String> {
     let stays =
         |name: &str| target.iter().flat_map(Rendered::definitions).any(|it| it.name == name);
@@ -37,9 +42,78 @@ pub(super) async fn without_definition(
             Err(Refusal::Forbidden(_)) => None,
             Err(refusal) => return Err(refusal.into()),
         };
-        kept.push(KeptKind { definition: it.name, kind: it.kind, objects });
+        let export = exports.map(|folder| folder.join(format!("{}.json", it.name)));
+        kept.push(KeptKind { definition: it.name, kind: it.kind, objects, export });
     }
     Ok(kept)
+}
+
+/// Writes definitions and their objects to the files that the plan names: lists that `kubectl apply` takes. Objects may
+/// hold secrets, and their files are the user's alone.
+pub(super) async fn export(cluster: &Cluster, kinds: &[KeptKind]) -> Result<(), String> {
+    for it in kinds {
+        let Some(file) = &it.export else { continue };
+        let place = file.display();
+        let Some(items) = of_kind(cluster, it).await? else { continue };
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
+        let text = serde_json::to_vec_pretty(&list).map_err(|error| format!("{place}: {error}"))?;
+        write(file, &text).map_err(|error| format!("{place} cannot be written: {error}"))?;
+        tracing::info!("{} and its objects are written to {place}", it.definition);
+    }
+    Ok(())
+}
+
+/// A definition and every object of its kind; `None` where there is no such definition.
+async fn of_kind(cluster: &Cluster, kind: &KeptKind) -> Result<Option<Vec<Value>>, String> {
+    let name = &kind.definition;
+    let definitions: Api<DynamicObject> =
+        Api::all_with(cluster.client.clone(), &DEFINITION.resource());
+    let found = cluster.ask(|| definitions.get_opt(name)).await;
+    let Some(definition) = found.map_err(|refusal| words(name, refusal))? else { return Ok(None) };
+    let spec = &definition.data["spec"];
+    let versions = spec["versions"].as_array().into_iter().flatten();
+    let stored = versions.filter(|it| it["storage"] == true).find_map(|it| it["name"].as_str());
+    let (Some(group), Some(version), Some(plural)) =
+        (spec["group"].as_str(), stored, spec["names"]["plural"].as_str())
+    else {
+        return Err(format!("definition {name}: it says no group, version or name of its objects"));
+    };
+    let resource = resource(&format!("{group}/{version}"), &kind.kind, plural);
+    let objects: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
+    let mut items = vec![without_traces(definition, &DEFINITION.resource())];
+    let mut page = ListParams::default().limit(PAGE);
+    loop {
+        let found = cluster.ask(|| objects.list(&page)).await;
+        let found =
+            found.map_err(|refusal| format!("{} objects: {}", kind.kind, String::from(refusal)))?;
+        items.extend(found.items.into_iter().map(|it| without_traces(it, &resource)));
+        match found.metadata.continue_.filter(|it| !it.is_empty()) {
+            Some(next) => page = page.continue_token(&next),
+            None => return Ok(Some(items)),
+        }
+    }
+}
+
+/// An object without what the API server alone may say of it.
+fn without_traces(mut object: DynamicObject, resource: &ApiResource) -> Value {
+    let of = &mut object.metadata;
+    (of.managed_fields, of.resource_version, of.uid) = (None, None, None);
+    (of.creation_timestamp, of.generation, of.self_link) = (None, None, None);
+    // Objects of a list do not say what they are.
+    object.types =
+        Some(TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() });
+    json!(object)
+}
+
+/// Writes a private file whole, or not at all.
+fn write(file: &Path, text: &[u8]) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(text)?;
+    new.as_file().sync_all()?;
+    new.persist(file)?;
+    Ok(())
 }
 
 /// Has Helm leave the definitions where they are.

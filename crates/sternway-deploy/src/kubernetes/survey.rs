@@ -124,7 +124,8 @@ async fn charts(
         found.charts.push(moved);
     }
     runs_target(settings, &present, &target, to)?;
-    found.kept_kinds = definitions::without_definition(cluster, &present, &target).await?;
+    let exports = settings.export.as_deref();
+    found.kept_kinds = definitions::without_definition(cluster, &present, &target, exports).await?;
     Ok(())
 }
 

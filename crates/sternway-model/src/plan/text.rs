@@ -158,7 +158,7 @@ impl Plan {
         if let Some(awaits) = &self.deployment.awaits {
             writeln!(f, "      {awaits}")?;
         }
-        for KeptKind { definition, kind, objects } in kept_kinds {
+        for KeptKind { definition, kind, objects, export } in kept_kinds {
             let objects = match objects {
                 Some(objects) => counted(*objects, kind),
                 None => format!("{kind} objects, which could not be counted"),
@@ -167,6 +167,9 @@ impl Plan {
                 f,
                 "      keeps the definition {definition} and {objects}: the target's chart does not have it"
             )?;
+            if let Some(file) = export {
+                writeln!(f, "      and writes them to {} before", file.display())?;
+            }
         }
         Ok(())
     }
