@@ -29,7 +29,7 @@ pub async fn with_columns_among_rows(
     if !plan.keeps || shadow.dialect().fills_needed() || !holds(Rule::FilledLate) {
         return Ok(plan);
     }
-    // On the heap: the stack is deep enough below a journey.
+    // On the heap, as it runs below a journey.
     shadow.tidied(Box::pin(opened(shadow, plan, database)).await).await
 }
 

@@ -46,7 +46,8 @@ pub async fn undoing(
     index: usize,
     other: &Migrate,
 ) -> Result<Option<Undoing>, RehearsalError> {
-    shadow.tidied(undone(shadow, plan, index, other).await).await
+    // On the heap, as it runs below a run that is taken back.
+    shadow.tidied(Box::pin(undone(shadow, plan, index, other)).await).await
 }
 
 pub(super) async fn undone(
