@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use sternway_view::error::Failed;
 use sternway_view::{Paint, plan};
+use textwrap::WordSplitter;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{OutputFormat, Shared};
@@ -33,7 +34,8 @@ impl Ui {
             .try_init();
         let _ = miette::set_hook(Box::new(move |_| {
             let look = miette::MietteHandlerOpts::new().context_lines(1);
-            let look = look.color(!plain && for_people);
+            // A flag in a hint is copied: it stays in one piece.
+            let look = look.color(!plain && for_people).word_splitter(WordSplitter::NoHyphenation);
             // A terminal says how wide it is; a file does not.
             Box::new(if for_people { look } else { look.width(100) }.build())
         }));

@@ -30,13 +30,10 @@ pub fn asked(
 ) -> Asked {
     let has = |table: &str| here.objects.contains_key(&ObjectName::new("table", table));
     let found = here.objects.get(object);
-    let of_index = || table_of_index(&definition.text).filter(|_| object.kind == "index");
-    // SQLite's fingerprint has an index in small letters.
-    let as_it_is = |name: String| {
-        let same = |it: &&ObjectName| it.kind == "table" && it.name.eq_ignore_ascii_case(&name);
-        here.objects.keys().find(same).map_or(name.clone(), |it| it.name.clone())
-    };
-    let table = object.table.clone().or_else(|| of_index().map(as_it_is));
+    let definitions = dialect.definitions();
+    let of_index = || definitions.table_of_index(&definition.text, here);
+    let is_index = object.kind == "index";
+    let table = object.table.clone().or_else(|| is_index.then(of_index).flatten());
     let Some(table) = table.filter(|_| object.kind != "table") else {
         let whole = ["table", "type", "domain"].contains(&object.kind.as_str());
         return if whole && found.is_some() { Asked::TooMuch } else { Asked::Nothing };
@@ -49,15 +46,14 @@ pub fn asked(
         "column" => match found {
             None if object.needs_value(&definition.text) => Asked::Values(table),
             None => Asked::Nothing,
-            // SQLite would make the whole table anew.
-            Some(_) if dialect == Dialect::Sqlite => Asked::TooMuch,
+            Some(_) if !definitions.are_altered() => Asked::TooMuch,
             Some(found) => match (not_null(&found.text), not_null(&definition.text)) {
                 ((was, _), (is, _)) if was != is => Asked::TooMuch,
                 ((_, false), (_, true)) => Asked::OfRows(table),
                 _ => Asked::Nothing,
             },
         },
-        "constraint" | "check" if dialect == Dialect::Sqlite => Asked::TooMuch,
+        "constraint" | "check" if !definitions.are_altered() => Asked::TooMuch,
         "constraint" | "check" => Asked::OfRows(table),
         "index" if matches!(definition.facts, Facts::Index { unique: true, .. }) => {
             match includes_a_key(dialect, definition, &table, here) {
@@ -83,14 +79,8 @@ fn includes_a_key(
     let columns = names(&definition.text);
     here.objects.iter().any(|(it, key)| {
         let of = it.kind == "constraint" && it.table.as_deref() == Some(table);
-        // SQLite's fingerprint has such a key's words in its name.
-        let text = if dialect == Dialect::Sqlite {
-            format!("{} {key}", it.name)
-        } else {
-            key.text.clone()
-        };
-        let text = text.to_uppercase().starts_with("PRIMARY KEY").then_some(text);
-        of && text.is_some_and(|text| {
+        let key = dialect.definitions().primary_key(it, key).filter(|_| of);
+        key.is_some_and(|text| {
             let key = names(&text);
             !key.is_empty() && key.is_subset(&columns)
         })
@@ -104,14 +94,6 @@ fn not_null(definition: &str) -> (String, bool) {
         Some(at) => (format!("{}{}", &kind[..at], &kind[at + " not null".len()..]), true),
         None => (kind.to_owned(), false),
     }
-}
-
-/// The table of an index that has a name of its own, by its definition.
-fn table_of_index(definition: &str) -> Option<String> {
-    let at = definition.to_uppercase().find(" ON ")? + " ON ".len();
-    let rest = definition.get(at..)?.trim_start_matches("ONLY ");
-    let end = rest.find([' ', '(']).unwrap_or(rest.len());
-    Some(rest[..end].to_owned()).filter(|_| rest.contains('('))
 }
 
 /// The rows of tables before a journey.
@@ -181,26 +163,13 @@ impl Rows<'_> {
 
     /// The rows of a table as they will be, with the columns that it gets.
     fn rows(&self, table: &str) -> Option<String> {
-        let name = match self.dialect {
-            Dialect::Postgres => table.to_owned(),
-            _ => self.dialect.quoted(table),
-        };
+        let name = self.name(table);
         let is_its = |it: &&ObjectName| it.kind == "column" && it.table.as_deref() == Some(table);
         let is_new = |it: &&ObjectName| !self.start.objects.contains_key(*it);
         let mut new = Vec::new();
         for column in self.new.iter().filter(is_its).filter(is_new) {
             let text = &self.clean.objects.get(column)?.text;
-            if text.contains(" generated ") || text.contains(" as ") {
-                return None;
-            }
-            let (before, default) = text.split_once(" default ").unwrap_or((text, "NULL"));
-            let value = match self.dialect {
-                Dialect::Postgres => {
-                    let kind = before.split(" collate ").next().unwrap_or_default();
-                    format!("CAST({default} AS {})", kind.replace(" not null", ""))
-                }
-                _ => default.to_owned(),
-            };
+            let value = self.dialect.definitions().new_value(text)?;
             new.push(format!(", {value} AS {}", self.name(&column.name)));
         }
         Some(match new.is_empty() {
@@ -225,12 +194,8 @@ impl Rows<'_> {
         )
     }
 
-    /// A name of a fingerprint, which PostgreSQL has in quotes where it needs them.
     fn name(&self, name: &str) -> String {
-        match self.dialect {
-            Dialect::Postgres => name.to_owned(),
-            _ => self.dialect.quoted(name),
-        }
+        self.dialect.definitions().name(name)
     }
 }
 
@@ -280,17 +245,5 @@ mod tests {
         assert_eq!((list, rest), ("a, lower(b), 'x,)'", " WHERE (c)"));
         assert_eq!(split(list), ["a", "lower(b)", "'x,)'"]);
         assert_eq!(in_parentheses("none"), None);
-    }
-
-    #[test]
-    fn indexes_say_of_which_table_they_are() {
-        for (definition, table) in [
-            ("CREATE UNIQUE INDEX i ON ONLY s.t USING btree (a)", Some("s.t")),
-            ("CREATE UNIQUE INDEX i ON \"T\" USING btree (a)", Some("\"T\"")),
-            ("unique on t ( a )", Some("t")),
-            ("select 1", None),
-        ] {
-            assert_eq!(table_of_index(definition).as_deref(), table, "{definition}");
-        }
     }
 }

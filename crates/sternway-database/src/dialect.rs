@@ -9,6 +9,7 @@ use sternway_model::rules::Deed;
 
 use crate::pieces::{Piece, pieces};
 use crate::port::{Connect, Database, DatabaseError};
+use crate::rows::{OfRows, of_rows};
 use crate::{mysql, normal, postgres, sqlite};
 
 /// A kind of database.
@@ -103,6 +104,20 @@ impl Dialect {
             Dialect::Postgres => pieces(&statements, postgres::statements::words_of),
             Dialect::Sqlite => pieces(&statements, sqlite::statements::words_of),
             Dialect::MySql => pieces(&statements, mysql::statements::plain_words_of),
+        }
+    }
+
+    /// What gives their names back to what a body renames, the last one first.
+    pub fn names_back(self, body: &str) -> Vec<String> {
+        self.pieces(body).into_iter().rev().filter_map(|it| it.named_back).collect()
+    }
+
+    /// What a statement does to rows; none where it is not about them.
+    pub fn of_rows(self, statement: &str) -> Option<OfRows> {
+        match self {
+            Dialect::Postgres => of_rows(&postgres::statements::words_of(statement)),
+            Dialect::Sqlite => of_rows(&sqlite::statements::words_of(statement)),
+            Dialect::MySql => of_rows(&mysql::statements::plain_words_of(statement)),
         }
     }
 

@@ -5,7 +5,8 @@
 //! writes the tracking table, `schema.rs` lists and drops tables, `statements.rs` turns SQL into facts,
 //! `query.rs` asks what the user wants to know, `execute.rs` runs a step, `reconcile.rs` finds out what
 //! became of one, `archive.rs` has what was kept, `clients.rs` sees the sessions of others, `fence.rs`
-//! keeps them out, `introspect.rs` describes the schema, `records.rs` keeps Sternway's own records,
+//! keeps them out, `introspect.rs` describes the schema, `definitions.rs` says what its
+//! words mean, `records.rs` keeps Sternway's own records,
 //! `interrupt.rs` ends a statement, `shadow.rs` makes a database to rehearse in. Dialect-specific SQL
 //! lives there and nowhere else; `tokens.rs` has what the lexers share, and `normal.rs` what is left of a body
 //! when all that does not count is taken away. [`embedded`] is a PostgreSQL
@@ -23,6 +24,8 @@ mod effects;
 mod archive;
 mod external;
 mod pieces;
+mod rows;
+mod definitions;
 mod late;
 pub mod asked;
 pub mod dialect;
@@ -40,3 +43,4 @@ pub use port::{
     NOTHING_DISCARDED, Orphan, Preservation, Raised, Reconciled, RunId, RunSummary, Session,
     Settings, SqlError, StepError, Underway, Unfinished, Work, in_plain_words, recorded,
 };
+pub use rows::{OfRows, RowDeed};

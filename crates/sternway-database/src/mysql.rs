@@ -19,6 +19,7 @@ mod clients;
 mod fence;
 mod introspect;
 mod attributes;
+pub(crate) mod definitions;
 mod statements_from;
 mod records;
 mod interrupt;

@@ -9,6 +9,8 @@ pub struct Piece {
     pub text: String,
     /// Whether it takes something away, or its name, or may do so.
     pub takes: bool,
+    /// Whether it adds something to a table.
+    pub adds: bool,
     /// What gives back its name to what it renames.
     pub named_back: Option<String>,
 }
@@ -25,8 +27,10 @@ pub(crate) fn pieces<K: Spelling>(
         let takes = ["DROP", "RENAME", "DETACH", "CHANGE"];
         let takes = words.first().is_some_and(|it| it.is("DO"))
             || words.iter().any(|word| takes.iter().any(|it| word.is(it)));
+        let adds = matches!(&words[..], [alter, table, rest @ ..]
+            if alter.is("ALTER") && table.is("TABLE") && rest.iter().any(|it| it.is("ADD")));
         let named_back = named_back(&text, &words);
-        Piece { text, takes, named_back }
+        Piece { text, takes, adds, named_back }
     };
     apart.map(piece).collect()
 }

@@ -15,6 +15,7 @@ mod archive;
 mod clients;
 mod fence;
 mod introspect;
+pub(crate) mod definitions;
 mod statements_from;
 mod records;
 mod interrupt;

@@ -50,10 +50,13 @@ pub async fn planned(
 ) -> Result<Plan, PlanError> {
     loop {
         let cause = match plan(&snapshot.facts(), request) {
-            Ok(mut plan) => {
-                plan.notes.extend(way_back(&snapshot.facts(), request, &plan)?);
-                return Ok(plan);
-            }
+            Ok(mut plan) => match way_back(&snapshot.facts(), request, &plan) {
+                Ok(note) => {
+                    plan.notes.extend(note);
+                    return Ok(plan);
+                }
+                Err(cause) => cause,
+            },
             Err(cause) => cause,
         };
         match cause.asks().filter(|question| snapshot.findings.leaves_open(question)) {

@@ -24,6 +24,7 @@ use crate::event::{Event, Observer};
 use crate::gather::{GatherError, Settings, Snapshot, Source, gather};
 use crate::identity::{planned, resolve};
 use crate::leftover::with_what_is_there;
+use crate::needed::with_columns_among_rows;
 use crate::observe::tables;
 use crate::preflight::{
     PreflightError, UnfinishedRun, none_unfinished, not_pooled, plan_in_step, rows_in_step,
@@ -455,12 +456,20 @@ async fn fitted(plan: &Plan, ports: &mut Ports<'_>) -> Result<(Plan, Rehearsal),
         let mut leaves = plan.hops.iter().flat_map(|hop| &hop.leaves);
         leaves.any(|it| it.is_lack() && !plan.was_there(it))
     };
-    if gone.as_ref().is_ok_and(|(plan, _)| !lacks(plan)) {
-        return gone;
-    }
-    match with_completions(shadow, plan.clone(), ports.database).await {
-        Ok(completed) if completed != plan => self::gone(shadow, completed).await,
-        _ => gone,
+    let (plan, gone) = match gone {
+        Ok(gone) if !lacks(&gone.0) => (plan, gone),
+        gone => match with_completions(shadow, plan.clone(), ports.database).await {
+            Ok(completed) if completed != plan => {
+                let gone = self::gone(shadow, completed.clone()).await?;
+                (completed, gone)
+            }
+            _ => (plan, gone?),
+        },
+    };
+    let among_rows = with_columns_among_rows(shadow, plan.clone(), ports.database).await?;
+    match among_rows == plan {
+        true => Ok(gone),
+        false => self::gone(shadow, among_rows).await,
     }
 }
 

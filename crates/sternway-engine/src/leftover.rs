@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use sternway_database::Dialect;
 use sternway_database::failpoint::{Rule, holds};
+use sternway_database::{Dialect, RowDeed};
 use sternway_model::body::Mode;
 use sternway_model::catalog::Digest;
 use sternway_model::plan::{Migrate, Plan};
@@ -13,7 +13,7 @@ use sternway_model::proof::{Definition, Fingerprint, ObjectName};
 
 use crate::completion::{Additions, body_with, generated};
 use crate::rehearse::installs;
-use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, position, rows_of};
+use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, position};
 
 /// Marks the migrations of a plan that would fail because of what is there, where the rest of their bodies,
 /// if any, leads to what a clean install has of them. Whether others fail, the rehearsal tells.
@@ -101,13 +101,12 @@ impl Meeting {
         let made = names.into_iter().filter(|it| was.objects.get(it) != is.objects.get(it));
         let made: Vec<_> = made.map(|it| (it.clone(), is.objects.get(it).cloned())).collect();
         let there = made.iter().map(|(it, _)| it).filter(|it| here.objects.contains_key(*it));
-        let plain = |name: &str| name.trim_matches(['"', '`']).to_lowercase();
-        let tables = there.clone().filter(|it| it.kind == "table").map(|it| plain(&it.name));
+        let tables = there.clone().filter(|it| it.kind == "table").map(|it| it.name.clone());
         let columns = there.filter(|it| it.kind == "column").filter_map(|it| it.table.as_ref());
         Ok(Meeting {
             index,
             tables: tables.collect(),
-            with_columns: columns.map(|it| plain(it)).collect(),
+            with_columns: columns.cloned().collect(),
             is_whole: !made.is_empty() && is_made(&made, &here),
             made,
         })
@@ -129,7 +128,7 @@ impl Meeting {
         let part = Migrate::staying(step.track.clone(), step.table.clone(), step.from, &step.file);
         let (mut run, mut left_out) = (Vec::new(), Vec::new());
         for statement in &statements {
-            let runs = !self.is_about_rows_there(statement)
+            let runs = !self.is_about_rows_there(dialect, statement)
                 && trial.run_text(&part, statement).await.is_ok();
             if runs { run.push(*statement) } else { left_out.push(*statement) }
         }
@@ -167,23 +166,23 @@ impl Meeting {
         let its = |it: &ObjectName| self.made.iter().any(|(object, _)| object == it);
         let added = additions.objects.iter().filter(|it| its(it) && !asking(it));
         // What holds no data goes by itself where its statement does more than what is left to do.
-        let holds_none = |it: &ObjectName| match shadow.dialect() {
-            Dialect::Sqlite => ["index", "trigger", "view"].contains(&it.kind.as_str()),
-            _ => ["index", "trigger", "view", "constraint", "check", "policy"]
-                .contains(&it.kind.as_str()),
-        };
-        let gone = self.made.iter().filter(|(it, is)| is.is_none() && holds_none(it));
+        let goes_alone = |it: &ObjectName| shadow.dialect().goes_alone(it);
+        let gone = self.made.iter().filter(|(it, is)| is.is_none() && goes_alone(it));
         let gone = gone.map(|(it, _)| it).filter(|it| here.objects.contains_key(*it));
         additions.objects = added.chain(gone).cloned().collect();
         generated(shadow, plan, &end, &additions.objects, clean, here).await
     }
 
     /// Whether a statement fills what is there, and so has its values.
-    fn is_about_rows_there(&self, statement: &str) -> bool {
-        let put = rows_of(statement, &["INSERT", "REPLACE", "COPY", "MERGE", "UPDATE", "DELETE"]);
-        let changed = rows_of(statement, &["UPDATE"]);
-        put.is_some_and(|table| self.tables.contains(&table))
-            || changed.is_some_and(|table| self.with_columns.contains(&table))
+    fn is_about_rows_there(&self, dialect: Dialect, statement: &str) -> bool {
+        dialect.of_rows(statement).is_some_and(|rows| {
+            let is_of = |tables: &BTreeSet<String>| tables.iter().any(|table| rows.is_of(table));
+            match rows.deed {
+                RowDeed::Puts | RowDeed::Deletes => is_of(&self.tables),
+                RowDeed::Changes => is_of(&self.tables) || is_of(&self.with_columns),
+                RowDeed::Other => false,
+            }
+        })
     }
 }
 

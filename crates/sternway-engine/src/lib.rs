@@ -21,6 +21,7 @@ pub mod identity;
 pub mod deviation;
 pub mod leftover;
 pub mod completion;
+mod needed;
 pub mod taken;
 pub mod rehearse;
 pub mod check;

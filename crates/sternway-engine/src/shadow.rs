@@ -22,7 +22,7 @@ pub use checkpoints::{Checkpoints, checkpoints};
 pub(crate) use database::ShadowDatabase;
 pub use install::{Material, Positions, clean_install, expected_here};
 pub(crate) use install::{install_start, position, start, start_step};
-pub(crate) use partial::{PartialBody, rows_of, takes_from};
+pub(crate) use partial::{PartialBody, takes_from};
 pub use partial::{Undoing, undoing, way_back};
 pub use server::{Setup, Shadow};
 

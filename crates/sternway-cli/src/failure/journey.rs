@@ -212,7 +212,7 @@ impl Failure {
     fn rows_forbid(adds: &[ObjectName], messages: &[String]) -> Failure {
         let names: Vec<String> = adds.iter().map(|it| flag("--accept-difference", it)).collect();
         Self::new(messages.join("; "), Exit::Refused).hint(format!(
-            "nothing was touched. The down file leaves this out, and it cannot be added among these rows: put them right, or {} goes on without it",
+            "nothing was touched. It cannot be added among these rows: put them right, or {} goes on without what they do not fit",
             names.join(" ")
         ))
     }

@@ -319,6 +319,101 @@ fn a_needed_column_comes_again_with_its_values_on_sqlite() {
     needed_column(Kind::Sqlite, "a needed column on SQLite", "-- nothing is taken back");
 }
 
+/// A body makes a column that each row needs a value for, among rows: it has what the archive gives each, and is
+/// refused before the first write where a row has none. What it makes in a table that it drops needs nothing.
+fn needed_among_rows(kind: Kind, test: &str) {
+    let files: [(&str, &[&str], &str); 4] = [
+        (
+            "1_ship.up.sql",
+            ALL,
+            "CREATE TABLE ship (id integer PRIMARY KEY, name varchar(20));\n\
+             CREATE TABLE old (id integer PRIMARY KEY);",
+        ),
+        ("1_ship.down.sql", ALL, "DROP TABLE old;\nDROP TABLE ship;"),
+        (
+            "2_cargo.up.sql",
+            LATER,
+            "CREATE VIEW names AS SELECT name FROM ship;\n\
+             ALTER TABLE old ADD COLUMN cargo varchar(20) NOT NULL;\nDROP TABLE old;\n\
+             ALTER TABLE ship ADD COLUMN cargo varchar(20) NOT NULL;\n\
+             CREATE INDEX ship_cargo ON ship (cargo);",
+        ),
+        (
+            "2_cargo.down.sql",
+            LATER,
+            "DROP INDEX ship_cargo;\nALTER TABLE ship DROP COLUMN cargo;\nDROP VIEW names;\n\
+             CREATE TABLE old (id integer PRIMARY KEY);",
+        ),
+    ];
+    with(kind, test, &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        sql("INSERT INTO ship VALUES (1, 'Anna', 'tea')");
+        for id in 1..3 {
+            harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+            sql(&format!("INSERT INTO old VALUES ({id})"));
+            harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0).says(&[
+                "without its NOT NULL, for there are rows: ALTER TABLE ship ADD COLUMN cargo",
+                "generated, once each row has its value: ",
+                "upgraded to 1.1.0; the schema is that of a clean install of core 2",
+            ]);
+            assert_eq!(sql("SELECT cargo FROM ship"), ["tea"]);
+            harbour.run(&["status"]).ended(0).says(&["schema: of 2 releases", "drift: none"]);
+        }
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        sql("INSERT INTO ship VALUES (2, 'Berta')");
+        let upgrade = ["upgrade", "--to", "1.1.0", "--yes"];
+        harbour.run(&upgrade).ended(3).explains(&[
+            "rows of `ship` have no value for column `cargo` of `ship`",
+            "nothing was touched",
+            "--accept-difference ship.cargo",
+        ]);
+        harbour.run(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
+        let accepted = [&upgrade[..], &["--accept-difference", "ship.cargo"]].concat();
+        harbour.run(&accepted).ended(0).says(&["accepted: column `cargo` of `ship`"]);
+        assert_eq!(sql("SELECT cargo FROM ship WHERE id = 1"), ["tea"]);
+    });
+}
+
+#[test]
+fn a_needed_column_is_made_among_rows_on_sqlite() {
+    needed_among_rows(Kind::Sqlite, "a needed column among rows on SQLite");
+}
+
+/// Taking a run back names back what the down half leaves under its new name, with its data.
+fn named_back_by_abort(kind: Kind, test: &str) {
+    let files: [(&str, &[&str], &str); 6] = [
+        (
+            "1_ship.up.sql",
+            ALL,
+            "CREATE TABLE ship (id integer PRIMARY KEY, name varchar(20), berth integer);",
+        ),
+        ("1_ship.down.sql", ALL, "DROP TABLE ship;"),
+        ("2_title.up.sql", LATER, "ALTER TABLE ship RENAME COLUMN name TO title;"),
+        ("2_title.down.sql", LATER, "-- forgotten"),
+        ("3_one.up.sql", &["1.2.0"], "CREATE UNIQUE INDEX one ON ship (berth);"),
+        ("3_one.down.sql", &["1.2.0"], "DROP INDEX one;"),
+    ];
+    with(kind, test, &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+        sql("INSERT INTO ship VALUES (1, 'Anna', 5), (2, 'Berta', 5)");
+        let ran = harbour.run(&["upgrade", "--to", "1.2.0", "--yes"]);
+        ran.explains(&["`sternway abort` takes everything back"]);
+        harbour.run(&["abort", "--yes"]).ended(0).says(&["the schema is what it was before"]);
+        assert_eq!(sql("SELECT name FROM ship ORDER BY id"), ["Anna", "Berta"]);
+        harbour.run(&["status"]).ended(0).says(&["drift: none"]);
+    });
+}
+
+#[test]
+fn what_is_taken_back_has_its_name_again_on_mariadb() {
+    named_back_by_abort(Kind::MariaDb, "named back on MariaDB");
+}
+
+#[test]
+fn what_is_taken_back_has_its_name_again_on_sqlite() {
+    named_back_by_abort(Kind::Sqlite, "named back on SQLite");
+}
+
 /// One after the other: they are in one database, and its fingerprint has every schema.
 #[test]
 fn fitted_halves_on_postgresql() {
@@ -326,6 +421,8 @@ fn fitted_halves_on_postgresql() {
     mistaken_down_half(Kind::PostgreSql, "a mistaken down half on PostgreSQL");
     mistaken_in_one_statement(Kind::PostgreSql, "too much in one statement on PostgreSQL");
     left_with_less(Kind::PostgreSql, "a table left with less on PostgreSQL");
+    needed_among_rows(Kind::PostgreSql, "a needed column among rows on PostgreSQL");
+    named_back_by_abort(Kind::PostgreSql, "named back on PostgreSQL");
     let not_null = [
         "ALTER TABLE p ALTER COLUMN name SET NOT NULL",
         "ALTER TABLE a ALTER COLUMN note DROP NOT NULL",

@@ -13,7 +13,6 @@ use sternway_model::proof::{Fingerprint, ObjectName, labels};
 
 use super::introspect::{self, RELATIONS};
 use super::{Postgres, failed, literal};
-use crate::Late;
 use crate::port::DatabaseError;
 
 /// The text of views and functions as the server takes it back.
@@ -287,14 +286,9 @@ impl Change<'_> {
     }
 }
 
-/// A column of a fingerprint's table whose `NOT NULL` comes late.
-pub(crate) fn late(table: &str, name: &str, definition: &str) -> Late {
-    let open = Column { not_null: false, ..Column::of(definition) };
-    let alter = format!("ALTER TABLE {table}");
-    Late {
-        made_by: format!("{alter} ADD COLUMN {name} {}", open.declared()),
-        closed_by: vec![format!("{alter} ALTER COLUMN {name} SET NOT NULL")],
-    }
+/// A column's definition in a fingerprint as `ADD COLUMN` takes it.
+pub(super) fn declared(definition: &str) -> String {
+    Column::of(definition).declared()
 }
 
 fn has_constraint(schema: &Fingerprint, index: &str) -> bool {

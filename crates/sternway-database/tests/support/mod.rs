@@ -243,6 +243,7 @@ fn step(version: u64, direction: Direction, to: Position, body: &str) -> Migrate
         completed_by: Vec::new(),
         closed_by: Vec::new(),
         leaves_out: Vec::new(),
+        opened: Vec::new(),
         is_there: false,
         effects: None,
     }

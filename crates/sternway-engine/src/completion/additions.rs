@@ -63,10 +63,7 @@ impl Additions {
         if asking.is_empty() {
             return Ok(additions);
         }
-        let mut begun = ShadowDatabase::open(shadow, &Material::of(plan)).await;
-        begun.begin(plan)?;
-        let start = begun.fingerprint().await?;
-        drop(begun);
+        let start = schema_before(shadow, plan).await?;
         // A column that is new to the rows has what the archive gives it.
         let is_late = |(object, _, _, values): &Asking<'_>| {
             *values || (object.kind == "column" && !start.objects.contains_key(object))
@@ -79,10 +76,7 @@ impl Additions {
                 let Some(late) = late.filter(|_| had) else { continue };
                 let sql = database.gives(&plan.app, step, object).await;
                 let sql = sql.map_err(RehearsalError::Archive)?;
-                let message = format!(
-                    "rows of `{table}` have no value for {object}, which each needs, and the archive has none for them"
-                );
-                additions.add(object, sql, message);
+                additions.add(object, lacks_values(object, &table, sql));
                 additions.late.push((object.clone(), late));
             }
         }
@@ -92,21 +86,46 @@ impl Additions {
             let Some(sql) = rows.satisfy(object, definition, &table) else { continue };
             if is_answered(shadow, plan, &sql).await? {
                 let message = format!("rows of `{table}` do not fit {object}: {definition}");
-                additions.add(object, sql, message);
+                additions.add(object, asking_first(object, sql, message));
             }
         }
         Ok(additions)
     }
 
     /// Adds what has to be asked about first.
-    fn add(&mut self, object: &ObjectName, sql: String, message: String) {
-        let (at, severity, adds) = (When::Before, Severity::Refuse, Some(object.clone()));
-        let (rows, migration, again) = (None, None, false);
-        if holds(Rule::RowsAsked) {
-            self.checks.push(Check { at, sql, message, severity, rows, migration, again, adds });
-        }
+    fn add(&mut self, object: &ObjectName, check: Option<Check>) {
+        self.checks.extend(check);
         self.objects.insert(object.clone());
     }
+}
+
+/// The schema that a plan starts from.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) async fn schema_before(
+    shadow: &Shadow,
+    plan: &Plan,
+) -> Result<Fingerprint, RehearsalError> {
+    let mut begun = ShadowDatabase::open(shadow, &Material::of(plan)).await;
+    begun.begin(plan)?;
+    begun.fingerprint().await
+}
+
+/// Whether the archive has a value of a column for each row of its table, which `sql` answers.
+pub(crate) fn lacks_values(column: &ObjectName, table: &str, sql: String) -> Option<Check> {
+    let message = format!(
+        "rows of `{table}` have no value for {column}, which each needs, and the archive has none for them"
+    );
+    asking_first(column, sql, message)
+}
+
+/// What is asked before an object is added among rows.
+fn asking_first(object: &ObjectName, sql: String, message: String) -> Option<Check> {
+    let (at, severity, adds) = (When::Before, Severity::Refuse, Some(object.clone()));
+    let (rows, migration, again) = (None, None, false);
+    let check = Check { at, sql, message, severity, rows, migration, again, adds };
+    holds(Rule::RowsAsked).then_some(check)
 }
 
 /// Whether the database can answer a query before the journey.

@@ -219,7 +219,6 @@ impl<'a> End<'a> {
     fn renamings(&self) -> Vec<String> {
         let half = self.plan.migration_of(self.step).and_then(|it| it.half(Direction::Up));
         let body = half.and_then(|half| self.plan.bodies.get(&half.hash));
-        let pieces = body.map(|body| self.shadow.dialect().pieces(body)).unwrap_or_default();
-        pieces.into_iter().rev().filter_map(|it| it.named_back).collect()
+        body.map(|body| self.shadow.dialect().names_back(body)).unwrap_or_default()
     }
 }

@@ -173,6 +173,7 @@ impl<'a> Case<'a> {
             completed_by: Vec::new(),
             closed_by: Vec::new(),
             leaves_out: Vec::new(),
+            opened: Vec::new(),
             is_there: false,
             effects: None,
         }

@@ -338,6 +338,7 @@ impl Executor<'_, '_> {
             completed_by: Vec::new(),
             closed_by: Vec::new(),
             leaves_out: Vec::new(),
+            opened: Vec::new(),
             is_there: false,
             effects: None,
         })

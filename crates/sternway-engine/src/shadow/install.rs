@@ -110,6 +110,7 @@ impl<'a> Material<'a> {
             completed_by: Vec::new(),
             closed_by: Vec::new(),
             leaves_out: Vec::new(),
+            opened: Vec::new(),
             is_there: false,
             effects: None,
         })

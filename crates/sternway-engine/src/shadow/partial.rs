@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use sternway_database::failpoint::{Rule, holds};
-use sternway_database::{Dialect, Late, Piece};
+use sternway_database::{Dialect, Late, OfRows, Piece, RowDeed};
 use sternway_model::plan::{Migrate, Plan};
-use sternway_model::proof::{Fingerprint, ObjectName, differences};
+use sternway_model::proof::{Fingerprint, differences};
 
 use super::{RehearsalError, Shadow, ShadowDatabase};
 
@@ -46,7 +46,8 @@ pub async fn undoing(
     index: usize,
     other: &Migrate,
 ) -> Result<Option<Undoing>, RehearsalError> {
-    shadow.tidied(undone(shadow, plan, index, other).await).await
+    // On the heap, as it runs below a run that is taken back.
+    shadow.tidied(Box::pin(undone(shadow, plan, index, other)).await).await
 }
 
 pub(super) async fn undone(
@@ -57,31 +58,54 @@ pub(super) async fn undone(
 ) -> Result<Option<Undoing>, RehearsalError> {
     let home = ShadowDatabase::along(shadow, plan, index).await?.fingerprint().await?;
     let end = async || ShadowDatabase::along(shadow, plan, index + 1).await;
-    let mut whole = end().await?;
-    let ran = whole.run(other).await.is_ok();
-    if ran && whole.fingerprint().await?.objects == home.objects {
-        return Ok(None);
-    }
-    drop(whole);
     let dialect = shadow.dialect();
     let body = plan.body(other).unwrap_or_default();
-    if dialect.statements(body).is_none() {
+    let pieces = dialect.pieces(body);
+    let mut whole = end().await?;
+    let ran = whole.run(other).await.is_ok();
+    let leads_home = ran && whole.fingerprint().await?.objects == home.objects;
+    drop(whole);
+    let may_need = pieces.iter().any(|it| it.adds) && !dialect.fills_needed();
+    if (leads_home && !may_need) || dialect.statements(body).is_none() {
         return Ok(None);
     }
-    let pieces = dialect.pieces(body);
-    let whole = attempt(end().await?, other, &pieces, &home, &BTreeSet::new()).await?;
+    let mut without = BTreeSet::new();
+    let mut best = attempt(end().await?, other, &pieces, &home, &without).await?;
+    while let Some(at) = best.needs.filter(|_| may_need) {
+        without.insert(at);
+        best = attempt(end().await?, other, &pieces, &home, &without).await?;
+    }
+    let mut is_whole = ran && without.is_empty();
+    if leads_home && is_whole {
+        return Ok(None);
+    }
     // What it takes that was there before the step stays, where that leads closer.
-    let (mut mistaken, mut is_whole) = (BTreeSet::new(), ran);
-    let mut best = whole;
     while let Some(at) = best.takes_away.filter(|_| holds(Rule::MistakenPassedOver)) {
-        mistaken.insert(at);
-        let careful = attempt(end().await?, other, &pieces, &home, &mistaken).await?;
+        without.insert(at);
+        let careful = attempt(end().await?, other, &pieces, &home, &without).await?;
         if differences(&home, &careful.here).len() >= differences(&home, &best.here).len() {
             break;
         }
         (best, is_whole) = (careful, false);
     }
     let Attempt { mut trial, mut way, mut here, .. } = best;
+    // What has another name has its data still, and one made anew in its place would have none.
+    let forth = plan.steps().nth(index).and_then(|step| plan.body(step)).unwrap_or_default();
+    for statement in dialect.names_back(forth) {
+        let mut there = end().await?;
+        let mut runs = here.objects != home.objects;
+        for text in way.iter().chain([&statement]) {
+            runs = runs && there.run_text(other, text).await.is_ok();
+        }
+        if !runs {
+            continue;
+        }
+        let now = there.fingerprint().await?;
+        if differences(&home, &now).len() < differences(&home, &here).len() {
+            (trial, here, is_whole) = (there, now, false);
+            way.push(statement);
+        }
+    }
     let mut closed_by = Vec::new();
     for (column, definition) in &home.objects {
         // Among rows it is made before it is needed.
@@ -113,6 +137,8 @@ struct Attempt<'a> {
     here: Fingerprint,
     /// The first of them that takes away what is there at home.
     takes_away: Option<usize>,
+    /// The first that makes a column which each row of a table that is there needs a value for.
+    needs: Option<usize>,
 }
 
 async fn attempt<'a>(
@@ -122,8 +148,9 @@ async fn attempt<'a>(
     home: &Fingerprint,
     without: &BTreeSet<usize>,
 ) -> Result<Attempt<'a>, RehearsalError> {
-    let (mut way, mut takes_away) = (Vec::new(), None);
-    let mut here = trial.fingerprint().await?;
+    let (mut way, mut takes_away, mut needs) = (Vec::new(), None, None);
+    let begun = trial.fingerprint().await?;
+    let mut here = begun.clone();
     for (at, piece) in pieces.iter().enumerate().filter(|(at, _)| !without.contains(at)) {
         // What is there already would fail, and what fills it has been done.
         if trial.run_text(other, &piece.text).await.is_err() {
@@ -135,15 +162,27 @@ async fn attempt<'a>(
             takes_away = takes_from(home, &here, &now).then_some(at);
             here = now;
         }
+        if piece.adds && needs.is_none() {
+            needs = adds_needed(&begun, &trial.fingerprint().await?).then_some(at);
+        }
     }
     here = trial.fingerprint().await?;
-    Ok(Attempt { trial, way, here, takes_away })
+    Ok(Attempt { trial, way, here, takes_away, needs })
 }
 
 /// Whether something is gone that is there at home.
 pub(crate) fn takes_from(home: &Fingerprint, before: &Fingerprint, now: &Fingerprint) -> bool {
     before.objects.iter().any(|(name, definition)| {
         home.objects.get(name) == Some(definition) && now.objects.get(name) != Some(definition)
+    })
+}
+
+/// Whether tables that had `begun` have a column more which each row needs a value for.
+fn adds_needed(begun: &Fingerprint, now: &Fingerprint) -> bool {
+    now.objects.iter().any(|(it, definition)| {
+        it.needs_value(&definition.text)
+            && !begun.objects.contains_key(it)
+            && it.table().is_some_and(|table| begun.objects.contains_key(&table))
     })
 }
 
@@ -216,19 +255,26 @@ impl PartialBody<'_> {
     /// The statements of the other half that are about rows, but for what deletes from tables that the
     /// first half put rows into.
     fn about_rows(&self, home: &Fingerprint) -> BTreeSet<usize> {
-        let is = |name: &ObjectName, table: &String| {
-            name.kind == "table" && name.name.trim_matches(['"', '`']).eq_ignore_ascii_case(table)
-        };
-        let there = |table: &String| home.objects.keys().any(|name| is(name, table));
+        let tables: Vec<&str> = home
+            .objects
+            .keys()
+            .filter(|it| it.kind == "table")
+            .map(|it| it.name.as_str())
+            .collect();
         let took = self.took.iter().flat_map(|it| self.dialect.inside(it));
-        let put = took.filter_map(|it| rows_of(it, &["INSERT", "REPLACE", "COPY", "MERGE"]));
-        let put: BTreeSet<String> = put.filter(there).collect();
-        let deletes = |it: &str| rows_of(it, &["DELETE"]).is_some_and(|table| put.contains(&table));
-        let about = |it: &str| ROWS.contains(&words(it).next().unwrap_or_default().as_str());
+        let put = took.filter_map(|it| self.dialect.of_rows(it));
+        let put: Vec<OfRows> = put.filter(|it| it.deed == RowDeed::Puts).collect();
+        let filled: Vec<&str> =
+            tables.into_iter().filter(|table| put.iter().any(|it| it.is_of(table))).collect();
+        let about = |it: &str| {
+            self.dialect.of_rows(it).is_some_and(|it| {
+                it.deed != RowDeed::Deletes || !filled.iter().any(|table| it.is_of(table))
+            })
+        };
         // What stands in one transaction goes or stays as one.
         let all = |it: &str| {
             let inside = self.dialect.inside(it);
-            !inside.is_empty() && inside.iter().all(|it| about(it) && !deletes(it))
+            !inside.is_empty() && inside.iter().all(|it| about(it))
         };
         let statements = self.statements.iter().enumerate();
         statements.filter(|(_, it)| all(it)).map(|(index, _)| index).collect()
@@ -266,61 +312,5 @@ impl PartialBody<'_> {
             true => Walk::Home(Dialect::joined(&ran)),
             false => Walk::Elsewhere,
         })
-    }
-}
-
-/// The first words of statements that are about rows.
-const ROWS: [&str; 9] =
-    ["INSERT", "REPLACE", "COPY", "MERGE", "UPDATE", "DELETE", "TRUNCATE", "WITH", "LOAD"];
-
-/// The words of a statement in capitals, with names in them as they are compared: without quotes, and
-/// without the schema. Comments before the first one are passed over.
-fn words(statement: &str) -> impl Iterator<Item = String> {
-    let mut rest = statement.trim_start();
-    while let Some(after) = rest
-        .strip_prefix("--")
-        .map(|it| it.split_once('\n').map_or("", |(_, after)| after))
-        .or_else(|| rest.strip_prefix("/*").map(|it| it.split_once("*/").map_or("", |(_, it)| it)))
-    {
-        rest = after.trim_start();
-    }
-    let words = rest.split(|letter: char| letter.is_whitespace() || "(,;".contains(letter));
-    words.filter(|word| !word.is_empty()).map(|word| {
-        let name = word.rsplit('.').next().unwrap_or(word);
-        name.trim_matches(['"', '`', '[', ']']).to_uppercase()
-    })
-}
-
-/// The table whose rows a statement is about, in small letters, where it begins with one of these words.
-pub(crate) fn rows_of(statement: &str, begins: &[&str]) -> Option<String> {
-    let mut words = words(statement);
-    let first = words.next()?;
-    if !begins.contains(&first.as_str()) {
-        return None;
-    }
-    let modifiers = ["INTO", "FROM", "IGNORE", "ONLY", "LOW_PRIORITY", "OR", "DELAYED", "QUICK"];
-    words.find(|word| !modifiers.contains(&word.as_str())).map(|word| word.to_lowercase())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_about_rows_are_known_by_their_words() {
-        for (statement, table) in [
-            ("INSERT INTO ship VALUES (1)", Some("ship")),
-            ("-- seeds\n/* all */ insert ignore into `app`.`Ship`(id) SELECT 1", Some("ship")),
-            ("REPLACE \"public\".\"ship\" VALUES (1)", Some("ship")),
-            ("COPY ship (id) FROM stdin", Some("ship")),
-            ("UPDATE ship SET id = 1", None),
-            ("CREATE TABLE ship (id integer)", None),
-            ("INSERT", None),
-            ("", None),
-        ] {
-            let found = rows_of(statement, &["INSERT", "REPLACE", "COPY"]);
-            assert_eq!(found.as_deref(), table, "{statement}");
-        }
-        assert_eq!(rows_of("DELETE FROM ONLY ship;", &["DELETE"]).as_deref(), Some("ship"));
     }
 }

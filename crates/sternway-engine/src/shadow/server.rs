@@ -200,7 +200,8 @@ impl Shadow {
             tracing::info!("in the rehearsal, plain functions stand in for the extension `{name}`");
         }
         let place = embedded::Place::Temporary;
-        let database = embedded::connect_in(&place, &wanted, material.schema).await;
+        // On the heap: this is asked for below everything else.
+        let database = Box::pin(embedded::connect_in(&place, &wanted, material.schema)).await;
         Ok(Box::new(database.map_err(RehearsalError::Server)?))
     }
 

@@ -80,6 +80,9 @@ async fn cases(dialect: Dialect, test: &str, seeds: Range<u64>) -> Option<Count>
     let mut place = Place::on(dialect, &name).await?;
     let (mut count, mut failures) = (Count::default(), Vec::new());
     for seed in asked.clone().unwrap_or(seeds) {
+        if asked.is_some() && seed.is_multiple_of(10) {
+            eprintln!("{test}: at seed {seed} after {:?}", start.elapsed());
+        }
         if let Err(error) = case(seed, &mut place, &mut count).await {
             if asked.is_some() {
                 eprintln!("{error}\n");

@@ -74,6 +74,9 @@ pub struct Migrate {
     /// takes what the clean install behind it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaves_out: Vec<String>,
+    /// Statements of the file that make a column among rows, and run without its `NOT NULL`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opened: Vec<String>,
     /// Whether all that it makes is there already, so that only the tracking row is written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_there: bool,
@@ -83,9 +86,11 @@ pub struct Migrate {
 }
 
 impl Migrate {
-    /// Whether it runs something else than its file says: it was completed, or what is there is left out.
+    /// Whether it runs something else than its file says: it was completed, or what is there is left out, or
+    /// rows that are there are heeded.
     pub fn is_fitted(&self) -> bool {
-        !self.completed_by.is_empty() || !self.closed_by.is_empty() || !self.leaves_out.is_empty()
+        let Migrate { completed_by, closed_by, leaves_out, opened, .. } = self;
+        [completed_by, closed_by, leaves_out, opened].iter().any(|it| !it.is_empty())
     }
 
     /// What runs a statement that is no migration's: the track stays where it is.
@@ -105,6 +110,7 @@ impl Migrate {
             completed_by: Vec::new(),
             closed_by: Vec::new(),
             leaves_out: Vec::new(),
+            opened: Vec::new(),
             is_there: false,
             effects: None,
         }

@@ -236,6 +236,7 @@ fn step(
         completed_by: Vec::new(),
         closed_by: Vec::new(),
         leaves_out: Vec::new(),
+        opened: Vec::new(),
         is_there: false,
         effects: None,
     })

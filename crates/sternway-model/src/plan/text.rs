@@ -71,6 +71,9 @@ fn write_fitted(f: &mut fmt::Formatter<'_>, migrate: &Migrate) -> fmt::Result {
     for statement in migrate.leaves_out.iter().filter(|_| !migrate.is_there) {
         writeln!(f, "      passed over, for {passed}: {}", first(statement))?;
     }
+    for statement in &migrate.opened {
+        writeln!(f, "      without its NOT NULL, for there are rows: {}", first(statement))?;
+    }
     for statement in &migrate.completed_by {
         writeln!(f, "      generated, for {added}: {}", first(statement))?;
     }

@@ -8,7 +8,7 @@ use crate::state::{AppState, TrackState, TrackingRow};
 /// a journey that changes no schema, and where no release is known to come back to.
 ///
 /// # Errors
-/// Where the policy wants a way back and there is none.
+/// Where the policy wants a way back and there is none, and where something is to be found out first.
 pub fn way_back(
     facts: &Facts<'_>,
     asked: &Request,
@@ -25,6 +25,11 @@ pub fn way_back(
     for (track, at) in ends.into_iter().flatten() {
         state.tracks.insert(track.clone(), TrackState::At(TrackingRow::clean(*at)));
     }
+    // It has gone the way of this plan, whose words may be others than the target's.
+    let mut findings = facts.findings.clone();
+    for (track, met) in &there.migrations {
+        findings.has(track, Some(&facts.lineage(track, met.iter().cloned().collect())));
+    }
     let app = AppState { running: Some(there.target.clone()) };
     // The schema goes back too, even where the release would run on the new one.
     let request = Request {
@@ -33,8 +38,9 @@ pub fn way_back(
         accepted_hazards: facts.policy.hazards.iter().map(|it| it.name.clone()).collect(),
         ..Request::to(present.clone())
     };
-    match plan(&Facts { state: &state, app: &app, ..*facts }, &request) {
+    match plan(&Facts { state: &state, app: &app, findings: &findings, ..*facts }, &request) {
         Ok(back) => Ok(Some(told(present, &back))),
+        Err(cause) if cause.asks().is_some_and(|it| facts.findings.leaves_open(it)) => Err(cause),
         Err(cause) if facts.policy.require_way_back && !asked.no_way_back => {
             Err(PlanError::NoWayBack { to: present.clone(), cause: Box::new(cause) })
         }

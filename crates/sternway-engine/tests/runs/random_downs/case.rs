@@ -355,6 +355,9 @@ impl Case<'_> {
             Err(error) if was_cut || matches!(error, JourneyError::Run(_)) => {
                 if !was_cut {
                     self.count.failed(&error, &self.name);
+                    if is_for_want_of_a_value(&chain(&error)) {
+                        return Err(format!("it was not foreseen: {}", chain(&error)));
+                    }
                     let failed = match &error {
                         JourneyError::Run(RunError::Step { step, .. }) => fitted.get(*step),
                         _ => None,
@@ -469,6 +472,13 @@ impl Case<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a step failed since rows have no value for what each needs one for.
+fn is_for_want_of_a_value(error: &str) -> bool {
+    let words =
+        ["contains null values", "Cannot add a NOT NULL column", "NOT NULL constraint failed"];
+    words.iter().any(|it| error.contains(it))
 }
 
 /// Whether a difference is that something is missing which may be made among rows that nobody knows, or that

@@ -1,0 +1,68 @@
+//! What each dialect says of the definitions in its fingerprints.
+
+use sternway_model::proof::{Definition, Fingerprint, ObjectName};
+
+use crate::{Dialect, Late, mysql, postgres, sqlite};
+
+/// How the definitions of a dialect's fingerprints become SQL.
+pub(crate) trait Definitions {
+    /// A name as SQL has it.
+    fn name(&self, name: &str) -> String;
+
+    /// Whether a table that is there gets other columns and constraints in its place.
+    fn are_altered(&self) -> bool;
+
+    /// Whether rows get a value of the server's own where a column comes that each needs one for.
+    fn fill_needed(&self) -> bool;
+
+    /// Whether an object of this kind holds no data and goes by itself.
+    fn go_alone(&self, kind: &str) -> bool;
+
+    /// The table of an index that has a name of its own.
+    fn table_of_index(&self, definition: &str, here: &Fingerprint) -> Option<String>;
+
+    /// What a constraint says that is a primary key.
+    fn primary_key(&self, object: &ObjectName, definition: &Definition) -> Option<String>;
+
+    /// What a new column with this definition has in rows that are there; none where others decide that.
+    fn new_value(&self, definition: &str) -> Option<String> {
+        let is_computed = definition.contains(" generated ") || definition.contains(" as ");
+        let (_, default) = definition.split_once(" default ").unwrap_or((definition, "NULL"));
+        (!is_computed).then(|| default.to_owned())
+    }
+
+    /// The way to a column of a table whose definition has this before its `NOT NULL` and that behind it.
+    fn late(&self, table: &str, name: &str, around: (&str, &str)) -> Late;
+}
+
+/// What a constraint's words say of a primary key.
+pub(crate) fn primary_key(text: &str) -> Option<String> {
+    text.to_uppercase().starts_with("PRIMARY KEY").then(|| text.to_owned())
+}
+
+impl Dialect {
+    pub(crate) fn definitions(self) -> &'static dyn Definitions {
+        match self {
+            Dialect::Postgres => &postgres::definitions::Postgres,
+            Dialect::MySql => &mysql::definitions::MySql,
+            Dialect::Sqlite => &sqlite::definitions::Sqlite,
+        }
+    }
+
+    /// Whether a column that each row needs a value for can be added among rows as it is: the server gives
+    /// each of them one of its own.
+    pub fn fills_needed(self) -> bool {
+        self.definitions().fill_needed()
+    }
+
+    /// Whether an object of a fingerprint holds no data and can be dropped by itself.
+    pub fn goes_alone(self, object: &ObjectName) -> bool {
+        self.definitions().go_alone(&object.kind)
+    }
+
+    /// A query that answers 1 where a table has no rows, and else 0, by the table's name in a fingerprint.
+    pub fn is_empty(self, table: &str) -> String {
+        let table = self.definitions().name(table);
+        format!("SELECT CASE WHEN EXISTS (SELECT 1 FROM {table}) THEN 0 ELSE 1 END")
+    }
+}
