@@ -193,9 +193,18 @@ impl<'a> Leg<'a> {
         self.steps[self.steps.len() - 1].to
     }
 
+    /// What is run behind it, where each row has a value then.
+    fn closing(&self) -> impl Iterator<Item = &'a String> {
+        self.steps.iter().flat_map(|it| &it.closed_by)
+    }
+
     fn goes_on_with(&self, step: &Migrate, files: Option<&Release>) -> bool {
         let first = self.first();
-        first.track == step.track && first.direction == step.direction && self.files == files
+        let closes = self.closing().next().is_some();
+        first.track == step.track
+            && first.direction == step.direction
+            && self.files == files
+            && !closes
     }
 }
 
@@ -241,16 +250,18 @@ impl<'a> Maker<'a> {
                     match &mut leg {
                         Some(leg) if leg.goes_on_with(step, files) => leg.steps.push(step),
                         _ => {
-                            acts.extend(leg.take().map(|leg| self.migrate(&hop.to, &leg)));
+                            acts.extend(
+                                leg.take().into_iter().flat_map(|leg| self.migrate(&hop.to, &leg)),
+                            );
                             leg = Some(Leg { steps: vec![step], files });
                         }
                     }
                     continue;
                 }
-                acts.extend(leg.take().map(|leg| self.migrate(&hop.to, &leg)));
+                acts.extend(leg.take().into_iter().flat_map(|leg| self.migrate(&hop.to, &leg)));
                 acts.extend(self.other(step));
             }
-            acts.extend(leg.take().map(|leg| self.migrate(&hop.to, &leg)));
+            acts.extend(leg.take().into_iter().flat_map(|leg| self.migrate(&hop.to, &leg)));
         }
         acts.extend(self.arrived());
         acts
@@ -395,7 +406,7 @@ impl<'a> Maker<'a> {
         Some(Act::new("Look where the tracks stand", "").why(why).check(lines.join("\n")))
     }
 
-    fn migrate(&self, to: &Release, leg: &Leg<'a>) -> Act {
+    fn migrate(&self, to: &Release, leg: &Leg<'a>) -> Vec<Act> {
         let first = leg.first();
         let folder = self.folder(&first.track, leg.files);
         let command = match (leg.to(), first.direction) {
@@ -440,7 +451,16 @@ impl<'a> Maker<'a> {
         if !losses.is_empty() {
             act = act.why(format!("This loses {}.", losses.join("; ")));
         }
-        act
+        let closing: Vec<&str> = leg.closing().map(String::as_str).collect();
+        let mut acts = vec![act];
+        if !closing.is_empty() {
+            let run = client.script(&format!("{};", closing.join(";\n")));
+            let title = format!("Let track {} need its values again", first.track);
+            acts.push(Act::new(title, run).why(
+                "The target asks for a value in each row here. Sternway has those that it kept in its archive; by hand, fill them in first.",
+            ));
+        }
+        acts
     }
 
     /// What is done around the migrations.
