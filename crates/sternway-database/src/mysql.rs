@@ -23,6 +23,7 @@ mod statements_from;
 mod records;
 mod interrupt;
 pub mod shadow;
+pub(crate) mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
