@@ -253,10 +253,10 @@ impl<'a> Setup<'a> {
         let settings = &self.config.snapshots;
         let Some(store) = to.or(settings.store.as_deref()) else {
             let failure = Failure::new("nothing says where snapshots are kept", Exit::Usage);
-            return Err(failure.hint("give --snapshot-store, STERNWAY_SNAPSHOT_STORE, or store in [snapshot] of sternway.toml: a folder"));
+            return Err(failure.hint("give --snapshot-store, STERNWAY_SNAPSHOT_STORE, or store in [snapshot] of sternway.toml: a folder, or s3://BUCKET, gs://BUCKET, az://CONTAINER"));
         };
         let store = Store::parse(store).map_err(|cause| {
-            Failure::usage("cannot use the store for snapshots", cause).hint("it is a folder")
+            Failure::usage("cannot use the store for snapshots", cause).hint("it is a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; credentials come from the environment: AWS_…, GOOGLE_…, AZURE_…")
         })?;
         Ok(Snapshots {
             store,

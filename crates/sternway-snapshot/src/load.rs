@@ -1,6 +1,6 @@
 //! Loading a snapshot into a new database beside the present one, and comparing what came of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use sternway_database::failpoint::{self, Point};
@@ -10,6 +10,7 @@ use crate::dump::mysql::options;
 use crate::error::SnapshotError;
 use crate::manifest::{self, File, Manifest};
 use crate::prove;
+use crate::store::Local;
 use crate::stream::{Meter, Running};
 use crate::take::{look_once, must_fit};
 use crate::{Progress, Settings, Watch, seal, store};
@@ -29,11 +30,13 @@ pub(crate) async fn make(
         return Err(SnapshotError::WrittenMeanwhile { id, tables });
     }
     watch.tell(Progress::Doing("checking the files".to_owned()));
-    settings.store.check(manifest, &mut Meter::new(watch, Some(manifest.bytes()))).await?;
+    let mut meter = Meter::new(watch, Some(manifest.bytes()));
+    let local = settings.store.fetch(manifest, &mut meter).await?;
     failpoint::hit(Point::Making);
     whole.create(name).await?;
     failpoint::hit(Point::Made);
-    let made = fill(whole, manifest, name, settings, watch).await;
+    let from = Source { manifest, local: &local, settings };
+    let made = fill(whole, from, name, watch).await;
     if made.is_err()
         && let Err(left) = whole.remove(name).await
     {
@@ -42,19 +45,27 @@ pub(crate) async fn make(
     made
 }
 
+/// What is loaded.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    manifest: &'a Manifest,
+    local: &'a Local,
+    settings: &'a Settings,
+}
+
 async fn fill(
     whole: &mut dyn Whole,
-    manifest: &Manifest,
+    from: Source<'_>,
     name: &str,
-    settings: &Settings,
     watch: &mut dyn Watch,
 ) -> Result<(), SnapshotError> {
+    let Source { manifest, local, .. } = from;
     watch.tell(Progress::Doing(format!("loading the snapshot into `{name}`")));
-    load(whole, manifest, name, settings, &mut Meter::new(watch, Some(manifest.bytes()))).await?;
+    load(whole, from, name, &mut Meter::new(watch, Some(manifest.bytes()))).await?;
     failpoint::hit(Point::Loaded);
     watch.tell(Progress::Doing("comparing schema and rows with what was taken".to_owned()));
-    let schema = settings.store.read(&manifest.app, &manifest.id, manifest::SCHEMA).await?;
-    let schema = serde_json::from_slice(&schema.unwrap_or_default()).map_err(|error| {
+    let schema = tokio::fs::read(local.folder().join(manifest::SCHEMA)).await.unwrap_or_default();
+    let schema = serde_json::from_slice(&schema).map_err(|error| {
         let reason = format!("{} cannot be read: {error}", manifest::SCHEMA);
         SnapshotError::Damaged { id: manifest.id.clone(), reason }
     })?;
@@ -71,15 +82,14 @@ async fn fill(
 
 async fn load(
     whole: &mut dyn Whole,
-    manifest: &Manifest,
+    from: Source<'_>,
     name: &str,
-    settings: &Settings,
     meter: &mut Meter<'_>,
 ) -> Result<(), SnapshotError> {
     match whole.dialect() {
-        Dialect::Postgres => postgres(whole, manifest, name, settings, meter).await,
-        Dialect::MySql => mysql(whole, manifest, name, settings, meter).await,
-        Dialect::Sqlite => sqlite(whole, manifest, name, settings, meter).await,
+        Dialect::Postgres => postgres(whole, from, name, meter).await,
+        Dialect::MySql => mysql(whole, from, name, meter).await,
+        Dialect::Sqlite => sqlite(whole, from, name, meter).await,
     }
 }
 
@@ -92,18 +102,13 @@ fn only(manifest: &Manifest) -> Result<&File, SnapshotError> {
     })
 }
 
-fn path(manifest: &Manifest, file: &File, settings: &Settings) -> PathBuf {
-    let folder = settings.store.folder(&manifest.app, &manifest.id);
-    folder.unwrap_or_default().join(&file.name)
-}
-
 async fn postgres(
     whole: &mut dyn Whole,
-    manifest: &Manifest,
+    from: Source<'_>,
     name: &str,
-    settings: &Settings,
     meter: &mut Meter<'_>,
 ) -> Result<(), SnapshotError> {
+    let Source { manifest, local, settings } = from;
     // What was written by a later version is read by that one.
     let major = |text: &str| crate::programs::major(text).unwrap_or(0);
     let server = &whole.identity().server;
@@ -117,12 +122,12 @@ async fn postgres(
     if manifest.is_folder {
         let scratch = tempfile::tempdir();
         let scratch = scratch.map_err(|error| SnapshotError::store("make a folder", error))?;
-        let data = match &manifest.sealed {
-            None => path(manifest, only(manifest)?, settings).parent().map(Path::to_owned),
-            Some(_) => {
+        let data = match only(manifest)?.name.starts_with("data/") {
+            true => Some(local.folder().join("data")),
+            false => {
                 for file in manifest.files.iter().filter(|it| it.name != manifest::SCHEMA) {
                     let to = file.name.strip_prefix("data-").unwrap_or(&file.name);
-                    unsealed(manifest, file, &scratch.path().join(to), settings, meter).await?;
+                    unsealed(from, file, &scratch.path().join(to), meter).await?;
                 }
                 Some(scratch.path().to_owned())
             }
@@ -132,20 +137,20 @@ async fn postgres(
     }
     let file = only(manifest)?;
     if settings.jobs > 1 && manifest.sealed.is_none() {
-        command.args(["--format=custom", "--jobs", &jobs]).arg(path(manifest, file, settings));
+        command.args(["--format=custom", "--jobs", &jobs]).arg(local.path(file));
         return Running::start(&program.name, command, Stdio::null())?.end().await;
     }
     command.arg("--format=custom");
-    feed(manifest, file, &program.name, command, settings, meter).await
+    feed(from, file, &program.name, command, meter).await
 }
 
 async fn mysql(
     whole: &mut dyn Whole,
-    manifest: &Manifest,
+    from: Source<'_>,
     name: &str,
-    settings: &Settings,
     meter: &mut Meter<'_>,
 ) -> Result<(), SnapshotError> {
+    let Source { manifest, settings, .. } = from;
     let server = whole.identity().server.clone();
     let mut names = ["mariadb", "mysql"];
     if !server.starts_with("MariaDB") {
@@ -156,18 +161,17 @@ async fn mysql(
     let mut command = settings.programs.command(&program.path);
     command.arg(format!("--defaults-extra-file={}", options.path().display()));
     command.args(["--batch", "--default-character-set=utf8mb4"]).arg(format!("--database={name}"));
-    feed(manifest, only(manifest)?, &program.name, command, settings, meter).await
+    feed(from, only(manifest)?, &program.name, command, meter).await
 }
 
 async fn sqlite(
     whole: &mut dyn Whole,
-    manifest: &Manifest,
+    from: Source<'_>,
     name: &str,
-    settings: &Settings,
     meter: &mut Meter<'_>,
 ) -> Result<(), SnapshotError> {
     let to = Path::new(name);
-    unsealed(manifest, only(manifest)?, to, settings, meter).await?;
+    unsealed(from, only(from.manifest)?, to, meter).await?;
     // Whoever may use the file now may do so then.
     let failed = |error| SnapshotError::store(format!("set the rights of {name}"), error);
     if let Ok(now) = std::fs::metadata(&whole.identity().database) {
@@ -178,14 +182,14 @@ async fn sqlite(
 
 /// Gives a program the file of a snapshot to read, decrypted where it has to be.
 async fn feed(
-    manifest: &Manifest,
+    from: Source<'_>,
     file: &File,
     name: &str,
     command: tokio::process::Command,
-    settings: &Settings,
     meter: &mut Meter<'_>,
 ) -> Result<(), SnapshotError> {
-    let from = path(manifest, file, settings);
+    let Source { manifest, local, settings } = from;
+    let from = local.path(file);
     let failed = |error| SnapshotError::store(format!("read {}", from.display()), error);
     let mut from = tokio::fs::File::open(&from).await.map_err(failed)?;
     let failed = |error| SnapshotError::store(format!("read {}", file.name), error);
@@ -205,13 +209,13 @@ async fn feed(
 
 /// Writes the file of a snapshot as a new file of its own, decrypted where it has to be.
 async fn unsealed(
-    manifest: &Manifest,
+    from: Source<'_>,
     file: &File,
     to: &Path,
-    settings: &Settings,
     meter: &mut Meter<'_>,
 ) -> Result<(), SnapshotError> {
-    let from = path(manifest, file, settings);
+    let Source { manifest, local, settings } = from;
+    let from = local.path(file);
     let reading = |error| SnapshotError::store(format!("read {}", from.display()), error);
     let writing = |error| SnapshotError::store(format!("write {}", to.display()), error);
     let mut out = store::private(to).await.map_err(writing)?;

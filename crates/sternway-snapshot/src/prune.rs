@@ -6,6 +6,7 @@ use sternway_database::failpoint::{self, Point};
 use crate::Settings;
 use crate::error::SnapshotError;
 use crate::names::Names;
+use crate::restore::mend;
 
 /// What is removed.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +110,8 @@ pub async fn prune(
         settings.store.remove(&settings.app, id).await?;
     }
     if let Some(whole) = whole {
+        // What would be dropped may be half of a swap that was cut short.
+        mend(&mut **whole).await?;
         for name in &what.databases {
             whole.remove(name).await?;
         }

@@ -7,6 +7,7 @@
 
 use sternway_database::Whole;
 use sternway_database::failpoint::{self, Point};
+use sternway_model::journal::Record;
 
 use crate::error::SnapshotError;
 use crate::load::make;
@@ -44,6 +45,7 @@ pub async fn restore(
     watch: &mut dyn Watch,
 ) -> Result<Restored, SnapshotError> {
     failpoint::hit(Point::Snapshot);
+    mend(whole).await?;
     let database = whole.identity().database.clone();
     if let Some(name) = &way.into {
         make(whole, manifest, name, settings, watch).await?;
@@ -55,7 +57,7 @@ pub async fn restore(
     let (new, old) = (names.new(), names.old());
     make(whole, manifest, &new, settings, watch).await?;
     watch.tell(Progress::Doing(format!("letting `{new}` and `{database}` change places")));
-    let swapped = swap(whole, &new, &old, way).await;
+    let swapped = swap(whole, &new, &old, settings, way).await;
     if swapped.is_err()
         && let Err(left) = whole.remove(&new).await
     {
@@ -65,10 +67,38 @@ pub async fn restore(
     Ok(Restored { database, kept: Some(old) })
 }
 
-async fn swap(whole: &mut dyn Whole, new: &str, old: &str, way: &Way) -> Result<(), SnapshotError> {
+async fn swap(
+    whole: &mut dyn Whole,
+    new: &str,
+    old: &str,
+    settings: &Settings,
+    way: &Way,
+) -> Result<(), SnapshotError> {
     whole.dress(new).await?;
+    none_unfinished(&mut *whole.open(new).await?, &settings.app).await?;
     failpoint::hit(Point::Swapping);
     whole.swap(new, old, way.end_sessions).await?;
     failpoint::hit(Point::Swapped);
+    Ok(())
+}
+
+/// Ends the run in the records of a database whose snapshot was taken in its midst: nobody is to go on with it.
+async fn none_unfinished(made: &mut dyn Whole, app: &str) -> Result<(), SnapshotError> {
+    match made.session().unfinished(app).await {
+        Ok(Some(run)) => Ok(made.session().record(run.id, &Record::Abandoned).await?),
+        Ok(None) => Ok(()),
+        Err(error) => {
+            tracing::warn!("whether a run is unfinished in the snapshot is not known: {error}");
+            Ok(())
+        }
+    }
+}
+
+/// Makes up for swaps that were cut short.
+pub(crate) async fn mend(whole: &mut dyn Whole) -> Result<(), SnapshotError> {
+    let names = Names::beside(whole.dialect(), &whole.identity().database);
+    for old in whole.beside(&names.all_old()).await? {
+        whole.mend(&old).await?;
+    }
     Ok(())
 }

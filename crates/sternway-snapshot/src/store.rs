@@ -1,14 +1,16 @@
-//! Where snapshots are kept: `APPLICATION/SNAPSHOT/FILE` in a folder.
+//! Where snapshots are kept: `APPLICATION/SNAPSHOT/FILE` in a folder or in a bucket.
 
-use std::path::{Path, PathBuf};
+mod bucket;
 
-use sha2::{Digest as _, Sha256};
-use sternway_model::catalog::Digest;
+use std::path::{Component, Path, PathBuf};
+
+use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::error::SnapshotError;
 use crate::manifest::{self, File, Manifest};
-use crate::stream::Meter;
+use crate::stream::{Hashing, Meter};
+use bucket::Bucket;
 
 /// How much is read at once.
 const PIECE: usize = 1 << 18;
@@ -18,6 +20,8 @@ const PIECE: usize = 1 << 18;
 pub enum Store {
     /// In this folder.
     Folder(PathBuf),
+    /// In a bucket.
+    Bucket(Bucket),
 }
 
 /// A snapshot that was found.
@@ -29,18 +33,37 @@ pub struct Found {
     pub manifest: Result<Manifest, SnapshotError>,
 }
 
+/// The files of a snapshot on this machine, which are what its manifest says.
+pub(crate) struct Local {
+    folder: PathBuf,
+    _scratch: Option<TempDir>,
+}
+
+impl Local {
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn path(&self, file: &File) -> PathBuf {
+        self.folder.join(&file.name)
+    }
+}
+
 impl Store {
-    /// Reads what was typed: a folder.
+    /// Reads what was typed: a folder, or a bucket's address.
     ///
     /// # Errors
-    /// When it is the address of something else.
+    /// When it is the address of something else, or what is set for it does not do.
     pub fn parse(text: &str) -> Result<Store, SnapshotError> {
-        match text.split_once("://") {
-            None => Ok(Store::Folder(PathBuf::from(text))),
-            Some((scheme, _)) => Err(SnapshotError::store(
-                "use the store for snapshots",
-                format!("{scheme}:// is not known"),
-            )),
+        if !text.contains("://") {
+            return Ok(Store::Folder(PathBuf::from(text)));
+        }
+        match Bucket::open(text)? {
+            Some(bucket) => Ok(Store::Bucket(bucket)),
+            None => {
+                let why = "it is no folder, and begins with none of s3://, gs:// and az://";
+                Err(SnapshotError::store(format!("use {text}"), why))
+            }
         }
     }
 
@@ -48,6 +71,7 @@ impl Store {
     pub fn place(&self) -> String {
         match self {
             Store::Folder(folder) => folder.display().to_string(),
+            Store::Bucket(bucket) => bucket.place.clone(),
         }
     }
 
@@ -55,24 +79,16 @@ impl Store {
     pub(crate) fn folder(&self, app: &str, id: &str) -> Option<PathBuf> {
         match self {
             Store::Folder(folder) => Some(folder.join(plain(app)).join(id)),
+            Store::Bucket(_) => None,
         }
     }
 
     /// The names of all snapshots of an application, the oldest first.
     async fn ids(&self, app: &str) -> Result<Vec<String>, SnapshotError> {
-        let Store::Folder(folder) = self;
-        let folder = folder.join(plain(app));
-        let failed = |source| SnapshotError::store(format!("list {}", folder.display()), source);
-        let mut entries = match tokio::fs::read_dir(&folder).await {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
+        let mut ids = match self {
+            Store::Folder(folder) => folders(&folder.join(plain(app))).await?,
+            Store::Bucket(bucket) => bucket.folders(&[&plain(app)]).await?,
         };
-        let mut ids = Vec::new();
-        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-            let is_folder = entry.file_type().await.is_ok_and(|it| it.is_dir());
-            ids.extend(entry.file_name().into_string().ok().filter(|_| is_folder));
-        }
         ids.sort();
         Ok(ids)
     }
@@ -95,17 +111,15 @@ impl Store {
     /// # Errors
     /// When there is none of that name, or it is not whole.
     pub async fn find(&self, app: &str, id: &str) -> Result<Manifest, SnapshotError> {
+        let not_found = || SnapshotError::NotFound { id: id.to_owned(), app: app.to_owned() };
         if id == "latest" {
             let all = self.list(app).await?.into_iter().rev();
-            return all
-                .filter_map(|it| it.manifest.ok())
-                .next()
-                .ok_or_else(|| SnapshotError::NotFound { id: id.to_owned(), app: app.to_owned() });
+            return all.filter_map(|it| it.manifest.ok()).next().ok_or_else(not_found);
         }
-        if !self.ids(app).await?.iter().any(|it| it == id) {
-            return Err(SnapshotError::NotFound { id: id.to_owned(), app: app.to_owned() });
+        match self.ids(app).await?.iter().any(|it| it == id) {
+            true => self.manifest(app, id).await,
+            false => Err(not_found()),
         }
-        self.manifest(app, id).await
     }
 
     async fn manifest(&self, app: &str, id: &str) -> Result<Manifest, SnapshotError> {
@@ -124,10 +138,8 @@ impl Store {
         let read: Manifest = serde_json::from_slice(&text).map_err(|it| wrong(it.to_string()))?;
         // What it names is beneath it, whoever wrote it.
         let is_inside = |name: &str| {
-            !name.is_empty()
-                && Path::new(name)
-                    .components()
-                    .all(|it| matches!(it, std::path::Component::Normal(_)))
+            let mut parts = Path::new(name).components();
+            !name.is_empty() && parts.all(|it| matches!(it, Component::Normal(_)))
         };
         match read.files.iter().find(|it| !is_inside(&it.name)) {
             Some(file) => Err(wrong(format!("it names the file `{}`", file.name))),
@@ -143,7 +155,10 @@ impl Store {
         id: &str,
         name: &str,
     ) -> Result<Option<Vec<u8>>, SnapshotError> {
-        let Some(folder) = self.folder(app, id) else { return Ok(None) };
+        let folder = match self {
+            Store::Folder(folder) => folder.join(plain(app)).join(id),
+            Store::Bucket(bucket) => return bucket.read(&[&plain(app), id, name]).await,
+        };
         match tokio::fs::read(folder.join(name)).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -153,7 +168,7 @@ impl Store {
         }
     }
 
-    /// Writes a small file beside its place first: half of it is never found there.
+    /// Writes a small file: half of it is never found there.
     pub(crate) async fn write(
         &self,
         app: &str,
@@ -161,7 +176,10 @@ impl Store {
         name: &str,
         bytes: &[u8],
     ) -> Result<(), SnapshotError> {
-        let Some(folder) = self.folder(app, id) else { return Ok(()) };
+        let folder = match self {
+            Store::Folder(folder) => folder.join(plain(app)).join(id),
+            Store::Bucket(bucket) => return bucket.write(&[&plain(app), id, name], bytes).await,
+        };
         let write = || -> std::io::Result<()> {
             use std::io::Write as _;
             let mut file = tempfile::NamedTempFile::new_in(&folder)?;
@@ -201,72 +219,87 @@ impl Store {
         from: &mut (dyn AsyncRead + Unpin + Send),
         meter: &mut Meter<'_>,
     ) -> Result<File, SnapshotError> {
+        let folder = match self {
+            Store::Folder(folder) => folder.join(plain(app)).join(id),
+            Store::Bucket(bucket) => {
+                let put = bucket.put(&[&plain(app), id, name], from, meter).await;
+                return put.map(|it| it.file(name));
+            }
+        };
         let failed =
             |error| SnapshotError::store(format!("write {name} of snapshot `{id}`"), error);
         let read =
             |error| SnapshotError::store(format!("read what is to be written into {name}"), error);
-        let path = self.folder(app, id).unwrap_or_default().join(name);
-        let mut file = private(&path).await.map_err(failed)?;
-        let (mut hash, mut bytes, mut piece) = (Sha256::new(), 0, vec![0; PIECE]);
+        let mut file = private(&folder.join(name)).await.map_err(failed)?;
+        let (mut hashing, mut piece) = (Hashing::default(), vec![0; PIECE]);
         loop {
             let length = from.read(&mut piece).await.map_err(read)?;
             if length == 0 {
                 break;
             }
-            hash.update(&piece[..length]);
+            hashing.update(&piece[..length]);
             file.write_all(&piece[..length]).await.map_err(failed)?;
-            bytes += length as u64;
             meter.passed(length);
         }
         file.flush().await.map_err(failed)?;
         file.sync_all().await.map_err(failed)?;
-        Ok(File { name: name.to_owned(), bytes, sha256: digest(hash) })
+        Ok(hashing.file(name))
     }
 
-    /// Looks whether a snapshot's files are what its manifest says.
+    /// The files of a snapshot, fetched where they are elsewhere, once they are found to be what its manifest says.
     ///
     /// # Errors
     /// Where one is not, which names the first.
-    pub(crate) async fn check(
+    pub(crate) async fn fetch(
         &self,
         manifest: &Manifest,
         meter: &mut Meter<'_>,
-    ) -> Result<(), SnapshotError> {
+    ) -> Result<Local, SnapshotError> {
         let (app, id) = (&manifest.app, &manifest.id);
-        let damaged = |reason: String| SnapshotError::Damaged { id: id.clone(), reason };
-        let folder = self.folder(app, id).unwrap_or_default();
-        for File { name, bytes, sha256 } in &manifest.files {
-            let path = folder.join(name);
-            let failed = |error: std::io::Error| match error.kind() {
-                std::io::ErrorKind::NotFound => damaged(format!("{name} is missing")),
-                _ => SnapshotError::store(format!("read {name} of snapshot `{id}`"), error),
-            };
-            let mut file = tokio::fs::File::open(&path).await.map_err(failed)?;
-            let found = file.metadata().await.map_err(failed)?.len();
-            if found != *bytes {
-                return Err(damaged(format!("{name} has {found} bytes, and had {bytes}")));
+        let scratch = match self {
+            Store::Folder(_) => None,
+            Store::Bucket(_) => {
+                let made = tempfile::tempdir();
+                Some(made.map_err(|error| SnapshotError::store("make a folder", error))?)
             }
-            let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
-            loop {
-                let length = file.read(&mut piece).await.map_err(failed)?;
-                if length == 0 {
-                    break;
+        };
+        let here = scratch.as_ref().map(|it| it.path().to_owned());
+        let folder = self.folder(app, id).or(here).unwrap_or_default();
+        for wanted in &manifest.files {
+            let path = folder.join(&wanted.name);
+            let found = match self {
+                Store::Folder(_) => match hashed(&path, &wanted.name, meter).await {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                    found => Some(found.map_err(|error| {
+                        SnapshotError::store(
+                            format!("read {} of snapshot `{id}`", wanted.name),
+                            error,
+                        )
+                    })?),
+                },
+                Store::Bucket(bucket) => {
+                    let mut file = private(&path).await.map_err(|error| {
+                        SnapshotError::store(format!("write {}", path.display()), error)
+                    })?;
+                    let app = plain(app);
+                    let fetched = bucket.fetch(&[&app, id, &wanted.name], &mut file, meter).await;
+                    fetched?.map(|it| it.file(&wanted.name))
                 }
-                hash.update(&piece[..length]);
-                meter.passed(length);
-            }
-            if digest(hash) != *sha256 {
-                return Err(damaged(format!(
-                    "the checksum of {name} is not the one that it was written with"
-                )));
-            }
+            };
+            differs(found.as_ref(), wanted)
+                .map_or(Ok(()), |reason| Err(SnapshotError::Damaged { id: id.clone(), reason }))?;
         }
-        Ok(())
+        Ok(Local { folder, _scratch: scratch })
     }
 
     /// Removes a snapshot, its manifest first: what is left by a crash is an unfinished one.
     pub(crate) async fn remove(&self, app: &str, id: &str) -> Result<(), SnapshotError> {
-        let Some(folder) = self.folder(app, id) else { return Ok(()) };
+        let folder = match self {
+            Store::Folder(folder) => folder.join(plain(app)).join(id),
+            Store::Bucket(bucket) => {
+                return bucket.remove(&[&plain(app), id], manifest::NAME).await;
+            }
+        };
         let gone = |result: std::io::Result<()>| match result {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(SnapshotError::store(format!("remove {}", folder.display()), error))
@@ -276,6 +309,37 @@ impl Store {
         gone(tokio::fs::remove_file(folder.join(manifest::NAME)).await)?;
         gone(tokio::fs::remove_dir_all(&folder).await)
     }
+}
+
+/// How a file is not what a manifest says.
+fn differs(found: Option<&File>, wanted: &File) -> Option<String> {
+    let name = &wanted.name;
+    match found {
+        None => Some(format!("{name} is missing")),
+        Some(it) if it.bytes != wanted.bytes => {
+            Some(format!("{name} has {} bytes, and had {}", it.bytes, wanted.bytes))
+        }
+        Some(it) if it.sha256 != wanted.sha256 => {
+            Some(format!("the checksum of {name} is not the one that it was written with"))
+        }
+        Some(_) => None,
+    }
+}
+
+/// The names of the folders in one; none where it is not there.
+async fn folders(folder: &Path) -> Result<Vec<String>, SnapshotError> {
+    let failed = |source| SnapshotError::store(format!("list {}", folder.display()), source);
+    let mut entries = match tokio::fs::read_dir(folder).await {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+        let is_folder = entry.file_type().await.is_ok_and(|it| it.is_dir());
+        names.extend(entry.file_name().into_string().ok().filter(|_| is_folder));
+    }
+    Ok(names)
 }
 
 /// Makes a new file that nobody but its owner may read.
@@ -288,31 +352,30 @@ pub(crate) async fn private(path: &Path) -> std::io::Result<tokio::fs::File> {
 }
 
 /// Hashes a file that is there already.
-pub(crate) async fn hashed(
+async fn hashed(path: &Path, name: &str, meter: &mut Meter<'_>) -> std::io::Result<File> {
+    let mut file = tokio::fs::File::open(path).await?;
+    let (mut hashing, mut piece) = (Hashing::default(), vec![0; PIECE]);
+    loop {
+        let length = file.read(&mut piece).await?;
+        if length == 0 {
+            return Ok(hashing.file(name));
+        }
+        hashing.update(&piece[..length]);
+        meter.passed(length);
+    }
+}
+
+/// Hashes a file that others have just written, and sees to it that it lies not only in memory.
+pub(crate) async fn written(
     folder: &Path,
     name: &str,
     meter: &mut Meter<'_>,
 ) -> Result<File, SnapshotError> {
-    let failed = |error| SnapshotError::store(format!("read {name}"), error);
-    let mut file = tokio::fs::File::open(folder.join(name)).await.map_err(failed)?;
-    let (mut hash, mut bytes, mut piece) = (Sha256::new(), 0, vec![0; PIECE]);
-    loop {
-        let length = file.read(&mut piece).await.map_err(failed)?;
-        if length == 0 {
-            break;
-        }
-        hash.update(&piece[..length]);
-        bytes += length as u64;
-        meter.passed(length);
-    }
-    // It may lie nowhere but in memory yet.
-    file.sync_all().await.map_err(failed)?;
-    Ok(File { name: name.to_owned(), bytes, sha256: digest(hash) })
-}
-
-fn digest(hash: Sha256) -> Digest {
-    // Sixty-four digits are a hash.
-    hex::encode(hash.finalize()).parse().unwrap_or_else(|_| Digest::of_bytes(b""))
+    let path = folder.join(name);
+    let failed = |error| SnapshotError::store(format!("read {}", path.display()), error);
+    let file = hashed(&path, name, meter).await.map_err(failed)?;
+    tokio::fs::File::open(&path).await.map_err(failed)?.sync_all().await.map_err(failed)?;
+    Ok(file)
 }
 
 fn sync(folder: &Path) -> std::io::Result<()> {
@@ -336,9 +399,9 @@ mod tests {
 
     #[test]
     fn no_name_of_an_application_leads_elsewhere() {
-        for (app, name) in
-            [("harbour", "harbour"), ("../x", "_.._x"), ("a/b c", "a_b_c"), ("", "_"), (".", "_.")]
-        {
+        let names =
+            [("harbour", "harbour"), ("../x", "_.._x"), ("a/b c", "a_b_c"), ("", "_"), (".", "_.")];
+        for (app, name) in names {
             assert_eq!(plain(app), name);
         }
     }

@@ -3,10 +3,13 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest as _, Sha256};
+use sternway_model::catalog::Digest;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use crate::error::SnapshotError;
+use crate::manifest::File;
 use crate::{Progress, Watch};
 
 /// How often it is told how far it is.
@@ -37,6 +40,28 @@ impl<'a> Meter<'a> {
             let (done, of, seconds) = (self.done, self.of, self.begun.elapsed().as_secs_f64());
             self.watch.tell(Progress::Bytes { done, of, seconds });
         }
+    }
+}
+
+/// The hash of what has gone through, and how much it was.
+#[derive(Default)]
+pub(crate) struct Hashing {
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Hashing {
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+
+    /// What a file is that has just this in it.
+    pub fn file(self, name: &str) -> File {
+        // Sixty-four digits are a hash.
+        let sha256 = hex::encode(self.hash.finalize()).parse();
+        let sha256 = sha256.unwrap_or_else(|_| Digest::of_bytes(b""));
+        File { name: name.to_owned(), bytes: self.bytes, sha256 }
     }
 }
 

@@ -12,6 +12,7 @@ use sternway_model::state::TrackingRow;
 use crate::dump::{self, Dumped, Place, Tool};
 use crate::error::SnapshotError;
 use crate::manifest::{self, File, Manifest};
+use crate::restore::mend;
 use crate::seal::AGE;
 use crate::stream::Meter;
 use crate::{Progress, Settings, Watch};
@@ -81,6 +82,7 @@ pub async fn take(
     watch: &mut dyn Watch,
 ) -> Result<Manifest, SnapshotError> {
     failpoint::hit(Point::Snapshot);
+    mend(whole).await?;
     let tool = dump::tool(whole, settings).await?;
     let (begun, taken_at) = (Instant::now(), manifest::now());
     let size = whole.size().await?;

@@ -12,7 +12,8 @@ pub struct SnapshotOptions {
     /// proven, which restores it on trial and compares [default: none]
     #[arg(long, global = true, env = "STERNWAY_SNAPSHOT", value_name = "WHAT")]
     pub snapshot: Option<String>,
-    /// Where snapshots are kept (snapshot.store): a folder
+    /// Where snapshots are kept (snapshot.store): a folder, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX,
+    /// az://CONTAINER/PREFIX
     #[arg(long, global = true, env = "STERNWAY_SNAPSHOT_STORE", value_name = "WHERE")]
     pub snapshot_store: Option<String>,
     /// How many tables are written or read at once (snapshot.jobs), on PostgreSQL [default: 1]

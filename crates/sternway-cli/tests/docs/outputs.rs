@@ -213,14 +213,15 @@ fn snapshots() -> Vec<(String, Value)> {
     machine
         .run(&["migrate", "-path", "releases/1.0.0/m", "-database", "sqlite://s.db", "drop", "-f"])
         .ended(0);
-    let restored =
-        json("sternway.snapshot.restored/1", &["snapshot", "restore", "latest", "--yes"]);
+    let restore = ["snapshot", "restore", "latest", "--then-carry", "--yes"];
+    let restored = json("sternway.snapshot.restored/1", &restore);
+    let carried = json("sternway.snapshot.carried/1", &["snapshot", "carry", "--yes"]);
     let list = json("sternway.snapshot.list/1", &["snapshot", "list"]);
     let pruned = json(
         "sternway.snapshot.pruned/1",
         &["snapshot", "prune", "--keep", "0", "--databases", "--yes"],
     );
-    vec![taken, restored, list, pruned]
+    vec![taken, restored, carried, list, pruned]
 }
 
 /// What is said of a release that cannot be read, and of a number that was put in below those applied.

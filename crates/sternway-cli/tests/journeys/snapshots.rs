@@ -4,6 +4,9 @@ mod postgres;
 mod sqlite;
 mod mariadb;
 mod killed;
+mod carried;
+mod before;
+mod bucket;
 
 use std::fs;
 use std::path::PathBuf;

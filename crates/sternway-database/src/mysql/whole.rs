@@ -1,6 +1,5 @@
 //! The database as a whole, and others beside it: what `mariadb-dump` and `mysqldump` are told, and how many rows
-//! there are. Here no two databases change places: none can be renamed, and their tables cannot take their views,
-//! triggers and routines along.
+//! there are.
 
 use std::path::Path;
 
@@ -10,15 +9,15 @@ use sternway_model::proof::Fingerprint;
 use sternway_model::state::Identity;
 
 use super::connect::{session, target};
-use super::{MySql, cell, introspect, number_in};
+use super::{MySql, cell, failed, introspect, number_in, swap};
 use crate::Dialect;
 use crate::port::{
-    Carried, Connect, Contents, Database, DatabaseError, Rows, SwapError, Told, Whole,
+    Carried, Clients as _, Connect, Contents, Database, DatabaseError, Rows, SwapError, Told, Whole,
 };
 
 /// A database, and its server.
 pub(crate) struct Server {
-    session: MySql,
+    pub(super) session: MySql,
     url: String,
     password: Option<String>,
 }
@@ -38,6 +37,16 @@ pub(crate) async fn open(
     }
     let session = session(target).await?;
     Ok(Server { session, url: url.to_owned(), password: password.map(str::to_owned) })
+}
+
+impl Server {
+    /// A session with another database.
+    pub(super) async fn session_with(&self, name: &str) -> Result<MySql, DatabaseError> {
+        let doing = format!("open the database `{name}`");
+        let opened = open(&self.url, self.password.as_deref(), Some(name)).await;
+        let why = |error: Connect| failed(&doing)(sqlx::Error::Configuration(error.into()));
+        opened.map(|it| it.session).map_err(why)
+    }
 }
 
 /// A value in a file of options.
@@ -202,14 +211,23 @@ impl Whole for Server {
         Ok(())
     }
 
-    async fn may_swap(&mut self, _: bool) -> Result<(), SwapError> {
-        let why = "MySQL and MariaDB cannot rename a database, and a table does not take its views, triggers and \
-                   routines along";
-        Err(SwapError::NoWay(why.to_owned()))
+    async fn may_swap(&mut self, end: bool) -> Result<(), SwapError> {
+        let sessions = self.session.sessions().await?;
+        match sessions.is_empty() || end {
+            true => Ok(()),
+            false => {
+                let database = self.session.identity.database.clone();
+                Err(SwapError::Occupied { database, sessions })
+            }
+        }
     }
 
-    async fn swap(&mut self, _: &str, _: &str, end: bool) -> Result<(), SwapError> {
-        self.may_swap(end).await
+    async fn swap(&mut self, new: &str, old: &str, end: bool) -> Result<(), SwapError> {
+        swap::swap(self, new, old, end).await
+    }
+
+    async fn mend(&mut self, old: &str) -> Result<(), DatabaseError> {
+        swap::mend(self, old).await
     }
 
     async fn carry(&mut self, _: &str, _: &[String]) -> Result<Vec<Carried>, SwapError> {

@@ -188,6 +188,13 @@ pub trait Whole: Send {
     /// When nothing was changed.
     async fn swap(&mut self, new: &str, old: &str, end: bool) -> Result<(), SwapError>;
 
+    /// Finishes a swap that has swapped `old` out, or takes it back, where it was cut short in its midst; only a dialect
+    /// that cannot do it at once has such.
+    ///
+    /// # Errors
+    /// When it stays as it is.
+    async fn mend(&mut self, old: &str) -> Result<(), DatabaseError>;
+
     /// Brings rows over that the database `from` has and this one has not, or has otherwise, but for the tables
     /// `except` and Sternway's own; in one transaction.
     ///

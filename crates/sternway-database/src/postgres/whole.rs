@@ -99,8 +99,22 @@ pub(crate) async fn open(
     password: Option<&str>,
     name: Option<&str>,
 ) -> Result<Cluster, Connect> {
-    let session = connect_to(read(url)?, password, name).await?;
+    let session = connect(url, password, name).await?;
     Ok(Cluster { session, url: url.to_owned(), password: password.map(str::to_owned) })
+}
+
+/// Opens a session that may write, whomever a fence keeps from it.
+async fn connect(
+    url: &str,
+    password: Option<&str>,
+    name: Option<&str>,
+) -> Result<Postgres, Connect> {
+    let mut session = connect_to(read(url)?, password, name).await?;
+    let sql = "SET default_transaction_read_only TO off".to_owned();
+    let set = session.run("begin a session that may write", sql).await;
+    let place = session.identity.server.clone();
+    set.map_err(|source| Connect::Session { place, source })?;
+    Ok(session)
 }
 
 /// The password that a URL holds.
@@ -156,8 +170,8 @@ impl Whole for Cluster {
             ("PGDATABASE".to_owned(), name.to_owned()),
             ("PGSSLMODE".to_owned(), sslmode.to_owned()),
             ("PGAPPNAME".to_owned(), NAME.to_owned()),
-            // What the URL sets is for the application's statements.
-            ("PGOPTIONS".to_owned(), String::new()),
+            // What the URL sets is for the application's statements, and a fence is for others.
+            ("PGOPTIONS".to_owned(), "-c default_transaction_read_only=off".to_owned()),
         ];
         let password = self.password.clone().or_else(|| password_in(&self.url));
         environment.extend(password.map(|it| ("PGPASSWORD".to_owned(), it)));
@@ -278,6 +292,11 @@ impl Whole for Cluster {
         swapped
     }
 
+    /// A swap is whole or nothing here.
+    async fn mend(&mut self, _: &str) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
     async fn carry(&mut self, from: &str, except: &[String]) -> Result<Vec<Carried>, SwapError> {
         let mut other = self.connect(from).await?;
         let doing = "begin to carry rows over";
@@ -297,7 +316,7 @@ impl Whole for Cluster {
 
 impl Cluster {
     async fn connect(&self, name: &str) -> Result<Postgres, Connect> {
-        connect_to(read(&self.url)?, self.password.as_deref(), Some(name)).await
+        connect(&self.url, self.password.as_deref(), Some(name)).await
     }
 }
 

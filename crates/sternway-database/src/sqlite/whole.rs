@@ -238,6 +238,11 @@ impl Whole for File {
         Ok(moved?)
     }
 
+    /// A swap is whole or nothing here.
+    async fn mend(&mut self, _: &str) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
     async fn carry(&mut self, from: &str, except: &[String]) -> Result<Vec<Carried>, SwapError> {
         let doing = "begin to carry rows over";
         let attach = format!("ATTACH {} AS {OTHER}", Sqlite::literal(from));

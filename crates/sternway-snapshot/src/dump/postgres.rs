@@ -8,7 +8,7 @@ use sternway_database::Whole;
 use super::{Dumped, Place};
 use crate::error::SnapshotError;
 use crate::programs::Program;
-use crate::store::hashed;
+use crate::store::written;
 use crate::stream::{Meter, Running};
 
 pub(super) async fn dump(
@@ -47,9 +47,9 @@ pub(super) async fn dump(
     let mut files = Vec::new();
     for name in &names {
         files.push(match in_place {
-            Some(_) => hashed(folder, name, meter).await?,
+            Some(_) => written(folder, name, meter).await?,
             None => {
-                // A file that is encrypted has a name without a folder.
+                // Elsewhere a file has a name without a folder.
                 let to = name.replace('/', "-");
                 place.store_file(&to, &folder.join(name), meter).await?
             }

@@ -4,7 +4,7 @@ use sternway_database::Whole;
 
 use super::{Dumped, Place};
 use crate::error::SnapshotError;
-use crate::store::hashed;
+use crate::store::written;
 use crate::stream::Meter;
 
 /// What the copy is called.
@@ -22,7 +22,7 @@ pub(super) async fn dump(
     let folder = in_place.as_deref().unwrap_or(scratch.path());
     whole.copy_into(&folder.join(NAME)).await?;
     let file = match in_place {
-        Some(_) => hashed(folder, NAME, meter).await?,
+        Some(_) => written(folder, NAME, meter).await?,
         None => place.store_file(NAME, &folder.join(NAME), meter).await?,
     };
     Ok(Dumped { files: vec![file], is_folder: false })

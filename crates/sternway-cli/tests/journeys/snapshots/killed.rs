@@ -8,7 +8,11 @@ use crate::support::{Run, skip};
 
 /// Calls a command again and again, each time killed one point later, until it ends by itself. `check` looks at what
 /// is there each time.
-fn killed_everywhere(port: &Port, arguments: &[&str], mut check: impl FnMut(&str)) -> Vec<String> {
+pub fn killed_everywhere(
+    port: &Port,
+    arguments: &[&str],
+    mut check: impl FnMut(&str),
+) -> Vec<String> {
     let mut points = Vec::new();
     for number in 1..100 {
         let mut command = port.command(arguments);

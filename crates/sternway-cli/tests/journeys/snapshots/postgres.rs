@@ -171,7 +171,7 @@ fn others_who_are_connected_are_in_the_way() {
         port.run(&["snapshot", "restore", &id, "--yes"]).ended(3).explains(&[
             "others are connected",
             "harbourmaster",
-            "--end-sessions",
+            "stop the application",
         ]);
         assert_eq!(ask(&server.url, "SELECT count(*)::text FROM ship"), "1");
         port.run(&["snapshot", "restore", &id, "--end-sessions", "--yes"]).ended(0);

@@ -23,6 +23,14 @@ pub fn execute(file: &str, sql: &str) {
     block_on(session.close()).expect("a closed file");
 }
 
+pub fn ask(file: &str, sql: &str) -> String {
+    let mut session = open(file);
+    let row =
+        block_on(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_one(&mut session)).expect(sql);
+    block_on(session.close()).expect("a closed file");
+    row.get(0)
+}
+
 /// Every row, read by other means.
 pub fn rows(file: &str) -> Vec<String> {
     let sql = "SELECT 'ship ' || id || name || coalesce(kind, '') FROM ship
