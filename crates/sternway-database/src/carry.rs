@@ -266,14 +266,11 @@ async fn advance(carrier: &mut dyn Carrier, way: &mut Way<'_>) -> Result<bool, D
                 Ok(()) => {
                     let done = state.to_ascii_uppercase();
                     let sql = format!(
-                        "UPDATE {} SET state = '{done}' WHERE state = '{state}' AND n BETWEEN {from} AND {to};
-                         RELEASE SAVEPOINT sternway_carry",
+                        "UPDATE {} SET state = '{done}' WHERE state = '{state}' AND n BETWEEN {from} AND {to}",
                         way.temporary
                     );
-                    let sql = sql.split(';').map(str::to_owned).collect::<Vec<_>>();
-                    for statement in sql {
-                        carrier.run(statement).await?;
-                    }
+                    carrier.run(sql).await?;
+                    carrier.run("RELEASE SAVEPOINT sternway_carry".to_owned()).await?;
                     moved = true;
                 }
                 Err(error) => {
@@ -327,13 +324,12 @@ async fn account(carrier: &mut dyn Carrier, way: Way<'_>) -> Result<Carried, Dat
             _ => carried.unfit_count += count,
         }
     }
-    let name = |alias: &str, value: &dyn Fn(usize) -> String| -> String {
-        let _ = alias;
+    let name = |value: &dyn Fn(usize) -> String| -> String {
         let each = key.iter().map(|place| format!("coalesce({}, 'null')", value(*place)));
         let joined = each.collect::<Vec<_>>().join(" || ', ' || ");
         if joined.is_empty() { "CAST(s.n AS text)".to_owned() } else { joined }
     };
-    let there = name("s", &|place| format!("CAST(s.c{place} AS text)"));
+    let there = name(&|place| format!("CAST(s.c{place} AS text)"));
     let unfit = format!(
         "SELECT CAST(s.n AS text), {there} FROM {temporary} AS s WHERE s.state IN ('i', 'u', 'x') ORDER BY s.n LIMIT {NAMED}"
     );
@@ -358,7 +354,7 @@ async fn account(carrier: &mut dyn Carrier, way: Way<'_>) -> Result<Carried, Dat
     );
     if !missing.is_empty() {
         let here =
-            name("t", &|place| format!("CAST(t.{} AS text)", carrier.quote(&columns[place].name)));
+            name(&|place| format!("CAST(t.{} AS text)", carrier.quote(&columns[place].name)));
         let count =
             format!("SELECT CAST(count(*) AS text) FROM {only} AS t WHERE NOT EXISTS ({missing})");
         let count = carrier.rows(count).await?;

@@ -203,6 +203,8 @@ fn warned() -> (String, Value) {
 /// A snapshot that is taken, proven, listed, restored and removed.
 fn snapshots() -> Vec<(String, Value)> {
     let machine = Machine::of("shop", "m");
+    machine.write("releases/1.1.0/m/1_a.up.sql", "CREATE TABLE a (x integer)");
+    machine.write("releases/1.1.0/m/2_b.up.sql", "INSERT INTO a VALUES (1)");
     machine.write("releases/1.0.0/m/1_a.up.sql", "CREATE TABLE a (x integer)");
     let json = |format: &str, arguments: &[&str]| {
         let arguments = [arguments, &["--snapshot-store", "store", "--output", "json"]].concat();
@@ -210,9 +212,10 @@ fn snapshots() -> Vec<(String, Value)> {
     };
     machine.on("sqlite://s.db", &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
     let taken = json("sternway.snapshot/1", &["snapshot", "create", "--prove"]);
-    machine
-        .run(&["migrate", "-path", "releases/1.0.0/m", "-database", "sqlite://s.db", "drop", "-f"])
-        .ended(0);
+    // A journey with another one, whose time is known by the first; its rows have no key to carry them over by.
+    let plan = json("sternway.plan/4", &["plan", "--to", "1.1.0", "--snapshot", "proven"]);
+    let there = ["migrate", "-path", "releases/1.1.0/m", "-database", "sqlite://s.db", "up"];
+    machine.run(&there).ended(0);
     let restore = ["snapshot", "restore", "latest", "--then-carry", "--yes"];
     let restored = json("sternway.snapshot.restored/1", &restore);
     let carried = json("sternway.snapshot.carried/1", &["snapshot", "carry", "--yes"]);
@@ -221,7 +224,7 @@ fn snapshots() -> Vec<(String, Value)> {
         "sternway.snapshot.pruned/1",
         &["snapshot", "prune", "--keep", "0", "--databases", "--yes"],
     );
-    vec![taken, restored, carried, list, pruned]
+    vec![taken, plan, restored, carried, list, pruned]
 }
 
 /// What is said of a release that cannot be read, and of a number that was put in below those applied.

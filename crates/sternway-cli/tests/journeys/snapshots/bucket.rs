@@ -89,10 +89,12 @@ fn answer(mut stream: &TcpStream, held: &Mutex<Held>) -> Option<()> {
         },
         "POST" if query.contains_key("delete") => {
             let text = String::from_utf8(body).ok()?;
-            for key in text.split("<Key>").skip(1).filter_map(|it| it.split("</Key>").next()) {
+            let keys = text.split("<Key>").skip(1).filter_map(|it| it.split("</Key>").next());
+            let gone = keys.map(|key| {
                 held.objects.remove(key);
-            }
-            said = b"<DeleteResult></DeleteResult>".to_vec();
+                format!("<Deleted><Key>{key}</Key></Deleted>")
+            });
+            said = format!("<DeleteResult>{}</DeleteResult>", gone.collect::<String>()).into();
         }
         "POST" if query.contains_key("uploads") => {
             said = format!("<InitiateMultipartUploadResult><UploadId>{}</UploadId></InitiateMultipartUploadResult>", key.len()).into();

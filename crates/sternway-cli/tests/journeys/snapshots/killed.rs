@@ -51,7 +51,7 @@ fn survives(port: &Port, count: impl Fn() -> String, write: impl Fn()) {
     let list = port.json("sternway.snapshot.list/1", &["snapshot", "list"]);
     let unfinished = list["snapshots"].as_array().expect("rows").iter();
     assert_eq!(unfinished.filter(|it| it["error"] == "unfinished").count(), 3, "{list}");
-    assert_eq!(port.left("unfinished").is_empty(), false);
+    assert!(!port.left("unfinished").is_empty());
     port.run(&["snapshot", "prune", "--unfinished", "--databases", "--yes"]).ended(0);
     assert_eq!(port.left("unfinished"), [""; 0]);
     let id = port.take(&[]);

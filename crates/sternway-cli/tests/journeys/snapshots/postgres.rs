@@ -165,18 +165,18 @@ fn others_who_are_connected_are_in_the_way() {
     port.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
     let id = port.take(&[]);
     execute(&server.url, "INSERT INTO ship (id, name) VALUES (1, 'since')");
-    block_on(async {
-        let url = format!("{}&application_name=harbourmaster", server.url);
-        let mut other = PgConnection::connect(&url).await.expect("a session");
-        port.run(&["snapshot", "restore", &id, "--yes"]).ended(3).explains(&[
-            "others are connected",
-            "harbourmaster",
-            "stop the application",
-        ]);
-        assert_eq!(ask(&server.url, "SELECT count(*)::text FROM ship"), "1");
-        port.run(&["snapshot", "restore", &id, "--end-sessions", "--yes"]).ended(0);
-        assert!(other.ping().await.is_err(), "the session goes on");
-    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let url = format!("{}&application_name=harbourmaster", server.url);
+    let mut other = runtime.block_on(PgConnection::connect(&url)).expect("a session");
+    port.run(&["snapshot", "restore", &id, "--yes"]).ended(3).explains(&[
+        "others are connected",
+        "harbourmaster",
+        "stop the application",
+    ]);
+    assert_eq!(ask(&server.url, "SELECT count(*)::text FROM ship"), "1");
+    port.run(&["snapshot", "restore", &id, "--end-sessions", "--yes"]).ended(0);
+    assert!(runtime.block_on(other.ping()).is_err(), "the session goes on");
     assert_eq!(ask(&server.url, "SELECT count(*)::text FROM ship"), "0");
     tidy(&port);
 }
