@@ -1,6 +1,7 @@
 //! The arguments: what can be typed, and the help that explains it.
 
 mod fence;
+mod snapshot;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,10 @@ use sternway_database::Limits;
 use sternway_model::catalog::TrackName;
 
 pub use fence::FenceArgs;
+pub use snapshot::{
+    CarryArgs, CreateArgs, PruneArgs, SnapshotArgs, SnapshotCommand, SnapshotOptions,
+    SnapshotRestoreArgs,
+};
 
 /// Take an application and its database from one release to another, backwards or forwards,
 /// without losing data.
@@ -92,6 +97,8 @@ pub enum Command {
     History,
     /// Look at what was kept of what migrations took away: list, show, export, restore, drop
     Archive(ArchiveArgs),
+    /// Copy the whole database, and go back to a copy: create, list, show, prove, restore, prune
+    Snapshot(SnapshotArgs),
     /// Move one track by its numbers, with golang-migrate's command line: `sternway migrate -help`
     #[command(disable_help_flag = true)]
     Migrate(MigrateArgs),
@@ -199,6 +206,8 @@ pub struct Shared {
     /// [default: 90]
     #[arg(long, global = true, env = "STERNWAY_WARN_AFTER_DAYS", value_name = "DAYS")]
     pub warn_after_days: Option<u64>,
+    #[command(flatten)]
+    pub snapshots: SnapshotOptions,
     #[command(flatten)]
     pub deploy: DeployArgs,
     #[command(flatten)]

@@ -15,6 +15,7 @@ pub mod resume;
 pub mod abort;
 pub mod history;
 pub mod archive;
+pub mod snapshot;
 
 use std::io::Write;
 use std::path::Path;

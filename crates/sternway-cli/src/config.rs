@@ -8,6 +8,7 @@ mod deploy;
 mod kubernetes;
 mod checks;
 mod redact;
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::args::Shared;
 use crate::failure::{Exit, Failure};
 pub use file::File;
 pub use redact::holds_password;
+pub use snapshot::Snapshots;
 
 /// The settings of a command.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Config {
     pub setup: Option<Setup>,
     /// After how many days it is mentioned that the archive still keeps something.
     pub warn_after_days: u64,
+    /// How snapshots are made and where they are kept.
+    pub snapshots: Snapshots,
     /// How the application is stopped, swapped and started, where that is said.
     pub deploy: Option<Deploy>,
     /// The variable of the application's container that says whether a track is on, by track.
@@ -169,8 +173,11 @@ impl Config {
         let deploy = moved_by(shared, deploy, &folder, hidden, database.is_ok())?;
         let warn_after_days = shared.warn_after_days.or(settings.archive.warn_after_days);
         let checks = checks::checks(settings.check, &tracks)?;
+        let before = settings.policy.snapshot;
+        let snapshots = Snapshots::of(&shared.snapshots, settings.snapshot, before, &folder)?;
         Ok(Config {
             checks,
+            snapshots,
             switches: switches.unwrap_or_default(),
             folder,
             text,

@@ -1,8 +1,10 @@
 //! Failures as the terminal shows them: the library's error, what to do about it, and the exit code.
-//! Nothing else brings the three together. `plan` and `journey` have those of journeys, the others are here.
+//! Nothing else brings the three together. `plan` and `journey` have those of journeys, `snapshot` those of
+//! snapshots, the others are here.
 
 mod plan;
 mod journey;
+mod snapshot;
 
 use std::error::Error;
 use std::process::ExitCode;

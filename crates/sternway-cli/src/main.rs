@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use crate::args::{Arguments, Command};
 use crate::commands::{
     abort, apply, archive, bundle, can_run, demo, doctor, history, job, journey, plan, releases,
-    resume, runbook, status,
+    resume, runbook, snapshot, status,
 };
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -63,6 +63,7 @@ async fn run(ui: &Ui, arguments: Arguments) -> Result<failure::Exit, Failure> {
         Command::Abort(args) => abort::abort(ui, shared, args).await,
         Command::History => history::history(ui, shared).await,
         Command::Archive(args) => archive::archive(ui, shared, args).await,
+        Command::Snapshot(args) => snapshot::snapshot(ui, shared, args).await,
         Command::Migrate(args) => {
             Ok(migrate::run(&migrate::with_settings(shared, &args.words)).await.into())
         }

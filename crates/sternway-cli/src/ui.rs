@@ -77,6 +77,13 @@ impl Ui {
         let _ = writeln!(std::io::stderr(), "{}", text.as_ref());
     }
 
+    /// Tells how far something is, over what was told before; nothing where nobody sits and watches.
+    pub fn progress(&self, text: impl AsRef<str>) {
+        if !self.json && std::io::stderr().is_terminal() {
+            eprint_now(&format!("\r\x1b[K{}", text.as_ref()));
+        }
+    }
+
     pub fn out(&self, text: &str) {
         // A closed pipe, as with `| head`, is no reason to fail.
         let _ = writeln!(std::io::stdout(), "{text}");

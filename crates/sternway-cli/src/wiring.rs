@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use sternway_database::{Connect, Database, Dialect, dialect};
+use sternway_database::{Connect, Database, Dialect, Whole, dialect};
 use sternway_deploy::commands::Commands;
 use sternway_deploy::kubernetes::{Forward, Kubernetes, find_database, variables_of};
 use sternway_engine::gather::{GatherError, Settings, Snapshot, Source, gather};
@@ -14,6 +14,7 @@ use sternway_engine::shadow::{Cache, Shadow};
 use sternway_model::app::App;
 use sternway_model::catalog::{Catalog, Enabled, Release, Track};
 use sternway_model::plan::{Course, Request};
+use sternway_snapshot::{Programs, Settings as Snapshots, Store};
 
 use crate::args::{FenceArgs, Shared, WayArgs};
 use crate::config::{Config, DatabaseUrl, Deploy, Secret, holds_password, release};
@@ -162,6 +163,7 @@ impl<'a> Setup<'a> {
             no_way_back: consent.no_way_back,
             deploy: self.config.deploy.is_some() && !self.shared.deploy.no_deploy,
             fence: others.request(),
+            snapshot: self.config.snapshots.before.request(),
             checks: self.config.checks.clone(),
         })
     }
@@ -225,6 +227,49 @@ impl<'a> Setup<'a> {
         };
         let connected = dialect::connect(&database.url, password.as_deref()).await;
         connected.map_err(Failure::to_connect)
+    }
+
+    /// Opens a session for the whole of the database.
+    pub async fn whole(&self) -> Result<Box<dyn Whole>, Failure> {
+        let database =
+            self.config.database.as_ref().map_err(|hint| {
+                Failure::new("nothing says which database", Exit::Usage).hint(hint)
+            })?;
+        let password = match &database.password_command {
+            Some(command) => Some(password(command).await?),
+            None => None,
+        };
+        if database.url.starts_with("embedded:") {
+            let text = "the embedded PostgreSQL has no server that pg_dump could reach";
+            return Err(Failure::new(text, Exit::Refused)
+                .hint("its folder is the database: end what uses it, and copy the folder"));
+        }
+        let opened = dialect::whole(&database.url, password.as_deref()).await;
+        opened.map_err(Failure::to_connect)
+    }
+
+    /// How snapshots are made, and where they are kept: `to`, where that is given.
+    pub fn snapshots(&self, to: Option<&str>) -> Result<Snapshots, Failure> {
+        let settings = &self.config.snapshots;
+        let Some(store) = to.or(settings.store.as_deref()) else {
+            let failure = Failure::new("nothing says where snapshots are kept", Exit::Usage);
+            return Err(failure.hint("give --snapshot-store, STERNWAY_SNAPSHOT_STORE, or store in [snapshot] of sternway.toml: a folder, or s3://BUCKET, gs://BUCKET, az://CONTAINER"));
+        };
+        let store = Store::parse(store).map_err(|cause| {
+            Failure::usage("cannot use the store for snapshots", cause).hint("it is a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; credentials come from the environment: AWS_…, GOOGLE_…, AZURE_…")
+        })?;
+        Ok(Snapshots {
+            store,
+            app: self.config.layout.app.clone(),
+            programs: Programs {
+                folder: settings.tools.clone(),
+                start: |program| sternway_deploy::leash::command(program),
+            },
+            jobs: settings.jobs,
+            compression: settings.compression.clone(),
+            recipients: settings.recipients.clone(),
+            identity: settings.identity.clone(),
+        })
     }
 
     /// Looks at the database and reads the catalog: from the source, or from the database's records.

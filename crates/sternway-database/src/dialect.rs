@@ -8,7 +8,7 @@ use sternway_model::position::Position;
 use sternway_model::rules::Deed;
 
 use crate::pieces::{Piece, pieces};
-use crate::port::{Connect, Database, DatabaseError};
+use crate::port::{Connect, Database, DatabaseError, Whole};
 use crate::rows::{OfRows, of_rows};
 use crate::{mysql, normal, postgres, sqlite};
 
@@ -333,4 +333,20 @@ pub async fn remove_shadow(url: &str, name: &str) -> Result<(), DatabaseError> {
         Ok(Dialect::Sqlite) => sqlite::shadow::remove().await,
         Err(_) => Ok(()),
     }
+}
+
+/// Opens a session for the whole of the database that `url` names, and for others beside it.
+///
+/// # Errors
+/// As [`connect`]; and for the PostgreSQL inside the process, which is nobody's server.
+pub async fn whole(url: &str, password: Option<&str>) -> Result<Box<dyn Whole>, Connect> {
+    if url.starts_with("embedded:") {
+        let text = "no program of a server's reaches the embedded PostgreSQL";
+        return Err(Connect::Url(text.to_owned()));
+    }
+    Ok(match Dialect::of(url)? {
+        Dialect::Postgres => Box::new(postgres::whole::open(url, password, None).await?),
+        Dialect::MySql => Box::new(mysql::whole::open(url, password, None).await?),
+        Dialect::Sqlite => Box::new(sqlite::whole::open(url, None).await?),
+    })
 }

@@ -4,7 +4,7 @@
 //! their own. Even there a program has to ask for them with [`listen`]. Then the variable `FAILPOINTS`
 //! says where it dies, with nothing put in order: `7` is at the seventh point that it comes by,
 //! whichever that is, and `statement.noted` at the first of that name, `statement.noted:3` at the
-//! third. It counts from where it first asks for the locks: what it rehearses before is no run. The
+//! third. It counts from where it first asks for the locks, or begins with a snapshot: what it rehearses before is no run. The
 //! point's name is the last thing that it says on standard error.
 
 /// A point.
@@ -54,10 +54,36 @@ pub enum Point {
     Unlocking,
     /// They are.
     Unlocked,
+    /// A snapshot is about to be taken, restored or removed.
+    Snapshot,
+    /// A file of a snapshot is about to be written.
+    Dumping,
+    /// It is written.
+    Dumped,
+    /// The manifest of a snapshot is about to be written.
+    Sealing,
+    /// It is written.
+    Sealed,
+    /// A database is about to be made for a snapshot.
+    Making,
+    /// It is made, and empty.
+    Made,
+    /// A snapshot is loaded into it.
+    Loaded,
+    /// What was loaded is what was taken.
+    Compared,
+    /// Two databases are about to change places.
+    Swapping,
+    /// They have.
+    Swapped,
+    /// Rows written since are about to be carried over.
+    Carrying,
+    /// They are carried over, and nothing is committed.
+    Carried,
 }
 
 impl Point {
-    /// All of them, in the order of a run.
+    /// Those of a run, in its order.
     pub const ALL: [Point; 22] = [
         Self::Locking,
         Self::Locked,
@@ -81,6 +107,23 @@ impl Point {
         Self::StepEnded,
         Self::Unlocking,
         Self::Unlocked,
+    ];
+
+    /// Those of snapshots, in their order.
+    pub const OF_SNAPSHOTS: [Point; 13] = [
+        Self::Snapshot,
+        Self::Dumping,
+        Self::Dumped,
+        Self::Sealing,
+        Self::Sealed,
+        Self::Making,
+        Self::Made,
+        Self::Loaded,
+        Self::Compared,
+        Self::Swapping,
+        Self::Swapped,
+        Self::Carrying,
+        Self::Carried,
     ];
 
     /// What `FAILPOINTS` calls it.
@@ -108,6 +151,19 @@ impl Point {
             Self::Reconciled => "reconcile.ended",
             Self::Unlocking => "unlock.begins",
             Self::Unlocked => "unlock.ended",
+            Self::Snapshot => "snapshot.begins",
+            Self::Dumping => "dump.begins",
+            Self::Dumped => "dump.ended",
+            Self::Sealing => "seal.begins",
+            Self::Sealed => "seal.ended",
+            Self::Making => "make.begins",
+            Self::Made => "make.ended",
+            Self::Loaded => "load.ended",
+            Self::Compared => "compare.ended",
+            Self::Swapping => "swap.begins",
+            Self::Swapped => "swap.ended",
+            Self::Carrying => "carry.begins",
+            Self::Carried => "carry.ended",
         }
     }
 }
@@ -226,7 +282,8 @@ mod armed {
             Ok(number) => (None, number),
             Err(_) => {
                 let (name, number) = text.split_once(':').unwrap_or((text, "1"));
-                let point = Point::ALL.into_iter().find(|point| point.name() == name)?;
+                let mut all = Point::ALL.into_iter().chain(Point::OF_SNAPSHOTS);
+                let point = all.find(|point| point.name() == name)?;
                 (Some(point), number.parse().ok()?)
             }
         };
@@ -236,7 +293,7 @@ mod armed {
 
     pub fn hit(point: Point) {
         let Some(fate) = FATE.get() else { return };
-        if point == Point::Locking {
+        if matches!(point, Point::Locking | Point::Snapshot) {
             fate.begun.store(true, Ordering::Relaxed);
         }
         if !fate.begun.load(Ordering::Relaxed) {

@@ -7,7 +7,8 @@
 //! became of one, `archive.rs` has what was kept, `clients.rs` sees the sessions of others, `fence.rs`
 //! keeps them out, `introspect.rs` describes the schema, `definitions.rs` says what its
 //! words mean, `records.rs` keeps Sternway's own records,
-//! `interrupt.rs` ends a statement, `shadow.rs` makes a database to rehearse in. Dialect-specific SQL
+//! `interrupt.rs` ends a statement, `shadow.rs` makes a database to rehearse in, `whole.rs` counts all rows and swaps
+//! databases. Dialect-specific SQL
 //! lives there and nowhere else; `tokens.rs` has what the lexers share, and `normal.rs` what is left of a body
 //! when all that does not count is taken away. [`embedded`] is a PostgreSQL
 //! inside the process.
@@ -27,6 +28,7 @@ mod pieces;
 mod rows;
 mod definitions;
 mod late;
+mod carry;
 pub mod asked;
 pub mod dialect;
 pub mod postgres;
@@ -39,8 +41,9 @@ pub use dialect::Dialect;
 pub use late::Late;
 pub use pieces::Piece;
 pub use port::{
-    Connect, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt, Limits, LockError,
-    NOTHING_DISCARDED, Orphan, Preservation, Raised, Reconciled, RunId, RunSummary, Session,
-    Settings, SqlError, StepError, Underway, Unfinished, Work, in_plain_words, recorded,
+    Carried, Connect, Contents, Database, DatabaseError, Done, Fence, FenceKind, Holder, Interrupt,
+    Limits, LockError, NOTHING_DISCARDED, Orphan, Preservation, Raised, Reconciled, Rows, RunId,
+    RunSummary, Session, Settings, SqlError, StepError, SwapError, Told, Underway, Unfinished,
+    Whole, Work, in_plain_words, recorded,
 };
 pub use rows::{OfRows, RowDeed};

@@ -24,6 +24,8 @@ mod statements_from;
 mod records;
 mod interrupt;
 pub mod shadow;
+pub(crate) mod whole;
+mod swap;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;

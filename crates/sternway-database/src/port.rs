@@ -13,6 +13,7 @@ mod execution;
 mod archive;
 mod clients;
 mod fence;
+mod whole;
 mod abridge;
 mod plain;
 mod error;
@@ -32,6 +33,7 @@ pub use plain::in_plain_words;
 pub use records::{RecordStore, RunId, RunSummary, Unfinished};
 pub use schema::Schema;
 pub use tracking::{Locks, Tracking, Underway};
+pub use whole::{Carried, Contents, Rows, SwapError, Told, Unfit, Whole};
 
 /// A session with one database.
 ///

@@ -30,6 +30,8 @@ mod attributes;
 mod records;
 mod interrupt;
 pub mod shadow;
+pub(crate) mod whole;
+mod carry;
 
 use std::collections::BTreeMap;
 

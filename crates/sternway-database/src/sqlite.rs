@@ -20,6 +20,8 @@ mod statements_from;
 mod records;
 mod interrupt;
 pub mod shadow;
+pub(crate) mod whole;
+mod carry;
 
 use std::collections::BTreeSet;
 

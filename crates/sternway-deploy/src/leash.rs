@@ -28,7 +28,7 @@ pub fn obey() {
 }
 
 /// Runs `program` so that it is told to end when this process dies.
-pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     if cfg!(target_os = "linux") && OBEYS.load(Ordering::Relaxed) {
         let mut command = Command::new("/proc/self/exe");
         command.arg(WORD).arg(std::process::id().to_string()).arg(program);

@@ -65,6 +65,13 @@ pub enum Event<'a> {
     },
     /// The run ended before its plan did, and the fence is still up.
     FenceStands(&'a Raised),
+    /// The snapshot before the schema is changed is there.
+    SnapshotTaken {
+        /// Where it is, in words.
+        snapshot: &'a str,
+        /// Whether it is proven.
+        proven: bool,
+    },
     /// A migration starts, or its other half when it is undone.
     Starts(&'a Migrate),
     /// A migration ended well.

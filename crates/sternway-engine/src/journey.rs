@@ -33,6 +33,7 @@ use crate::preflight::{
 use crate::rehearse::{self, Rehearsal, expectations, measure, with_effects, with_leaves};
 use crate::run::{self, Clear, Outcome, Run, RunError};
 use crate::shadow::{Checkpoints, RehearsalError, Shadow, checkpoints};
+use crate::snapshot::Snapshots;
 use crate::status::{DirtyTracks, look_into_dirty};
 use crate::taken::{with_rebuilds, with_taken};
 use crate::unanswered::Unanswered;
@@ -45,6 +46,8 @@ pub struct Ports<'p> {
     pub database: &'p mut dyn Database,
     /// The application, where it is moved as well.
     pub app: Option<&'p mut (dyn App + 'static)>,
+    /// Who takes a snapshot, where the plan has one.
+    pub snapshots: Option<&'p mut dyn Snapshots>,
     /// Where what should be is found out.
     pub shadow: &'p Shadow,
     /// Who is told, and may ask to stop.
@@ -529,6 +532,7 @@ pub async fn travel(
     let it = Run {
         expected: journey.proof.as_deref().ok(),
         shadow: Some(ports.shadow),
+        snapshots: snapshots_of(&mut ports.snapshots),
         ..of(plan, manner, ports.app.as_deref_mut())
     };
     let mut outcome = run::run(it, ports.database, ports.observer).await?;
@@ -536,6 +540,14 @@ pub async fn travel(
         check::mend(plan, findings, ports.database, manner.lock_timeout, ports.observer).await?;
     }
     Ok((journey, outcome))
+}
+
+/// Who takes snapshots, for as long as a run lasts.
+fn snapshots_of<'a>(of: &'a mut Option<&mut dyn Snapshots>) -> Option<&'a mut dyn Snapshots> {
+    match of {
+        Some(it) => Some(&mut **it),
+        None => None,
+    }
 }
 
 fn of<'a>(plan: &'a Plan, manner: &'a Manner, app: Option<&'a mut (dyn App + 'static)>) -> Run<'a> {
@@ -595,6 +607,7 @@ pub async fn resume(
         expected: expected.as_deref(),
         checkpoints: checkpoints.as_ref(),
         shadow: Some(ports.shadow),
+        snapshots: snapshots_of(&mut ports.snapshots),
         ..of(&run.plan, manner, ports.app.as_deref_mut())
     };
     Ok(run::resume(it, run.id, ports.database, ports.observer).await?)

@@ -26,6 +26,7 @@ pub mod taken;
 pub mod rehearse;
 pub mod check;
 pub mod fence;
+pub mod snapshot;
 pub mod run;
 mod consent;
 pub mod journey;

@@ -14,6 +14,7 @@ mod app;
 mod check;
 mod stop;
 mod fence;
+mod snapshot;
 mod migrate;
 mod rebuild;
 mod prove;
@@ -39,6 +40,7 @@ use sternway_model::state::{RecordsAccess, State};
 
 use crate::event::{Event, Observer};
 use crate::shadow::{Checkpoints, Shadow};
+use crate::snapshot::Snapshots;
 
 pub use abort::abort;
 pub use error::RunError;
@@ -71,6 +73,8 @@ pub struct Run<'a> {
     pub accepted: &'a [String],
     /// The application, where the plan stops, swaps and starts it.
     pub app: Option<&'a mut (dyn App + 'static)>,
+    /// Who takes the snapshot that the plan may have.
+    pub snapshots: Option<&'a mut dyn Snapshots>,
 }
 
 /// What is done about the sessions that are there when a fence goes up, beyond what its plan says.
@@ -104,6 +108,7 @@ impl<'a> Run<'a> {
             clear: Clear::default(),
             accepted: &[],
             app: None,
+            snapshots: None,
         }
     }
 
@@ -226,6 +231,10 @@ impl<'a> Executor<'_, 'a> {
             return Err(RunError::Moved(moved));
         }
         self.needs_app()?;
+        let takes = plan.all_steps().any(|(_, step)| matches!(step, Step::Snapshot(_)));
+        if takes && self.run.snapshots.is_none() {
+            return Err(RunError::NoStore);
+        }
         let access = self.database.prepare_records().await?;
         if let (true, RecordsAccess::Unavailable(reason)) = (plan.keeps, &access)
             && plan.steps().any(|step| {

@@ -39,7 +39,7 @@ use crate::catalog::{
 use crate::check::{Check, When};
 use crate::effect::Loss;
 use crate::fence::FenceRequest;
-use crate::policy::Policy;
+use crate::policy::{Policy, SnapshotRequest};
 use crate::proof::{Difference, ObjectName};
 use crate::state::{AppState, Numbers, RecordsAccess, State};
 
@@ -118,6 +118,8 @@ pub struct Request {
     pub deploy: bool,
     /// What is done about the other clients of the database, if anything.
     pub fence: Option<FenceRequest>,
+    /// What is asked of a snapshot before the schema is changed, if one is wanted.
+    pub snapshot: Option<SnapshotRequest>,
     /// What the data has to be before and after.
     pub checks: Vec<Check>,
 }
@@ -145,6 +147,7 @@ impl Request {
             no_way_back: false,
             deploy: false,
             fence: None,
+            snapshot: None,
             checks: Vec::new(),
         }
     }
@@ -410,7 +413,8 @@ pub fn plan(facts: &Facts<'_>, request: &Request) -> Result<Plan, PlanError> {
     let way = steps::steps(facts, course, &applied, route)?;
     let app = if request.deploy { Some(frame::Deployment::of(facts, &applied)?) } else { None };
     let mut plan = steps::pack(facts, request, course, &applied, way, notes);
-    frame::frame(&mut plan, app.as_ref(), frame::for_whom(request.fence.as_ref(), facts));
+    let fence = frame::for_whom(request.fence.as_ref(), facts);
+    frame::frame(&mut plan, app.as_ref(), fence, request.snapshot);
     let hazards = hazard::crossed(facts, request, &plan)?;
     plan.notes.extend(hazards);
     Ok(plan)

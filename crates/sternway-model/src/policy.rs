@@ -32,6 +32,16 @@ pub struct Policy {
     pub hazards: Vec<Hazard>,
 }
 
+/// What is asked of a snapshot before the schema is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRequest {
+    /// Whether it has to be proven: restored on trial, and compared.
+    pub proven: bool,
+    /// How long it takes about, in seconds, where an earlier one tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
 /// A border between two releases that no schema shows, such as another format of rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hazard {

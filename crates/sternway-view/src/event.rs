@@ -93,6 +93,10 @@ impl Reporter {
                  and `sternway doctor --lower-fence` takes it away",
                 raised.fence.kind
             )),
+            Event::SnapshotTaken { snapshot, proven } => {
+                let proven = if *proven { paint.good("proven") } else { "not proven".to_owned() };
+                result(format!("{snapshot}, {proven}"))
+            }
             Event::Waiting(sessions) => listed("waiting for other clients to leave:", sessions),
             Event::Ending(sessions) => listed("ending the sessions of other clients:", sessions),
             // Walks by numbers are shown as golang-migrate does, by their commands.

@@ -24,6 +24,7 @@ pub mod comparison;
 pub mod history;
 pub mod doctor;
 pub mod archive;
+pub mod snapshot;
 pub mod migrate;
 
 pub use paint::Paint;

@@ -471,6 +471,8 @@ impl<'a> Maker<'a> {
             Step::Fence(_) => vec![Act::new("See to it that nobody else writes", "").why(
                 "The plan keeps other clients of the database out; by hand, nothing does. Stop them, or lock their accounts.",
             )],
+            // The page begins with a dump.
+            Step::Snapshot(_) => Vec::new(),
             Step::Check { at } => self.checks(*at),
             Step::Rebuild { taken } => {
                 let statements = taken.iter().flat_map(|it| it.statements.iter().chain(&it.attributes));

@@ -24,6 +24,7 @@ pub async fn abort(ui: &Ui, shared: &Shared, args: &AbortArgs) -> Result<Exit, F
         source: None,
         database: &mut *database,
         app: app.as_deref_mut(),
+        snapshots: None,
         shadow: &shadow,
         observer: &mut terminal,
     };

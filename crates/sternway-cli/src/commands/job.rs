@@ -4,6 +4,7 @@ use sternway_deploy::kubernetes::{Ended, JobSettings, follow, job as made, yaml}
 use sternway_view::run::question;
 
 use super::plan::looked;
+use super::snapshot::estimated;
 use crate::args::{JobArgs, Shared};
 use crate::config::Deploy;
 use crate::failure::{Exit, Failure};
@@ -31,6 +32,7 @@ pub async fn job(ui: &Ui, shared: &Shared, args: &JobArgs) -> Result<Exit, Failu
         retries: args.retries,
     };
     let request = setup.request(&args.to, None, &args.way, &args.others)?;
+    let request = estimated(&setup, request).await?;
     let plan = looked(&setup, &request, false, setup.app()).await?;
     let job = made(&settings, &plan, &how).await.map_err(|reason| {
         Failure::new(format!("no Job can be made for this plan: {reason}"), Exit::Refused)

@@ -4,10 +4,12 @@ use sternway_database::Database;
 use sternway_engine::gather::Source;
 use sternway_engine::journey::{Journey, JourneyError, Manner, Ports, prepare, travel};
 use sternway_engine::run::Outcome;
+use sternway_engine::snapshot::Snapshots;
 use sternway_model::plan::{Course, Plan};
 use sternway_view::run::{CheckRow, Ran, arrived, interrupted, question};
 
 use super::archive::warn;
+use super::snapshot::{Taker, estimated};
 use crate::args::{ExecuteArgs, RollbackArgs, Shared, UpgradeArgs, WayArgs};
 use crate::failure::{Exit, Failure};
 use crate::terminal::{Asker, Terminal};
@@ -39,6 +41,7 @@ pub async fn go(
     args: &ExecuteArgs,
 ) -> Result<Exit, Failure> {
     let request = setup.request(to, Some(course), &way, &args.others)?;
+    let request = estimated(setup, request).await?;
     let (settings, manner) = (setup.settings()?, setup.manner(args));
     with_ports(setup, database, args, async |ports| {
         let journey = prepare(&settings, &request, &manner, ports).await;
@@ -57,10 +60,12 @@ pub async fn with_ports(
     let (mut source, mut app, shadow) = (setup.source(), setup.app(), setup.shadow());
     let mut terminal = Terminal::new(setup.ui);
     let mut asker = Asker::new(&terminal, args.yes);
+    let mut taker = Taker::of(setup)?;
     let mut ports = Ports {
         source: source.as_mut().map(|it| it as &mut dyn Source),
         database,
         app: app.as_deref_mut(),
+        snapshots: taker.as_mut().map(|it| it as &mut dyn Snapshots),
         shadow: &shadow,
         observer: &mut terminal,
     };

@@ -9,6 +9,7 @@ use sternway_model::app::App;
 use sternway_model::plan::{Plan, Request};
 use sternway_view::plan::sql;
 
+use super::snapshot::estimated;
 use crate::args::{PlanArgs, Shared};
 use crate::failure::{Exit, Failure};
 use crate::terminal::Terminal;
@@ -18,6 +19,7 @@ use crate::wiring::Setup;
 pub async fn plan(ui: &Ui, shared: &Shared, args: &PlanArgs) -> Result<Exit, Failure> {
     let setup = Setup::new(ui, shared)?.found().await?;
     let request = setup.request(&args.to, None, &args.way, &args.others)?;
+    let request = estimated(&setup, request).await?;
     let plan = match setup.config.database {
         Ok(_) => looked(&setup, &request, args.no_effects, setup.app()).await?,
         Err(_) => assumed(&setup, &request, setup.app()).await?,
@@ -58,6 +60,7 @@ pub async fn looked(
         source: source.as_mut().map(|it| it as &mut dyn Source),
         database: &mut *database,
         app: app.as_deref_mut(),
+        snapshots: None,
         shadow: &shadow,
         observer: &mut terminal,
     };

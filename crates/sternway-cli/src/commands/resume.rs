@@ -1,10 +1,12 @@
 //! `sternway resume`
 
 use sternway_engine::journey::{self, JourneyError, Ports, the_run};
+use sternway_engine::snapshot::Snapshots;
 use sternway_view::unfinished;
 
 use super::archive::warn;
 use super::journey::report;
+use super::snapshot::Taker;
 use crate::args::{ResumeArgs, Shared};
 use crate::failure::{Exit, Failure};
 use crate::terminal::{Asker, Terminal};
@@ -20,10 +22,12 @@ pub async fn resume(ui: &Ui, shared: &Shared, args: &ResumeArgs) -> Result<Exit,
     let (mut app, shadow) = (setup.app(), setup.shadow());
     let mut terminal = Terminal::new(ui);
     let mut asker = Asker::new(&terminal, args.go.yes);
+    let mut taker = Taker::of(&setup)?;
     let mut ports = Ports {
         source: None,
         database: &mut *database,
         app: app.as_deref_mut(),
+        snapshots: taker.as_mut().map(|it| it as &mut dyn Snapshots),
         shadow: &shadow,
         observer: &mut terminal,
     };

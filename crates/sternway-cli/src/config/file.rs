@@ -23,6 +23,7 @@ pub struct File {
     pub policy: PolicyTable,
     pub rehearsal: RehearsalTable,
     pub archive: ArchiveTable,
+    pub snapshot: SnapshotTable,
     pub deploy: DeployTable,
     #[serde(deserialize_with = "read_tracks")]
     pub track: Vec<Track>,
@@ -75,6 +76,7 @@ pub struct PolicyTable {
     pub ahead_ok_since: Option<Release>,
     pub accept: Option<Vec<String>>,
     pub require_way_back: Option<bool>,
+    pub snapshot: Option<String>,
 }
 
 /// `[[hazard]]`
@@ -116,6 +118,31 @@ impl std::fmt::Debug for RehearsalTable {
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveTable {
     pub warn_after_days: Option<u64>,
+}
+
+/// `[snapshot]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotTable {
+    pub store: Option<String>,
+    pub jobs: Option<usize>,
+    pub compression: Option<String>,
+    pub recipients: Option<Vec<String>>,
+    pub identity: Option<PathBuf>,
+    pub tools: Option<PathBuf>,
+}
+
+impl SnapshotTable {
+    fn over(self, base: SnapshotTable) -> SnapshotTable {
+        SnapshotTable {
+            store: self.store.or(base.store),
+            jobs: self.jobs.or(base.jobs),
+            compression: self.compression.or(base.compression),
+            recipients: self.recipients.or(base.recipients),
+            identity: self.identity.or(base.identity),
+            tools: self.tools.or(base.tools),
+        }
+    }
 }
 
 /// `[deploy]`
@@ -306,6 +333,7 @@ impl File {
                 ahead_ok_since: self.policy.ahead_ok_since.or(base.policy.ahead_ok_since),
                 accept: self.policy.accept.or(base.policy.accept),
                 require_way_back: self.policy.require_way_back.or(base.policy.require_way_back),
+                snapshot: self.policy.snapshot.or(base.policy.snapshot),
             },
             archive: ArchiveTable {
                 warn_after_days: self.archive.warn_after_days.or(base.archive.warn_after_days),
@@ -314,6 +342,7 @@ impl File {
                 url: self.rehearsal.url.or(base.rehearsal.url),
                 setup: self.rehearsal.setup.or(base.rehearsal.setup),
             },
+            snapshot: self.snapshot.over(base.snapshot),
             deploy: self.deploy.over(base.deploy),
             track: if self.track.is_empty() { base.track } else { self.track },
             check: if self.check.is_empty() { base.check } else { self.check },

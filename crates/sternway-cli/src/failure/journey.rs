@@ -196,6 +196,10 @@ impl Failure {
             RunError::Check(messages) => Self::to_check(&messages),
             RunError::Unchecked(cause) => Self::unchecked(cause),
             RunError::Fence(cause) => Self::to_fence(cause),
+            cause @ RunError::Snapshot(_) => {
+                let (hint, exit) = Self::hint_of(&cause);
+                Self::with(attempt, cause, hint, exit)
+            }
             cause => Self::of(attempt, cause),
         };
         match (plan.deploys(), &failure.hint) {
@@ -335,6 +339,14 @@ impl Failure {
             RunError::NoApp => (
                 "say how in [deploy.kubernetes] or [deploy.commands] of sternway.toml",
                 Exit::Usage,
+            ),
+            RunError::NoStore => (
+                "nothing was touched; --snapshot-store, or store in [snapshot] of sternway.toml, names a folder",
+                Exit::Usage,
+            ),
+            RunError::Snapshot(_) => (
+                "the schema was not touched; `sternway snapshot create` tries it alone, --snapshot none goes without",
+                Exit::Failed,
             ),
             RunError::NoArchive(_) => (
                 "nothing was touched. Give the user the right to create a schema in this database, or let an administrator create the schema sternway for it; --discard goes without keeping anything",

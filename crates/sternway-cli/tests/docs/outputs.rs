@@ -105,6 +105,7 @@ fn every_field_is_documented_and_every_documented_field_is_real() {
     outputs.extend(archived(&machine));
     outputs.extend(passed_over());
     outputs.push(warned());
+    outputs.extend(snapshots());
     support::execute(&url, "UPDATE schema_migrations SET version = 8, dirty = true");
     outputs.push(json(5, "sternway.doctor/1", &["doctor"]));
     support::execute(&url, "UPDATE schema_migrations SET version = 9, dirty = false");
@@ -197,6 +198,33 @@ fn warned() -> (String, Value) {
     machine.on("sqlite://b.db", &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
     let plan = machine.on("sqlite://b.db", &["plan", "--to", "1.1.0", "--output", "json"]);
     ("sternway.plan/4".to_owned(), plan.ended(0).json("sternway.plan/4"))
+}
+
+/// A snapshot that is taken, proven, listed, restored and removed.
+fn snapshots() -> Vec<(String, Value)> {
+    let machine = Machine::of("shop", "m");
+    machine.write("releases/1.1.0/m/1_a.up.sql", "CREATE TABLE a (x integer)");
+    machine.write("releases/1.1.0/m/2_b.up.sql", "INSERT INTO a VALUES (1)");
+    machine.write("releases/1.0.0/m/1_a.up.sql", "CREATE TABLE a (x integer)");
+    let json = |format: &str, arguments: &[&str]| {
+        let arguments = [arguments, &["--snapshot-store", "store", "--output", "json"]].concat();
+        (format.to_owned(), machine.on("sqlite://s.db", &arguments).ended(0).json(format))
+    };
+    machine.on("sqlite://s.db", &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    let taken = json("sternway.snapshot/1", &["snapshot", "create", "--prove"]);
+    // A journey with another one, whose time is known by the first; its rows have no key to carry them over by.
+    let plan = json("sternway.plan/4", &["plan", "--to", "1.1.0", "--snapshot", "proven"]);
+    let there = ["migrate", "-path", "releases/1.1.0/m", "-database", "sqlite://s.db", "up"];
+    machine.run(&there).ended(0);
+    let restore = ["snapshot", "restore", "latest", "--then-carry", "--yes"];
+    let restored = json("sternway.snapshot.restored/1", &restore);
+    let carried = json("sternway.snapshot.carried/1", &["snapshot", "carry", "--yes"]);
+    let list = json("sternway.snapshot.list/1", &["snapshot", "list"]);
+    let pruned = json(
+        "sternway.snapshot.pruned/1",
+        &["snapshot", "prune", "--keep", "0", "--databases", "--yes"],
+    );
+    vec![taken, plan, restored, carried, list, pruned]
 }
 
 /// What is said of a release that cannot be read, and of a number that was put in below those applied.

@@ -29,5 +29,6 @@ mod leftovers;
 mod mistakes;
 mod rehearsal;
 mod resume;
+mod snapshots;
 mod way_back;
 mod whole;

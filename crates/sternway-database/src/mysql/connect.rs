@@ -43,6 +43,7 @@ pub(super) fn target(url: &str, password: Option<&str>) -> Result<Target, Connec
     let mut target = dsn::read(url)?;
     if let Some(password) = password {
         target.options = target.options.password(password);
+        target.password = Some(password.to_owned());
     }
     Ok(target)
 }

@@ -303,7 +303,7 @@ async fn read(
             table: text(2)?,
         };
         let definition = fingerprint.objects.entry(object).or_default();
-        definition.text.push_str(&text(3)?.unwrap_or_default());
+        definition.text.push_str(&settled(&text(3)?.unwrap_or_default()));
         // What is looked at besides has no such column.
         if let Some(facts) = (row.len() > 4).then(|| text(4)).transpose()?.flatten() {
             definition.facts = serde_json::from_str(&facts).map_err(|error| damaged(&error))?;
@@ -315,4 +315,85 @@ async fn read(
         fingerprint.column_order.insert(ObjectName::new("table", &name), order);
     }
     Ok(fingerprint)
+}
+
+/// An expression as the server prints it once it has read its own words back, as from a dump: it casts the elements
+/// of an array that is written out, and no longer the whole.
+///
+/// `(ARRAY['a'::varchar])::text[]` becomes `ARRAY[('a'::varchar)::text]`.
+fn settled(text: &str) -> String {
+    const BEGIN: &str = "(ARRAY[";
+    let mut rest = text;
+    let mut done = String::new();
+    while let Some(at) = rest.find(BEGIN) {
+        let inner = &rest[at + BEGIN.len()..];
+        let cast = elements(inner).and_then(|(elements, after)| {
+            let (name, after) = after.strip_prefix(")::")?.split_once("[]")?;
+            let is_name = |it: char| it.is_alphanumeric() || " _.\"".contains(it);
+            name.chars().all(is_name).then_some((elements, name, after))
+        });
+        match cast {
+            Some((elements, name, after)) => {
+                let each = elements.iter().map(|it| format!("({})::{name}", settled(it)));
+                done.push_str(&format!(
+                    "{}ARRAY[{}]",
+                    &rest[..at],
+                    each.collect::<Vec<_>>().join(", ")
+                ));
+                rest = after;
+            }
+            None => {
+                done.push_str(&rest[..at + BEGIN.len()]);
+                rest = inner;
+            }
+        }
+    }
+    done + rest
+}
+
+/// The elements of an array up to its bracket, and what follows that.
+fn elements(text: &str) -> Option<(Vec<&str>, &str)> {
+    let (mut depth, mut quote, mut begin, mut found) = (0, None, 0, Vec::new());
+    for (at, it) in text.char_indices() {
+        match (it, quote) {
+            (it, Some(open)) if it == open => quote = None,
+            (_, Some(_)) => {}
+            ('\'' | '"', None) => quote = Some(it),
+            ('(' | '[', None) => depth += 1,
+            (']', None) if depth == 0 => {
+                found.push(text[begin..at].trim());
+                return Some((found, &text[at + 1..]));
+            }
+            (')' | ']', None) => depth -= 1,
+            (',', None) if depth == 0 => {
+                found.push(text[begin..at].trim());
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::settled;
+
+    #[test]
+    fn an_array_is_cast_by_its_elements() {
+        let first = "CHECK (((k)::text = ANY ((ARRAY['a, (b]'::character varying, 'it''s'::character varying])::text[])))";
+        let again = "CHECK (((k)::text = ANY (ARRAY[('a, (b]'::character varying)::text, ('it''s'::character varying)::text])))";
+        assert_eq!(settled(first), again);
+        assert_eq!(settled(again), again);
+        for same in [
+            "(ARRAY[1, 2])",
+            "x = ANY (ARRAY[1, 2])",
+            "(ARRAY[",
+            "",
+            "(ARRAY[a])::text",
+            "'(ARRAY['",
+        ] {
+            assert_eq!(settled(same), same);
+        }
+    }
 }

@@ -287,9 +287,10 @@ impl Executor<'_, '_> {
         };
         match back.await {
             Ok(_) => match cause {
-                RunError::Check(_) | RunError::Unchecked(_) | RunError::Fence(_) => {
-                    RunError::NotBegun(Box::new(cause))
-                }
+                RunError::Check(_)
+                | RunError::Unchecked(_)
+                | RunError::Fence(_)
+                | RunError::Snapshot(_) => RunError::NotBegun(Box::new(cause)),
                 cause => RunError::WentBack(Box::new(cause)),
             },
             Err(back) => RunError::not_back(cause, back),

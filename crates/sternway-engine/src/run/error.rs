@@ -112,6 +112,12 @@ pub enum RunError {
     /// The plan does something with the application, and nobody said how that is done.
     #[error("the plan stops, swaps and starts the application, and nothing says how")]
     NoApp,
+    /// The plan takes a snapshot, and nobody said where it is kept.
+    #[error("the plan takes a snapshot, and nothing says where snapshots are kept")]
+    NoStore,
+    /// The snapshot before the schema is changed was not taken, or is not proven.
+    #[error("there is no snapshot as the plan wants it")]
+    Snapshot(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What the plan destroys is to be kept, and there is no place for it.
     #[error("the plan destroys data, and there is no place to keep it: {0}")]
     NoArchive(String),

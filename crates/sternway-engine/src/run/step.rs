@@ -38,6 +38,7 @@ impl Executor<'_, '_> {
             Step::Check { at } => found.findings = self.check(*at).await?,
             Step::Stop => self.stop(step, at).await?,
             Step::Fence(request) => self.raise_fence(request).await?,
+            Step::Snapshot(request) => self.snapshot(*request).await?,
             Step::Rebuild { taken } => self.rebuild(taken).await?,
             Step::Prove => found.proofs[at.index] = self.prove(at).await?,
             Step::Unfence => self.lower_fence().await?,
@@ -57,7 +58,7 @@ impl Executor<'_, '_> {
         match step {
             Step::Migrate(migrate) => return self.undo_migration(migrate, at, way).await,
             // What is gone again when its migration is undone, or was left out then, is not ours to take.
-            Step::Check { .. } | Step::Rebuild { .. } | Step::Prove => {}
+            Step::Check { .. } | Step::Snapshot(_) | Step::Rebuild { .. } | Step::Prove => {}
             Step::Stop => self.undo_stop(step, at).await?,
             Step::Fence(_) => self.lower_fence().await?,
             Step::Unfence => self.undo_unfence(at.number).await?,
@@ -74,6 +75,7 @@ impl Executor<'_, '_> {
             Step::Stop | Step::Swap { .. } | Step::Start { .. } => self.needs_app(),
             Step::Check { .. }
             | Step::Fence(_)
+            | Step::Snapshot(_)
             | Step::Rebuild { .. }
             | Step::Prove
             | Step::Unfence => Ok(()),
@@ -96,7 +98,7 @@ impl Kind for Step {
     fn may_have_left_something(&self, reached: Reached) -> bool {
         match self {
             Step::Migrate(_) => reached.done > 0,
-            Step::Check { .. } | Step::Rebuild { .. } | Step::Prove => false,
+            Step::Check { .. } | Step::Snapshot(_) | Step::Rebuild { .. } | Step::Prove => false,
             // Asking for what is so already does no harm.
             Step::Stop
             | Step::Fence(_)
@@ -109,7 +111,9 @@ impl Kind for Step {
     fn goes_back_when_it_fails(&self, number: usize, plan: &Plan) -> bool {
         match self {
             Step::Swap { .. } | Step::Start { .. } => true,
-            Step::Check { .. } | Step::Stop | Step::Fence(_) => plan.migrations_before(number) == 0,
+            Step::Check { .. } | Step::Stop | Step::Fence(_) | Step::Snapshot(_) => {
+                plan.migrations_before(number) == 0
+            }
             Step::Migrate(_) | Step::Rebuild { .. } | Step::Prove | Step::Unfence => false,
         }
     }

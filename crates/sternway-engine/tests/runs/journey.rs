@@ -57,6 +57,7 @@ async fn a_program_makes_a_journey_without_a_command_line() {
         source: Some(&mut source),
         database: &mut database,
         app: None,
+        snapshots: None,
         shadow: &Shadow::inside(Dialect::Postgres),
         observer: &mut log,
     };

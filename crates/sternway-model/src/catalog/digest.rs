@@ -29,6 +29,12 @@ impl Digest {
         Self::of_bytes(canonical(text).as_bytes())
     }
 
+    /// The first half, as a number.
+    pub fn number(&self) -> u128 {
+        let half = self.0.first_chunk().copied();
+        half.map_or(0, u128::from_be_bytes)
+    }
+
     /// The first twelve digits, for people.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..6])

@@ -1,4 +1,4 @@
-//! What is done around the migrations: the checks, the application, the fence.
+//! What is done around the migrations: the checks, the application, the fence, the snapshot.
 //!
 //! The application stops first, so that whoever is left behind the fence is somebody else; and the
 //! fence is down again before anything is put in place or started, because what starts connects. No
@@ -10,6 +10,7 @@ use crate::fence::FenceRequest;
 use crate::plan::applied::Applied;
 use crate::plan::error::PlanError;
 use crate::plan::{Facts, Plan, Step};
+use crate::policy::SnapshotRequest;
 
 /// What is known of the application that is moved as well.
 pub(super) struct Deployment {
@@ -42,7 +43,12 @@ pub(super) fn for_whom(request: Option<&FenceRequest>, facts: &Facts<'_>) -> Opt
 }
 
 /// Puts a plan's migrations and proofs into their frame.
-pub(super) fn frame(plan: &mut Plan, app: Option<&Deployment>, fence: Option<FenceRequest>) {
+pub(super) fn frame(
+    plan: &mut Plan,
+    app: Option<&Deployment>,
+    fence: Option<FenceRequest>,
+    snapshot: Option<SnapshotRequest>,
+) {
     let (before, after) =
         [When::Before, When::After].map(|at| plan.checks_at(at).next().is_some()).into();
     // Where the schema stays as it is nobody is kept out.
@@ -62,6 +68,8 @@ pub(super) fn frame(plan: &mut Plan, app: Option<&Deployment>, fence: Option<Fen
         // What was so while the application still wrote need not be so now.
         first.push(Step::Check { at: When::Before });
     }
+    // Of what is there once nobody writes any more.
+    first.extend(snapshot.filter(|_| !plan.is_app_only()).map(Step::Snapshot));
     let mut last = Vec::new();
     if falls {
         last.push(Step::Unfence);
@@ -95,6 +103,10 @@ impl Plan {
             });
             Deployment { from: from.flatten() }
         });
+        let snapshot = self.all_steps().find_map(|(_, step)| match step {
+            Step::Snapshot(request) => Some(*request),
+            _ => None,
+        });
         for hop in &mut self.hops {
             hop.steps.retain(|step| {
                 matches!(step, Step::Migrate(_) | Step::Rebuild { .. } | Step::Prove)
@@ -102,7 +114,7 @@ impl Plan {
         }
         let fence = fence.filter(|it| !it.is_nothing());
         let fence = fence.map(|it| FenceRequest { others: it.roles.is_empty(), ..it });
-        frame(&mut self, app.as_ref(), fence);
+        frame(&mut self, app.as_ref(), fence, snapshot);
         self
     }
 }

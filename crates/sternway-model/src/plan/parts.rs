@@ -9,6 +9,7 @@ use crate::catalog::{Digest, Direction, Minor, Release, TrackName};
 use crate::check::When;
 use crate::effect::Effects;
 use crate::fence::FenceRequest;
+use crate::policy::SnapshotRequest;
 use crate::position::Position;
 use crate::proof::{Difference, ObjectName};
 
@@ -130,6 +131,8 @@ pub enum Step {
     Stop,
     /// Keep other clients of the database from writing.
     Fence(FenceRequest),
+    /// Copy the whole database, so that there is a way back to it.
+    Snapshot(SnapshotRequest),
     /// Run one half of a migration.
     Migrate(Box<Migrate>),
     /// Make again what others had made and an earlier down half took along.

@@ -228,7 +228,7 @@ impl Plan {
                     writeln!(f, "  {}", step.in_words(false))?;
                     self.write_moves(f)?;
                 }
-                Step::Fence(_) | Step::Unfence => {
+                Step::Fence(_) | Step::Snapshot(_) | Step::Unfence => {
                     writeln!(f, "  {}", step.in_words(false))?;
                 }
             }
@@ -284,6 +284,15 @@ impl Step {
                 "fence: other clients may write again".to_owned()
             }
             (Self::Unfence, true) => "fence: up again".to_owned(),
+            (Self::Snapshot(request), false) => {
+                let proven = if request.proven { ", restored on trial and compared" } else { "" };
+                let seconds = match request.seconds {
+                    Some(seconds) => format!("about {seconds} s"),
+                    None => "how long it takes is not known".to_owned(),
+                };
+                format!("snapshot: a copy of the whole database{proven} ({seconds})")
+            }
+            (Self::Snapshot(_), true) => "snapshot: it stays".to_owned(),
             (Self::Migrate(migrate), false) => format!("{}: {}", migrate.track, migrate.file),
             (Self::Migrate(migrate), true) => {
                 format!("{}: the other half of {}", migrate.track, migrate.file)

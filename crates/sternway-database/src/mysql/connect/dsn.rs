@@ -25,6 +25,18 @@ pub(in crate::mysql) struct Target {
     pub no_lock: bool,
     /// How long a body may take.
     pub timeout: Option<Duration>,
+    /// The password, for the server's own programs.
+    pub password: Option<String>,
+    /// The files of TLS, for the same.
+    pub tls: TlsFiles,
+}
+
+/// The files that a URL names for TLS.
+#[derive(Debug, Clone, Default)]
+pub(in crate::mysql) struct TlsFiles {
+    pub ca: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
 }
 
 /// How long a server may take to answer, where `timeout` does not say.
@@ -86,7 +98,9 @@ pub(super) fn read(url: &str) -> Result<Target, Connect> {
     if !database.is_empty() {
         options = options.database(&decoded(database, false));
     }
-    parameters(options, query)
+    let mut target = parameters(options, query)?;
+    target.password = password.map(|it| decoded(it, dsn));
+    Ok(target)
 }
 
 fn bad<T>(what: &str) -> Result<T, Connect> {
@@ -181,6 +195,8 @@ fn parameters(options: MySqlConnectOptions, query: &str) -> Result<Target, Conne
         table: "schema_migrations".to_owned(),
         no_lock: false,
         timeout: None,
+        password: None,
+        tls: TlsFiles::default(),
     };
     let pairs: Vec<(&str, String)> = query
         .split('&')
@@ -227,6 +243,9 @@ fn parameters(options: MySqlConnectOptions, query: &str) -> Result<Target, Conne
         let number = u64::try_from(go::atoi(text).map_err(wrong)?).unwrap_or(0);
         target.timeout = (number > 0).then(|| Duration::from_millis(number));
     }
+    let file = |name: &str| value(name).map(str::to_owned);
+    target.tls =
+        TlsFiles { ca: file("x-tls-ca"), cert: file("x-tls-cert"), key: file("x-tls-key") };
     secured(target, value)
 }
 

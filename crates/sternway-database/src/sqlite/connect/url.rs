@@ -86,6 +86,12 @@ impl Options {
         self
     }
 
+    /// The same for another file.
+    pub fn elsewhere(mut self, path: &Path) -> Options {
+        self.path = Some(canonical(path));
+        self
+    }
+
     /// The file by the one name that it has for everybody; none for a database in memory.
     pub fn path(&self) -> Option<PathBuf> {
         self.path.clone()

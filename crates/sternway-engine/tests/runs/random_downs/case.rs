@@ -516,5 +516,5 @@ fn without_app<'p>(
     shadow: &'p Shadow,
     observer: &'p mut Quiet,
 ) -> Ports<'p> {
-    Ports { source, database, app: None, shadow, observer }
+    Ports { source, database, app: None, snapshots: None, shadow, observer }
 }

@@ -1,0 +1,59 @@
+//! PostgreSQL: `pg_dump`, whose custom format is one file and is written as it comes, or whose folder is written by
+//! several at once.
+
+use std::process::Stdio;
+
+use sternway_database::Whole;
+
+use super::{Dumped, Place};
+use crate::error::SnapshotError;
+use crate::programs::Program;
+use crate::store::written;
+use crate::stream::{Meter, Running};
+
+pub(super) async fn dump(
+    whole: &mut dyn Whole,
+    program: &Program,
+    moment: Option<&str>,
+    place: &Place<'_>,
+    meter: &mut Meter<'_>,
+) -> Result<Dumped, SnapshotError> {
+    let settings = place.settings;
+    let mut command = settings.programs.command(&program.path);
+    command.envs(whole.told(&whole.identity().database.clone()).environment);
+    command.args(["--no-password", "--lock-wait-timeout=30s"]);
+    command.args(moment.map(|it| format!("--snapshot={it}")));
+    command.args(settings.compression.as_ref().map(|it| format!("--compress={it}")));
+    if settings.jobs <= 1 {
+        command.arg("--format=custom");
+        let running = Running::start(&program.name, command, Stdio::null())?;
+        let file = place.store_output("database.dump", running, meter).await?;
+        return Ok(Dumped { files: vec![file], is_folder: false });
+    }
+    command.args(["--format=directory", "--jobs", &settings.jobs.to_string(), "--file"]);
+    let in_place = settings.store.folder(&settings.app, place.id).filter(|_| !place.is_sealed());
+    let scratch = tempfile::tempdir();
+    let scratch = scratch.map_err(|error| SnapshotError::store("make a folder", error))?;
+    let folder = in_place.as_deref().unwrap_or(scratch.path());
+    let data = folder.join("data");
+    command.arg(&data);
+    Running::start(&program.name, command, Stdio::null())?.end().await?;
+    let mut names = Vec::new();
+    let failed = |error| SnapshotError::store(format!("list {}", data.display()), error);
+    for entry in std::fs::read_dir(&data).map_err(failed)? {
+        names.push(format!("data/{}", entry.map_err(failed)?.file_name().to_string_lossy()));
+    }
+    names.sort();
+    let mut files = Vec::new();
+    for name in &names {
+        files.push(match in_place {
+            Some(_) => written(folder, name, meter).await?,
+            None => {
+                // Elsewhere a file has a name without a folder.
+                let to = name.replace('/', "-");
+                place.store_file(&to, &folder.join(name), meter).await?
+            }
+        });
+    }
+    Ok(Dumped { files, is_folder: true })
+}
