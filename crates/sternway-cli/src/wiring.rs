@@ -8,7 +8,7 @@ use std::time::Duration;
 use sternway_database::{Connect, Database, Dialect, Whole, dialect};
 use sternway_deploy::commands::Commands;
 use sternway_deploy::kubernetes::{Forward, Kubernetes, find_database, variables_of};
-use sternway_engine::gather::{GatherError, Settings, Snapshot, Source, gather};
+use sternway_engine::gather::{GatherError, Gathered, Settings, Source, gather};
 use sternway_engine::journey::JourneyError;
 use sternway_engine::shadow::{Cache, Shadow};
 use sternway_model::app::App;
@@ -273,7 +273,7 @@ impl<'a> Setup<'a> {
     }
 
     /// Looks at the database and reads the catalog: from the source, or from the database's records.
-    pub async fn know(&self, database: &mut dyn Database) -> Result<Snapshot, Failure> {
+    pub async fn know(&self, database: &mut dyn Database) -> Result<Gathered, Failure> {
         let (mut source, mut app) = (self.source(), self.app());
         let source = source.as_mut().map(|it| it as &mut dyn Source);
         let (settings, mut terminal) = (self.settings()?, Terminal::new(self.ui));

@@ -45,7 +45,7 @@ pub trait Source: Send {
 
 /// All that a plan is computed from, as it was found.
 #[derive(Debug, Clone)]
-pub struct Snapshot {
+pub struct Gathered {
     /// What could be.
     pub catalog: Catalog,
     /// What the bodies say, by hash.
@@ -60,7 +60,7 @@ pub struct Snapshot {
     pub findings: Findings,
 }
 
-impl Snapshot {
+impl Gathered {
     /// As the planner takes them.
     pub fn facts(&self) -> Facts<'_> {
         Facts {
@@ -121,7 +121,7 @@ pub async fn gather(
     database: &mut dyn Database,
     app: Option<&mut (dyn App + 'static)>,
     observer: &mut dyn Observer,
-) -> Result<Snapshot, GatherError> {
+) -> Result<Gathered, GatherError> {
     let state = observe(database, &settings.app, &settings.tracks).await;
     let mut state = state.map_err(Unanswered::to("look at the database"))?;
     state.clients = clients(database).await.map_err(Unanswered::to("tell who is connected"))?;
@@ -138,7 +138,7 @@ pub async fn gather(
         }
     };
     let running = running(settings, app, observer).await?;
-    snapshot(settings, catalog, state, running)
+    gathered(settings, catalog, state, running)
 }
 
 /// Takes the schema of the running release for granted, where there is no database to look at.
@@ -150,7 +150,7 @@ pub async fn assume(
     source: Option<&mut (dyn Source + '_)>,
     app: Option<&mut (dyn App + 'static)>,
     observer: &mut dyn Observer,
-) -> Result<Snapshot, GatherError> {
+) -> Result<Gathered, GatherError> {
     let source = source.ok_or(GatherError::NoSource)?;
     let catalog = source.catalog().map_err(GatherError::Source)?;
     let Some(from) = running(settings, app, observer).await? else {
@@ -163,7 +163,7 @@ pub async fn assume(
             state.tracks.insert(track.name.clone(), TrackState::At(row));
         }
     }
-    snapshot(settings, catalog, state, Some(from))
+    gathered(settings, catalog, state, Some(from))
 }
 
 /// The users of the other sessions.
@@ -196,12 +196,12 @@ async fn running(
     }
 }
 
-fn snapshot(
+fn gathered(
     settings: &Settings,
     catalog: Catalog,
     state: State,
     running: Option<Release>,
-) -> Result<Snapshot, GatherError> {
+) -> Result<Gathered, GatherError> {
     // As the catalog writes it.
     let known = running.as_ref().and_then(|it| catalog.releases.get_key_value(it));
     let running = known.map(|(release, _)| release.clone()).or(running);
@@ -212,5 +212,5 @@ fn snapshot(
     let bodies = texts.map(|(hash, body)| (*hash, settings.dialect.facts(body))).collect();
     let policy = settings.policy.clone();
     let (app, findings) = (AppState { running }, Findings::default());
-    Ok(Snapshot { catalog, bodies, state, policy, app, findings })
+    Ok(Gathered { catalog, bodies, state, policy, app, findings })
 }

@@ -10,7 +10,7 @@ use sternway_model::position::Position;
 use sternway_model::proof::Fingerprint;
 
 use crate::doctor::Signs;
-use crate::gather::Snapshot;
+use crate::gather::Gathered;
 use crate::material::InstallMaterial;
 use crate::shadow::{RehearsalError, Shadow, ShadowDatabase};
 use crate::unanswered::Unanswered;
@@ -22,19 +22,19 @@ use crate::verify::fingerprint;
 /// # Errors
 /// When the schema cannot be read. What no shadow database can tell is left open.
 pub async fn resolve(
-    snapshot: &mut Snapshot,
+    gathered: &mut Gathered,
     shadow: &Shadow,
     database: &mut dyn Database,
 ) -> Result<(), Unanswered> {
-    for question in doubts(&snapshot.facts()) {
+    for question in doubts(&gathered.facts()) {
         let Question::Which { track, lineages } = &question else { continue };
-        let tables = InstallMaterial::beside(&snapshot.facts(), track, &lineages[0].set).tables;
+        let tables = InstallMaterial::beside(&gathered.facts(), track, &lineages[0].set).tables;
         let found = fingerprint(database, &tables).await?;
-        let which = which(snapshot, shadow, track, lineages, &found).await;
-        snapshot.findings.has(track, which);
+        let which = which(gathered, shadow, track, lineages, &found).await;
+        gathered.findings.has(track, which);
     }
-    for question in lookalikes(&snapshot.facts()) {
-        answer(snapshot, shadow, &question).await;
+    for question in lookalikes(&gathered.facts()) {
+        answer(gathered, shadow, &question).await;
     }
     Ok(())
 }
@@ -44,13 +44,13 @@ pub async fn resolve(
 /// # Errors
 /// As [`plan`].
 pub async fn planned(
-    snapshot: &mut Snapshot,
+    gathered: &mut Gathered,
     request: &Request,
     shadow: &Shadow,
 ) -> Result<Plan, PlanError> {
     loop {
-        let cause = match plan(&snapshot.facts(), request) {
-            Ok(mut plan) => match way_back(&snapshot.facts(), request, &plan) {
+        let cause = match plan(&gathered.facts(), request) {
+            Ok(mut plan) => match way_back(&gathered.facts(), request, &plan) {
                 Ok(note) => {
                     plan.notes.extend(note);
                     return Ok(plan);
@@ -59,18 +59,18 @@ pub async fn planned(
             },
             Err(cause) => cause,
         };
-        match cause.asks().filter(|question| snapshot.findings.leaves_open(question)) {
-            Some(question) => answer(snapshot, shadow, question).await,
+        match cause.asks().filter(|question| gathered.findings.leaves_open(question)) {
+            Some(question) => answer(gathered, shadow, question).await,
             None => return Err(cause),
         }
     }
 }
 
 /// Finds out whether two lineages lead to the same schema, and writes it down.
-async fn answer(snapshot: &mut Snapshot, shadow: &Shadow, question: &Question) {
+async fn answer(gathered: &mut Gathered, shadow: &Shadow, question: &Question) {
     let Question::Alike { track, one, other } = question else { return };
-    let one_leads_to = leads_to(snapshot, shadow, track, one).await;
-    let other_leads_to = leads_to(snapshot, shadow, track, other).await;
+    let one_leads_to = leads_to(gathered, shadow, track, one).await;
+    let other_leads_to = leads_to(gathered, shadow, track, other).await;
     let alike = match (one_leads_to, other_leads_to) {
         (Ok(one), Ok(other)) => Some(one.objects == other.objects),
         (Err(error), _) | (_, Err(error)) => {
@@ -80,13 +80,13 @@ async fn answer(snapshot: &mut Snapshot, shadow: &Shadow, question: &Question) {
             None
         }
     };
-    snapshot.findings.alike(one, other, alike);
+    gathered.findings.alike(one, other, alike);
 }
 
 /// The lineage that has the objects which tell them apart as they were found, the likeliest first; none
 /// where no lineage has.
 async fn which<'l>(
-    snapshot: &Snapshot,
+    gathered: &Gathered,
     shadow: &Shadow,
     track: &TrackName,
     lineages: &'l [Lineage],
@@ -94,7 +94,7 @@ async fn which<'l>(
 ) -> Option<&'l Lineage> {
     let mut installs = Vec::new();
     for lineage in lineages {
-        match leads_to(snapshot, shadow, track, lineage).await {
+        match leads_to(gathered, shadow, track, lineage).await {
             Ok(install) => installs.push((lineage, install)),
             Err(error) => tracing::debug!("a lineage of track `{track}` does not run: {error}"),
         }
@@ -106,12 +106,12 @@ async fn which<'l>(
 
 /// The schema of a clean install of a lineage, beside the other tracks where they stand.
 async fn leads_to(
-    snapshot: &Snapshot,
+    gathered: &Gathered,
     shadow: &Shadow,
     track: &TrackName,
     lineage: &Lineage,
 ) -> Result<Fingerprint, RehearsalError> {
-    let install = InstallMaterial::beside(&snapshot.facts(), track, &lineage.set);
+    let install = InstallMaterial::beside(&gathered.facts(), track, &lineage.set);
     shadow.tidied(install_then(shadow, &install, track, lineage).await).await
 }
 

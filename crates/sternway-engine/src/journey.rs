@@ -21,7 +21,7 @@ use crate::completion::with_completions;
 use crate::consent::{can_be_kept, nothing_unasked};
 use crate::deviation::with_deviation;
 use crate::event::{Event, Observer};
-use crate::gather::{GatherError, Settings, Snapshot, Source, gather};
+use crate::gather::{GatherError, Gathered, Settings, Source, gather};
 use crate::identity::{planned, resolve};
 use crate::leftover::with_what_is_there;
 use crate::needed::with_columns_among_rows;
@@ -144,7 +144,7 @@ pub enum JourneyError {
         #[source]
         cause: PlanError,
         /// What it was to be computed from.
-        snapshot: Box<Snapshot>,
+        gathered: Box<Gathered>,
         /// What dirty tracks really have, where that is the reason.
         dirty: Option<Box<DirtyTracks>>,
     },
@@ -364,9 +364,9 @@ async fn look_closer(
     ports: &mut Ports<'_>,
 ) -> Result<Plan, JourneyError> {
     match look(settings, request, ports).await {
-        Err(JourneyError::Plan { cause: cause @ PlanError::Dirty { .. }, snapshot, .. }) => {
-            let dirty = look_into_dirty(&snapshot.facts(), ports.shadow, ports.database).await?;
-            Err(JourneyError::Plan { cause, snapshot, dirty: Some(Box::new(dirty)) })
+        Err(JourneyError::Plan { cause: cause @ PlanError::Dirty { .. }, gathered, .. }) => {
+            let dirty = look_into_dirty(&gathered.facts(), ports.shadow, ports.database).await?;
+            Err(JourneyError::Plan { cause, gathered, dirty: Some(Box::new(dirty)) })
         }
         looked => looked,
     }
@@ -378,14 +378,14 @@ async fn look(
     ports: &mut Ports<'_>,
 ) -> Result<Plan, JourneyError> {
     let (source, app) = (ports.source.as_deref_mut(), ports.app.as_deref_mut());
-    let mut snapshot = gather(settings, source, ports.database, app, ports.observer).await?;
-    resolve(&mut snapshot, ports.shadow, ports.database).await?;
-    match planned(&mut snapshot, request, ports.shadow).await {
+    let mut gathered = gather(settings, source, ports.database, app, ports.observer).await?;
+    resolve(&mut gathered, ports.shadow, ports.database).await?;
+    match planned(&mut gathered, request, ports.shadow).await {
         Ok(plan) => {
-            rows_in_step(&snapshot.facts(), ports.shadow, ports.database).await?;
+            rows_in_step(&gathered.facts(), ports.shadow, ports.database).await?;
             Ok(plan)
         }
-        Err(cause) => Err(JourneyError::Plan { cause, snapshot: Box::new(snapshot), dirty: None }),
+        Err(cause) => Err(JourneyError::Plan { cause, gathered: Box::new(gathered), dirty: None }),
     }
 }
 

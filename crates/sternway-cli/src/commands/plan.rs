@@ -91,11 +91,11 @@ pub async fn assumed(
     let mut source = setup.source();
     let source = source.as_mut().map(|it| it as &mut dyn Source);
     let mut terminal = Terminal::new(setup.ui);
-    let snapshot = assume(&setup.settings()?, source, app.as_deref_mut(), &mut terminal).await;
-    let mut snapshot = snapshot.map_err(|cause| setup.to_gather(cause))?;
-    planned(&mut snapshot, request, &setup.shadow()).await.map_err(|cause| {
-        let (snapshot, dirty) = (Box::new(snapshot), None);
-        setup.to_prepare(&request.target, JourneyError::Plan { cause, snapshot, dirty })
+    let gathered = assume(&setup.settings()?, source, app.as_deref_mut(), &mut terminal).await;
+    let mut gathered = gathered.map_err(|cause| setup.to_gather(cause))?;
+    planned(&mut gathered, request, &setup.shadow()).await.map_err(|cause| {
+        let (gathered, dirty) = (Box::new(gathered), None);
+        setup.to_prepare(&request.target, JourneyError::Plan { cause, gathered, dirty })
     })
 }
 

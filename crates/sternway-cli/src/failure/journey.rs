@@ -30,8 +30,8 @@ impl Failure {
     pub fn to_prepare(target: &Release, cause: JourneyError) -> Failure {
         match cause {
             JourneyError::Preflight(cause) => Self::to_preflight(cause),
-            JourneyError::Plan { cause, snapshot, dirty } => {
-                let failure = Self::to_plan(target, &snapshot, cause);
+            JourneyError::Plan { cause, gathered, dirty } => {
+                let failure = Self::to_plan(target, &gathered, cause);
                 match dirty {
                     Some(dirty) => failure.hint(dirty_hint(&dirty)),
                     None => failure,

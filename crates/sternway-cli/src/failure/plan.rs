@@ -1,6 +1,6 @@
 //! Why there is no plan, and which ways there are.
 
-use sternway_engine::gather::Snapshot;
+use sternway_engine::gather::Gathered;
 use sternway_model::catalog::{Catalog, Digest, Direction, Release};
 use sternway_model::plan::{Course, Holder, PlanError};
 use sternway_model::position::Position;
@@ -9,7 +9,7 @@ use super::{Exit, Failure};
 
 impl Failure {
     /// There is no plan.
-    pub fn to_plan(target: &Release, known: &Snapshot, cause: PlanError) -> Failure {
+    pub fn to_plan(target: &Release, known: &Gathered, cause: PlanError) -> Failure {
         let catalog = &known.catalog;
         // No `_` arm: a new reason to refuse has to choose its hint and its exit code here.
         let (hint, exit) = match &cause {
@@ -131,7 +131,7 @@ fn redo(target: &Release, shared: Position, compared: Option<bool>) -> String {
 }
 
 /// The first line in which the contents differ, as each holder has it.
-fn differing(holders: &[(Holder, Digest)], known: &Snapshot) -> String {
+fn differing(holders: &[(Holder, Digest)], known: &Gathered) -> String {
     let bodies =
         |hash: &Digest| known.catalog.bodies.get(hash).or(known.state.records.bodies.get(hash));
     let texts: Vec<(&Holder, Vec<&str>)> = holders

@@ -414,9 +414,9 @@ impl Case<'_> {
 
     async fn status(&mut self, database: &mut dyn Database) -> Status {
         let (mut source, mut quiet) = (Shelf(self.app.catalog.clone()), Quiet);
-        let snapshot = gather(&self.settings, Some(&mut source), database, None, &mut quiet).await;
-        let snapshot = snapshot.expect("facts");
-        status(&snapshot.facts(), &self.shadow, database).await.expect("a status")
+        let gathered = gather(&self.settings, Some(&mut source), database, None, &mut quiet).await;
+        let gathered = gathered.expect("facts");
+        status(&gathered.facts(), &self.shadow, database).await.expect("a status")
     }
 
     /// Whether `status` says what the look finds; after a run of Sternway's, that nothing has drifted.
