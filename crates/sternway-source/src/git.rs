@@ -6,7 +6,7 @@
 mod objects;
 pub(crate) mod remote;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -141,19 +141,22 @@ fn without_abbreviations(
     read: BTreeMap<Release, Result<Found, SourceError>>,
     builder: &mut Builder<'_>,
 ) -> Vec<(Release, Result<Found, SourceError>)> {
-    let commits = read.iter().filter_map(|(release, found)| {
-        let found = found.as_ref().ok()?;
-        Some((release.clone(), found.commit.clone(), found.label.clone()))
-    });
-    let commits: Vec<(Release, Option<String>, String)> = commits.collect();
+    // By commit, of which there may be thousands: each release is held against few others.
+    let mut at_commit: HashMap<Option<String>, Vec<(Release, String)>> = HashMap::new();
+    for (release, found) in &read {
+        if let Ok(found) = found {
+            let there = at_commit.entry(found.commit.clone()).or_default();
+            there.push((release.clone(), found.label.clone()));
+        }
+    }
     let stands_for = |release: &Release, found: &Found| {
-        let mut others = commits.iter();
-        others.find(|(it, commit, _)| release.abbreviates(it) && *commit == found.commit)
+        let mut others = at_commit.get(&found.commit)?.iter();
+        others.find(|(it, _)| release.abbreviates(it))
     };
     let mut kept = Vec::new();
     for (release, found) in read {
         match found.as_ref().ok().and_then(|found| Some((found, stands_for(&release, found)?))) {
-            Some((found, (release, _, taken))) => builder.warn(Warning::SameRelease {
+            Some((found, (release, taken))) => builder.warn(Warning::SameRelease {
                 tag: found.label.clone(),
                 release: release.clone(),
                 taken: taken.clone(),
