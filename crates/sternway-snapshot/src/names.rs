@@ -34,7 +34,7 @@ impl Names {
     }
 
     /// A database that is not in its place yet, or never will be.
-    pub fn new(&self) -> String {
+    pub fn fresh(&self) -> String {
         format!("{}new_{}", self.begin, now())
     }
 

@@ -25,7 +25,7 @@ pub async fn prove(
     watch: &mut dyn Watch,
 ) -> Result<Manifest, SnapshotError> {
     let begun = Instant::now();
-    let name = Names::beside(whole.dialect(), &whole.identity().database).new();
+    let name = Names::beside(whole.dialect(), &whole.identity().database).fresh();
     make(whole, &manifest, &name, settings, watch).await?;
     whole.remove(&name).await?;
     let (seconds, server) = (begun.elapsed().as_secs_f64(), whole.identity().server.clone());

@@ -54,7 +54,7 @@ pub async fn restore(
     // Better now than after an hour.
     whole.may_swap(way.end_sessions).await?;
     let names = Names::beside(whole.dialect(), &database);
-    let (new, old) = (names.new(), names.old());
+    let (new, old) = (names.fresh(), names.old());
     make(whole, manifest, &new, settings, watch).await?;
     watch.tell(Progress::Doing(format!("letting `{new}` and `{database}` change places")));
     let swapped = swap(whole, &new, &old, settings, way).await;

@@ -113,7 +113,7 @@ impl Bucket {
         let names = found
             .common_prefixes
             .iter()
-            .filter_map(|it| it.parts().last().map(|it| it.as_ref().to_owned()));
+            .filter_map(|it| it.parts().next_back().map(|it| it.as_ref().to_owned()));
         Ok(names.collect())
     }
 
