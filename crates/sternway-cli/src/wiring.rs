@@ -198,10 +198,12 @@ impl<'a> Setup<'a> {
 
     /// Opens a session with the database.
     pub async fn connect(&self) -> Result<Box<dyn Database>, Failure> {
-        match &self.config.database {
-            Ok(database) => self.open(database).await,
-            Err(hint) => Err(Failure::new("nothing says which database", Exit::Usage).hint(hint)),
-        }
+        self.open(self.database()?).await
+    }
+
+    fn database(&self) -> Result<&DatabaseUrl, Failure> {
+        let database = self.config.database.as_ref();
+        database.map_err(|hint| Failure::new("nothing says which database", Exit::Usage).hint(hint))
     }
 
     async fn open(&self, database: &DatabaseUrl) -> Result<Box<dyn Database>, Failure> {
@@ -221,24 +223,15 @@ impl<'a> Setup<'a> {
         if self.shared.database_typed && holds_password(&database.url) {
             self.ui.note("note: others on this machine can see the password in --database; the variable STERNWAY_DATABASE keeps it to yourself");
         }
-        let password = match &database.password_command {
-            Some(command) => Some(password(command).await?),
-            None => None,
-        };
+        let password = password_of(database).await?;
         let connected = dialect::connect(&database.url, password.as_deref()).await;
         connected.map_err(Failure::to_connect)
     }
 
     /// Opens a session for the whole of the database.
     pub async fn whole(&self) -> Result<Box<dyn Whole>, Failure> {
-        let database =
-            self.config.database.as_ref().map_err(|hint| {
-                Failure::new("nothing says which database", Exit::Usage).hint(hint)
-            })?;
-        let password = match &database.password_command {
-            Some(command) => Some(password(command).await?),
-            None => None,
-        };
+        let database = self.database()?;
+        let password = password_of(database).await?;
         if database.url.starts_with("embedded:") {
             let text = "the embedded PostgreSQL has no server that pg_dump could reach";
             return Err(Failure::new(text, Exit::Refused)
@@ -359,6 +352,14 @@ fn build() -> String {
     let file = std::env::current_exe().and_then(std::fs::metadata);
     let file = file.map(|it| (it.len(), it.modified().ok()));
     format!("{} {file:?}", env!("CARGO_PKG_VERSION"))
+}
+
+/// The password that is not in the URL, where a command has it.
+async fn password_of(database: &DatabaseUrl) -> Result<Option<String>, Failure> {
+    match &database.password_command {
+        Some(command) => Ok(Some(password(command).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Runs the command that prints the password. What it prints is told to nobody.

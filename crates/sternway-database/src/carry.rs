@@ -289,18 +289,19 @@ async fn advance(carrier: &mut dyn Carrier, way: &mut Way<'_>) -> Result<bool, D
         }
     }
     // Where a range had gaps, nothing may have moved.
-    Ok(moved && !is_done(carrier, way).await?)
+    let left =
+        format!("SELECT CAST(count(*) AS text) FROM {} WHERE state IN ('i', 'u')", way.temporary);
+    Ok(moved && number(carrier, left).await? > 0)
 }
 
-async fn is_done(carrier: &mut dyn Carrier, way: &Way<'_>) -> Result<bool, DatabaseError> {
-    let sql =
-        format!("SELECT CAST(count(*) AS text) FROM {} WHERE state IN ('i', 'u')", way.temporary);
-    Ok(carrier
-        .rows(sql)
-        .await?
-        .first()
-        .and_then(|it| it.first()?.as_deref().map(|it| it == "0"))
-        .unwrap_or(true))
+/// The number that a question is answered by.
+async fn number(carrier: &mut dyn Carrier, sql: String) -> Result<u64, DatabaseError> {
+    let found = carrier.rows(sql).await?;
+    let number = found.first().and_then(|row| row.first()?.as_ref()?.parse().ok());
+    number.ok_or_else(|| DatabaseError::Query {
+        doing: "count rows that are carried over".to_owned(),
+        source: sqlx::Error::RowNotFound,
+    })
 }
 
 /// The server's words, without what rows hold.
@@ -357,9 +358,7 @@ async fn account(carrier: &mut dyn Carrier, way: Way<'_>) -> Result<Carried, Dat
             name(&|place| format!("CAST(t.{} AS text)", carrier.quote(&columns[place].name)));
         let count =
             format!("SELECT CAST(count(*) AS text) FROM {only} AS t WHERE NOT EXISTS ({missing})");
-        let count = carrier.rows(count).await?;
-        carried.only_here_count =
-            count.first().and_then(|it| it.first()?.as_ref()?.parse().ok()).unwrap_or(0);
+        carried.only_here_count = number(carrier, count).await?;
         let keys = format!(
             "SELECT {here} FROM {only} AS t WHERE NOT EXISTS ({missing}) ORDER BY 1 LIMIT {NAMED}"
         );
@@ -374,8 +373,7 @@ async fn account(carrier: &mut dyn Carrier, way: Way<'_>) -> Result<Carried, Dat
 async fn homeless(carrier: &mut dyn Carrier, table: &Table) -> Result<Carried, DatabaseError> {
     carrier.fetch(table, &[], "sternway_carry_other").await?;
     let sql = "SELECT CAST(count(*) AS text) FROM sternway_carry_other".to_owned();
-    let count = carrier.rows(sql).await?;
-    let unfit_count = count.first().and_then(|it| it.first()?.as_ref()?.parse().ok()).unwrap_or(0);
+    let unfit_count = number(carrier, sql).await?;
     carrier.run("DROP TABLE sternway_carry_other".to_owned()).await?;
     let unfit = match unfit_count {
         0 => Vec::new(),

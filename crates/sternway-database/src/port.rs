@@ -33,6 +33,7 @@ pub use plain::in_plain_words;
 pub use records::{RecordStore, RunId, RunSummary, Unfinished};
 pub use schema::Schema;
 pub use tracking::{Locks, Tracking, Underway};
+pub(crate) use whole::occupants;
 pub use whole::{Carried, Contents, Rows, SwapError, Told, Unfit, Whole};
 
 /// A session with one database.

@@ -12,7 +12,7 @@ use sternway_model::catalog::Digest;
 use sternway_model::check::Check;
 use sternway_model::effect::Lost;
 use sternway_model::plan::{Migrate, Plan};
-use sternway_model::proof::{Fingerprint, ObjectName, differences};
+use sternway_model::proof::{Definition, Fingerprint, ObjectName, differences};
 
 use crate::completion::{lacks_values, schema_before};
 use crate::shadow::{RehearsalError, Shadow, ShadowDatabase};
@@ -207,15 +207,23 @@ fn needed(
     (begun, here): (&Fingerprint, &Fingerprint),
     now: &Fingerprint,
 ) -> Vec<(ObjectName, Late)> {
-    let new = now.objects.iter().filter(|(it, definition)| {
-        !here.objects.contains_key(it)
-            && it.needs_value(&definition.text)
-            && it.table().is_some_and(|table| begun.objects.contains_key(&table))
-    });
-    let late = new.filter_map(|(it, definition)| {
+    let late = needed_columns(begun, here, now).filter_map(|(it, definition)| {
         Some((it.clone(), Late::column(dialect, it, &definition.text)?))
     });
     late.collect()
+}
+
+/// The columns that `now` has and `here` has not, in tables that had `begun`, and that each row needs a value for.
+pub(crate) fn needed_columns<'n>(
+    begun: &'n Fingerprint,
+    here: &'n Fingerprint,
+    now: &'n Fingerprint,
+) -> impl Iterator<Item = (&'n ObjectName, &'n Definition)> {
+    now.objects.iter().filter(|(it, definition)| {
+        !here.objects.contains_key(it)
+            && it.needs_value(&definition.text)
+            && it.table().is_some_and(|table| begun.objects.contains_key(&table))
+    })
 }
 
 /// How a column is made that each row needs a value for, in a step of this number.

@@ -4,7 +4,7 @@ mod postgres;
 pub(crate) mod mysql;
 mod sqlite;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use sternway_database::{Dialect, Whole};
@@ -13,6 +13,7 @@ use tokio::io::AsyncRead;
 use crate::error::SnapshotError;
 use crate::manifest::File;
 use crate::programs::Program;
+use crate::store::written;
 use crate::stream::{Meter, Running};
 use crate::{Settings, seal};
 
@@ -81,6 +82,13 @@ pub(crate) async fn dump(
     }
 }
 
+/// A folder with files that are to be stored.
+struct Draft {
+    folder: PathBuf,
+    /// Where it is not the store's own, in which files stay as they are.
+    scratch: Option<tempfile::TempDir>,
+}
+
 impl Place<'_> {
     fn is_sealed(&self) -> bool {
         !self.settings.recipients.is_empty()
@@ -108,6 +116,33 @@ impl Place<'_> {
         let sealed = seal.end().await;
         dumped?;
         ended(stored, sealed)
+    }
+
+    /// A folder for what is written there before it is stored.
+    fn draft(&self) -> Result<Draft, SnapshotError> {
+        let Settings { store, app, .. } = self.settings;
+        if let Some(folder) = store.folder(app, self.id).filter(|_| !self.is_sealed()) {
+            return Ok(Draft { folder, scratch: None });
+        }
+        let scratch = tempfile::tempdir();
+        let scratch = scratch.map_err(|error| SnapshotError::store("make a folder", error))?;
+        Ok(Draft { folder: scratch.path().to_owned(), scratch: Some(scratch) })
+    }
+
+    /// Stores a file of a draft.
+    async fn store_draft(
+        &self,
+        draft: &Draft,
+        name: &str,
+        meter: &mut Meter<'_>,
+    ) -> Result<File, SnapshotError> {
+        match draft.scratch {
+            None => written(&draft.folder, name, meter).await,
+            // Elsewhere a file has a name without a folder.
+            Some(_) => {
+                self.store_file(&name.replace('/', "-"), &draft.folder.join(name), meter).await
+            }
+        }
     }
 
     /// Stores a file, encrypted where that is wanted.

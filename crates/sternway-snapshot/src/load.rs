@@ -6,7 +6,7 @@ use std::process::Stdio;
 use sternway_database::failpoint::{self, Point};
 use sternway_database::{Dialect, Whole};
 
-use crate::dump::mysql::options;
+use crate::dump::mysql::{CLIENTS, options, own_first};
 use crate::error::SnapshotError;
 use crate::manifest::{self, File, Manifest};
 use crate::prove;
@@ -152,11 +152,7 @@ async fn mysql(
 ) -> Result<(), SnapshotError> {
     let Source { manifest, settings, .. } = from;
     let server = whole.identity().server.clone();
-    let mut names = ["mariadb", "mysql"];
-    if !server.starts_with("MariaDB") {
-        names.reverse();
-    }
-    let program = settings.programs.any(&names, &server).await?;
+    let program = settings.programs.any(&own_first(CLIENTS, &server), &server).await?;
     let options = options(&whole.told(name).options.unwrap_or_default())?;
     let mut command = settings.programs.command(&program.path);
     command.arg(format!("--defaults-extra-file={}", options.path().display()));

@@ -94,7 +94,7 @@ impl Snapshot {
             "snapshot {} of {}: {} in {}, {} on disk",
             self.id,
             self.database,
-            plural_of(self.rows, "row", "rows"),
+            plural(self.rows, "row", "rows"),
             plural(self.tables.len(), "table", "tables"),
             size(self.bytes)
         );
@@ -449,14 +449,14 @@ pub fn question(
                 match (had, has) {
                     (Some(had), Some(has)) if had == has => format!(
                         "{name}: {} as then, and not the same ones",
-                        plural_of(*has, "row", "rows")
+                        plural(*has, "row", "rows")
                     ),
                     (Some(had), Some(has)) =>
-                        format!("{name}: {} then, {has} now", plural_of(*had, "row", "rows")),
+                        format!("{name}: {} then, {has} now", plural(*had, "row", "rows")),
                     (None, Some(has)) =>
-                        format!("{name}: not there then, {} now", plural_of(*has, "row", "rows")),
+                        format!("{name}: not there then, {} now", plural(*has, "row", "rows")),
                     (Some(had), None) =>
-                        format!("{name}: {} then, not there now", plural_of(*had, "row", "rows")),
+                        format!("{name}: {} then, not there now", plural(*had, "row", "rows")),
                     (None, None) => String::new(),
                 }
             );
@@ -536,10 +536,6 @@ pub fn progress(progress: &Progress) -> String {
 
 fn rate(bytes: u64, seconds: f64) -> u64 {
     (bytes as f64 / seconds.max(0.001)) as u64
-}
-
-fn plural_of(number: u64, one: &str, more: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { more })
 }
 
 /// A number of bytes, for people.

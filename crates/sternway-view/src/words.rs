@@ -1,6 +1,6 @@
 //! Words and tables that several texts are made of.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use sternway_model::catalog::Release;
 use sternway_model::plan::Course;
@@ -22,8 +22,8 @@ pub fn course(course: Course, from: Option<&Release>, target: &Release) -> Strin
 }
 
 /// A number of things whose name has a plural of its own.
-pub fn plural(number: usize, one: &str, more: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { more })
+pub fn plural<N: Display + From<u8> + PartialEq>(number: N, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == N::from(1) { one } else { more })
 }
 
 /// Lines up rows in columns, the first row being the heads.

@@ -6,10 +6,12 @@ use sternway_engine::snapshot::Snapshots;
 use sternway_model::catalog::Release;
 use sternway_model::plan::{Request, standing};
 use sternway_model::policy::SnapshotRequest;
+use sternway_model::state::State;
 use sternway_snapshot::{
     About, Progress, Selection, Settings, Watch, Way, carry, estimate, leftovers, prove, prune,
     restore as put_back, take, written_since,
 };
+use sternway_source::Layout;
 use sternway_view::snapshot as view;
 
 use crate::args::{
@@ -85,7 +87,6 @@ async fn about(setup: &Setup<'_>) -> Result<About, Failure> {
     let (layout, mut database) = (&setup.config.layout, setup.connect().await?);
     let state = observe(&mut *database, &layout.app, &layout.tracks).await;
     let state = state.map_err(|cause| Failure::to_ask("cannot look at the database", cause))?;
-    let tracks = state.tracks.iter().map(|(name, it)| (name.clone(), it.row())).collect();
     let typed = crate::config::release("--from", &setup.shared.from)?;
     let release = match typed {
         Some(release) => Some(release),
@@ -101,7 +102,12 @@ async fn about(setup: &Setup<'_>) -> Result<About, Failure> {
             Err(_) => state.records.arrived_at.clone(),
         },
     };
-    Ok(About { release, tracks, tables: tables(&layout.tracks) })
+    Ok(about_state(&state, layout, release))
+}
+
+fn about_state(state: &State, layout: &Layout, release: Option<Release>) -> About {
+    let tracks = state.tracks.iter().map(|(name, it)| (name.clone(), it.row())).collect();
+    About { release, tracks, tables: tables(&layout.tracks) }
 }
 
 async fn list(setup: &Setup<'_>) -> Result<Exit, Failure> {
@@ -238,8 +244,7 @@ impl Snapshots for Taker<'_> {
         let layout = &self.setup.config.layout;
         let mut whole = self.setup.whole().await?;
         let state = observe(whole.session(), &layout.app, &layout.tracks).await?;
-        let tracks = state.tracks.iter().map(|(name, it)| (name.clone(), it.row())).collect();
-        let about = About { release, tracks, tables: tables(&layout.tracks) };
+        let about = about_state(&state, layout, release);
         let mut told = Told(self.setup.ui);
         let mut manifest = take(&mut *whole, &about, &self.settings, &mut told).await?;
         if request.proven {

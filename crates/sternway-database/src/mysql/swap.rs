@@ -7,7 +7,7 @@
 use super::whole::Server;
 use super::{MySql, cell, failed};
 use crate::failpoint::{self, Point};
-use crate::port::{Clients as _, DatabaseError, SwapError, Whole as _};
+use crate::port::{Clients as _, DatabaseError, SwapError, Whole as _, occupants};
 
 /// What is to be made, and where.
 const NOTES: &str = "sternway_swap";
@@ -30,11 +30,7 @@ pub(super) async fn swap(
     old: &str,
     end: bool,
 ) -> Result<(), SwapError> {
-    let sessions = server.session.sessions().await?;
-    if !sessions.is_empty() && !end {
-        let database = server.session.identity.database.clone();
-        return Err(SwapError::Occupied { database, sessions });
-    }
+    let sessions = occupants(server, end).await?;
     server.session.end_sessions(&sessions).await?;
     let name = server.session.identity.database.clone();
     let mut fresh = server.session_with(new).await?;

@@ -12,7 +12,7 @@ use super::connect::{session, target};
 use super::{MySql, cell, failed, introspect, number_in, swap};
 use crate::Dialect;
 use crate::port::{
-    Carried, Clients as _, Connect, Contents, Database, DatabaseError, Rows, SwapError, Told, Whole,
+    Carried, Connect, Contents, Database, DatabaseError, Rows, SwapError, Told, Whole, occupants,
 };
 
 /// A database, and its server.
@@ -212,14 +212,7 @@ impl Whole for Server {
     }
 
     async fn may_swap(&mut self, end: bool) -> Result<(), SwapError> {
-        let sessions = self.session.sessions().await?;
-        match sessions.is_empty() || end {
-            true => Ok(()),
-            false => {
-                let database = self.session.identity.database.clone();
-                Err(SwapError::Occupied { database, sessions })
-            }
-        }
+        occupants(self, end).await.map(drop)
     }
 
     async fn swap(&mut self, new: &str, old: &str, end: bool) -> Result<(), SwapError> {

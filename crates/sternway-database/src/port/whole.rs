@@ -89,6 +89,16 @@ pub enum SwapError {
     Database(#[from] DatabaseError),
 }
 
+/// Who else is connected to a database; refused where somebody is and they are not to be ended.
+pub(crate) async fn occupants(whole: &mut dyn Whole, end: bool) -> Result<Vec<Session>, SwapError> {
+    let sessions = whole.session().sessions().await?;
+    if sessions.is_empty() || end {
+        return Ok(sessions);
+    }
+    let database = whole.identity().database.clone();
+    Err(SwapError::Occupied { database, sessions })
+}
+
 fn words(sessions: &[Session]) -> String {
     sessions.iter().map(Session::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::Row;
 
+use super::whole::TABLES;
 use super::{Postgres, failed};
 use crate::carry::{Carrier, Column, Table};
 use crate::port::DatabaseError;
 
-/// The tables with the application's rows.
-const TABLES: &str = "
+/// A table, of those in [`TABLES`]: its name, columns, key, and parents.
+const TABLE: &str = "
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname),
     coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname,
             'kind', pg_catalog.format_type(a.atttypid, a.atttypmod),
@@ -22,13 +23,7 @@ SELECT pg_catalog.format('%I.%I', n.nspname, c.relname),
     coalesce((SELECT pg_catalog.json_agg(DISTINCT pg_catalog.format('%I.%I', pn.nspname, p.relname))
         FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class p ON p.oid = f.confrelid
         JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
-        WHERE f.conrelid = c.oid AND f.contype = 'f'), '[]')::text
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
-  AND n.nspname NOT IN ('information_schema', 'sternway')
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                  WHERE d.objid = c.oid AND d.deptype = 'e' AND d.classid = 'pg_catalog.pg_class'::regclass)
-ORDER BY 1";
+        WHERE f.conrelid = c.oid AND f.contype = 'f'), '[]')::text";
 
 /// The sequences, and what each gives next.
 const SEQUENCES: &str = "
@@ -56,7 +51,8 @@ impl Carrier for Two<'_> {
     async fn tables(&mut self, other: bool) -> Result<Vec<Table>, DatabaseError> {
         let session = if other { &mut *self.other } else { &mut *self.here };
         let mut tables = Vec::new();
-        for row in texts(session, TABLES.to_owned()).await? {
+        let sql = format!("{TABLE} {TABLES} AND n.nspname <> 'sternway' ORDER BY 1");
+        for row in texts(session, sql).await? {
             let mut values = row.into_iter().map(Option::unwrap_or_default);
             let mut next = || values.next().unwrap_or_default();
             let name = next();

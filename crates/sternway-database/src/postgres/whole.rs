@@ -16,8 +16,8 @@ use super::{NAME, Postgres, blockers, failed, introspect, literal};
 use crate::Dialect;
 use crate::carry::carry;
 use crate::port::{
-    Carried, Clients as _, Connect, Contents, Database, DatabaseError, Rows, Session, SwapError,
-    Told, Whole,
+    Carried, Connect, Contents, Database, DatabaseError, Rows, Session, SwapError, Told, Whole,
+    occupants,
 };
 
 /// For how long sessions that were told to end may take.
@@ -36,16 +36,15 @@ SET LOCAL IntervalStyle TO postgres; SET LOCAL bytea_output TO hex; SET LOCAL ex
 SET LOCAL lc_monetary TO 'C'; SET LOCAL xmlbinary TO base64; SET LOCAL row_security TO off;
 SET LOCAL statement_timeout TO 0; SET LOCAL lock_timeout TO '10s';";
 
-/// The tables with rows of their own, as SQL names them: no system's, no extension's, nothing temporary.
-const TABLES: &str = "
-SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+/// The tables with rows of their own, from `pg_class AS c` and `pg_namespace AS n`: no system's, no extension's,
+/// nothing temporary.
+pub(super) const TABLES: &str = "
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
   AND n.nspname <> 'information_schema'
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                   WHERE d.objid = c.oid AND d.deptype = 'e'
-                    AND d.classid = 'pg_catalog.pg_class'::regclass)
-ORDER BY 1";
+                    AND d.classid = 'pg_catalog.pg_class'::regclass)";
 
 /// The statement that makes a database like the current one.
 const CREATE: &str = "
@@ -204,7 +203,9 @@ impl Whole for Cluster {
 
     async fn contents(&mut self) -> Result<Contents, DatabaseError> {
         let doing = "list the tables";
-        let tables = self.session.ask(doing, TABLES.to_owned()).await?;
+        let sql =
+            format!("SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) {TABLES} ORDER BY 1");
+        let tables = self.session.ask(doing, sql).await?;
         let mut contents = Contents::new();
         for row in tables {
             let table: String = row.try_get(0).map_err(failed(doing))?;
@@ -269,14 +270,7 @@ impl Whole for Cluster {
     }
 
     async fn may_swap(&mut self, end: bool) -> Result<(), SwapError> {
-        let sessions = self.session.sessions().await?;
-        match sessions.is_empty() || end {
-            true => Ok(()),
-            false => {
-                let database = self.session.identity.database.clone();
-                Err(SwapError::Occupied { database, sessions })
-            }
-        }
+        occupants(self, end).await.map(drop)
     }
 
     async fn swap(&mut self, new: &str, old: &str, end: bool) -> Result<(), SwapError> {

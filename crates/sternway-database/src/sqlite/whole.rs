@@ -43,6 +43,21 @@ pub(crate) async fn open(url: &str, name: Option<&str>) -> Result<File, Connect>
     Ok(File { session: connect::session(options).await?, url: url.to_owned(), path })
 }
 
+impl File {
+    /// Opens a new session with the file that has the name now.
+    async fn reopen(&mut self) -> Result<(), Connect> {
+        let options = Options::read(&self.url)?.elsewhere(&self.path);
+        self.session = connect::session(options).await?;
+        Ok(())
+    }
+
+    /// How the file keeps its log.
+    async fn journal_mode(&mut self, doing: &str) -> Result<String, DatabaseError> {
+        let asked = sqlx::query_scalar("PRAGMA main.journal_mode");
+        asked.fetch_one(&mut self.session.connection).await.map_err(failed(doing))
+    }
+}
+
 fn io(doing: &str) -> impl Fn(io::Error) -> DatabaseError {
     let doing = doing.to_owned();
     move |error| failed(&doing)(sqlx::Error::Io(error))
@@ -194,22 +209,15 @@ impl Whole for File {
     /// The file is ours alone while it changes its name, and has no log beside it: the name always leads to a whole
     /// database. Whoever has the old file open is told by SQLite, when he writes, that it has moved.
     async fn swap(&mut self, new: &str, old: &str, _: bool) -> Result<(), SwapError> {
-        let (session, path) = (&mut self.session, self.path.clone());
-        let mode: String = sqlx::query_scalar("PRAGMA main.journal_mode")
-            .fetch_one(&mut session.connection)
-            .await
-            .map_err(failed("ask how the file keeps its log"))?;
+        let path = self.path.clone();
+        let mode = self.journal_mode("ask how the file keeps its log").await?;
         let doing = "have the file for ourselves";
-        session.run(doing, "PRAGMA main.journal_mode = DELETE".to_owned()).await?;
-        let is: String = sqlx::query_scalar("PRAGMA main.journal_mode")
-            .fetch_one(&mut session.connection)
-            .await
-            .map_err(failed(doing))?;
-        if is != "delete" {
+        self.session.run(doing, "PRAGMA main.journal_mode = DELETE".to_owned()).await?;
+        if self.journal_mode(doing).await? != "delete" {
             let text = "others have the file open: it keeps its log beside it, and cannot be moved";
             return Err(SwapError::NoWay(text.to_owned()));
         }
-        session.run(doing, "BEGIN EXCLUSIVE".to_owned()).await?;
+        self.session.run(doing, "BEGIN EXCLUSIVE".to_owned()).await?;
         let (new, old) = (Path::new(new), Path::new(old));
         let moving = || {
             // Where the disk knows no second name for a file, there is a moment without the first.
@@ -227,10 +235,9 @@ impl Whole for File {
             sync_folder(&path)
         };
         let moved = moving().map_err(io("let two files change places"));
-        session.roll_back().await;
+        self.session.roll_back().await;
         // The session has the file open that was moved.
-        let options = Options::read(&self.url)?.elsewhere(&path);
-        self.session = connect::session(options).await?;
+        self.reopen().await?;
         if mode == "wal" {
             let doing = "keep the log as before";
             self.session.run(doing, "PRAGMA main.journal_mode = WAL".to_owned()).await?;
@@ -255,8 +262,7 @@ impl Whole for File {
         let end = if carried.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = self.session.run("end carrying rows over", end.to_owned()).await;
         // With what it has in memory the session goes, and the other file is let go.
-        let options = Options::read(&self.url)?.elsewhere(&self.path);
-        self.session = connect::session(options).await?;
+        self.reopen().await?;
         let carried = carried?;
         ended?;
         Ok(carried)

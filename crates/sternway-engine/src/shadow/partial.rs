@@ -8,6 +8,7 @@ use sternway_model::plan::{Migrate, Plan};
 use sternway_model::proof::{Fingerprint, differences};
 
 use super::{RehearsalError, Shadow, ShadowDatabase};
+use crate::needed::needed_columns;
 
 /// Finds out, on a shadow, which statements of `other`, the other half of the plan's migration number
 /// `index`, lead back from where the first `done` statements of its body took effect. `None` where
@@ -163,7 +164,8 @@ async fn attempt<'a>(
             here = now;
         }
         if piece.adds && needs.is_none() {
-            needs = adds_needed(&begun, &trial.fingerprint().await?).then_some(at);
+            let now = trial.fingerprint().await?;
+            needs = needed_columns(&begun, &begun, &now).next().map(|_| at);
         }
     }
     here = trial.fingerprint().await?;
@@ -174,15 +176,6 @@ async fn attempt<'a>(
 pub(crate) fn takes_from(home: &Fingerprint, before: &Fingerprint, now: &Fingerprint) -> bool {
     before.objects.iter().any(|(name, definition)| {
         home.objects.get(name) == Some(definition) && now.objects.get(name) != Some(definition)
-    })
-}
-
-/// Whether tables that had `begun` have a column more which each row needs a value for.
-fn adds_needed(begun: &Fingerprint, now: &Fingerprint) -> bool {
-    now.objects.iter().any(|(it, definition)| {
-        it.needs_value(&definition.text)
-            && !begun.objects.contains_key(it)
-            && it.table().is_some_and(|table| begun.objects.contains_key(&table))
     })
 }
 

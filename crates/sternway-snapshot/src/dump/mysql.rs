@@ -13,13 +13,16 @@ use crate::stream::{Meter, Running};
 
 /// The server's own program first; the other one does as well.
 pub(super) async fn tool(settings: &Settings, server: &str) -> Result<Program, SnapshotError> {
-    let (mut names, mut clients) = (["mariadb-dump", "mysqldump"], ["mariadb", "mysql"]);
-    if !server.starts_with("MariaDB") {
-        names.reverse();
-        clients.reverse();
-    }
-    settings.programs.any(&clients, server).await?;
-    settings.programs.any(&names, server).await
+    settings.programs.any(&own_first(CLIENTS, server), server).await?;
+    settings.programs.any(&own_first(["mariadb-dump", "mysqldump"], server), server).await
+}
+
+/// MariaDB's program and MySQL's that run statements.
+pub(crate) const CLIENTS: [&str; 2] = ["mariadb", "mysql"];
+
+/// MariaDB's program and MySQL's, the server's own first.
+pub(crate) fn own_first<'n>([mariadb, mysql]: [&'n str; 2], server: &str) -> [&'n str; 2] {
+    if server.starts_with("MariaDB") { [mariadb, mysql] } else { [mysql, mariadb] }
 }
 
 /// A file of options that nobody else may read, and that goes when this is dropped.

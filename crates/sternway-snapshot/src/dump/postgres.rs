@@ -8,7 +8,6 @@ use sternway_database::Whole;
 use super::{Dumped, Place};
 use crate::error::SnapshotError;
 use crate::programs::Program;
-use crate::store::written;
 use crate::stream::{Meter, Running};
 
 pub(super) async fn dump(
@@ -31,11 +30,8 @@ pub(super) async fn dump(
         return Ok(Dumped { files: vec![file], is_folder: false });
     }
     command.args(["--format=directory", "--jobs", &settings.jobs.to_string(), "--file"]);
-    let in_place = settings.store.folder(&settings.app, place.id).filter(|_| !place.is_sealed());
-    let scratch = tempfile::tempdir();
-    let scratch = scratch.map_err(|error| SnapshotError::store("make a folder", error))?;
-    let folder = in_place.as_deref().unwrap_or(scratch.path());
-    let data = folder.join("data");
+    let draft = place.draft()?;
+    let data = draft.folder.join("data");
     command.arg(&data);
     Running::start(&program.name, command, Stdio::null())?.end().await?;
     let mut names = Vec::new();
@@ -46,14 +42,7 @@ pub(super) async fn dump(
     names.sort();
     let mut files = Vec::new();
     for name in &names {
-        files.push(match in_place {
-            Some(_) => written(folder, name, meter).await?,
-            None => {
-                // Elsewhere a file has a name without a folder.
-                let to = name.replace('/', "-");
-                place.store_file(&to, &folder.join(name), meter).await?
-            }
-        });
+        files.push(place.store_draft(&draft, name, meter).await?);
     }
     Ok(Dumped { files, is_folder: true })
 }

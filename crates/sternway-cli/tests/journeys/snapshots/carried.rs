@@ -123,6 +123,14 @@ fn carried(port: &Port, run: impl Fn(&str), read: impl Fn(&str) -> Rows, seed: u
     port.run(&["snapshot", "prune", "--databases", "--yes"]).ended(0);
 }
 
+/// What tells a row of a table from others, and what it has beside that.
+fn key_and_row(table: &str) -> (&'static str, &'static str) {
+    match table {
+        "port" => ("id", "concat_ws('|', parent, code, size)"),
+        _ => ("concat(port, ' ', day)", "concat_ws('|', note, twice)"),
+    }
+}
+
 #[test]
 fn every_row_is_accounted_for_on_postgresql() {
     for seed in 1..=2 {
@@ -135,12 +143,7 @@ fn every_row_is_accounted_for_on_postgresql() {
              CREATE TABLE numbered (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int)",
         );
         let read = |table: &str| -> Rows {
-            let row = if table == "port" {
-                "concat_ws('|', parent, code, size)"
-            } else {
-                "concat_ws('|', note, twice)"
-            };
-            let key = if table == "port" { "id" } else { "concat(port, ' ', day)" };
+            let (key, row) = key_and_row(table);
             let all = ask(
                 &server.url,
                 &format!(
@@ -183,12 +186,7 @@ fn every_row_is_accounted_for_on_sqlite() {
             CREATE TRIGGER seen AFTER INSERT ON ship BEGIN INSERT INTO seen VALUES (NEW.id + 1000); END;";
         sqlite::execute(&file, trigger);
         let read = |table: &str| -> Rows {
-            let row = if table == "port" {
-                "concat_ws('|', parent, code, size)"
-            } else {
-                "concat_ws('|', note, twice)"
-            };
-            let key = if table == "port" { "id" } else { "concat(port, ' ', day)" };
+            let (key, row) = key_and_row(table);
             let all =
                 sqlite::ask(&file, &format!("SELECT json_group_object({key}, {row}) FROM {table}"));
             serde_json::from_str(&all).expect("rows")

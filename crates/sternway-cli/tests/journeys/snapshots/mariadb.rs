@@ -45,15 +45,21 @@ fn port(place: &Place<'_>) -> Port {
     port
 }
 
+/// A database at 1.1.0 with rows, and what it is then.
+fn filled(admin: &mut Admin, place: &Place<'_>) -> (Port, Vec<String>) {
+    let port = port(place);
+    port.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+    write(admin, place, ROWS);
+    let taken = look(admin, place);
+    (port, taken)
+}
+
 #[test]
 fn a_database_is_copied_proven_and_restored() {
     let Some(pair) = Pair::new(Kind::MariaDb, "snapshots of MariaDB") else { return };
     let mut admin = pair.admin();
     let place = Place::new(&pair, &mut admin);
-    let port = port(&place);
-    port.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
-    write(&mut admin, &place, ROWS);
-    let taken = look(&mut admin, &place);
+    let (port, taken) = filled(&mut admin, &place);
     let shape = port.json("sternway.snapshot/1", &["snapshot", "create", "--prove"]);
     assert_eq!((&shape["release"], &shape["tables"]["ship"]), (&"1.1.0".into(), &3.into()));
     assert!(shape["proven"].is_object(), "{shape}");
@@ -102,10 +108,7 @@ fn a_restore_is_killed_everywhere() {
     let Some(pair) = Pair::new(Kind::MariaDb, "snapshots of MariaDB, killed") else { return };
     let mut admin = pair.admin();
     let place = Place::new(&pair, &mut admin);
-    let port = port(&place);
-    port.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
-    write(&mut admin, &place, ROWS);
-    let taken = look(&mut admin, &place);
+    let (port, taken) = filled(&mut admin, &place);
     let id = port.take(&[]);
     write(&mut admin, &place, "UPDATE ship SET name = 'later' WHERE id = 1");
     let later = look(&mut admin, &place);
