@@ -63,14 +63,8 @@ pub struct Gathered {
 impl Gathered {
     /// As the planner takes them.
     pub fn facts(&self) -> Facts<'_> {
-        Facts {
-            catalog: &self.catalog,
-            bodies: &self.bodies,
-            state: &self.state,
-            policy: &self.policy,
-            app: &self.app,
-            findings: &self.findings,
-        }
+        let Gathered { catalog, bodies, state, policy, app, findings } = self;
+        Facts::new(catalog, bodies, state, policy, app, findings)
     }
 }
 

@@ -20,7 +20,7 @@ use sternway_engine::shadow::{
     expected_here,
 };
 use sternway_model::catalog::{Enabled, Track, TrackName};
-use sternway_model::plan::{Facts, Plan, PlanError, Request, plan};
+use sternway_model::plan::{Facts, Findings, Plan, PlanError, Request, plan};
 use sternway_model::policy::Policy;
 use sternway_model::position::Position;
 use sternway_model::proof::{Expected, Fingerprint};
@@ -147,14 +147,9 @@ impl History {
         let state = State { tracks, ..State::default() };
         let texts = self.app.catalog.bodies.iter();
         let bodies = texts.map(|(hash, body)| (*hash, self.dialect.facts(body))).collect();
-        let facts = Facts {
-            catalog: &self.app.catalog,
-            bodies: &bodies,
-            state: &state,
-            policy: &self.app.policy,
-            findings: sternway_model::plan::Findings::none(),
-            app: &AppState { running: Some(release(from)) },
-        };
+        let (catalog, policy) = (&self.app.catalog, &self.app.policy);
+        let app = AppState { running: Some(release(from)) };
+        let facts = Facts::new(catalog, &bodies, &state, policy, &app, Findings::none());
         plan(&facts, &Request { reset_schema: true, ..Request::to(release(to)) })
     }
 }

@@ -235,14 +235,18 @@ impl MigrationSet {
 
     /// The migrations that a track has which stands there.
     pub fn up_to(&self, position: impl Into<Position>) -> MigrationSet {
-        let Position::At(version) = position.into() else { return MigrationSet::default() };
+        let position = position.into();
+        if self.last() <= position {
+            return self.clone();
+        }
+        let Position::At(version) = position else { return MigrationSet::default() };
         let below = self.0.range(..=version).map(|(number, it)| (*number, it.clone()));
         Self(Arc::new(below.collect()))
     }
 
     /// Whether both have the same numbers.
     pub fn same_versions(&self, other: &MigrationSet) -> bool {
-        self.0.keys().eq(other.0.keys())
+        self.0.len() == other.0.len() && self.0.keys().eq(other.0.keys())
     }
 }
 

@@ -4,13 +4,14 @@
 //! It works on sets of migrations and not on their highest number, because two releases may share a
 //! number and mean different things by it.
 //!
-//! `identity` says which migrations are the same. The stages stand in their order: `applied` finds out what is in the database, `course` which
+//! `identity` says which migrations are the same, `holders` which releases have them. The stages stand in their order: `applied` finds out what is in the database, `course` which
 //! way to go, `route` the hops, `steps` their migrations with the bodies to run, `frame` what is done
 //! around these: checks, the application, the fence, `hazard` which borders it crosses, `way_back` what the
 //! way back would take. `parts` are what a plan consists of, `basis` is what it
 //! relies on.
 
 mod identity;
+mod holders;
 mod applied;
 mod course;
 mod route;
@@ -46,6 +47,7 @@ use crate::state::{AppState, Numbers, RecordsAccess, State};
 pub use basis::{Basis, Deviation};
 pub use can_run::{Answer, CanRun, Reason, can_run};
 pub use error::{Holder, PlanError};
+use holders::Holders;
 pub use identity::{Findings, Lineage, Question};
 pub use parts::{BodyOrigin, Hop, Migrate, Note, Step, Taken};
 pub use way_back::way_back;
@@ -54,7 +56,7 @@ pub use way_back::way_back;
 pub const FORMAT: &str = "sternway.plan/4";
 
 /// All that a plan is computed from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Facts<'a> {
     /// What could be.
     pub catalog: &'a Catalog,
@@ -68,6 +70,22 @@ pub struct Facts<'a> {
     pub app: &'a AppState,
     /// What shadow databases told of migrations that differ in words.
     pub findings: &'a Findings,
+    holders: Holders<'a>,
+}
+
+impl<'a> Facts<'a> {
+    /// Puts them together.
+    pub fn new(
+        catalog: &'a Catalog,
+        bodies: &'a BTreeMap<Digest, BodyFacts>,
+        state: &'a State,
+        policy: &'a Policy,
+        app: &'a AppState,
+        findings: &'a Findings,
+    ) -> Facts<'a> {
+        let holders = Holders::of(catalog, app.running.as_ref());
+        Facts { catalog, bodies, state, policy, app, findings, holders }
+    }
 }
 
 /// Which way a plan goes.
@@ -446,7 +464,7 @@ pub fn standing(facts: &Facts<'_>) -> Result<Standing, PlanError> {
     let fits = |release: &Release, entry: &ReleaseEntry| {
         applied::fits(facts, &applied.sets, release, entry)
     };
-    let releases = catalog.releases.iter().filter(|(release, entry)| fits(release, entry));
+    let releases = holders::that(&catalog.releases, fits);
     let releases: Vec<Release> = releases.map(|(release, _)| release.clone()).collect();
     let runs = facts.app.running.as_ref().and_then(|running| {
         let entry = catalog.releases.get(running)?;
@@ -473,13 +491,13 @@ fn lacking(
 ) -> BTreeMap<TrackName, (Release, Vec<u64>)> {
     let lacks = sets.iter().filter_map(|(track, set)| {
         let last = set.last().number()?;
-        let mut releases = facts.catalog.releases.iter().rev();
-        let (release, entry) = releases.find(|(_, entry)| entry.set(track).get(last).is_some())?;
-        let theirs = entry.set(track).up_to(set.last());
+        let mut holders = facts.holders.in_track(track).iter().rev();
+        let (release, theirs) = holders.find(|(_, theirs)| theirs.get(last).is_some())?;
+        let theirs = theirs.up_to(set.last());
         let lacking = theirs.versions().filter(|it| set.get(*it).is_none());
         let lacking: Vec<u64> = lacking.collect();
         let is_other = !lacking.is_empty() && !facts.same(track, set, &theirs);
-        is_other.then(|| (track.clone(), (release.clone(), lacking)))
+        is_other.then(|| (track.clone(), ((*release).clone(), lacking)))
     });
     lacks.collect()
 }

@@ -87,8 +87,8 @@ pub enum RecordsAccess {
     Unavailable(String),
 }
 
-/// The numbers of the migrations that a release has, per track.
-pub type Numbers = BTreeMap<TrackName, Vec<u64>>;
+/// The numbers of the migrations that a release has, per track. Releases with the same ones share them.
+pub type Numbers = BTreeMap<TrackName, Arc<[u64]>>;
 
 /// What the database itself knows of the application: Sternway's records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -14,7 +14,8 @@ use sternway_model::catalog::{
     ReleaseEntry, Track, TrackName,
 };
 use sternway_model::plan::{
-    Course, Facts, Hop, Note, Plan, PlanError, PlanFileError, Request, Step, plan, standing,
+    Course, Facts, Findings, Hop, Note, Plan, PlanError, PlanFileError, Request, Step, plan,
+    standing,
 };
 use sternway_model::policy::{Policy, Window};
 use sternway_model::position::Position;
@@ -69,14 +70,7 @@ impl World {
         let state = State { tracks: tracks.collect(), ..State::default() };
         let app = AppState { running: running.cloned() };
         let (catalog, bodies, policy) = (&self.catalog, &self.bodies, &self.policy);
-        at_facts(&Facts {
-            catalog,
-            bodies,
-            state: &state,
-            policy,
-            app: &app,
-            findings: sternway_model::plan::Findings::none(),
-        })
+        at_facts(&Facts::new(catalog, bodies, &state, policy, &app, Findings::none()))
     }
 
     /// Puts a release in, with these numbers of each track.

@@ -45,13 +45,18 @@ impl Releases {
         let mut schemas: BTreeMap<String, Release> = BTreeMap::new();
         let releases = catalog.releases.iter();
         let releases = releases.filter(|(release, _)| !(stable && release.is_prerelease()));
+        let mut before: Option<(&ReleaseEntry, Option<Release>)> = None;
         let rows = releases.map(|(release, entry)| {
-            let schema = (!entry.is_empty()).then(|| {
-                schemas
-                    .entry(schema(catalog, entry, &normal))
-                    .or_insert_with(|| release.clone())
-                    .clone()
-            });
+            // Most releases have the very migrations of the one before.
+            let schema = match before.take() {
+                Some((known, schema)) if known.tracks == entry.tracks => schema,
+                _ if entry.is_empty() => None,
+                _ => {
+                    let oldest = schemas.entry(schema(catalog, entry, &normal));
+                    Some(oldest.or_insert_with(|| release.clone()).clone())
+                }
+            };
+            before = Some((entry, schema.clone()));
             ReleaseRow {
                 release: release.clone(),
                 prerelease: release.is_prerelease(),

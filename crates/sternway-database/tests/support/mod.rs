@@ -285,7 +285,7 @@ pub fn plan(app: &str, target: &str, bodies: &[&str]) -> Plan {
         notes: Vec::new(),
         migrations: BTreeMap::from([(track.clone(), migrations)]),
         before: BTreeMap::new(),
-        releases: BTreeMap::from([(target, BTreeMap::from([(track, numbers)]))]),
+        releases: BTreeMap::from([(target, BTreeMap::from([(track, numbers.into())]))]),
         bodies: bodies.iter().map(|body| (Digest::of_body(body), (*body).to_owned())).collect(),
     }
 }

@@ -15,7 +15,9 @@ use sternway_database::postgres::Postgres;
 use sternway_engine::run::{Outcome, RunError};
 use sternway_engine::shadow::Positions;
 use sternway_model::catalog::{Enabled, Track};
-use sternway_model::plan::{BodyOrigin, Course, Facts, Note, Plan, PlanError, Request, standing};
+use sternway_model::plan::{
+    BodyOrigin, Course, Facts, Findings, Note, Plan, PlanError, Request, standing,
+};
 use sternway_model::policy::{Policy, Window};
 use sternway_model::state::AppState;
 use sternway_source::{Layout, Location};
@@ -361,14 +363,7 @@ async fn scenario_09_an_application_that_does_not_start_on_the_schema() {
     let runs = |running: &str| {
         let app_state = AppState { running: Some(release(running)) };
         let (catalog, policy) = (&app.catalog, &app.policy);
-        let facts = Facts {
-            catalog,
-            bodies: &bodies,
-            state: &state,
-            policy,
-            app: &app_state,
-            findings: sternway_model::plan::Findings::none(),
-        };
+        let facts = Facts::new(catalog, &bodies, &state, policy, &app_state, Findings::none());
         standing(&facts).expect("a standing").runs
     };
     assert_eq!(runs("0.9.0"), Some(false));

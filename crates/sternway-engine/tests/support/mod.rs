@@ -24,7 +24,7 @@ use sternway_engine::run::{Outcome, Run, RunError, run};
 use sternway_engine::shadow::{Material, Positions, Shadow, clean_install};
 use sternway_model::body::BodyFacts;
 use sternway_model::catalog::{Catalog, Digest, Enabled, Migration, Release, TrackName};
-use sternway_model::plan::{Course, Facts, Migrate, Plan, PlanError, Request, plan};
+use sternway_model::plan::{Course, Facts, Findings, Migrate, Plan, PlanError, Request, plan};
 use sternway_model::policy::Policy;
 use sternway_model::position::Position;
 use sternway_model::proof::{Comparison, Expected, Fingerprint};
@@ -125,18 +125,10 @@ impl App {
         request: &Request,
     ) -> Result<Plan, PlanError> {
         let bodies = self.facts(state);
-        let running = running.map(release);
-        plan(
-            &Facts {
-                catalog: &self.catalog,
-                bodies: &bodies,
-                state,
-                policy: &self.policy,
-                findings: sternway_model::plan::Findings::none(),
-                app: &AppState { running },
-            },
-            request,
-        )
+        let app = AppState { running: running.map(release) };
+        let (catalog, policy) = (&self.catalog, &self.policy);
+        let facts = Facts::new(catalog, &bodies, state, policy, &app, Findings::none());
+        plan(&facts, request)
     }
 
     /// Looks at the database and plans.

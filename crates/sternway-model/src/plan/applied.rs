@@ -7,6 +7,7 @@ use crate::catalog::{
     TrackName,
 };
 use crate::plan::error::{Holder, PlanError};
+use crate::plan::holders::{self, Holders};
 use crate::plan::identity::{Lineage, Question};
 use crate::plan::{Facts, Note};
 use crate::position::Position;
@@ -113,8 +114,8 @@ fn lineages(facts: &Facts<'_>, track: &TrackName, version: u64) -> Vec<Lineage> 
         add(stored.up_to(version));
     }
     let mut theirs: Vec<MigrationSet> = Vec::new();
-    for (_, entry) in holders.iter().rev() {
-        let set = entry.set(track).up_to(version);
+    for (_, set) in holders.iter().rev() {
+        let set = set.up_to(version);
         if !theirs.iter().any(|it| facts.same_words(it, &set)) {
             let as_stored = set.iter().map(|it| stored.get(it.version).unwrap_or(it).clone());
             add(as_stored.collect());
@@ -123,9 +124,9 @@ fn lineages(facts: &Facts<'_>, track: &TrackName, version: u64) -> Vec<Lineage> 
         }
     }
     let recorded = facts.state.records.catalog(&facts.catalog.app, &facts.catalog.tracks);
-    let known = facts.catalog.releases.values().rev();
-    for base in recorded.releases.values().rev().chain(known) {
-        let base = base.set(track);
+    let recorded = Holders::of(&recorded, None);
+    let known = [&recorded, &facts.holders].map(|it| it.in_track(track).iter().rev());
+    for (_, base) in known.into_iter().flatten() {
         if base.is_empty() || base.last() >= version {
             continue;
         }
@@ -196,11 +197,10 @@ fn likely(
     let running = facts.app.running.as_ref();
     let running = holders.iter().find(|(release, _)| Some(*release) == running);
     let chosen = match (running, newest_stable_first(&holders)) {
-        (Some((_, entry)), _) => entry.set(track).up_to(version),
-        (None, Some((release, entry))) => {
-            let set = entry.set(track).up_to(version);
-            let other =
-                holders.iter().find(|(_, it)| !it.set(track).up_to(version).same_versions(&set));
+        (Some((_, set)), _) => set.up_to(version),
+        (None, Some((release, set))) => {
+            let set = set.up_to(version);
+            let other = holders.iter().find(|(_, it)| !it.up_to(version).same_versions(&set));
             match other {
                 Some(_) if stored.get(version).is_some() => stored.up_to(version),
                 Some((other, _)) => {
@@ -216,7 +216,7 @@ fn likely(
         }
         (None, None) if stored.get(version).is_some() => stored.up_to(version),
         (None, None) => {
-            let sets = facts.catalog.releases.values().map(|entry| entry.set(track).last());
+            let sets = facts.holders.in_track(track).iter().map(|(_, set)| set.last());
             let newest = sets.max().unwrap_or_default();
             return Err(PlanError::UnknownVersion { track: track.clone(), version, newest });
         }
@@ -285,11 +285,10 @@ pub(super) fn downs(facts: &Facts<'_>, track: &TrackName, applied: &Migration) -
     };
     let stored = facts.state.records.migrations.get(track).and_then(|it| it.get(applied.version));
     let stored = stored.and_then(down);
-    let releases = facts.catalog.releases.iter().filter_map(|(release, entry)| {
-        let half = down(entry.tracks.get(track)?.get(applied.version)?)?;
-        Some((release, half))
-    });
-    let found: Vec<(&Release, Half)> = releases.collect();
+    let holders = facts.holders.in_track(track).iter();
+    let found =
+        holders.filter_map(|(release, set)| Some((*release, down(set.get(applied.version)?)?)));
+    let found: Vec<(&Release, Half)> = found.collect();
     let has = |half: &Half| found.iter().any(|(_, it)| facts.same_half(Some(it), Some(half)));
     if let Some(half) = stored.clone().filter(has) {
         return vec![half];
@@ -317,12 +316,11 @@ pub(super) fn lookalikes(
     let mut questions = Vec::new();
     for (track, set) in sets.iter().filter(|(_, set)| !set.is_empty()) {
         let mut met = vec![set.clone()];
-        for entry in facts.catalog.releases.values().rev() {
-            let theirs = entry.set(track);
+        for (_, theirs) in facts.holders.in_track(track).iter().rev() {
             if theirs.last() != set.last() {
                 continue;
             }
-            let theirs = with_ups(facts, track, &theirs);
+            let theirs = with_ups(facts, track, theirs);
             if met.iter().any(|it| facts.same_words(it, &theirs)) {
                 continue;
             }
@@ -347,19 +345,16 @@ pub(super) fn stored_half<'a>(
     facts.state.records.migrations.get(track)?.get(version)?.half(direction)
 }
 
-/// Every release that has the half, oldest first.
+/// The releases that have the half, oldest first, as far as they are asked.
 pub(super) fn halves<'a>(
     facts: &Facts<'a>,
     track: &TrackName,
     version: u64,
     direction: Direction,
 ) -> Vec<(&'a Release, &'a Half)> {
-    let releases = facts.catalog.releases.iter();
-    releases
-        .filter_map(|(release, entry)| {
-            let half = entry.tracks.get(track)?.get(version)?.half(direction)?;
-            Some((release, half))
-        })
+    let holders = facts.holders.in_track(track).iter();
+    holders
+        .filter_map(|(release, set)| Some((*release, set.get(version)?.half(direction)?)))
         .collect()
 }
 
@@ -372,11 +367,9 @@ fn releases_with<'a>(
     facts: &Facts<'a>,
     track: &TrackName,
     version: u64,
-) -> Vec<(&'a Release, &'a ReleaseEntry)> {
-    let releases = facts.catalog.releases.iter();
-    releases
-        .filter(|(_, entry)| entry.tracks.get(track).is_some_and(|it| it.get(version).is_some()))
-        .collect()
+) -> Vec<(&'a Release, &'a MigrationSet)> {
+    let holders = facts.holders.in_track(track).iter();
+    holders.filter(|(_, set)| set.get(version).is_some()).copied().collect()
 }
 
 /// Whether a release has just what is applied, by its words or by what they make. A track that it has no
@@ -411,10 +404,10 @@ fn place(facts: &Facts<'_>, applied: &mut Applied<'_>) {
     let mut known: BTreeMap<&Release, &ReleaseEntry> = recorded.releases.iter().collect();
     known.extend(facts.catalog.releases.iter());
     let releases = || known.iter().map(|(release, entry)| (*release, *entry));
-    let exact: Vec<_> = releases().filter(|(release, entry)| is_this(release, entry)).collect();
+    let exact: Vec<_> = holders::that(releases(), is_this).collect();
     let running = facts.app.running.as_ref();
     let running = exact.iter().find(|(release, _)| Some(*release) == running);
-    let oldest = releases().find(|(release, entry)| has_all(release, entry));
+    let oldest = holders::that(releases(), has_all).next();
     let fits = running.or_else(|| newest_stable_first(&exact)).copied();
     let schema_of = fits.or(oldest).map(|(release, _)| release.clone());
     let minor = oldest.map(|(release, _)| release.minor());

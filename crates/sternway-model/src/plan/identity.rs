@@ -112,7 +112,9 @@ impl Facts<'_> {
 
     /// Whether two sets have the same numbers, and mean the same by them as far as words tell.
     pub(super) fn same_words(&self, one: &MigrationSet, other: &MigrationSet) -> bool {
-        one.same_versions(other) && one.iter().zip(other.iter()).all(|(a, b)| self.same_up(a, b))
+        one == other
+            || (one.same_versions(other)
+                && one.iter().zip(other.iter()).all(|(a, b)| self.same_up(a, b)))
     }
 
     /// What is asked about.

@@ -1,12 +1,16 @@
 //! The steps of each hop, with the bodies to run, and all of it packed into a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::app::Deployment;
-use crate::catalog::{Digest, Direction, Half, Migration, MigrationSet, Release, Track, TrackName};
+use crate::catalog::{
+    Digest, Direction, Half, Migration, MigrationSet, Release, ReleaseEntry, Track, TrackName,
+};
 use crate::plan::applied::{self, Applied, halves, newest_stable_first, stored_half};
 use crate::plan::course::{Gap, gaps};
 use crate::plan::error::{Holder, PlanError};
+use crate::plan::holders;
 use crate::plan::identity::Question;
 use crate::plan::route::Route;
 use crate::plan::{
@@ -356,17 +360,25 @@ fn made_of(
         set.iter().all(|it| met.get(it.version).is_some_and(|met| facts.same_up(met, it)))
     };
     let releases = facts.catalog.releases.iter();
-    let made = releases.filter(|(_, entry)| {
+    let made = holders::that(releases, |_, entry| {
         !entry.is_empty() && entry.tracks.iter().all(|(track, set)| known(track, set))
     });
-    let made = made.map(|(release, entry)| {
+    let numbers = |entry: &ReleaseEntry| -> Numbers {
         let tracks = entry.tracks.iter().filter(|(track, _)| met.contains_key(*track));
-        let numbers = tracks.map(|(track, set)| (track.clone(), set.versions().collect()));
-        (release.clone(), numbers.collect())
+        tracks.map(|(track, set)| (track.clone(), set.versions().collect())).collect()
+    };
+    let mut before: Option<(&ReleaseEntry, Numbers)> = None;
+    let made = made.map(|(release, entry)| {
+        let numbers = match before.take() {
+            Some((known, numbers)) if known.tracks == entry.tracks => numbers,
+            _ => numbers(entry),
+        };
+        before = Some((entry, numbers.clone()));
+        (release.clone(), numbers)
     });
     // What the records have by a number is about to be another migration.
     let records = &facts.state.records;
-    let changes = |(track, numbers): (&TrackName, &Vec<u64>)| {
+    let changes = |(track, numbers): (&TrackName, &Arc<[u64]>)| {
         numbers.iter().any(|number| {
             let (old, new) = (records.migrations.get(track), met.get(track));
             match (old.and_then(|it| it.get(*number)), new.and_then(|it| it.get(*number))) {

@@ -38,7 +38,8 @@ pub fn way_back(
         accepted_hazards: facts.policy.hazards.iter().map(|it| it.name.clone()).collect(),
         ..Request::to(present.clone())
     };
-    match plan(&Facts { state: &state, app: &app, findings: &findings, ..*facts }, &request) {
+    let Facts { catalog, bodies, policy, .. } = facts;
+    match plan(&Facts::new(catalog, bodies, &state, policy, &app, &findings), &request) {
         Ok(back) => Ok(Some(told(present, &back))),
         Err(cause) if cause.asks().is_some_and(|it| facts.findings.leaves_open(it)) => Err(cause),
         Err(cause) if facts.policy.require_way_back && !asked.no_way_back => {

@@ -69,14 +69,8 @@ impl Case {
     }
 
     pub fn facts(&self) -> Facts<'_> {
-        Facts {
-            catalog: &self.catalog,
-            bodies: &self.bodies,
-            state: &self.state,
-            policy: &self.policy,
-            app: &self.app,
-            findings: &self.findings,
-        }
+        let Case { catalog, bodies, state, policy, app, findings, .. } = self;
+        Facts::new(catalog, bodies, state, policy, app, findings)
     }
 }
 
@@ -269,7 +263,8 @@ impl DatabaseFacts {
         }
         let mut releases = BTreeMap::new();
         for (release, tracks) in &self.recorded_releases {
-            let each = tracks.iter().map(|(track, list)| Ok((track.clone(), numbers(list)?)));
+            let each =
+                tracks.iter().map(|(track, list)| Ok((track.clone(), numbers(list)?.into())));
             releases.insert(release.clone(), each.collect::<Result<Numbers, Box<dyn Error>>>()?);
         }
         let identity = Identity {

@@ -13,7 +13,7 @@ use sternway_engine::run::{Outcome, Run, RunError, abort, resume, run};
 use sternway_engine::shadow::{Checkpoints, Shadow, checkpoints};
 use sternway_model::catalog::{Catalog, Enabled, Track};
 use sternway_model::journal::Progress;
-use sternway_model::plan::{Facts, Plan, Request, plan};
+use sternway_model::plan::{Facts, Findings, Plan, Request, plan};
 use sternway_model::policy::Policy;
 use sternway_model::proof::Fingerprint;
 use sternway_model::state::{AppState, TrackingRow};
@@ -138,14 +138,8 @@ impl Ground {
         let bodies = self.catalog.bodies.iter().chain(&state.records.bodies);
         let bodies = bodies.map(|(hash, body)| (*hash, self.dialect.facts(body))).collect();
         let request = Request { deploy: from.is_some(), ..Request::to(release(to)) };
-        let facts = Facts {
-            catalog: &self.catalog,
-            bodies: &bodies,
-            state: &state,
-            policy: &Policy::default(),
-            findings: sternway_model::plan::Findings::none(),
-            app: &AppState { running: from.map(release) },
-        };
+        let (policy, app) = (Policy::default(), AppState { running: from.map(release) });
+        let facts = Facts::new(&self.catalog, &bodies, &state, &policy, &app, Findings::none());
         plan(&facts, &request).expect("a plan")
     }
 
