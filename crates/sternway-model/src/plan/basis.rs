@@ -37,9 +37,11 @@ pub struct Deviation {
 }
 
 impl Deviation {
-    /// Whether an object of the application's differs.
+    /// Whether an object of the application's is lacking, or another one. What is there beside them is none of
+    /// them, though a migration may make one of that name.
     pub fn has(&self, object: &ObjectName) -> bool {
-        self.differences.iter().any(|it| it.object() == object)
+        let is_its = |it: &&Difference| !matches!(it, Difference::Unexpected { .. });
+        self.differences.iter().filter(is_its).any(|it| it.object() == object)
     }
 
     /// Whether the schema is that of a clean install, and nothing is there beside it.
