@@ -171,6 +171,18 @@ impl Part<'_> {
         })
     }
 
+    /// Whether a row of the table, as it was before, is one that the bodies insert under another key: it is there
+    /// already, made anew.
+    pub fn is_seed_but_for(&self, key: &[usize], row: &Row) -> bool {
+        self.seeds.iter().filter(|(table, _)| table == self.name).any(|(_, values)| {
+            let columns =
+                self.before.columns.iter().enumerate().filter(|(at, _)| !key.contains(at));
+            let mut others =
+                columns.map(|(at, column)| row[at].as_ref() == values.get(&column.name));
+            others.all(|is_same| is_same)
+        })
+    }
+
     /// Whether a row of the table, as it is afterwards, is one that the bodies insert.
     pub fn is_seed(&self, row: &Row) -> bool {
         let Some(after) = self.after else { return false };

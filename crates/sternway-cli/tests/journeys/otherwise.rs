@@ -125,3 +125,43 @@ fn what_cannot_be_written_is_no_leftover_on_sqlite() {
         assert_eq!(sql("SELECT count(*) FROM a"), ["0"]);
     });
 }
+
+/// What somebody has changed by hand stays as it is, and where a mistaken down half takes it, it stays too.
+fn changed_and_taken(kind: Kind, test: &str) {
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY, n integer);"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("2_m.up.sql", LATER, "ALTER TABLE a ADD COLUMN m integer;"),
+        ("2_m.down.sql", LATER, "ALTER TABLE a DROP COLUMN m;\nALTER TABLE a DROP COLUMN n;"),
+    ];
+    with(kind, test, &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        match kind {
+            Kind::Sqlite => {
+                sql("DROP TABLE a");
+                sql("CREATE TABLE a (id integer PRIMARY KEY, n integer DEFAULT 9, m integer)");
+            }
+            _ => drop(sql("ALTER TABLE a ALTER COLUMN n SET DEFAULT 9")),
+        }
+        sql("INSERT INTO a VALUES (1, 7, 8)");
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        assert_eq!(sql("SELECT n FROM a"), ["7"]);
+        harbour.run(&["status"]).ended(0);
+    });
+}
+
+#[test]
+fn what_was_changed_by_hand_is_not_taken_on_sqlite() {
+    changed_and_taken(Kind::Sqlite, "changed and taken on SQLite");
+}
+
+#[test]
+fn what_was_changed_by_hand_is_not_taken_on_mariadb() {
+    changed_and_taken(Kind::MariaDb, "changed and taken on MariaDB");
+}
+
+#[test]
+fn what_was_changed_by_hand_is_not_taken_on_postgresql() {
+    let _alone = alone();
+    changed_and_taken(Kind::PostgreSql, "changed and taken on PostgreSQL");
+}

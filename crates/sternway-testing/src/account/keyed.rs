@@ -99,7 +99,8 @@ pub(crate) fn account(
         if !lost {
             account.count(destroyed, !left.is_empty(), written || !left.is_empty());
         }
-        if after.is_none() && old.is_none() && !taken && !left.is_empty() {
+        let anew = part.is_seed_but_for(key_of, row);
+        if after.is_none() && old.is_none() && !taken && !left.is_empty() && !anew {
             account.doubts.push(Doubt::of(name, table, row, &[], Vec::new()));
         }
         if !doubtful.is_empty() && !part.carried {
