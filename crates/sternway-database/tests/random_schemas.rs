@@ -34,7 +34,7 @@ use schema::Schema;
 use support::{Fresh, TABLE, care, down, open, seeds, session, up, whole};
 
 /// How many cases the test suite runs.
-const CASES: u64 = 2_000;
+const CASES: u64 = 2_020;
 /// After so many failures no more cases are begun.
 const MOST: usize = 60;
 /// How many connections run them.

@@ -171,16 +171,14 @@ impl Part<'_> {
         })
     }
 
-    /// Whether a row of the table, as it was before, is one that the bodies insert under another key: it is there
-    /// already, made anew.
-    pub fn is_seed_but_for(&self, key: &[usize], row: &Row) -> bool {
-        self.seeds.iter().filter(|(table, _)| table == self.name).any(|(_, values)| {
-            let columns =
-                self.before.columns.iter().enumerate().filter(|(at, _)| !key.contains(at));
-            let mut others =
-                columns.map(|(at, column)| row[at].as_ref() == values.get(&column.name));
-            others.all(|is_same| is_same)
-        })
+    /// Whether the bodies insert a row of the table, as it was before, under another key: it is there, made anew.
+    pub fn is_made_anew(&self, row: &Row, key: &[usize]) -> bool {
+        let Some(after) = self.after else { return false };
+        let columns = self.before.columns.iter().enumerate().filter(|(at, _)| !key.contains(at));
+        let places: Vec<_> = columns.map(|(at, it)| (at, after.named_at(&it.name))).collect();
+        let same =
+            |seed: &Row| places.iter().all(|(at, to)| to.map(|to| &seed[to]) == Some(&row[*at]));
+        after.rows.iter().any(|it| self.is_seed(it) && same(it))
     }
 
     /// Whether a row of the table, as it is afterwards, is one that the bodies insert.

@@ -165,3 +165,32 @@ fn what_was_changed_by_hand_is_not_taken_on_postgresql() {
     let _alone = alone();
     changed_and_taken(Kind::PostgreSql, "changed and taken on PostgreSQL");
 }
+
+/// The triggers of others run before the application's, and are none of its: their number says nothing of these.
+/// Where its own run in another order, that is told.
+#[test]
+fn triggers_of_others_change_nothing_of_the_applications_on_mariadb() {
+    let create =
+        |name: &str| format!("CREATE TRIGGER {name} BEFORE UPDATE ON a FOR EACH ROW SET @x = 1");
+    let (g, up) = (create("g"), format!("{};\n{};", create("g"), create("h")));
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY);"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("2_g.up.sql", LATER, &up),
+        ("2_g.down.sql", LATER, "DROP TRIGGER h;\nDROP TRIGGER g;"),
+    ];
+    with(Kind::MariaDb, "triggers of others on MariaDB", &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+        sql(&create("of_others"));
+        harbour
+            .run(&["upgrade", "--to", "1.1.0", "--yes"])
+            .ended(0)
+            .says(&["upgraded to 1.1.0; the schema is that of a clean install of core 2"]);
+        sql("DROP TRIGGER g");
+        sql(&g);
+        harbour
+            .run(&["status"])
+            .ended(0)
+            .says(&["drift: none", "in another order: triggers `before update` of `a`"]);
+    });
+}
