@@ -15,6 +15,8 @@ mod kinds;
 mod newer;
 #[path = "contract/query.rs"]
 mod query;
+#[path = "contract/random.rs"]
+mod random;
 #[path = "contract/reconcile.rs"]
 mod reconcile;
 #[path = "contract/statements_from.rs"]
@@ -648,7 +650,6 @@ promised! {
     kinds::a_kept_copy_does_not_depend_on_what_goes_with_it;
     newer::what_somebody_wrote_since_is_not_overwritten;
     newer::what_is_there_without_the_body_is_not_overwritten;
-    newer::the_last_value_of_every_row_comes_back;
     newer::what_a_body_computes_is_told_from_what_somebody_wrote;
     newer::a_value_from_another_table_is_as_fresh_as_that;
     newer::what_a_body_renames_is_not_overwritten;
@@ -657,6 +658,8 @@ promised! {
     newer::values_of_a_deleted_row_go_to_no_other;
     newer::rows_that_are_made_anew_are_there_once;
     newer::what_is_left_is_not_restored_by_itself;
+    random::the_last_value_of_every_row_comes_back;
+    random::a_random_ledger_is_as_fresh_as_its_rows;
     tracking::what_a_tracking_table_swallows_is_noticed;
     reconcile::a_statement_that_took_effect_is_told_from_one_that_did_not;
     fence::a_fence_stands_until_it_is_lowered;

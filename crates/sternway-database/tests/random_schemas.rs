@@ -31,10 +31,10 @@ use sternway_testing::{
 
 use bodies::{Bodies, Maker};
 use schema::Schema;
-use support::{Fresh, TABLE, care, down, open, session, up, whole};
+use support::{Fresh, TABLE, care, down, open, seeds, session, up, whole};
 
 /// How many cases the test suite runs.
-const CASES: u64 = 2_000;
+const CASES: u64 = 2_020;
 /// After so many failures no more cases are begun.
 const MOST: usize = 60;
 /// How many connections run them.
@@ -277,17 +277,6 @@ async fn more(
     found
 }
 
-/// The seeds from 1 to `n`, or those of `m-n`.
-fn seeds(text: &str) -> Vec<u64> {
-    let (first, last) = text.split_once('-').unwrap_or(("1", text));
-    let [first, last] = [first, last].map(|it| it.parse().expect("a number of seeds"));
-    (first..=last).collect()
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 async fn shadow(fresh: &Fresh) -> Shadow {
     let mut watch = open(&fresh.url()).await;
     run(&mut watch, "SET client_min_messages = error; SET enable_seqscan = off".to_owned())
@@ -299,10 +288,7 @@ async fn shadow(fresh: &Fresh) -> Shadow {
 #[test]
 fn every_row_of_every_random_schema_is_accounted_for() {
     let start = Instant::now();
-    let seeds: Vec<u64> = match number("STERNWAY_TEST_SEED") {
-        Some(seed) => vec![seed],
-        None => seeds(&std::env::var("STERNWAY_TEST_SEEDS").unwrap_or(CASES.to_string())),
-    };
+    let seeds: Vec<u64> = seeds(CASES).collect();
     let next = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
     let all = Mutex::new((Case::default(), BTreeMap::<&str, u64>::new(), 0_u64));

@@ -1,6 +1,7 @@
 //! Migrations that meet what they make: an earlier journey's down half has left it, or somebody has made it
 //! by hand. The body would fail there. What of it is there already is passed over, the data in it stays, and
-//! only the rest runs; what is there with less than the migration makes of it gets the rest.
+//! only the rest runs; what is there with less than the migration makes of it gets the rest. What is there
+//! otherwise is told, and judged by its name as all that the target lacks.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,8 @@ use crate::rehearse::installs;
 use crate::shadow::{Material, RehearsalError, Shadow, ShadowDatabase, position};
 
 /// Marks the migrations of a plan that would fail because of what is there, where the rest of their bodies,
-/// if any, leads to what a clean install has of them. Whether others fail, the rehearsal tells.
+/// if any, leads to what a clean install has of them but for what is there otherwise. Whether others fail, the
+/// rehearsal tells.
 ///
 /// # Errors
 /// When a clean install cannot be made.
@@ -75,7 +77,11 @@ struct Meeting {
     tables: BTreeSet<String>,
     /// Tables in which a column is there that it makes.
     with_columns: BTreeSet<String>,
-    /// Whether all of it is there.
+    /// What it makes and is there, if otherwise, or is of a table that is there.
+    met: BTreeSet<ObjectName>,
+    /// Whether something is there that it makes, or gone that it takes.
+    meets: bool,
+    /// Whether all of it is so.
     is_whole: bool,
 }
 
@@ -102,11 +108,32 @@ impl Meeting {
         let made: Vec<_> = made.map(|it| (it.clone(), is.objects.get(it).cloned())).collect();
         let there = made.iter().map(|(it, _)| it).filter(|it| here.objects.contains_key(*it));
         let tables = there.clone().filter(|it| it.kind == "table").map(|it| it.name.clone());
+        let tables: BTreeSet<String> = tables.collect();
         let columns = there.filter(|it| it.kind == "column").filter_map(|it| it.table.as_ref());
+        let with_columns = columns.cloned().collect();
+        let is_here = |it: &ObjectName| here.objects.contains_key(it);
+        let makes =
+            |it: &&ObjectName| is.objects.contains_key(*it) && !was.objects.contains_key(*it);
+        let is_gone = |it: &ObjectName| !is.objects.contains_key(it) && !is_here(it);
+        let of_tables = |it: &ObjectName| it.table.as_ref().is_some_and(|of| tables.contains(of));
+        let (met, new): (Vec<&ObjectName>, Vec<&ObjectName>) = made
+            .iter()
+            .map(|(it, _)| it)
+            .filter(makes)
+            .partition(|it| is_here(it) || of_tables(it));
+        // The index of a constraint comes with it.
+        let comes_with = |it: &&ObjectName| {
+            let own = it.name.rsplit('.').next();
+            it.kind == "index"
+                && met.iter().any(|met| met.kind == "constraint" && own == Some(&met.name))
+        };
+        let with: Vec<&ObjectName> = new.into_iter().filter(comes_with).collect();
         Ok(Meeting {
             index,
-            tables: tables.collect(),
-            with_columns: columns.cloned().collect(),
+            meets: !met.is_empty() || made.iter().any(|(it, _)| is_gone(it)),
+            met: met.into_iter().chain(with).cloned().collect(),
+            tables,
+            with_columns,
             is_whole: !made.is_empty() && is_made(&made, &here),
             made,
         })
@@ -122,15 +149,24 @@ impl Meeting {
             let left_out = statements.as_deref().map(owned).unwrap_or_default();
             return Ok(Some(Rest { text: None, left_out, completed_by: Vec::new() }));
         }
-        // A body that opens transactions of its own is not taken apart.
-        let Some(statements) = statements else { return Ok(None) };
+        // A body that opens transactions of its own is not taken apart, and one that meets nothing fails for
+        // something else.
+        let Some(statements) = statements.filter(|_| self.meets) else { return Ok(None) };
         let mut trial = ShadowDatabase::along(shadow, plan, self.index).await?;
         let part = Migrate::staying(step.track.clone(), step.table.clone(), step.from, &step.file);
         let (mut run, mut left_out) = (Vec::new(), Vec::new());
         for statement in &statements {
-            let runs = !self.is_about_rows_there(dialect, statement)
-                && trial.run_text(&part, statement).await.is_ok();
-            if runs { run.push(*statement) } else { left_out.push(*statement) }
+            let has_its_rows = self.is_about_rows_there(dialect, statement);
+            if !has_its_rows && trial.run_text(&part, statement).await.is_ok() {
+                run.push(*statement);
+                continue;
+            }
+            // Rows that it would write are nowhere yet.
+            let puts = dialect.of_rows(statement).is_some_and(|it| it.deed == RowDeed::Puts);
+            if puts && !has_its_rows {
+                return Ok(None);
+            }
+            left_out.push(*statement);
         }
         let here = trial.fingerprint().await?;
         let completed_by = match is_made(&self.made, &here) {
@@ -140,8 +176,7 @@ impl Meeting {
         for statement in &completed_by {
             trial.run_text(&part, statement).await?;
         }
-        let is_empty = run.is_empty() && completed_by.is_empty();
-        if is_empty || !is_made(&self.made, &trial.fingerprint().await?) {
+        if !self.is_made_but_for_met(&trial.fingerprint().await?) {
             return Ok(None);
         }
         let text = Some(body_with(&Dialect::joined(&run), &completed_by));
@@ -171,6 +206,14 @@ impl Meeting {
         let gone = gone.map(|(it, _)| it).filter(|it| here.objects.contains_key(*it));
         additions.objects = added.chain(gone).cloned().collect();
         generated(shadow, plan, &end, &additions.objects, clean, here).await
+    }
+
+    /// Whether the schema `here` has what the migration makes, but for what was met in another shape. That can
+    /// be completed later, or accepted by its name.
+    fn is_made_but_for_met(&self, here: &Fingerprint) -> bool {
+        self.made.iter().all(|(object, definition)| {
+            here.objects.get(object) == definition.as_ref() || self.met.contains(object)
+        })
     }
 
     /// Whether a statement fills what is there, and so has its values.

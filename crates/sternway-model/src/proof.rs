@@ -160,7 +160,8 @@ pub struct Fingerprint {
     /// Each object's definition.
     #[serde(with = "pairs")]
     pub objects: BTreeMap<ObjectName, Definition>,
-    /// The columns of each table in their order; not part of the hash.
+    /// The columns of each table in their order, and its triggers where the server runs them in one; not part of
+    /// the hash.
     #[serde(with = "pairs")]
     pub column_order: BTreeMap<ObjectName, Vec<String>>,
 }
@@ -326,7 +327,7 @@ pub struct Comparison {
     pub accepted: Vec<Difference>,
     /// Objects that no track created; they are left alone.
     pub foreign: Vec<ObjectName>,
-    /// Tables whose columns stand in another order than in a clean install.
+    /// Tables whose columns stand in another order than in a clean install, and triggers that run in another one.
     pub reordered: Vec<ObjectName>,
 }
 
@@ -393,7 +394,11 @@ pub fn compare(expected: &Expected, found: &Fingerprint) -> Comparison {
     }
     let orders = expected.clean.column_order.iter();
     let reordered = orders.filter(|(table, order)| {
-        found.column_order.get(*table).is_some_and(|it| same_names(it, order) && it != *order)
+        let Some(there) = found.column_order.get(*table) else { return false };
+        let both = |one: &[String], other: &[String]| -> Vec<String> {
+            one.iter().filter(|it| other.contains(it)).cloned().collect()
+        };
+        both(order, there) != both(there, order)
     });
     comparison.reordered = reordered.map(|(table, _)| table.clone()).collect();
     comparison
@@ -436,10 +441,6 @@ pub fn differences(expected: &Fingerprint, found: &Fingerprint) -> Vec<Differenc
         }
     }
     differences
-}
-
-fn same_names(one: &[String], other: &[String]) -> bool {
-    one.iter().collect::<BTreeSet<_>>() == other.iter().collect::<BTreeSet<_>>()
 }
 
 #[cfg(test)]

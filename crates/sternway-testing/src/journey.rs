@@ -171,6 +171,16 @@ impl Part<'_> {
         })
     }
 
+    /// Whether the bodies insert a row of the table, as it was before, under another key: it is there, made anew.
+    pub fn is_made_anew(&self, row: &Row, key: &[usize]) -> bool {
+        let Some(after) = self.after else { return false };
+        let columns = self.before.columns.iter().enumerate().filter(|(at, _)| !key.contains(at));
+        let places: Vec<_> = columns.map(|(at, it)| (at, after.named_at(&it.name))).collect();
+        let same =
+            |seed: &Row| places.iter().all(|(at, to)| to.map(|to| &seed[to]) == Some(&row[*at]));
+        after.rows.iter().any(|it| self.is_seed(it) && same(it))
+    }
+
     /// Whether a row of the table, as it is afterwards, is one that the bodies insert.
     pub fn is_seed(&self, row: &Row) -> bool {
         let Some(after) = self.after else { return false };

@@ -22,8 +22,9 @@ pub fn text(paint: Paint, comparison: &Comparison) -> String {
     for object in &comparison.foreign {
         text.push_str(&format!("  foreign, left alone: {object}\n"));
     }
-    for table in &comparison.reordered {
-        text.push_str(&format!("  columns in another order: {table}\n"));
+    for object in &comparison.reordered {
+        let what = if object.kind == "table" { "columns " } else { "" };
+        text.push_str(&format!("  {what}in another order: {object}\n"));
     }
     text
 }

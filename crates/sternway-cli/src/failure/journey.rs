@@ -50,7 +50,7 @@ impl Failure {
                 )
                 .caused_by(&lacks)
                 .hint(format!(
-                    "nothing was touched. The application's own migrations do not make it; if {target} can do without, {} goes on",
+                    "nothing was touched. The application's own migrations do not make it: make it by hand; or, if {target} can do without, {} goes on",
                     names.join(" ")
                 ))
             }

@@ -27,6 +27,7 @@ mod identity;
 mod kagent;
 mod leftovers;
 mod mistakes;
+mod otherwise;
 mod rehearsal;
 mod resume;
 mod snapshots;

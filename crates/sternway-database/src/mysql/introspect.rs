@@ -307,18 +307,19 @@ impl Reader<'_> {
     }
 
     async fn triggers(&mut self, tables: &BTreeSet<String>) -> Result<(), DatabaseError> {
-        for row in &self.rows("TRIGGERS", "").await? {
+        for row in &self.rows("TRIGGERS", "ORDER BY ACTION_ORDER").await? {
             let table = cell(row, "EVENT_OBJECT_TABLE");
             if !tables.contains(&table) {
                 continue;
             }
-            let parts = [
-                cell(row, "ACTION_TIMING").to_lowercase(),
-                cell(row, "EVENT_MANIPULATION").to_lowercase(),
-                cell(row, "ACTION_ORDER"),
-                cell(row, "ACTION_STATEMENT"),
-            ];
-            self.add("trigger", cell(row, "TRIGGER_NAME"), Some(table), &parts);
+            let (timing, event) = (cell(row, "ACTION_TIMING"), cell(row, "EVENT_MANIPULATION"));
+            let (when, name) =
+                (format!("{timing} {event}").to_lowercase(), cell(row, "TRIGGER_NAME"));
+            // Its number counts those of others too.
+            let mut run = ObjectName::new("triggers", &when);
+            run.table = Some(table.clone());
+            self.found.column_order.entry(run).or_default().push(name.clone());
+            self.add("trigger", name, Some(table), &[when, cell(row, "ACTION_STATEMENT")]);
         }
         Ok(())
     }

@@ -8,8 +8,10 @@ use crate::definitions::{self, Definitions};
 /// SQLite's.
 pub(crate) struct Sqlite;
 
-/// What stands for `NOT NULL` in a table's text until it comes.
-const WAITS: &str = " CONSTRAINT sternway_waits NULL";
+/// What stands for a column's `NOT NULL` in its table's text until it comes. Another column's may never come.
+fn waits(column: &str) -> String {
+    format!(" CONSTRAINT {} NULL", super::Sqlite::quote(&format!("sternway_waits_{column}")))
+}
 
 impl Definitions for Sqlite {
     fn name(&self, name: &str) -> String {
@@ -45,17 +47,19 @@ impl Definitions for Sqlite {
     }
 
     fn late(&self, table: &str, name: &str, (before, after): (&str, &str)) -> Late {
+        let waits = waits(name);
         let (name, quoted) = (self.name(name), super::Sqlite::table(table));
         let table = super::Sqlite::literal(&table.to_lowercase());
         // It has no statement for that: the text of the table's is changed, as its manual advises for
         // what the rows have already. Whether they have is looked at last.
         Late {
-            made_by: format!("ALTER TABLE {quoted} ADD COLUMN {name} {before}{WAITS}{after}"),
+            made_by: format!("ALTER TABLE {quoted} ADD COLUMN {name} {before}{waits}{after}"),
             closed_by: vec![
                 "PRAGMA writable_schema = on".to_owned(),
                 format!(
-                    "UPDATE main.sqlite_schema SET sql = replace(sql, '{WAITS}', ' not null')
-                             WHERE type = 'table' AND lower(name) = {table}"
+                    "UPDATE main.sqlite_schema SET sql = replace(sql, {}, ' not null')
+                             WHERE type = 'table' AND lower(name) = {table}",
+                    super::Sqlite::literal(&waits)
                 ),
                 "PRAGMA writable_schema = reset".to_owned(),
                 // That the column is null is never so, by its definition: it is not looked for by that.

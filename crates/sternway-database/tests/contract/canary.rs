@@ -11,7 +11,7 @@ use sternway_database::{
 };
 use sternway_testing::forward;
 
-use super::{Ground, Session, archive, fence, grounds, kinds, newer, reconcile, tracking};
+use super::{Ground, Session, archive, fence, grounds, kinds, newer, random, reconcile, tracking};
 
 /// What a dialect does that it must not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,9 +146,10 @@ async fn a_suite_notices_where_a_rule_of_restoring_is_broken() {
         };
     }
     caught!(Rule::NewerStays, newer::what_somebody_wrote_since_is_not_overwritten);
-    caught!(Rule::NewerStays, newer::the_last_value_of_every_row_comes_back);
+    caught!(Rule::NewerStays, random::the_last_value_of_every_row_comes_back);
     caught!(Rule::ComputedStays, newer::what_a_body_computes_is_told_from_what_somebody_wrote);
     caught!(Rule::ComputedStays, newer::a_table_that_a_body_fills_is_as_fresh_as_its_source);
+    caught!(Rule::ComputedStays, random::a_random_ledger_is_as_fresh_as_its_rows);
     caught!(Rule::OnlyOnce, newer::rows_that_are_made_anew_are_there_once);
     // The others compare when they restore.
     let postgres = Ground::postgres().await;

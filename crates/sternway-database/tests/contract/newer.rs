@@ -1,17 +1,14 @@
 //! Nothing that is newer is overwritten by what was kept, and nothing that a body makes anew is doubled.
 
-use std::collections::BTreeMap;
-
 use sternway_database::{Done, Preservation};
 use sternway_model::archive::{Restoration, Restored};
 use sternway_model::catalog::Direction::{self, Down, Up};
-use sternway_testing::Random;
 
 use super::support::{care, careful, go, whole};
 use super::{Ground, Session, went};
 
 /// A session at migration 2, with what `start` makes.
-async fn at_two(ground: &Ground, start: &str) -> Session {
+pub async fn at_two(ground: &Ground, start: &str) -> Session {
     let mut session = ground.session().await;
     session.prepare_records().await.expect("records");
     went(&mut session, None, Some(1), "-- nothing\n").await;
@@ -20,24 +17,24 @@ async fn at_two(ground: &Ground, start: &str) -> Session {
 }
 
 /// Runs a half with the archive's care.
-async fn keeping(session: &mut Session, direction: Direction, body: &str) -> Done {
+pub async fn keeping(session: &mut Session, direction: Direction, body: &str) -> Done {
     let done = go(&mut **session, direction, body, true, None, false).await;
     done.unwrap_or_else(|error| panic!("{}: {body}: {}", session.identity().server, whole(&error)))
 }
 
 /// The same, where it is known what the other half says.
-async fn knowing(session: &mut Session, direction: Direction, body: &str, other: &str) -> Done {
+pub async fn knowing(session: &mut Session, direction: Direction, body: &str, other: &str) -> Done {
     let care = Preservation { other: Some(other), ..care("app", 2, direction) };
     let done = careful(&mut **session, &care, body).await;
     done.unwrap_or_else(|error| panic!("{}: {body}: {}", session.identity().server, whole(&error)))
 }
 
 /// What others write, at migration `at`.
-async fn write(session: &mut Session, at: u64, sql: &str) {
+pub async fn write(session: &mut Session, at: u64, sql: &str) {
     went(session, Some(at), Some(at), sql).await;
 }
 
-async fn list(session: &mut Session, query: &str) -> Vec<String> {
+pub async fn list(session: &mut Session, query: &str) -> Vec<String> {
     let found = session.query(query, 99).await.expect("rows");
     found.into_iter().map(|it| it.unwrap_or("-".to_owned())).collect()
 }
@@ -199,69 +196,6 @@ async fn stays(ground: &Ground, down: &str, written: &str, up: &str) {
     let found = list(&mut session, "SELECT v FROM t ORDER BY id").await;
     assert_eq!(found, ["new", "y"], "{server}: {:?}", done.restored);
     assert_eq!(numbers(&done.restored), [(1, 1)], "{server}: {:?}", done.restored);
-}
-
-/// However often the application migrates up by itself between rollbacks: in the end each row has what
-/// was last written to it.
-pub async fn the_last_value_of_every_row_comes_back(ground: &Ground) {
-    for seed in 1..=6 {
-        let mut random = Random::new(seed);
-        let start = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); CREATE TABLE w (id INT PRIMARY KEY, v VARCHAR(20))";
-        let ground = ground.another().await;
-        let mut session = at_two(&ground, start).await;
-        let (down, up) = (
-            "ALTER TABLE t DROP COLUMN v; DROP TABLE w",
-            "ALTER TABLE t ADD COLUMN v VARCHAR(20); CREATE TABLE w (id INT PRIMARY KEY, v VARCHAR(20))",
-        );
-        let mut last: [BTreeMap<u64, Option<String>>; 2] = Default::default();
-        let mut sql = String::new();
-        for id in 1..=6 {
-            last[0].insert(id, None);
-            sql.push_str(&format!("INSERT INTO t (id) VALUES ({id});"));
-        }
-        write(&mut session, 2, &sql).await;
-        let rounds = 1 + random.below(4);
-        for round in 0..=rounds {
-            let mut sql = String::new();
-            for id in 1..=6 {
-                let value = format!("{round} {id}");
-                match random.below(6) {
-                    0 | 1 if last[0].contains_key(&id) => {
-                        sql.push_str(&format!("UPDATE t SET v = '{value}' WHERE id = {id};"));
-                        last[0].insert(id, Some(value));
-                    }
-                    2 if last[0].contains_key(&id) && id > 3 => {
-                        sql.push_str(&format!("DELETE FROM t WHERE id = {id};"));
-                        last[0].remove(&id);
-                    }
-                    3 | 4 => {
-                        // What was kept of it is in the archive: the table is empty after each way up.
-                        sql.push_str(&format!("INSERT INTO w VALUES ({id}, '{value}');"));
-                        last[1].insert(id, Some(value));
-                    }
-                    _ => {}
-                }
-            }
-            if !sql.is_empty() {
-                write(&mut session, 2, &sql).await;
-            }
-            keeping(&mut session, Down, down).await;
-            if round < rounds {
-                went(&mut session, Some(1), Some(2), up).await;
-            }
-        }
-        let restored = keeping(&mut session, Up, up).await.restored;
-        for (table, last) in ["t", "w"].iter().zip(&last) {
-            let wanted: Vec<String> =
-                last.values().map(|it| it.clone().unwrap_or("-".to_owned())).collect();
-            let found = list(&mut session, &format!("SELECT v FROM {table} ORDER BY id")).await;
-            let server = &session.identity().server;
-            assert_eq!(
-                found, wanted,
-                "{server}, seed {seed}, {rounds} rounds, {table}: {restored:?}"
-            );
-        }
-    }
 }
 
 /// What a body computes from the rest of a row stays where that has changed; what somebody has written

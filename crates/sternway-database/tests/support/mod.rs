@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,6 +47,18 @@ pub fn variable(name: &str) -> Option<String> {
         file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the list of skipped");
     }
     None
+}
+
+/// The seeds of random cases: `STERNWAY_TEST_SEED=n` asks for that one, `STERNWAY_TEST_SEEDS=m-n` for those and
+/// `STERNWAY_TEST_SEEDS=n` for so many; where nobody asks, as many as is usual.
+pub fn seeds(usual: u64) -> RangeInclusive<u64> {
+    let number = |text: &str| text.parse().expect("a number of a seed");
+    if let Ok(seed) = std::env::var("STERNWAY_TEST_SEED") {
+        return number(&seed)..=number(&seed);
+    }
+    let Ok(text) = std::env::var("STERNWAY_TEST_SEEDS") else { return 1..=usual };
+    let (first, last) = text.split_once('-').unwrap_or(("1", &text));
+    number(first)..=number(last)
 }
 
 /// A database that goes away with this value, and so do the roles made for it.

@@ -50,7 +50,10 @@ impl Additions {
             .iter()
             .filter(|(object, _)| !of_constraint(object))
             .filter(|(object, definition)| here.objects.get(*object) != Some(*definition))
-            .filter(|(object, _)| !plan.basis.deviation.has(object) && !plan.accepts(object));
+            .filter(|(object, _)| {
+                let found = here.objects.get(*object).map(|it| it.text.as_str());
+                !plan.basis.deviation.has(object, found) && !plan.accepts(object)
+            });
         let (mut additions, mut asking): (_, Vec<Asking<'_>>) = (Additions::default(), Vec::new());
         for (object, definition) in missing {
             match asked(shadow.dialect(), object, definition, here) {

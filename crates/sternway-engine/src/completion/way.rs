@@ -68,7 +68,11 @@ impl<'a> End<'a> {
     /// there before the journey stays so.
     pub fn misses(&self, here: &Fingerprint) -> usize {
         let lacks = differences(self.clean, here).into_iter().filter(Difference::is_lack);
-        let lacks = lacks.filter(|it| !self.plan.basis.deviation.has(it.object()));
+        let before = &self.plan.basis.deviation;
+        let found = |it: &ObjectName| here.objects.get(it).map(|it| it.text.as_str());
+        let lacks = lacks.filter(|it| {
+            !before.has(it.object(), found(it.object())) && !before.differences.contains(it)
+        });
         // A table stands for its parts.
         let parts = |table: &ObjectName| {
             let its = |it: &&ObjectName| it.table.as_ref() == Some(&table.name);

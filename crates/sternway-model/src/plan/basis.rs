@@ -37,9 +37,14 @@ pub struct Deviation {
 }
 
 impl Deviation {
-    /// Whether an object of the application's differs.
-    pub fn has(&self, object: &ObjectName) -> bool {
-        self.differences.iter().any(|it| it.object() == object)
+    /// Whether an object of the application's was lacking, or another one, in the way in which it is `found`: it
+    /// stays so. What was there beside them was none of them, though a migration may make one of that name.
+    pub fn has(&self, object: &ObjectName, found: Option<&str>) -> bool {
+        self.differences.iter().filter(|it| it.object() == object).any(|it| match it {
+            Difference::Missing { .. } => found.is_none(),
+            Difference::Changed { found: was, .. } => found == Some(was),
+            Difference::Unexpected { .. } => false,
+        })
     }
 
     /// Whether the schema is that of a clean install, and nothing is there beside it.

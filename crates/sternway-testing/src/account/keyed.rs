@@ -99,7 +99,8 @@ pub(crate) fn account(
         if !lost {
             account.count(destroyed, !left.is_empty(), written || !left.is_empty());
         }
-        if after.is_none() && old.is_none() && !taken && !left.is_empty() {
+        let nowhere = after.is_none() && old.is_none() && !taken;
+        if nowhere && !left.is_empty() && !part.is_made_anew(row, key_of) {
             account.doubts.push(Doubt::of(name, table, row, &[], Vec::new()));
         }
         if !doubtful.is_empty() && !part.carried {

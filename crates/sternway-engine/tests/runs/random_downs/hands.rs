@@ -23,6 +23,17 @@ pub async fn drift(place: &mut Place, random: &mut Random) {
             );
             ways.extend(place.texts(&question).await);
         }
+        if place.dialect == Dialect::MySql {
+            ways.push(format!("ALTER TABLE {table} ADD CONSTRAINT drift CHECK (id > -5)"));
+            let question = format!(
+                "SELECT concat('DROP INDEX ', index_name, ' ON {table}') FROM information_schema.statistics
+                 WHERE table_schema = database() AND table_name = '{table}' AND index_name <> 'PRIMARY'
+                 UNION SELECT concat('ALTER TABLE {table} ALTER COLUMN ', column_name, ' SET DEFAULT 99')
+                 FROM information_schema.columns WHERE table_schema = database() AND table_name = '{table}'
+                   AND data_type = 'int' AND column_name <> 'id' AND is_generated = 'NEVER' ORDER BY 1"
+            );
+            ways.extend(place.texts(&question).await);
+        }
         if random.once_in(3) {
             let _ = place.run(random.pick::<String>(&ways)).await;
         }
@@ -60,7 +71,13 @@ pub async fn others(place: &mut Place, random: &mut Random) {
                 ));
                 ways.push(format!("CREATE VIEW hand_w{number} AS SELECT id FROM {table}; CREATE VIEW hand_v{number} AS SELECT * FROM hand_w{number}"));
             }
-            Dialect::MySql => {}
+            Dialect::MySql => {
+                ways.push(index);
+                ways.push(format!("CREATE TRIGGER hand_g{number} BEFORE UPDATE ON {table} FOR EACH ROW SET @hand = 1"));
+                ways.push(format!(
+                    "CREATE TABLE hand_t{number} (id integer PRIMARY KEY, ref integer, CONSTRAINT hand_k{number} FOREIGN KEY (ref) REFERENCES {table} (id))"
+                ));
+            }
         }
         if random.once_in(3) {
             let _ = place.run(random.pick::<String>(&ways)).await;

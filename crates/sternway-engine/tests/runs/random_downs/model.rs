@@ -178,8 +178,11 @@ impl Model {
                 );
                 self.thing(make, format!("DROP TRIGGER {trigger};"), on)
             }
-            _ if !self.is_postgres() => None,
-            kind => self.change_on_postgres(kind, random),
+            kind => match self.dialect {
+                Dialect::Postgres => self.change_on_postgres(kind, random),
+                Dialect::MySql => self.change_on_mysql(kind, random),
+                Dialect::Sqlite => None,
+            },
         }
     }
 
@@ -341,6 +344,68 @@ impl Model {
         }
     }
 
+    fn change_on_mysql(&mut self, kind: usize, random: &mut Random) -> Option<Change> {
+        let number = self.number();
+        let (table, column) = self.any(random)?;
+        let on = vec![(table.clone(), column.name.clone())];
+        let alter = |what: String| format!("ALTER TABLE {table} {what};");
+        match kind {
+            14 | 15 => {
+                let what = match random.below(3) {
+                    0 => format!("CHECK ({} IS NULL OR id > -{number})", column.name),
+                    1 => format!("UNIQUE ({}, id)", column.name),
+                    _ => format!("UNIQUE (id, {})", column.name),
+                };
+                let make = alter(format!("ADD CONSTRAINT k{number} {what}"));
+                self.thing(make, alter(format!("DROP CONSTRAINT k{number}")), on)
+            }
+            16 => {
+                let other = random.choose(&self.tables)?.name.clone();
+                let refers = format!("r{number}");
+                let key =
+                    format!("CONSTRAINT k{number} FOREIGN KEY ({refers}) REFERENCES {other} (id)");
+                let up = alter(format!("ADD COLUMN {refers} integer, ADD {key}"));
+                let down = alter(format!("DROP FOREIGN KEY k{number}, DROP COLUMN {refers}"));
+                let on = vec![(table.clone(), refers), (other, "id".to_owned())];
+                self.thing(up, down, on)
+            }
+            17 => {
+                let make = format!(
+                    "CREATE TRIGGER g{number} BEFORE UPDATE ON {table} FOR EACH ROW SET @g{number} = 1;"
+                );
+                self.thing(make, format!("DROP TRIGGER g{number};"), on)
+            }
+            18 => {
+                let make = alter(format!("ADD COLUMN e{number} enum('one', 'two') DEFAULT 'one'"));
+                let unmake = alter(format!("DROP COLUMN e{number}"));
+                self.thing(make, unmake, vec![(table.clone(), format!("e{number}"))])
+            }
+            19 if column.kind != "varchar(80)" => {
+                let other = Column { default: Some(number.to_string()), ..column.clone() };
+                let to = |it: &Column| alter(format!("MODIFY COLUMN {}", it.declared()));
+                *self.column(&table, &column.name)? = other.clone();
+                let wrong = Column { default: Some("7".to_owned()), ..column.clone() };
+                Some(Change { up: to(&other), down: to(&column), wrong: Some(to(&wrong)) })
+            }
+            20 if column.kind == "integer" && !self.has_things(&table) => {
+                let of = |kind: &str| Column { kind: kind.to_owned(), ..column.clone() };
+                let to = |it: &Column| alter(format!("MODIFY COLUMN {}", it.declared()));
+                *self.column(&table, &column.name)? = of("bigint");
+                let wrong = Some(to(&of("varchar(80)")));
+                Some(Change { up: to(&of("bigint")), down: to(&column), wrong })
+            }
+            21 => {
+                let how = if random.once_in(2) { "STORED" } else { "VIRTUAL" };
+                let computed = format!("n{number}");
+                let what =
+                    format!("ADD COLUMN {computed} integer GENERATED ALWAYS AS (id * 2) {how}");
+                let on = vec![(table.clone(), "id".to_owned())];
+                self.thing(alter(what), alter(format!("DROP COLUMN {computed}")), on)
+            }
+            _ => None,
+        }
+    }
+
     fn column(&mut self, table: &str, name: &str) -> Option<&mut Column> {
         let table = self.tables.iter_mut().find(|it| it.name == table)?;
         table.columns.iter_mut().find(|it| it.name == name)
@@ -348,7 +413,11 @@ impl Model {
 
     /// A change, and the statements that a down half has for it.
     fn change_and_back(&mut self, first: bool, random: &mut Random) -> (String, String) {
-        let most = if self.is_postgres() { 26 } else { 15 };
+        let most = match self.dialect {
+            Dialect::Postgres => 26,
+            Dialect::MySql => 22,
+            Dialect::Sqlite => 15,
+        };
         let change = loop {
             if let Some(change) = self.change(random.below(most), random) {
                 break change;

@@ -160,7 +160,9 @@ impl Place {
                 UNION ALL SELECT tbl_name || '.' || name FROM sqlite_schema WHERE name LIKE 'hand%' AND type = 'trigger'",
             Dialect::Postgres => OTHERS_ON_POSTGRES,
             Dialect::MySql => "SELECT table_name FROM information_schema.tables
-                WHERE table_schema = database() AND table_name LIKE 'hand%'",
+                WHERE table_schema = database() AND table_name LIKE 'hand%'
+                UNION ALL SELECT concat(event_object_table, '.', trigger_name) FROM information_schema.triggers
+                WHERE trigger_schema = database() AND trigger_name LIKE 'hand%'",
         };
         self.texts(sql).await.into_iter().collect()
     }
@@ -249,7 +251,7 @@ const MYSQL: &str = "
 SELECT concat_ws(' ', 'table', table_name, table_type) FROM information_schema.tables
 WHERE table_schema = database() AND table_name NOT LIKE 'sternway%' AND table_name NOT LIKE 'hand%' AND table_name <> 'migrations'
 UNION ALL
-SELECT concat_ws(' ', 'column', table_name, column_name, column_type, is_nullable, column_default, extra)
+SELECT concat_ws(' ', 'column', table_name, column_name, column_type, is_nullable, column_default, extra, generation_expression)
 FROM information_schema.columns
 WHERE table_schema = database() AND table_name NOT LIKE 'sternway%' AND table_name NOT LIKE 'hand%' AND table_name <> 'migrations'
 UNION ALL
@@ -257,4 +259,14 @@ SELECT concat_ws(' ', 'index', table_name, index_name, non_unique, group_concat(
 FROM information_schema.statistics
 WHERE table_schema = database() AND table_name NOT LIKE 'sternway%' AND table_name NOT LIKE 'hand%' AND table_name <> 'migrations'
   AND index_name NOT LIKE 'hand%'
-GROUP BY table_name, index_name, non_unique";
+GROUP BY table_name, index_name, non_unique
+UNION ALL
+SELECT concat_ws(' ', 'check', table_name, constraint_name, check_clause) FROM information_schema.check_constraints
+WHERE constraint_schema = database() AND table_name NOT LIKE 'sternway%' AND table_name <> 'migrations'
+UNION ALL
+SELECT concat_ws(' ', 'foreign key', table_name, constraint_name, column_name, referenced_table_name, referenced_column_name)
+FROM information_schema.key_column_usage
+WHERE table_schema = database() AND referenced_table_name IS NOT NULL AND table_name NOT LIKE 'hand%'
+UNION ALL
+SELECT concat_ws(' ', 'trigger', event_object_table, trigger_name, action_timing, event_manipulation, action_statement)
+FROM information_schema.triggers WHERE trigger_schema = database() AND trigger_name NOT LIKE 'hand%'";
