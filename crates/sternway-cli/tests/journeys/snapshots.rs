@@ -6,7 +6,7 @@ mod mariadb;
 mod killed;
 mod carried;
 mod before;
-mod bucket;
+pub mod bucket;
 
 use std::fs;
 use std::path::PathBuf;
