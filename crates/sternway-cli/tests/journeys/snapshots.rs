@@ -7,6 +7,7 @@ mod killed;
 mod carried;
 mod before;
 pub mod bucket;
+mod on_server;
 
 use std::fs;
 use std::path::PathBuf;
