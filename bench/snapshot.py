@@ -52,7 +52,16 @@ sql(
 for statement in ("ALTER TABLE t ADD PRIMARY KEY (id)", "CREATE INDEX ON t (kind)", "VACUUM ANALYZE t"):
     sql(statement, "bench")
 dump = os.path.join(os.path.dirname(store), "plain.dump")
-times = {it: [] for it in ("pg_dump", "create", "create --prove", "pg_restore", "restore")}
+compared = (
+    ("pg_dump", None),
+    ("create", "pg_dump"),
+    ("create --prove", "pg_dump"),
+    ("create --on-server", "pg_dump"),
+    ("pg_restore", None),
+    ("restore", "pg_restore"),
+    ("restore of --on-server", "pg_restore"),
+)
+times = {it: [] for it, _ in compared}
 for _ in range(runs):
     shutil.rmtree(store, ignore_errors=True)
     if os.path.exists(dump):
@@ -65,9 +74,12 @@ for _ in range(runs):
     times["pg_restore"].append(timed(os.path.join(tools, "pg_restore"), *server, "-d", "plain", dump))
     times["restore"].append(ours("restore", "latest", "--yes"))
     ours("prune", "--databases", "--yes")
+    times["create --on-server"].append(ours("create", "--on-server"))
+    times["restore of --on-server"].append(ours("restore", "latest", "--yes"))
+    ours("prune", "--databases", "--keep", "0", "--yes")
 median = {name: statistics.median(all) for name, all in times.items()}
 print(f"{megabytes} MB of rows, {runs} runs:\n\n| what | median | range | beside | ratio |\n|---|---|---|---|---|")
-for name, beside in (("pg_dump", None), ("create", "pg_dump"), ("create --prove", "pg_dump"), ("pg_restore", None), ("restore", "pg_restore")):
+for name, beside in compared:
     ratio = f"{median[name] / median[beside]:.2f}" if beside else ""
     low, high = min(times[name]), max(times[name])
     print(f"| {name} | {median[name]:.1f} s | {low:.1f} to {high:.1f} s | {beside or ''} | {ratio} |")

@@ -139,7 +139,7 @@ impl Failure {
                 "--source names a clone of the application's repository, or a folder with one folder per release"
             }
             SourceError::Remote { .. } => {
-                "check the address and that it can be reached; a private repository needs a token (GH_TOKEN, GITLAB_TOKEN, BITBUCKET_TOKEN, .netrc, or what `gh` and `glab` have); without a network --source names a bundle that `sternway bundle` wrote, or a clone"
+                "check the address and that it can be reached; a private repository needs a token (GH_TOKEN, GITLAB_TOKEN, BITBUCKET_TOKEN, .netrc, or what `gh` and `glab` have), and a bucket its credentials (AWS_…, GOOGLE_…, AZURE_…); without a network --source names a bundle that `sternway bundle` wrote, or a clone"
             }
             SourceError::NoTags { .. } => "`git fetch --tags` brings them, if the origin has any",
             SourceError::NoMatchingTag { .. } => {

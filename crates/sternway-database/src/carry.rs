@@ -23,34 +23,54 @@ pub(crate) struct Column {
     pub kind: String,
     /// Whether it follows from others.
     pub generated: bool,
+    /// Its character set and collation, where the dialect needs them.
+    #[serde(default)]
+    pub collation: Option<[String; 2]>,
+}
+
+/// A column that both databases have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Common<'t> {
+    pub here: &'t Column,
+    pub there: &'t Column,
 }
 
 /// A table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     /// As SQL has it.
     pub name: String,
+    /// As people are told it.
+    pub told: String,
     pub columns: Vec<Column>,
     /// The columns of its primary key.
     pub key: Vec<String>,
     /// The tables that it refers to, as SQL has them.
     pub parents: Vec<String>,
+    /// Why nothing is written to it: what could not be taken back there.
+    pub barred: Option<String>,
 }
 
-/// What carrying needs of a dialect, which has this database and the other one at hand.
+/// What carrying needs of a dialect, which has this database and the other one at hand. In conditions and values `t` is
+/// a table of this database, and `s` what was fetched for it.
 #[async_trait]
 pub(crate) trait Carrier: Send {
-    /// The tables with the application's rows, of the other database or of this one.
-    async fn tables(&mut self, other: bool) -> Result<Vec<Table>, DatabaseError>;
+    /// The tables with the application's rows but those named `except`, of the other database or of this one.
+    async fn tables(&mut self, other: bool, except: &[String])
+    -> Result<Vec<Table>, DatabaseError>;
 
-    /// Makes the temporary table `to` of the other database's rows: a number `n`, the columns in their order as `c0`,
-    /// `c1` and so on, and a `state` that is null.
+    /// Makes the temporary table `to` of the rows of the other database's table: a number `n`, these columns in their
+    /// order as `c0`, `c1` and so on, and a `state` that is null. Those at the places `key` are looked for.
     async fn fetch(
         &mut self,
         table: &Table,
-        columns: &[&Column],
+        columns: &[Common<'_>],
+        key: &[usize],
         to: &str,
     ) -> Result<(), DatabaseError>;
+
+    /// How many rows a table of the other database has.
+    async fn count(&mut self, table: &Table) -> Result<u64, DatabaseError>;
 
     /// Runs statements.
     async fn run(&mut self, sql: String) -> Result<(), DatabaseError>;
@@ -70,20 +90,46 @@ pub(crate) trait Carrier: Send {
     /// A table of this database and none that inherits from it.
     fn only(&self, table: &Table) -> String;
 
-    /// A value of this database, to be compared with one that was fetched.
-    fn fetched(&self, value: &str) -> String;
+    /// That a value of this database is the very one that was fetched, or both are null.
+    fn same(&self, here: &str, fetched: &str, column: Common<'_>) -> String;
+
+    /// That a value of a key is the very one that was fetched, so that the server finds the row by it.
+    fn matches(&self, here: &str, fetched: &str, column: Common<'_>) -> String;
 
     /// A value that was fetched, for a column.
-    fn stored(&self, value: &str, column: &Column) -> String;
+    fn stored(&self, fetched: &str, column: Common<'_>) -> String;
+
+    /// A value of a column as people are told it; `fetched`, whether it is one that was fetched.
+    fn shown(&self, value: &str, column: Common<'_>, fetched: bool) -> String;
+
+    /// A number as text.
+    fn text(&self, number: &str) -> String {
+        format!("CAST({number} AS text)")
+    }
+
+    /// The statement that sets columns of a table with an alias, by the rows of another one for which a condition is so.
+    fn update(
+        &self,
+        [table, alias]: [&str; 2],
+        set: &[[String; 2]],
+        with: &str,
+        condition: &str,
+    ) -> String {
+        let set = set.iter().map(|[name, value]| format!("{name} = {value}"));
+        let set = set.collect::<Vec<_>>().join(", ");
+        format!("UPDATE {table} AS {alias} SET {set} FROM {with} WHERE {condition}")
+    }
 
     /// What lets values in that the server would give itself.
-    fn overriding(&self) -> &'static str;
+    fn overriding(&self) -> &'static str {
+        ""
+    }
 }
 
 /// A table on its way.
 struct Way<'t> {
     table: &'t Table,
-    columns: Vec<&'t Column>,
+    columns: Vec<Common<'t>>,
     /// The places of the key's columns; none where it has no key that both have.
     key: Vec<usize>,
     temporary: String,
@@ -97,12 +143,8 @@ pub(crate) async fn carry(
     except: &[String],
 ) -> Result<Vec<Carried>, DatabaseError> {
     failpoint::hit(Point::Carrying);
-    let is_meant = |table: &Table| {
-        let plain = table.name.rsplit('.').next().unwrap_or_default().trim_matches('"');
-        !except.iter().any(|it| it == plain)
-    };
-    let here: Vec<Table> = carrier.tables(false).await?.into_iter().filter(is_meant).collect();
-    let other: Vec<Table> = carrier.tables(true).await?.into_iter().filter(is_meant).collect();
+    let here = carrier.tables(false, except).await?;
+    let other = carrier.tables(true, except).await?;
     let mut ways = Vec::new();
     for (number, table) in parents_first(&here).into_iter().enumerate() {
         let there = other.iter().find(|it| it.name == table.name);
@@ -160,62 +202,62 @@ fn parents_first(tables: &[Table]) -> Vec<&Table> {
 async fn begin<'t>(
     carrier: &mut dyn Carrier,
     table: &'t Table,
-    there: Option<&Table>,
+    there: Option<&'t Table>,
     number: usize,
 ) -> Result<Way<'t>, DatabaseError> {
-    let has =
-        |name: &str| there.is_some_and(|it| it.columns.iter().any(|column| column.name == name));
-    let columns: Vec<&Column> =
-        table.columns.iter().filter(|it| !it.generated && has(&it.name)).collect();
-    let place = |name: &String| columns.iter().position(|it| it.name == *name);
+    let theirs = there.map_or(&[][..], |it| it.columns.as_slice());
+    let common = |here: &'t Column| {
+        let there = theirs.iter().find(|it| it.name == here.name)?;
+        (!here.generated).then_some(Common { here, there })
+    };
+    let columns: Vec<Common<'_>> = table.columns.iter().filter_map(common).collect();
+    let place = |name: &String| columns.iter().position(|it| it.here.name == *name);
     let key: Option<Vec<usize>> = table.key.iter().map(place).collect();
     let known = |name: &str| table.columns.iter().any(|it| it.name == name);
-    let theirs = there.map(|it| it.columns.iter()).into_iter().flatten();
-    let left_columns = theirs.filter(|it| !known(&it.name)).map(|it| it.name.clone()).collect();
+    let left_columns =
+        theirs.iter().filter(|it| !known(&it.name)).map(|it| it.name.clone()).collect();
     let temporary = format!("sternway_carry_{number}");
+    let key = key.unwrap_or_default();
     if let Some(there) = there {
-        carrier.fetch(there, &columns, &temporary).await?;
+        carrier.fetch(there, &columns, &key, &temporary).await?;
     } else {
         carrier.run(format!("CREATE TEMPORARY TABLE {temporary} (n bigint, state text)")).await?;
     }
-    let carried = Carried { table: table.name.clone(), left_columns, ..Carried::default() };
-    let (key, reasons) = (key.unwrap_or_default(), BTreeMap::new());
-    let way = Way { table, columns, key, temporary, carried, reasons };
+    let carried = Carried { table: table.told.clone(), left_columns, ..Carried::default() };
+    let way = Way { table, columns, key, temporary, carried, reasons: BTreeMap::new() };
     if way.columns.is_empty() {
         return Ok(way);
     }
-    let (only, temporary) = (carrier.only(table), &way.temporary);
-    let same =
-        way.equal(carrier, &(0..way.columns.len()).collect::<Vec<_>>(), "IS NOT DISTINCT FROM");
-    let mark = match way.key.as_slice() {
-        [] => format!("UPDATE {temporary} AS s SET state = 's' FROM {only} AS t WHERE {same}"),
-        key => {
-            let indexed: Vec<String> = key.iter().map(|it| format!("c{it}")).collect();
-            carrier
-                .run(format!(
-                    "CREATE INDEX {temporary}_key ON {temporary} ({})",
-                    indexed.join(", ")
-                ))
-                .await?;
-            format!(
-                "UPDATE {temporary} AS s SET state = CASE WHEN {same} THEN 's' ELSE 'u' END
-                 FROM {only} AS t WHERE {}",
-                way.equal(carrier, key, "=")
-            )
-        }
+    let temporary = &way.temporary;
+    let same = way.same(carrier);
+    let (state, condition) = match way.key.is_empty() {
+        true => ("'s'".to_owned(), same),
+        false => (format!("CASE WHEN {same} THEN 's' ELSE 'u' END"), way.matches(carrier)),
     };
-    carrier.run(mark).await?;
+    let here = format!("{} AS t", carrier.only(table));
+    let set = [["state".to_owned(), state]];
+    carrier.run(carrier.update([temporary, "s"], &set, &here, &condition)).await?;
     let rest = if way.key.is_empty() { "x" } else { "i" };
     carrier.run(format!("UPDATE {temporary} SET state = '{rest}' WHERE state IS NULL")).await?;
     Ok(way)
 }
 
 impl Way<'_> {
-    /// That the values of these columns are the same here and there.
-    fn equal(&self, carrier: &dyn Carrier, places: &[usize], how: &str) -> String {
-        let each = places.iter().map(|place| {
-            let name = format!("t.{}", carrier.quote(&self.columns[*place].name));
-            format!("{} {how} s.c{place}", carrier.fetched(&name))
+    /// That a row is the same here and there, in the columns that both have.
+    fn same(&self, carrier: &dyn Carrier) -> String {
+        let each = self.columns.iter().enumerate().map(|(place, it)| {
+            let here = format!("t.{}", carrier.quote(&it.here.name));
+            carrier.same(&here, &format!("s.c{place}"), *it)
+        });
+        each.collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// That a row has the same key here and there.
+    fn matches(&self, carrier: &dyn Carrier) -> String {
+        let each = self.key.iter().map(|place| {
+            let it = self.columns[*place];
+            let here = format!("t.{}", carrier.quote(&it.here.name));
+            carrier.matches(&here, &format!("s.c{place}"), it)
         });
         each.collect::<Vec<_>>().join(" AND ")
     }
@@ -226,8 +268,8 @@ impl Way<'_> {
         let which = format!("s.state = '{state}' AND s.n BETWEEN {from} AND {to}");
         let columns = || self.columns.iter().enumerate();
         if state == 'i' {
-            let names = columns().map(|(_, it)| carrier.quote(&it.name)).collect::<Vec<_>>();
-            let values = columns().map(|(place, it)| carrier.stored(&format!("s.c{place}"), it));
+            let names = columns().map(|(_, it)| carrier.quote(&it.here.name)).collect::<Vec<_>>();
+            let values = columns().map(|(place, it)| carrier.stored(&format!("s.c{place}"), *it));
             return format!(
                 "INSERT INTO {} ({}) {} SELECT {} FROM {temporary} AS s WHERE {which} ORDER BY s.n",
                 self.table.name,
@@ -237,23 +279,26 @@ impl Way<'_> {
             );
         }
         let others = columns().filter(|(place, _)| !self.key.contains(place));
-        let values = others.map(|(place, it)| {
-            format!("{} = {}", carrier.quote(&it.name), carrier.stored(&format!("s.c{place}"), it))
+        let set = others.map(|(place, it)| {
+            [carrier.quote(&it.here.name), carrier.stored(&format!("s.c{place}"), *it)]
         });
-        format!(
-            "UPDATE {only} AS t SET {} FROM {temporary} AS s WHERE {which} AND {}",
-            values.collect::<Vec<_>>().join(", "),
-            self.equal(carrier, &self.key, "=")
-        )
+        let condition = format!("{which} AND {}", self.matches(carrier));
+        let set = set.collect::<Vec<_>>();
+        carrier.update([&only, "t"], &set, &format!("{temporary} AS s"), &condition)
     }
 }
 
 /// Brings over what fits now; says whether anything did.
 async fn advance(carrier: &mut dyn Carrier, way: &mut Way<'_>) -> Result<bool, DatabaseError> {
+    if way.table.barred.is_some() {
+        return Ok(false);
+    }
     let mut moved = false;
     for state in ['u', 'i'] {
         let sql = format!(
-            "SELECT CAST(min(n) AS text), CAST(max(n) AS text) FROM {} WHERE state = '{state}'",
+            "SELECT {}, {} FROM {} WHERE state = '{state}'",
+            carrier.text("min(n)"),
+            carrier.text("max(n)"),
             way.temporary
         );
         let found = carrier.rows(sql).await?;
@@ -277,7 +322,10 @@ async fn advance(carrier: &mut dyn Carrier, way: &mut Way<'_>) -> Result<bool, D
                     for end in
                         ["ROLLBACK TO SAVEPOINT sternway_carry", "RELEASE SAVEPOINT sternway_carry"]
                     {
-                        carrier.run(end.to_owned()).await?;
+                        // Where there is nothing to go back to, all of it is lost, and this is why.
+                        if carrier.run(end.to_owned()).await.is_err() {
+                            return Err(error);
+                        }
                     }
                     let half = from + (to - from) / 2;
                     match from == to {
@@ -289,8 +337,11 @@ async fn advance(carrier: &mut dyn Carrier, way: &mut Way<'_>) -> Result<bool, D
         }
     }
     // Where a range had gaps, nothing may have moved.
-    let left =
-        format!("SELECT CAST(count(*) AS text) FROM {} WHERE state IN ('i', 'u')", way.temporary);
+    let left = format!(
+        "SELECT {} FROM {} WHERE state IN ('i', 'u')",
+        carrier.text("count(*)"),
+        way.temporary
+    );
     Ok(moved && number(carrier, left).await? > 0)
 }
 
@@ -315,7 +366,8 @@ fn reason(error: &DatabaseError) -> String {
 async fn account(carrier: &mut dyn Carrier, way: Way<'_>) -> Result<Carried, DatabaseError> {
     let Way { table, key, temporary, columns, reasons, .. } = &way;
     let mut carried = way.carried.clone();
-    let counts = format!("SELECT state, CAST(count(*) AS text) FROM {temporary} GROUP BY state");
+    let count = carrier.text("count(*)");
+    let counts = format!("SELECT state, {count} FROM {temporary} GROUP BY state");
     for row in carrier.rows(counts).await? {
         let count = row.get(1).and_then(|it| it.as_ref()?.parse().ok()).unwrap_or(0);
         match row.first().and_then(|it| it.as_deref()) {
@@ -325,43 +377,36 @@ async fn account(carrier: &mut dyn Carrier, way: Way<'_>) -> Result<Carried, Dat
             _ => carried.unfit_count += count,
         }
     }
-    let name = |value: &dyn Fn(usize) -> String| -> String {
-        let each = key.iter().map(|place| format!("coalesce({}, 'null')", value(*place)));
-        let joined = each.collect::<Vec<_>>().join(" || ', ' || ");
-        if joined.is_empty() { "CAST(s.n AS text)".to_owned() } else { joined }
+    let number_of = carrier.text("s.n");
+    let there = match key.as_slice() {
+        [] => number_of.clone(),
+        key => names(key.iter().map(|it| carrier.shown(&format!("s.c{it}"), columns[*it], true))),
     };
-    let there = name(&|place| format!("CAST(s.c{place} AS text)"));
     let unfit = format!(
-        "SELECT CAST(s.n AS text), {there} FROM {temporary} AS s WHERE s.state IN ('i', 'u', 'x') ORDER BY s.n LIMIT {NAMED}"
+        "SELECT {number_of}, {there} FROM {temporary} AS s WHERE s.state IN ('i', 'u', 'x') ORDER BY s.n LIMIT {NAMED}"
     );
     for row in carrier.rows(unfit).await? {
         let mut values = row.into_iter().flatten();
         let number: Option<i64> = values.next().and_then(|it| it.parse().ok());
         let reason = number.and_then(|it| reasons.get(&it).cloned());
-        let reason = reason.unwrap_or_else(|| {
+        let reason = reason.or_else(|| table.barred.clone()).unwrap_or_else(|| {
             "the table has no key that both have, so that nobody can tell which row it is"
                 .to_owned()
         });
         carried.unfit.push(Unfit { key: values.next().unwrap_or_default(), reason });
     }
-    let (only, missing) = (
-        carrier.only(table),
-        match key.is_empty() {
-            true => String::new(),
-            false => {
-                format!("SELECT 1 FROM {temporary} AS s WHERE {}", way.equal(carrier, key, "="))
-            }
-        },
-    );
-    if !missing.is_empty() {
-        let here =
-            name(&|place| format!("CAST(t.{} AS text)", carrier.quote(&columns[place].name)));
-        let count =
-            format!("SELECT CAST(count(*) AS text) FROM {only} AS t WHERE NOT EXISTS ({missing})");
-        carried.only_here_count = number(carrier, count).await?;
-        let keys = format!(
-            "SELECT {here} FROM {only} AS t WHERE NOT EXISTS ({missing}) ORDER BY 1 LIMIT {NAMED}"
+    if !key.is_empty() {
+        let matches = way.matches(carrier);
+        let missing = format!(
+            "FROM {} AS t WHERE NOT EXISTS (SELECT 1 FROM {temporary} AS s WHERE {matches})",
+            carrier.only(table)
         );
+        carried.only_here_count = number(carrier, format!("SELECT {count} {missing}")).await?;
+        let here = names(key.iter().map(|it| {
+            let name = format!("t.{}", carrier.quote(&columns[*it].here.name));
+            carrier.shown(&name, columns[*it], false)
+        }));
+        let keys = format!("SELECT {here} {missing} ORDER BY 1 LIMIT {NAMED}");
         let keys = carrier.rows(keys).await?;
         carried.only_here =
             keys.into_iter().filter_map(|row| row.into_iter().flatten().next()).collect();
@@ -369,12 +414,15 @@ async fn account(carrier: &mut dyn Carrier, way: Way<'_>) -> Result<Carried, Dat
     Ok(carried)
 }
 
+/// A key as people are told it.
+fn names(values: impl Iterator<Item = String>) -> String {
+    let each = values.map(|it| format!("coalesce({it}, 'null')"));
+    format!("concat_ws(', ', {})", each.collect::<Vec<_>>().join(", "))
+}
+
 /// A table that only the other database has.
 async fn homeless(carrier: &mut dyn Carrier, table: &Table) -> Result<Carried, DatabaseError> {
-    carrier.fetch(table, &[], "sternway_carry_other").await?;
-    let sql = "SELECT CAST(count(*) AS text) FROM sternway_carry_other".to_owned();
-    let unfit_count = number(carrier, sql).await?;
-    carrier.run("DROP TABLE sternway_carry_other".to_owned()).await?;
+    let unfit_count = carrier.count(table).await?;
     let unfit = match unfit_count {
         0 => Vec::new(),
         _ => vec![Unfit {
@@ -382,7 +430,7 @@ async fn homeless(carrier: &mut dyn Carrier, table: &Table) -> Result<Carried, D
             reason: "the snapshot has no such table".to_owned(),
         }],
     };
-    Ok(Carried { table: table.name.clone(), unfit_count, unfit, ..Carried::default() })
+    Ok(Carried { table: table.told.clone(), unfit_count, unfit, ..Carried::default() })
 }
 
 #[cfg(test)]
@@ -393,9 +441,8 @@ mod tests {
     fn parents_come_first_and_a_circle_ends() {
         let table = |name: &str, parents: &[&str]| Table {
             name: name.to_owned(),
-            columns: Vec::new(),
-            key: Vec::new(),
             parents: parents.iter().map(|it| it.to_string()).collect(),
+            ..Table::default()
         };
         let tables = [
             table("a", &["b", "a"]),

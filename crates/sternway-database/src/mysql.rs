@@ -26,6 +26,7 @@ mod interrupt;
 pub mod shadow;
 pub(crate) mod whole;
 mod swap;
+mod carry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -186,6 +187,7 @@ impl MySql {
 fn is_ours(table: &str) -> bool {
     records::TABLES.contains(&table)
         || table == fence::TABLE
+        || table == swap::NOTES
         || table.starts_with(progress::PREFIX)
         || archive::is_ours(table)
 }

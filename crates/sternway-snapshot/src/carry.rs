@@ -4,6 +4,7 @@ use sternway_database::failpoint::{self, Point};
 use sternway_database::{Carried, Whole};
 
 use crate::error::SnapshotError;
+use crate::restore::mend;
 use crate::{Progress, Watch};
 
 /// Brings over into this database what `from` has and it has not, or has otherwise: every table but the tracking
@@ -18,6 +19,7 @@ pub async fn carry(
     watch: &mut dyn Watch,
 ) -> Result<Vec<Carried>, SnapshotError> {
     failpoint::hit(Point::Snapshot);
+    mend(whole).await?;
     watch.tell(Progress::Doing(format!("comparing every row with those of `{from}`")));
     Ok(whole.carry(from, tables).await?)
 }

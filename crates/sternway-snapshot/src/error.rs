@@ -97,6 +97,19 @@ pub enum SnapshotError {
         /// What is here.
         here: String,
     },
+    /// It is a database on a server, and that is not on this one.
+    #[error(
+        "snapshot `{id}` is the database `{database}`, and there is none of that name on this server"
+    )]
+    Gone {
+        /// The snapshot.
+        id: String,
+        /// The database.
+        database: String,
+    },
+    /// The server keeps no snapshots.
+    #[error("{0} copies no databases by itself")]
+    NoCopies(String),
     /// It is encrypted, and nothing says with what it is decrypted.
     #[error("snapshot `{0}` is encrypted, and no identity is named")]
     NoIdentity(String),

@@ -5,7 +5,8 @@
 //! [`Manifest`] that says what the database was. One without a manifest is unfinished. *Proven* means restored into a
 //! scratch database and compared with its manifest: the schema's fingerprint, and the number and the checksum of the
 //! rows of every table. A restore does the same before anything changes places, so that one that fails leaves
-//! everything as it was; nothing is ever loaded into a database that is in use.
+//! everything as it was; nothing is ever loaded into a database that is in use. On PostgreSQL it may be a database on the
+//! server instead of files.
 
 mod manifest;
 mod error;
@@ -15,6 +16,7 @@ mod seal;
 mod stream;
 mod dump;
 mod take;
+mod copy;
 mod names;
 mod load;
 mod prove;
@@ -23,6 +25,7 @@ mod carry;
 mod prune;
 
 pub use carry::carry;
+pub use copy::copy;
 pub use error::SnapshotError;
 pub use manifest::{File, Manifest, Proof};
 pub use names::Names;

@@ -13,7 +13,7 @@ use crate::prove;
 use crate::store::Local;
 use crate::stream::{Meter, Running};
 use crate::take::{look_once, must_fit};
-use crate::{Progress, Settings, Watch, seal, store};
+use crate::{Progress, Settings, Watch, copy, seal, store};
 
 /// Makes the database `name` of a snapshot, and compares it with what was taken. Where that is not the same, the
 /// database is removed again.
@@ -30,10 +30,13 @@ pub(crate) async fn make(
         return Err(SnapshotError::WrittenMeanwhile { id, tables });
     }
     watch.tell(Progress::Doing("checking the files".to_owned()));
-    let mut meter = Meter::new(watch, Some(manifest.bytes()));
+    let mut meter = Meter::new(watch, manifest.copy.is_none().then(|| manifest.bytes()));
     let local = settings.store.fetch(manifest, &mut meter).await?;
     failpoint::hit(Point::Making);
-    whole.create(name).await?;
+    match &manifest.copy {
+        Some(copy) => copy::make(whole, manifest, copy, name).await?,
+        None => whole.create(name).await?,
+    }
     failpoint::hit(Point::Made);
     let from = Source { manifest, local: &local, settings };
     let made = fill(whole, from, name, watch).await;
@@ -60,8 +63,10 @@ async fn fill(
     watch: &mut dyn Watch,
 ) -> Result<(), SnapshotError> {
     let Source { manifest, local, .. } = from;
-    watch.tell(Progress::Doing(format!("loading the snapshot into `{name}`")));
-    load(whole, from, name, &mut Meter::new(watch, Some(manifest.bytes()))).await?;
+    if manifest.copy.is_none() {
+        watch.tell(Progress::Doing(format!("loading the snapshot into `{name}`")));
+        load(whole, from, name, &mut Meter::new(watch, Some(manifest.bytes()))).await?;
+    }
     failpoint::hit(Point::Loaded);
     watch.tell(Progress::Doing("comparing schema and rows with what was taken".to_owned()));
     let schema = tokio::fs::read(local.folder().join(manifest::SCHEMA)).await.unwrap_or_default();

@@ -13,6 +13,9 @@ pub(crate) const NAME: &str = "manifest.json";
 /// The file with the fingerprint, which says how a schema differs.
 pub(crate) const SCHEMA: &str = "schema.json";
 
+/// The file with the name of the database that a snapshot is which is kept on the server; written before that is made.
+pub(crate) const COPY: &str = "copy";
+
 /// The shape that is read and written here.
 pub(crate) const FORMAT: u32 = 1;
 
@@ -60,6 +63,9 @@ pub struct Manifest {
     /// What the files are encrypted with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<String>,
+    /// The database that it is, where it is kept on the server, and not in files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<String>,
     /// The files.
     pub files: Vec<File>,
     /// The last time that it was restored into a scratch database and found to be what this says.
@@ -89,10 +95,20 @@ pub struct Proof {
     pub server: String,
 }
 
+impl File {
+    /// A file with these bytes.
+    pub(crate) fn of(name: &str, bytes: &[u8]) -> File {
+        File { name: name.to_owned(), bytes: bytes.len() as u64, sha256: Digest::of_bytes(bytes) }
+    }
+}
+
 impl Manifest {
     /// How large the snapshot is, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|it| it.bytes).sum()
+        match self.copy {
+            Some(_) => self.database_bytes,
+            None => self.files.iter().map(|it| it.bytes).sum(),
+        }
     }
 
     /// How many rows it holds, Sternway's own among them.

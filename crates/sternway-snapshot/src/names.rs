@@ -43,6 +43,16 @@ impl Names {
         format!("{}old_{}", self.begin, now())
     }
 
+    /// The database that a snapshot is which is kept on the server.
+    pub fn copy(&self, id: &str) -> String {
+        format!("{}copy_{id}", self.begin)
+    }
+
+    /// Whether a name can be that of the database which the snapshot `id` is: nobody is led to another one by a store.
+    pub(crate) fn is_copy(name: &str, id: &str) -> bool {
+        name.ends_with(&format!("_sternway_copy_{id}"))
+    }
+
     /// What all that are not in their place begin with.
     pub fn all_new(&self) -> String {
         format!("{}new_", self.begin)

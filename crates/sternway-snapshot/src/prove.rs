@@ -136,16 +136,15 @@ pub async fn written_since(
     let released = whole.release().await;
     let contents = contents?;
     released?;
-    Ok(since(manifest, &contents))
+    let is_ours = |table: &str| whole.is_ours(table);
+    Ok(since(manifest, &contents, is_ours))
 }
 
 /// What was written since a snapshot: to every table but Sternway's own and the tracking tables.
-fn since(manifest: &Manifest, now: &Contents) -> Since {
+fn since(manifest: &Manifest, now: &Contents, is_ours: impl Fn(&str) -> bool) -> Since {
     let is_theirs = |table: &&String| {
         let name = table.rsplit('.').next().unwrap_or(table).trim_matches('"');
-        !table.starts_with("sternway.")
-            && !name.starts_with("sternway_")
-            && !manifest.tables.iter().any(|it| it == name)
+        !is_ours(table) && !manifest.tables.iter().any(|it| it == name)
     };
     let then = &manifest.contents;
     let mut since = Since::default();

@@ -5,6 +5,7 @@ use sternway_database::failpoint::{self, Point};
 
 use crate::Settings;
 use crate::error::SnapshotError;
+use crate::manifest;
 use crate::names::Names;
 use crate::restore::mend;
 
@@ -39,6 +40,8 @@ pub struct Pruned {
     pub snapshots: Vec<String>,
     /// The databases.
     pub databases: Vec<String>,
+    /// The databases that such snapshots are which are kept on the server.
+    pub copies: Vec<String>,
 }
 
 /// The databases that restores have left beside this one.
@@ -84,7 +87,13 @@ impl Selection {
         let is_unfinished =
             |it: &crate::Found| matches!(it.manifest, Err(SnapshotError::Unfinished(_)));
         let snapshots = all.iter().filter(|it| is_meant(&it.id, is_unfinished(it)));
-        let snapshots = snapshots.map(|it| it.id.clone()).collect();
+        let snapshots: Vec<String> = snapshots.map(|it| it.id.clone()).collect();
+        let mut copies = Vec::new();
+        for id in &snapshots {
+            let copy = settings.store.read(&settings.app, id, manifest::COPY).await?;
+            let copy = copy.map(|it| String::from_utf8_lossy(&it).into_owned());
+            copies.extend(copy.filter(|it| Names::is_copy(it, id)));
+        }
         let databases = match whole {
             Some(whole) if self.databases => {
                 let Leftovers { swapped_out, unfinished } = leftovers(&mut **whole).await?;
@@ -92,11 +101,11 @@ impl Selection {
             }
             _ => Vec::new(),
         };
-        Ok(Pruned { snapshots, databases })
+        Ok(Pruned { snapshots, databases, copies })
     }
 }
 
-/// Removes these.
+/// Removes these; returns what was there to be removed. Where there are databases or copies among them, it takes `whole`.
 ///
 /// # Errors
 /// When something stays; what comes before it is gone.
@@ -104,17 +113,25 @@ pub async fn prune(
     what: &Pruned,
     whole: Option<&mut Box<dyn Whole>>,
     settings: &Settings,
-) -> Result<(), SnapshotError> {
+) -> Result<Pruned, SnapshotError> {
     failpoint::hit(Point::Snapshot);
-    for id in &what.snapshots {
-        settings.store.remove(&settings.app, id).await?;
-    }
+    let mut done = Pruned::default();
     if let Some(whole) = whole {
         // What would be dropped may be half of a swap that was cut short.
         mend(&mut **whole).await?;
-        for name in &what.databases {
-            whole.remove(name).await?;
+        for name in what.copies.iter().chain(&what.databases) {
+            if whole.beside(name).await?.contains(name) {
+                whole.remove(name).await?;
+                done.databases.push(name.clone());
+            } else {
+                tracing::warn!("there is no database `{name}` on this server");
+            }
         }
     }
-    Ok(())
+    // Their manifests are the last: what is dropped without one would be nobody's.
+    for id in &what.snapshots {
+        settings.store.remove(&settings.app, id).await?;
+        done.snapshots.push(id.clone());
+    }
+    Ok(done)
 }

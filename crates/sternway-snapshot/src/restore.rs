@@ -94,9 +94,11 @@ async fn none_unfinished(made: &mut dyn Whole, app: &str) -> Result<(), Snapshot
     }
 }
 
-/// Makes up for swaps that were cut short.
+/// Makes up for swaps, and for rows on their way, that were cut short.
 pub(crate) async fn mend(whole: &mut dyn Whole) -> Result<(), SnapshotError> {
-    let names = Names::beside(whole.dialect(), &whole.identity().database);
+    let here = whole.identity().database.clone();
+    let names = Names::beside(whole.dialect(), &here);
+    whole.mend(&here).await?;
     for old in whole.beside(&names.all_old()).await? {
         whole.mend(&old).await?;
     }

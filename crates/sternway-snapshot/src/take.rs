@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use sternway_database::failpoint::{self, Point};
 use sternway_database::{Contents, Dialect, Whole};
-use sternway_model::catalog::{Digest, Release, TrackName};
+use sternway_model::catalog::{Release, TrackName};
 use sternway_model::proof::Fingerprint;
-use sternway_model::state::TrackingRow;
+use sternway_model::state::{Identity, TrackingRow};
 
 use crate::dump::{self, Dumped, Place, Tool};
 use crate::error::SnapshotError;
@@ -64,7 +64,7 @@ pub async fn estimate(settings: &Settings, bytes: u64) -> Result<Option<f64>, Sn
 
 async fn last(settings: &Settings) -> Result<Option<Manifest>, SnapshotError> {
     let all = settings.store.list(&settings.app).await?.into_iter().rev();
-    Ok(all.filter_map(|it| it.manifest.ok()).find(|it| it.database_bytes > 0))
+    Ok(all.filter_map(|it| it.manifest.ok()).find(|it| it.database_bytes > 0 && it.copy.is_none()))
 }
 
 fn ratio(of: u64, to: u64) -> f64 {
@@ -84,59 +84,99 @@ pub async fn take(
     failpoint::hit(Point::Snapshot);
     mend(whole).await?;
     let tool = dump::tool(whole, settings).await?;
-    let (begun, taken_at) = (Instant::now(), manifest::now());
-    let size = whole.size().await?;
     let last = last(settings).await?;
+    let begun = Begun::now(whole, settings).await?;
     // What the program writes is smaller than the database, by about as much as the last time.
-    let of = last.map(|it| (it.bytes() as f64 * ratio(size, it.database_bytes)) as u64);
-    let id = settings.store.begin(&settings.app).await?;
-    let written = write(whole, about, &tool, &Place { settings, id: &id }, of, watch).await;
-    let Written { look, written_meanwhile, dumped } = match written {
-        Ok(written) => written,
+    let of = last.map(|it| (it.bytes() as f64 * ratio(begun.size, it.database_bytes)) as u64);
+    let place = Place { settings, id: &begun.id };
+    match write(whole, about, &tool, &place, of, watch).await {
+        Ok(taken) => begun.end(whole, about, settings, taken).await,
         Err(error) => {
-            if let Err(left) = settings.store.remove(&settings.app, &id).await {
-                tracing::warn!("the unfinished snapshot `{id}` stays: {left}");
-            }
-            return Err(error);
+            begun.give_up(settings).await;
+            Err(error)
         }
-    };
-    let identity = whole.identity().clone();
-    let Dumped { mut files, is_folder } = dumped;
-    let sealed = (!settings.recipients.is_empty()).then(|| AGE.to_owned());
-    let schema = serde_json::to_vec(&look.fingerprint).unwrap_or_default();
-    settings.store.write(&settings.app, &id, manifest::SCHEMA, &schema).await?;
-    files.push(File {
-        name: manifest::SCHEMA.to_owned(),
-        bytes: schema.len() as u64,
-        sha256: Digest::of_bytes(&schema),
-    });
-    let manifest = Manifest {
-        format: manifest::FORMAT,
-        id,
-        app: settings.app.clone(),
-        taken_at,
-        seconds: begun.elapsed().as_secs_f64(),
-        release: about.release.clone(),
-        tracks: about.tracks.clone(),
-        tables: about.tables.clone(),
-        dialect: whole.dialect().to_string(),
-        server: identity.server,
-        database: identity.database,
-        database_bytes: size,
-        tool: tool.words(),
-        sternway: env!("CARGO_PKG_VERSION").to_owned(),
-        fingerprint: look.fingerprint.digest(),
-        contents: look.contents,
-        written_meanwhile,
-        is_folder,
-        sealed,
-        files,
-        proven: None,
-    };
-    failpoint::hit(Point::Sealing);
-    manifest.write(settings).await?;
-    failpoint::hit(Point::Sealed);
-    Ok(manifest)
+    }
+}
+
+/// A snapshot that is begun.
+pub(crate) struct Begun {
+    pub id: String,
+    /// The database; the session may be elsewhere in the end.
+    pub identity: Identity,
+    at: String,
+    since: Instant,
+    size: u64,
+}
+
+/// What was taken of a database.
+pub(crate) struct Taken {
+    pub look: Look,
+    pub written_meanwhile: Vec<String>,
+    pub dumped: Dumped,
+    /// The database that it is, where it is one.
+    pub copy: Option<String>,
+    /// What has done it, and its version.
+    pub tool: String,
+}
+
+impl Begun {
+    /// Makes its place in the store.
+    pub async fn now(whole: &mut dyn Whole, settings: &Settings) -> Result<Begun, SnapshotError> {
+        let (since, at) = (Instant::now(), manifest::now());
+        let size = whole.size().await?;
+        let id = settings.store.begin(&settings.app).await?;
+        Ok(Begun { id, identity: whole.identity().clone(), at, since, size })
+    }
+
+    /// Removes it.
+    pub async fn give_up(&self, settings: &Settings) {
+        if let Err(left) = settings.store.remove(&settings.app, &self.id).await {
+            tracing::warn!("the unfinished snapshot `{}` stays: {left}", self.id);
+        }
+    }
+
+    /// Writes what it is of.
+    pub async fn end(
+        self,
+        whole: &mut dyn Whole,
+        about: &About,
+        settings: &Settings,
+        taken: Taken,
+    ) -> Result<Manifest, SnapshotError> {
+        let Taken { look, written_meanwhile, dumped: Dumped { mut files, is_folder }, .. } = taken;
+        let is_sealed = taken.copy.is_none() && !settings.recipients.is_empty();
+        let schema = serde_json::to_vec(&look.fingerprint).unwrap_or_default();
+        settings.store.write(&settings.app, &self.id, manifest::SCHEMA, &schema).await?;
+        files.push(File::of(manifest::SCHEMA, &schema));
+        let manifest = Manifest {
+            format: manifest::FORMAT,
+            id: self.id,
+            app: settings.app.clone(),
+            taken_at: self.at,
+            seconds: self.since.elapsed().as_secs_f64(),
+            release: about.release.clone(),
+            tracks: about.tracks.clone(),
+            tables: about.tables.clone(),
+            dialect: whole.dialect().to_string(),
+            server: self.identity.server,
+            database: self.identity.database,
+            database_bytes: self.size,
+            tool: taken.tool,
+            sternway: env!("CARGO_PKG_VERSION").to_owned(),
+            fingerprint: look.fingerprint.digest(),
+            contents: look.contents,
+            written_meanwhile,
+            is_folder,
+            sealed: is_sealed.then(|| AGE.to_owned()),
+            copy: taken.copy,
+            files,
+            proven: None,
+        };
+        failpoint::hit(Point::Sealing);
+        manifest.write(settings).await?;
+        failpoint::hit(Point::Sealed);
+        Ok(manifest)
+    }
 }
 
 impl Manifest {
@@ -148,12 +188,6 @@ impl Manifest {
     }
 }
 
-struct Written {
-    look: Look,
-    written_meanwhile: Vec<String>,
-    dumped: Dumped,
-}
-
 async fn write(
     whole: &mut dyn Whole,
     about: &About,
@@ -161,7 +195,7 @@ async fn write(
     place: &Place<'_>,
     of: Option<u64>,
     watch: &mut dyn Watch,
-) -> Result<Written, SnapshotError> {
+) -> Result<Taken, SnapshotError> {
     watch.tell(Progress::Doing("counting the rows of every table".to_owned()));
     let moment = whole.hold().await?;
     let looked = look(whole, &about.tables).await;
@@ -198,7 +232,7 @@ async fn write(
         }
     }
     let (look, written_meanwhile, dumped) = dumped?;
-    Ok(Written { look, written_meanwhile, dumped })
+    Ok(Taken { look, written_meanwhile, dumped, copy: None, tool: tool.words() })
 }
 
 /// Leaves the tables out that were written to between two looks, and names them.

@@ -23,7 +23,7 @@ use crate::{Layout, Reading, SourceError};
 const FORMAT: &str = "sternway.bundle/1";
 
 /// How large a bundle may be, and how large what is in it, in bytes.
-const LARGEST: u64 = 256 << 20;
+pub(crate) const LARGEST: u64 = 256 << 20;
 const INSIDE: u64 = 512 << 20;
 
 /// The first line of the file.
@@ -106,8 +106,21 @@ pub(crate) fn is_bundle(path: &Path) -> bool {
 
 /// Reads the bundle at `path`.
 pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Reading, SourceError> {
+    let failed = |source| SourceError::File { path: path.into(), source };
+    let mut bytes = Vec::new();
+    let file = Open::open(path).map_err(failed)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    read_bytes(&bytes, path, layout)
+}
+
+/// Reads a bundle whose bytes lie at `path`.
+pub(crate) fn read_bytes(
+    bytes: &[u8],
+    path: &Path,
+    layout: &Layout,
+) -> Result<Reading, SourceError> {
     let wrong = |reason: &str| SourceError::Bundle { path: path.into(), reason: reason.to_owned() };
-    let content = content(path)?;
+    let content = content(bytes, path)?;
     let mut builder = Builder::new(layout);
     for (release, why) in content.left_out {
         let release: Release =
@@ -144,12 +157,8 @@ pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Reading, SourceError>
 }
 
 /// What is in a bundle, once every hash was computed.
-fn content(path: &Path) -> Result<Content, SourceError> {
+fn content(bytes: &[u8], path: &Path) -> Result<Content, SourceError> {
     let wrong = |reason: &str| SourceError::Bundle { path: path.into(), reason: reason.to_owned() };
-    let failed = |source| SourceError::File { path: path.into(), source };
-    let mut bytes = Vec::new();
-    let file = Open::open(path).map_err(failed)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
         return Err(wrong(&format!("it has more than {} MB", LARGEST >> 20)));
     }

@@ -26,39 +26,61 @@ pub(crate) fn read(path: &Path, layout: &Layout) -> Result<Reading, SourceError>
             folders.push(name.to_string_lossy().into_owned());
         }
     }
-    let mut releases: BTreeMap<_, Vec<String>> = BTreeMap::new();
-    let mut missed = Vec::new();
-    for name in &folders {
-        match layout.tag.release(name).or_else(|| bare_release(name)) {
-            Some(release) => releases.entry(release).or_default().push(name.clone()),
-            None if layout.tag.is_missed_by(name) => missed.push(name.clone()),
-            None => {}
-        }
-    }
-    if releases.is_empty() {
-        return Err(SourceError::NoReleaseFolder {
-            path: path.into(),
-            pattern: layout.tag.clone(),
-            count: folders.len(),
-            examples: folders.into_iter().take(3).collect(),
-        });
-    }
-
+    let Labels { releases, missed } = labels(path, &folders, layout)?;
     let mut builder = Builder::new(layout);
     if !missed.is_empty() {
         builder.warn(Warning::NoNumber { names: missed });
     }
     for (release, labels) in releases {
-        let found = match labels.as_slice() {
-            [first, second, ..] => {
-                let (first, second) = (first.clone(), second.clone());
-                Err(SourceError::TwoFolders { release: release.clone(), first, second })
-            }
-            labels => found(path, layout, &release, labels.first().map_or("", String::as_str)),
-        };
+        let found = only(&release, &labels).and_then(|it| found(path, layout, &release, it));
         builder.add(release, found);
     }
     builder.finish()
+}
+
+/// What the folders of a place stand for.
+pub(crate) struct Labels {
+    /// The folders of each release: one, or it is not known which.
+    pub releases: BTreeMap<Release, Vec<String>>,
+    /// Those that look like a release's and have no number.
+    pub missed: Vec<String>,
+}
+
+/// Finds out which folders stand for releases.
+pub(crate) fn labels(
+    place: &Path,
+    folders: &[String],
+    layout: &Layout,
+) -> Result<Labels, SourceError> {
+    let mut found = Labels { releases: BTreeMap::new(), missed: Vec::new() };
+    for name in folders {
+        match layout.tag.release(name).or_else(|| bare_release(name)) {
+            Some(release) => found.releases.entry(release).or_default().push(name.clone()),
+            None if layout.tag.is_missed_by(name) => found.missed.push(name.clone()),
+            None => {}
+        }
+    }
+    if found.releases.is_empty() {
+        return Err(SourceError::NoReleaseFolder {
+            path: place.into(),
+            pattern: layout.tag.clone(),
+            count: folders.len(),
+            examples: folders.iter().take(3).cloned().collect(),
+        });
+    }
+    Ok(found)
+}
+
+/// The one folder of a release.
+pub(crate) fn only<'l>(release: &Release, labels: &'l [String]) -> Result<&'l str, SourceError> {
+    match labels {
+        [first, second, ..] => Err(SourceError::TwoFolders {
+            release: release.clone(),
+            first: first.clone(),
+            second: second.clone(),
+        }),
+        labels => Ok(labels.first().map_or("", String::as_str)),
+    }
 }
 
 /// The release in the folder `label`.

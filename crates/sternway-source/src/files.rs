@@ -13,7 +13,7 @@ mod gitlab;
 #[cfg(feature = "hosts")]
 mod bitbucket;
 #[cfg(feature = "buckets")]
-mod buckets;
+pub(crate) mod buckets;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -162,10 +162,7 @@ async fn bucket(
     environment: &Environment,
 ) -> Result<Box<dyn Files>, FilesError> {
     let address = Address::parse(rest).ok_or(FilesError::Malformed)?;
-    Ok(match scheme.as_str() {
-        "s3" => Box::new(buckets::open_s3(&address, environment).await?),
-        _ => Box::new(buckets::open_gcs(&scheme, &address, environment).await?),
-    })
+    Ok(Box::new(buckets::open(&scheme, &address, environment).await?))
 }
 
 #[cfg(not(feature = "buckets"))]

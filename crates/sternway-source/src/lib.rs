@@ -3,7 +3,7 @@
 //! A [`Location`] says where to read and a [`Layout`] what to look for; [`read()`] turns the two into
 //! a [`Reading`]. Nothing is checked out or written, apart from a cache that never changes a result:
 //! a git repository is read from its object database, one on another host over git's protocol, a folder of
-//! releases file by file, and a bundle whole.
+//! releases file by file, here or in a bucket, and a bundle whole.
 //!
 //! [`files`] is another matter: a single folder of migrations without releases, here or elsewhere.
 
@@ -20,6 +20,8 @@ mod cache;
 mod directory;
 #[cfg(feature = "git")]
 mod bundle;
+#[cfg(all(feature = "git", feature = "buckets"))]
+mod bucket;
 mod folder;
 mod reading;
 mod error;
@@ -35,7 +37,7 @@ pub use bundle::bundle;
 pub use error::{CloneKind, SourceError};
 pub use git::is_repository;
 pub use layout::{InvalidTagPattern, Layout, TagPattern};
-pub use location::{Host, InvalidLocation, Location, Remote, Transport};
+pub use location::{Bucket, Host, InvalidLocation, Location, Remote, Transport};
 pub use reading::{Reading, Warning};
 
 /// Reads every release at `location` that `layout` describes.
@@ -55,6 +57,13 @@ pub fn read(
     layout.check()?;
     let path = match location {
         Location::Remote(remote) => return git::remote::read(remote, layout, cache),
+        #[cfg(all(feature = "git", feature = "buckets"))]
+        Location::Bucket(bucket) => return bucket::read(bucket, layout),
+        #[cfg(not(all(feature = "git", feature = "buckets")))]
+        Location::Bucket(bucket) => {
+            let source = files::FilesError::NotBuilt { scheme: bucket.scheme.clone() };
+            return Err(SourceError::Remote { place: bucket.to_string(), source: source.into() });
+        }
         Location::Git(path)
         | Location::Directory(path)
         | Location::Bundle(path)

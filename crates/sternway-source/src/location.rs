@@ -1,6 +1,7 @@
 //! Where a catalog is read from, as the `source` setting says it.
 
 mod remote;
+mod bucket;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+pub use bucket::Bucket;
 pub use remote::{Host, Remote, Transport};
 
 /// A place that holds releases.
@@ -21,6 +23,8 @@ pub enum Location {
     Bundle(PathBuf),
     /// A git repository on another host.
     Remote(Remote),
+    /// Releases in a bucket.
+    Bucket(Bucket),
     /// A path without a scheme: a git repository if it is one, a bundle if it is a file, else a folder of
     /// releases.
     Path(PathBuf),
@@ -59,12 +63,6 @@ pub enum InvalidLocation {
         /// The scheme, such as `github`.
         scheme: String,
     },
-    /// The scheme has a meaning, but no reader in this version.
-    #[error("a `{scheme}:` source cannot be read yet by this version")]
-    NotYet {
-        /// The scheme, such as `s3`.
-        scheme: String,
-    },
     /// The scheme has no meaning.
     #[error("`{scheme}:` is not a kind of source; known are {}", known())]
     UnknownScheme {
@@ -76,11 +74,9 @@ pub enum InvalidLocation {
     NoScheme,
 }
 
-/// The schemes that have a meaning but no reader yet.
-const NOT_YET: [&str; 2] = ["s3", "gs"];
-
 fn known() -> String {
     let known = ["git+file", "dir", "bundle"].into_iter().chain(remote::schemes());
+    let known = known.chain(bucket::SCHEMES);
     known.map(|scheme| format!("`{scheme}:`")).collect::<Vec<_>>().join(", ")
 }
 
@@ -91,7 +87,7 @@ impl Location {
             Self::Git(path) | Self::Directory(path) | Self::Bundle(path) | Self::Path(path) => {
                 Some(path)
             }
-            Self::Remote(_) => None,
+            Self::Remote(_) | Self::Bucket(_) => None,
         }
     }
 
@@ -102,6 +98,7 @@ impl Location {
             Self::Directory(path) => Self::Directory(folder.join(path)),
             Self::Bundle(path) => Self::Bundle(folder.join(path)),
             Self::Remote(remote) => Self::Remote(remote.clone()),
+            Self::Bucket(bucket) => Self::Bucket(bucket.clone()),
             Self::Path(path) => Self::Path(folder.join(path)),
         }
     }
@@ -111,7 +108,7 @@ impl FromStr for Location {
     type Err = InvalidLocation;
 
     /// Reads `git+file:PATH`, `dir:PATH`, `bundle:PATH`, each with `//` before an absolute path, a repository on
-    /// another host, or a bare path. Paths are taken as they are written: nothing is unescaped, and nothing is looked up.
+    /// another host, a bucket, or a bare path. Paths are taken as they are written: nothing is unescaped, and nothing is looked up.
     fn from_str(text: &str) -> Result<Self, InvalidLocation> {
         if text.is_empty() {
             return Err(InvalidLocation::Empty);
@@ -128,7 +125,9 @@ impl FromStr for Location {
             known if remote::schemes().any(|it| it == known) => {
                 Ok(Self::Remote(Remote::parse(&scheme, rest)?))
             }
-            known if NOT_YET.contains(&known) => Err(InvalidLocation::NotYet { scheme }),
+            known if bucket::SCHEMES.contains(&known) => {
+                Ok(Self::Bucket(Bucket::parse(&scheme, rest)?))
+            }
             // What looks like a scheme may be a user name: `user:password@host`.
             _ if !rest.starts_with("//") && names_a_host(text) => Err(InvalidLocation::NoScheme),
             _ => Err(InvalidLocation::UnknownScheme { scheme }),
@@ -143,6 +142,7 @@ impl fmt::Display for Location {
             Self::Directory(path) => write!(f, "dir:{}", path.display()),
             Self::Bundle(path) => write!(f, "bundle:{}", path.display()),
             Self::Remote(remote) => remote.fmt(f),
+            Self::Bucket(bucket) => bucket.fmt(f),
             Self::Path(path) => path.display().fmt(f),
         }
     }
@@ -195,7 +195,7 @@ mod tests {
             Location::Directory("/etc/a".into())
         );
         assert_eq!(read("dir:/a").relative_to("/etc".as_ref()), Location::Directory("/a".into()));
-        for text in ["git+file:../app", "dir:/srv", "app"] {
+        for text in ["git+file:../app", "dir:/srv", "app", "s3://b/a/b", "gs://b", "az://b/a"] {
             assert_eq!(read(text).to_string(), text);
         }
     }
@@ -205,15 +205,13 @@ mod tests {
         let refused = |text: &str| text.parse::<Location>().expect_err(text).to_string();
         assert_eq!(refused(""), "the source is empty");
         assert_eq!(refused("dir:"), "no path follows `dir:`");
-        for text in ["s3://x", "gs://x"] {
-            let scheme = text.split(':').next().expect("a scheme");
-            let expected = format!("a `{scheme}:` source cannot be read yet by this version");
-            assert_eq!(refused(text), expected);
+        for text in ["s3:x", "s3://", "s3://me:secret@b/x", "s3://b/x?secret", "s3://b/a/../x"] {
+            assert_eq!(refused(text), "the source is not of the form s3://BUCKET/PREFIX");
         }
         assert_eq!(
             refused("https://user:secret@host/app"),
             "`https:` is not a kind of source; known are `git+file:`, `dir:`, `bundle:`, `github:`, \
-             `github-ee:`, `gitlab:`, `bitbucket:`, `git+https:`, `git+http:`, `git+ssh:`"
+             `github-ee:`, `gitlab:`, `bitbucket:`, `git+https:`, `git+http:`, `git+ssh:`, `s3:`, `gs:`, `az:`"
         );
         for text in ["git+file://user:secret@host/app", "git+file://host/app", "git+file://app"] {
             assert_eq!(

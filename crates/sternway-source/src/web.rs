@@ -203,7 +203,7 @@ fn may_pass(status: StatusCode) -> bool {
 }
 
 /// How long an answer may take in all: `STERNWAY_HTTP_TIMEOUT` in seconds, where it is a number.
-fn answering() -> Duration {
+pub(crate) fn answering() -> Duration {
     let said = std::env::var("STERNWAY_HTTP_TIMEOUT").ok().and_then(|it| it.parse().ok());
     said.map_or(ANSWERING, Duration::from_secs)
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use sternway_database::Carried;
 use sternway_model::catalog::{Digest, Release, TrackName};
+use sternway_model::effect::size;
 use sternway_model::state::TrackingRow;
 use sternway_snapshot::{Found, Leftovers, Manifest, Progress, Since, SnapshotError};
 
@@ -35,6 +36,7 @@ pub struct Snapshot {
     tables: BTreeMap<String, u64>,
     written_meanwhile: Vec<String>,
     encrypted: bool,
+    copy: Option<String>,
     files: Vec<File>,
     proven: Option<Proven>,
 }
@@ -79,6 +81,7 @@ impl Snapshot {
             tables: manifest.contents.iter().map(|(name, it)| (name.clone(), it.count)).collect(),
             written_meanwhile: manifest.written_meanwhile.clone(),
             encrypted: manifest.sealed.is_some(),
+            copy: manifest.copy.clone(),
             files: files.collect(),
             proven: manifest.proven.as_ref().map(|it| Proven {
                 at: it.at.clone(),
@@ -91,12 +94,13 @@ impl Snapshot {
     /// One that was just taken or proven, in a line.
     pub fn taken(&self, paint: Paint) -> String {
         let what = format!(
-            "snapshot {} of {}: {} in {}, {} on disk",
+            "snapshot {} of {}: {} in {}, {} {}",
             self.id,
             self.database,
             plural(self.rows, "row", "rows"),
             plural(self.tables.len(), "table", "tables"),
-            size(self.bytes)
+            size(self.bytes),
+            if self.copy.is_some() { "on the server" } else { "on disk" }
         );
         match &self.proven {
             Some(_) => format!(
@@ -125,10 +129,13 @@ impl Snapshot {
             "database",
             format!("{} on {}, {}", self.database, self.server, size(self.database_bytes)),
         );
-        line(
-            "files",
-            format!("{}, {}", plural(self.files.len(), "file", "files"), size(self.bytes)),
-        );
+        match &self.copy {
+            Some(copy) => line("kept as", format!("the database {copy}, {}", size(self.bytes))),
+            None => {
+                let files = plural(self.files.len(), "file", "files");
+                line("files", format!("{files}, {}", size(self.bytes)));
+            }
+        }
         line("encrypted", if self.encrypted { "yes, by age" } else { "no" }.to_owned());
         line(
             "proven",
@@ -489,7 +496,7 @@ pub struct Pruned {
 impl Pruned {
     /// What was removed.
     pub fn of(pruned: sternway_snapshot::Pruned) -> Pruned {
-        let sternway_snapshot::Pruned { snapshots, databases } = pruned;
+        let sternway_snapshot::Pruned { snapshots, databases, .. } = pruned;
         Pruned { format: "sternway.snapshot.pruned/1", snapshots, databases }
     }
 
@@ -511,7 +518,8 @@ pub fn prune_question(what: &sternway_snapshot::Pruned) -> String {
         [] => None,
         names => Some(format!("{kind} {}", names.join(", "))),
     };
-    let all = [names("snapshots", &what.snapshots), names("databases", &what.databases)];
+    let databases = [&what.databases[..], &what.copies].concat();
+    let all = [names("snapshots", &what.snapshots), names("databases", &databases)];
     format!("Remove {}, for good?", all.into_iter().flatten().collect::<Vec<_>>().join(" and "))
 }
 
@@ -538,28 +546,15 @@ fn rate(bytes: u64, seconds: f64) -> u64 {
     (bytes as f64 / seconds.max(0.001)) as u64
 }
 
-/// A number of bytes, for people.
-pub fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "kB", "MB", "GB"] {
-        if value < 1000.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} TB")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Progress, progress, size};
+    use super::{Progress, progress};
 
     #[test]
     fn bytes_and_time_left_are_told() {
-        assert_eq!((size(999).as_str(), size(1_500_000).as_str()), ("999 B", "1.5 MB"));
-        let half = Progress::Bytes { done: 500_000, of: Some(1_000_000), seconds: 2.0 };
+        let half = Progress::Bytes { done: 512_000, of: Some(1 << 20), seconds: 2.0 };
         assert_eq!(progress(&half), "500.0 kB of about 1.0 MB, 250.0 kB/s, about 2 s left");
-        let unknown = Progress::Bytes { done: 500_000, of: None, seconds: 2.0 };
+        let unknown = Progress::Bytes { done: 512_000, of: None, seconds: 2.0 };
         assert_eq!(progress(&unknown), "500.0 kB, 250.0 kB/s");
     }
 }

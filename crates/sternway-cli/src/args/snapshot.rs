@@ -80,6 +80,13 @@ pub struct CreateArgs {
     /// Prove it at once: restore it into a scratch database, and compare
     #[arg(long)]
     pub prove: bool,
+    /// Keep it as a database on the server (CREATE DATABASE … TEMPLATE), instead of in files: quick to take and to
+    /// restore, and gone with the server. PostgreSQL; nobody else may be connected
+    #[arg(long)]
+    pub on_server: bool,
+    /// End the sessions of other clients, instead of refusing while there are any
+    #[arg(long, requires = "on_server")]
+    pub end_sessions: bool,
 }
 
 #[derive(Debug, Args)]

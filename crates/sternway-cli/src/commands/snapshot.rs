@@ -8,8 +8,8 @@ use sternway_model::plan::{Request, standing};
 use sternway_model::policy::SnapshotRequest;
 use sternway_model::state::State;
 use sternway_snapshot::{
-    About, Progress, Selection, Settings, Watch, Way, carry, estimate, leftovers, prove, prune,
-    restore as put_back, take, written_since,
+    About, Progress, Selection, Settings, Watch, Way, carry, copy, estimate, leftovers, prove,
+    prune, restore as put_back, take, written_since,
 };
 use sternway_source::Layout;
 use sternway_view::snapshot as view;
@@ -63,7 +63,11 @@ async fn create(setup: &Setup<'_>, args: &CreateArgs) -> Result<Exit, Failure> {
     let about = about(setup).await?;
     let mut told = Told(ui);
     let failed = |cause| Failure::to_snapshot("cannot take a snapshot", cause);
-    let mut manifest = take(&mut *whole, &about, &settings, &mut told).await.map_err(failed)?;
+    let taken = match args.on_server {
+        true => copy(&mut *whole, &about, args.end_sessions, &settings, &mut told).await,
+        false => take(&mut *whole, &about, &settings, &mut told).await,
+    };
+    let mut manifest = taken.map_err(failed)?;
     told.end();
     for table in &manifest.written_meanwhile {
         ui.note(format!("warning: {table} was written to while the snapshot was taken, so that it cannot be proven"));
@@ -180,11 +184,8 @@ async fn restore(setup: &Setup<'_>, args: &SnapshotRestoreArgs) -> Result<Exit, 
     let carried = match &restored.kept {
         Some(kept) if args.then_carry => {
             let carried = carry(&mut *whole, kept, &manifest.tables, &mut told).await;
-            Some(carried.map_err(|cause| {
-                let attempt = "the snapshot is restored, and nothing is carried over";
-                let failure = Failure::to_snapshot(attempt, cause);
-                failure.hint(format!("`sternway snapshot carry` tries it again, out of {kept}"))
-            })?)
+            let attempt = "the snapshot is restored, and carrying rows over failed";
+            Some(carried.map_err(|cause| Failure::to_carry(attempt, cause, kept))?)
         }
         _ => None,
     };
@@ -212,7 +213,9 @@ async fn carry_over(setup: &Setup<'_>, args: &CarryArgs) -> Result<Exit, Failure
     setup.ui.confirm(&question, args.yes)?;
     let tables = tables(&setup.config.layout.tracks);
     let mut told = Told(setup.ui);
-    let carried = carry(&mut *whole, &from, &tables, &mut told).await.map_err(failed)?;
+    let carried = carry(&mut *whole, &from, &tables, &mut told).await;
+    let failed = |cause| Failure::to_carry("cannot carry rows over", cause, &from);
+    let carried = carried.map_err(failed)?;
     let shape = view::CarriedOver::of(database, from, carried);
     setup.ui.show(|_| shape.text(), &shape);
     Ok(Exit::Done)
@@ -284,12 +287,15 @@ async fn prune_some(setup: &Setup<'_>, args: &PruneArgs) -> Result<Exit, Failure
         true => Some(setup.whole().await?),
         false => None,
     };
-    let meant = selection.meant(whole.as_mut(), &settings).await.map_err(failed)?;
-    if !meant.snapshots.is_empty() || !meant.databases.is_empty() {
-        setup.ui.confirm(&view::prune_question(&meant), args.yes)?;
-        prune(&meant, whole.as_mut(), &settings).await.map_err(failed)?;
+    let mut pruned = selection.meant(whole.as_mut(), &settings).await.map_err(failed)?;
+    if whole.is_none() && !pruned.copies.is_empty() {
+        whole = Some(setup.whole().await?);
     }
-    let shape = view::Pruned::of(meant);
+    if !pruned.snapshots.is_empty() || !pruned.databases.is_empty() {
+        setup.ui.confirm(&view::prune_question(&pruned), args.yes)?;
+        pruned = prune(&pruned, whole.as_mut(), &settings).await.map_err(failed)?;
+    }
+    let shape = view::Pruned::of(pruned);
     setup.ui.show(|_| shape.text(), &shape);
     Ok(Exit::Done)
 }

@@ -46,6 +46,13 @@ impl Failure {
                 Exit::Refused,
             ),
             SnapshotError::OtherKind { .. } => ("name the database with --database", Exit::Usage),
+            SnapshotError::Gone { .. } => (
+                "name the server that it was taken on with --database; where it is gone, `sternway snapshot prune` with its name removes what is left of it",
+                Exit::Refused,
+            ),
+            SnapshotError::NoCopies(_) => {
+                ("leave --on-server out: the snapshot is written into files then", Exit::Usage)
+            }
             SnapshotError::NoIdentity(_) => (
                 "--snapshot-identity, or identity in [snapshot] of sternway.toml, names the file with the key",
                 Exit::Usage,
@@ -69,5 +76,20 @@ impl Failure {
             ),
         };
         Self::with(attempt, cause, hint, exit)
+    }
+
+    /// Rows are not carried over out of a database.
+    pub fn to_carry(attempt: &str, cause: SnapshotError, from: &str) -> Failure {
+        let again = format!("`sternway snapshot carry --out-of {from}` tries it again");
+        let hint = match &cause {
+            SnapshotError::Swap(SwapError::Occupied { .. }) => format!(
+                "this server has no way to keep triggers quiet for one session, so that they are away meanwhile: stop the application and whoever else is connected, then {again}"
+            ),
+            SnapshotError::Swap(SwapError::Connect(_)) => {
+                "`sternway snapshot list` lists the databases that were swapped out; --out-of names one".to_owned()
+            }
+            _ => again,
+        };
+        Self::to_snapshot(attempt, cause).hint(hint)
     }
 }

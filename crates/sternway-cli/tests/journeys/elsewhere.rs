@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use sternway_testing::{AUTHORITY, GitHost, Reply};
 
-use crate::support::{APP, CORE, Machine, Run, skip, variable};
+use crate::snapshots::bucket::{Kind, Server};
+use crate::support::{APP, CORE, Machine, RELEASES, Run, skip, variable};
 
 /// What the settings say of the source, and what a test names in its place.
 const SOURCE: &str = "source = \"git+file:app\"";
@@ -129,6 +130,65 @@ fn certificates_and_proxies_of_ones_own() {
     );
 }
 
+/// Whoever sends a byte a second, or never ends, is given up: in bounded time and memory, with words.
+#[test]
+fn slow_and_endless_answers_are_given_up() {
+    let (_near, root) = hosted();
+    let host = GitHost::serve_tls(&root);
+    let far = away(&format!("git+{}/harbour/app.git", host.url));
+    far.write("own.pem", AUTHORITY);
+    let authority = far.text("own.pem");
+    let trusting = [("SSL_CERT_FILE", &*authority), ("STERNWAY_HTTP_TIMEOUT", "2")];
+    let in_time = |most: u64, run: &dyn Fn() -> Run| {
+        let begun = std::time::Instant::now();
+        let ended = run();
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(most), "{took:?}: {}", ended.stderr);
+        ended
+    };
+    // The greeting, the tags, and the objects.
+    let drip = Reply {
+        body: b"000eversion 2\n0000".repeat(100),
+        drip: Duration::from_secs(1),
+        ..Reply::status("200 OK")
+    };
+    for before in 0..3 {
+        (0..before).for_each(|_| host.next(None));
+        host.next(Some(drip.clone()));
+        in_time(20, &|| run(&far, &trusting, &PLAN))
+            .ended(1)
+            .explains(&["no complete answer from https://127.0.0.1", "--source names a bundle"]);
+        host.asked();
+    }
+    // A list of tags without an end, of which each is one; in no more memory than half a gigabyte.
+    let tag = format!("{} refs/tags/v0.0.1-x\n", "a".repeat(40));
+    let tags = format!("{:04x}{tag}", tag.len() + 4).repeat(10_000);
+    let endless = Reply { body: tags.into_bytes(), times: 100_000, ..Reply::status("200 OK") };
+    host.next(None);
+    host.next(Some(endless));
+    in_time(60, &|| {
+        let mut limited = far.program("sh".as_ref());
+        let limit = "ulimit -v 1000000; exec \"$@\"";
+        limited.args(["-c", limit, "sh", env!("CARGO_BIN_EXE_sternway")]).args(PLAN);
+        limited.env("SSL_CERT_FILE", &authority);
+        Run::of(limited)
+    })
+    .ended(1)
+    .explains(&["more than 64 MB"]);
+    // The same over ssh, whose program is the user's.
+    let far = away("git+ssh://127.0.0.1/harbour/app.git");
+    far.write("drip", "#!/bin/sh\nwhile :; do printf 0; sleep 1; printf 0; sleep 1; printf 0; sleep 1; printf 4; sleep 1; done\n");
+    far.write("endless", "#!/bin/sh\nexec yes 0005x0005x0005x0005x | tr -d '\\n'\n");
+    for (program, words) in [("drip", "no whole answer in 2 s"), ("endless", "more than 64 MB")] {
+        let command = format!("sh {}", far.text(program));
+        let variables = [
+            ("GIT_SSH_COMMAND", &*command),
+            ("STERNWAY_HTTP_TIMEOUT", if program == "drip" { "2" } else { "60" }),
+        ];
+        in_time(60, &|| run(&far, &variables, &PLAN)).ended(1).explains(&[words]);
+    }
+}
+
 #[test]
 fn ssh_is_the_programs_own() {
     let (_near, root) = hosted();
@@ -159,6 +219,64 @@ fn a_bundle_needs_no_network() {
     far.run(&["bundle", "--out", "none/at/all", "--source", "again.bundle"])
         .ended(1)
         .explains(&["none/at/all"]);
+}
+
+/// A folder for each release, or a bundle.
+#[test]
+fn a_bucket_has_releases_as_a_disk_does() {
+    let near = Machine::with_core();
+    let of_git = near.run(&PLAN).ended(0).stdout;
+    near.run(&["bundle", "--out", "app.bundle"]).ended(0);
+    let bundle = fs::read(near.path("app.bundle")).expect("a bundle");
+    let mut files = Vec::new();
+    for (release, _, _) in RELEASES {
+        let folder = format!("../releases/v{release}");
+        near.git("app", &["worktree", "add", "--quiet", &folder, &format!("v{release}")]);
+        all_files(&near.path("releases"), &near.path(&format!("releases/v{release}")), &mut files);
+    }
+    let local = away("dir:releases");
+    for (key, body) in &files {
+        local.write(&format!("releases/{key}"), &String::from_utf8_lossy(body));
+    }
+    let of_folders = local.run(&PLAN).ended(0).stdout;
+    for (kind, scheme) in [(Kind::S3, "s3"), (Kind::Google, "gs"), (Kind::Azure, "az")] {
+        let bucket = Server::start(kind);
+        let plan =
+            |key: &str| run(&away(&format!("{scheme}://b/{key}")), &bucket.environment(), &PLAN);
+        plan("of/app/releases").ended(1).explains(&["nothing has a key that begins so"]);
+        for (key, body) in &files {
+            bucket.put(&format!("of/app/releases/{key}"), body.clone());
+        }
+        assert_eq!(plan("of/app/releases").ended(0).stdout, of_folders, "{scheme}");
+        bucket.put("of/app.bundle", bundle.clone());
+        assert_eq!(plan("of/app.bundle").ended(0).stdout, of_git, "{scheme}");
+        bucket.put("of/app.bundle", bundle[..bundle.len() - 9].to_vec());
+        plan("of/app.bundle").ended(1).explains(&["changed or cut short", "of/app.bundle"]);
+    }
+    let nobody = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "not-shown"),
+    ];
+    let away = run(&away("s3://b/releases"), &nobody, &PLAN).ended(1);
+    assert!(!away.stderr.contains("not-shown"), "{}", away.stderr);
+    away.explains(&["cannot read `s3://b/releases`", "--source names a bundle"]);
+}
+
+/// The files below a folder, by their paths from `root`, without git's own.
+fn all_files(root: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("a file").path();
+        let key = path.strip_prefix(root).expect("below it").display().to_string();
+        match path.is_dir() {
+            true => all_files(root, &path, files),
+            false if !key.ends_with(".git") => {
+                files.push((key, fs::read(&path).expect("a file")));
+            }
+            false => {}
+        }
+    }
 }
 
 /// Scenario of the upgrade page: an empty folder and the profile alone.

@@ -6,7 +6,8 @@ mod mariadb;
 mod killed;
 mod carried;
 mod before;
-mod bucket;
+pub mod bucket;
+mod on_server;
 
 use std::fs;
 use std::path::PathBuf;

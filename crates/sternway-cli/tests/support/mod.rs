@@ -17,7 +17,7 @@ use tempfile::TempDir;
 pub const SECRET: &str = "s3cr3t_w0rd";
 
 /// The releases of the demo's application, with the highest number of each track.
-const RELEASES: [(&str, u64, u64); 10] = [
+pub const RELEASES: [(&str, u64, u64); 10] = [
     ("1.0.0", 2, 0),
     ("1.0.1", 2, 0),
     ("1.0.2", 3, 0),

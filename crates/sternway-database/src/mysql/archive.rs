@@ -8,7 +8,7 @@
 //! and makes an end of it: `copying` and `moving` may be half done, `pending` waits for the end of its body.
 
 mod anew;
-mod shape;
+pub(super) mod shape;
 mod store;
 mod known;
 mod names;

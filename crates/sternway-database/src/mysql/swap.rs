@@ -2,7 +2,8 @@
 //! what tables do not take along is made again by its definition: triggers, views, routines and events.
 //!
 //! Before anything is touched, a table in the database that is swapped out says what is to be made, so that a swap
-//! that was cut short is taken back where the tables have not moved, and finished where they have.
+//! that was cut short is taken back where the tables have not moved, and finished where they have. Carrying rows over
+//! notes in the same way which triggers it takes away for so long.
 
 use super::whole::Server;
 use super::{MySql, cell, failed};
@@ -10,10 +11,10 @@ use crate::failpoint::{self, Point};
 use crate::port::{Clients as _, DatabaseError, SwapError, Whole as _, occupants};
 
 /// What is to be made, and where.
-const NOTES: &str = "sternway_swap";
+pub(super) const NOTES: &str = "sternway_swap";
 
 /// Something that no table takes along.
-struct Program {
+pub(super) struct Program {
     /// `TRIGGER`, `VIEW`, `PROCEDURE`, `FUNCTION` or `EVENT`.
     kind: String,
     name: String,
@@ -34,10 +35,11 @@ pub(super) async fn swap(
     server.session.end_sessions(&sessions).await?;
     let name = server.session.identity.database.clone();
     let mut fresh = server.session_with(new).await?;
-    let (ours, theirs) = (programs(&mut server.session).await?, programs(&mut fresh).await?);
+    let ours = programs(&mut server.session, "").await?;
+    let theirs = programs(&mut fresh, "").await?;
     let (here, there) = (tables(&mut server.session).await?, tables(&mut fresh).await?);
     server.create(old).await?;
-    let noted = note(server, old, new, &ours, &theirs).await;
+    let noted = note(server, old, Some(new), &ours, &theirs).await;
     if let Err(error) = noted {
         server.remove(old).await?;
         return Err(error.into());
@@ -62,13 +64,8 @@ async fn move_tables(
     [here, there]: [&[String]; 2],
     [ours, theirs]: [&[Program]; 2],
 ) -> Result<(), DatabaseError> {
-    for (session, all) in [(&mut server.session, ours), (fresh, theirs)] {
-        for it in all.iter().filter(|it| it.kind == "TRIGGER") {
-            session
-                .run("drop a trigger", format!("DROP TRIGGER {}", MySql::quote(&it.name)))
-                .await?;
-        }
-    }
+    drop_triggers(&mut server.session, ours).await?;
+    drop_triggers(fresh, theirs).await?;
     failpoint::hit(Point::Swapping);
     let quote = MySql::quote;
     let moves = |tables: &[String], from: &str, to: &str| -> Vec<String> {
@@ -86,22 +83,53 @@ async fn move_tables(
     moved
 }
 
-/// Says what is to be made.
+async fn drop_triggers(session: &mut MySql, of: &[Program]) -> Result<(), DatabaseError> {
+    for it in of.iter().filter(|it| it.kind == "TRIGGER") {
+        let sql = format!("DROP TRIGGER {}", MySql::quote(&it.name));
+        session.run("drop a trigger", sql).await?;
+    }
+    Ok(())
+}
+
+/// The triggers of a database.
+pub(super) async fn triggers(session: &mut MySql) -> Result<Vec<Program>, DatabaseError> {
+    programs(session, "WHERE kind = 'TRIGGER'").await
+}
+
+/// Takes the triggers of this database away, until [`mend`] with its name makes them again.
+pub(super) async fn take_away(
+    server: &mut Server,
+    triggers: &[Program],
+) -> Result<(), DatabaseError> {
+    let here = server.session.identity.database.clone();
+    let mut taken = note(server, &here, None, &[], triggers).await;
+    if taken.is_ok() {
+        taken = drop_triggers(&mut server.session, triggers).await;
+    }
+    if taken.is_err() {
+        mend(server, &here).await?;
+    }
+    taken
+}
+
+/// Says in the database `place` what is to be made, and which database is to go then.
 async fn note(
     server: &mut Server,
-    old: &str,
-    new: &str,
+    place: &str,
+    from: Option<&str>,
     ours: &[Program],
     theirs: &[Program],
 ) -> Result<(), DatabaseError> {
     let doing = "note what is to be made again";
-    let notes = format!("{}.{NOTES}", MySql::quote(old));
+    let notes = format!("{}.{NOTES}", MySql::quote(place));
     let mut sql = format!(
         "CREATE TABLE {notes} (n bigint AUTO_INCREMENT PRIMARY KEY, place varchar(8), kind varchar(16),
             name longtext, settings longtext, make longtext) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
-         START TRANSACTION; INSERT INTO {notes} (place, name) VALUES ('from', {});",
-        MySql::literal(new)
+         START TRANSACTION;"
     );
+    if let Some(from) = from.map(MySql::literal) {
+        sql.push_str(&format!("INSERT INTO {notes} (place, name) VALUES ('from', {from});"));
+    }
     for (place, all) in [("old", ours), ("here", theirs)] {
         for Program { kind, name, settings, make } in all {
             let values = [place, kind, name, settings, make].map(MySql::literal).join(", ");
@@ -113,28 +141,18 @@ async fn note(
     server.session.run(doing, format!("{sql} COMMIT")).await
 }
 
-/// Finishes the swap that has swapped `old` out, or takes it back, as far as it has come; nothing where it is done.
+/// Finishes the swap that has swapped `old` out, or takes it back, as far as it has come; or makes the triggers of this
+/// database again, where `old` is that. Nothing where it is done.
 pub(super) async fn mend(server: &mut Server, old: &str) -> Result<(), DatabaseError> {
+    if old == server.session.identity.database {
+        return put_back(&mut server.session).await;
+    }
     let mut out = server.session_with(old).await?;
     let moved = tables(&mut out).await?;
     if !moved.iter().any(|it| it == NOTES) {
         return Ok(());
     }
-    let doing = "read what is to be made again";
-    let notes = format!("{}.{NOTES}", MySql::quote(old));
-    let rows = out
-        .fetch(doing, format!("SELECT place, kind, name, settings, make FROM {notes} ORDER BY n"))
-        .await?;
-    let program = |row| Program {
-        kind: cell(row, "kind"),
-        name: cell(row, "name"),
-        settings: cell(row, "settings"),
-        make: cell(row, "make"),
-    };
-    let of = |place: &str| {
-        rows.iter().filter(|row| cell(row, "place") == place).map(program).collect::<Vec<_>>()
-    };
-    let (ours, theirs) = (of("old"), of("here"));
+    let [ours, theirs, from] = noted(&mut out).await?;
     // Tables move all at once; where there were none on either side, there is nothing to tell by, and nothing lost.
     if moved.len() > 1 {
         for it in &ours {
@@ -143,15 +161,41 @@ pub(super) async fn mend(server: &mut Server, old: &str) -> Result<(), DatabaseE
         }
         make(&mut server.session, &theirs).await?;
         make(&mut out, &ours).await?;
-        out.run("end a swap", format!("DROP TABLE {notes}")).await?;
-        for row in of("from") {
-            server.remove(&row.name).await?;
+        out.run("end a swap", format!("DROP TABLE {NOTES}")).await?;
+        for it in from {
+            server.remove(&it.name).await?;
         }
         return Ok(());
     }
     let triggers: Vec<Program> = ours.into_iter().filter(|it| it.kind == "TRIGGER").collect();
     make(&mut server.session, &triggers).await?;
     server.remove(old).await
+}
+
+/// Makes the triggers again that were taken away.
+async fn put_back(session: &mut MySql) -> Result<(), DatabaseError> {
+    if !tables(session).await?.iter().any(|it| it == NOTES) {
+        return Ok(());
+    }
+    let [_, triggers, _] = noted(session).await?;
+    make(session, &triggers).await?;
+    session.run("forget which triggers were away", format!("DROP TABLE {NOTES}")).await
+}
+
+/// What is to be made in the database that is swapped out and in this one, and what goes then.
+async fn noted(session: &mut MySql) -> Result<[Vec<Program>; 3], DatabaseError> {
+    let doing = "read what is to be made again";
+    let sql = format!("SELECT place, kind, name, settings, make FROM {NOTES} ORDER BY n");
+    let rows = session.fetch(doing, sql).await?;
+    Ok(["old", "here", "from"].map(|place| {
+        let program = |row| Program {
+            kind: cell(row, "kind"),
+            name: cell(row, "name"),
+            settings: cell(row, "settings"),
+            make: cell(row, "make"),
+        };
+        rows.iter().filter(|row| cell(row, "place") == place).map(program).collect()
+    }))
 }
 
 /// Makes what is not there, in an order in which it can be made.
@@ -191,18 +235,19 @@ async fn tables(session: &mut MySql) -> Result<Vec<String>, DatabaseError> {
     Ok(rows.iter().map(|row| cell(row, "name")).collect())
 }
 
-/// Everything that no table takes along.
-async fn programs(session: &mut MySql) -> Result<Vec<Program>, DatabaseError> {
+/// Everything that no table takes along, or some of it.
+async fn programs(session: &mut MySql, which: &str) -> Result<Vec<Program>, DatabaseError> {
     let doing = "read what no table takes along";
     let database = MySql::literal(&session.identity.database);
     let sql = format!(
-        "SELECT 'VIEW' AS kind, TABLE_NAME AS name, 1 AS place FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {database}
+        "SELECT * FROM (
+         SELECT 'VIEW' AS kind, TABLE_NAME AS name, 1 AS place FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {database}
          UNION ALL SELECT ROUTINE_TYPE, ROUTINE_NAME, 0 FROM information_schema.ROUTINES
              WHERE ROUTINE_SCHEMA = {database} AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION')
          UNION ALL SELECT 'TRIGGER', TRIGGER_NAME, 2 + ACTION_ORDER FROM information_schema.TRIGGERS
              WHERE TRIGGER_SCHEMA = {database}
          UNION ALL SELECT 'EVENT', EVENT_NAME, 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {database}
-         ORDER BY place, name"
+         ) AS programs {which} ORDER BY place, name"
     );
     let mut programs = Vec::new();
     for row in session.fetch(doing, sql).await? {

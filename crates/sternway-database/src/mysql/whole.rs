@@ -9,7 +9,7 @@ use sternway_model::proof::Fingerprint;
 use sternway_model::state::Identity;
 
 use super::connect::{session, target};
-use super::{MySql, cell, failed, introspect, number_in, swap};
+use super::{MySql, carry, cell, failed, introspect, number_in, swap};
 use crate::Dialect;
 use crate::port::{
     Carried, Connect, Contents, Database, DatabaseError, Rows, SwapError, Told, Whole, occupants,
@@ -43,9 +43,13 @@ impl Server {
     /// A session with another database.
     pub(super) async fn session_with(&self, name: &str) -> Result<MySql, DatabaseError> {
         let doing = format!("open the database `{name}`");
-        let opened = open(&self.url, self.password.as_deref(), Some(name)).await;
         let why = |error: Connect| failed(&doing)(sqlx::Error::Configuration(error.into()));
-        opened.map(|it| it.session).map_err(why)
+        self.connect(name).await.map_err(why)
+    }
+
+    /// The same, with the driver's own words where it is not to be had.
+    pub(super) async fn connect(&self, name: &str) -> Result<MySql, Connect> {
+        open(&self.url, self.password.as_deref(), Some(name)).await.map(|it| it.session)
     }
 }
 
@@ -66,6 +70,10 @@ impl Whole for Server {
 
     fn session(&mut self) -> &mut dyn Database {
         &mut self.session
+    }
+
+    fn is_ours(&self, table: &str) -> bool {
+        super::is_ours(table)
     }
 
     fn told(&self, _: &str) -> Told {
@@ -223,8 +231,7 @@ impl Whole for Server {
         swap::mend(self, old).await
     }
 
-    async fn carry(&mut self, _: &str, _: &[String]) -> Result<Vec<Carried>, SwapError> {
-        let why = "rows are carried over on PostgreSQL and SQLite only";
-        Err(SwapError::NoWay(why.to_owned()))
+    async fn carry(&mut self, from: &str, except: &[String]) -> Result<Vec<Carried>, SwapError> {
+        carry::carry(self, from, except).await
     }
 }

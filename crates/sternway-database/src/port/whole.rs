@@ -115,6 +115,9 @@ pub trait Whole: Send {
     /// The session itself, for questions.
     fn session(&mut self) -> &mut dyn Database;
 
+    /// Whether a table is one of Sternway's own, by its name in [`Whole::contents`].
+    fn is_ours(&self, table: &str) -> bool;
+
     /// What the server's programs are told to reach the database `name`.
     fn told(&self, name: &str) -> Told;
 
@@ -173,6 +176,24 @@ pub trait Whole: Send {
     /// When the user may not.
     async fn create(&mut self, name: &str) -> Result<(), DatabaseError>;
 
+    /// Makes the database `to`, a copy of `from` as it is at this moment, by the server alone; with the owner of this one.
+    /// `end`: whether sessions of others with `from` are ended for it. No session of ours may be open on `from` but this.
+    ///
+    /// # Errors
+    /// Where there is no database `to` afterwards; on a dialect that cannot do it, always.
+    async fn copy(&mut self, from: &str, to: &str, end: bool) -> Result<(), SwapError> {
+        let _ = (from, to, end);
+        Err(SwapError::NoWay(format!("{} copies no databases by itself", self.dialect())))
+    }
+
+    /// Lets nobody connect to a database from now on, as far as the dialect can.
+    ///
+    /// # Errors
+    /// When the user may not.
+    async fn shut(&mut self, _name: &str) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
     /// Gives a database what this one has beside its tables: grants on the database itself, settings, a comment.
     ///
     /// # Errors
@@ -198,8 +219,8 @@ pub trait Whole: Send {
     /// When nothing was changed.
     async fn swap(&mut self, new: &str, old: &str, end: bool) -> Result<(), SwapError>;
 
-    /// Finishes a swap that has swapped `old` out, or takes it back, where it was cut short in its midst; only a dialect
-    /// that cannot do it at once has such.
+    /// Finishes a swap that has swapped `old` out, or takes it back, where it was cut short in its midst; where `old` is
+    /// this database, makes up for rows that were being carried over. Only a dialect that cannot do it at once has such.
     ///
     /// # Errors
     /// When it stays as it is.

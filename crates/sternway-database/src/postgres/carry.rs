@@ -6,14 +6,15 @@ use sqlx::Row;
 
 use super::whole::TABLES;
 use super::{Postgres, failed};
-use crate::carry::{Carrier, Column, Table};
+use crate::carry::{Carrier, Common, Table};
 use crate::port::DatabaseError;
 
-/// A table, of those in [`TABLES`]: its name, columns, key, and parents.
+/// A table, of those in [`TABLES`]: its names, columns, key, and parents. The type of a column is without a length: a
+/// cast to one with a length cuts what is too long, and a column refuses it.
 const TABLE: &str = "
-SELECT pg_catalog.format('%I.%I', n.nspname, c.relname),
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relname::text,
     coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname,
-            'kind', pg_catalog.format_type(a.atttypid, a.atttypmod),
+            'kind', pg_catalog.format_type(a.atttypid, -1),
             'generated', coalesce(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '') ORDER BY a.attnum)
         FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]')::text,
     coalesce((SELECT pg_catalog.json_agg(a.attname ORDER BY k.place)
@@ -48,21 +49,30 @@ async fn texts(of: &mut Postgres, sql: String) -> Result<Vec<Vec<Option<String>>
 
 #[async_trait]
 impl Carrier for Two<'_> {
-    async fn tables(&mut self, other: bool) -> Result<Vec<Table>, DatabaseError> {
+    async fn tables(
+        &mut self,
+        other: bool,
+        except: &[String],
+    ) -> Result<Vec<Table>, DatabaseError> {
         let session = if other { &mut *self.other } else { &mut *self.here };
         let mut tables = Vec::new();
         let sql = format!("{TABLE} {TABLES} AND n.nspname <> 'sternway' ORDER BY 1");
         for row in texts(session, sql).await? {
             let mut values = row.into_iter().map(Option::unwrap_or_default);
             let mut next = || values.next().unwrap_or_default();
-            let name = next();
+            let (name, plain) = (next(), next());
+            if except.contains(&plain) {
+                continue;
+            }
             let damaged =
                 |error: serde_json::Error| DatabaseError::RecordsDamaged(error.to_string());
             tables.push(Table {
+                told: name.clone(),
                 name,
                 columns: serde_json::from_str(&next()).map_err(damaged)?,
                 key: serde_json::from_str(&next()).map_err(damaged)?,
                 parents: serde_json::from_str(&next()).map_err(damaged)?,
+                barred: None,
             });
         }
         Ok(tables)
@@ -71,7 +81,8 @@ impl Carrier for Two<'_> {
     async fn fetch(
         &mut self,
         table: &Table,
-        columns: &[&Column],
+        columns: &[Common<'_>],
+        key: &[usize],
         to: &str,
     ) -> Result<(), DatabaseError> {
         let doing = format!("fetch the rows of {}", table.name);
@@ -80,7 +91,7 @@ impl Carrier for Two<'_> {
         let sql = format!("CREATE TEMPORARY TABLE {to} (n bigserial{made}, state text)");
         self.here.run(&doing, sql).await?;
         let values: Vec<String> =
-            columns.iter().map(|it| format!("{}::text", Postgres::quote(&it.name))).collect();
+            columns.iter().map(|it| format!("{}::text", Postgres::quote(&it.here.name))).collect();
         let (values, places) = match columns.is_empty() {
             true => ("NULL::text".to_owned(), "state".to_owned()),
             false => (values.join(", "), places.join(", ")),
@@ -95,7 +106,20 @@ impl Carrier for Two<'_> {
             }
             to.finish().await
         };
-        copy.await.map(drop).map_err(failed(&doing))
+        copy.await.map(drop).map_err(failed(&doing))?;
+        if key.is_empty() {
+            return Ok(());
+        }
+        let key: Vec<String> = key.iter().map(|place| format!("c{place}")).collect();
+        self.here.run(&doing, format!("CREATE INDEX ON {to} ({})", key.join(", "))).await
+    }
+
+    async fn count(&mut self, table: &Table) -> Result<u64, DatabaseError> {
+        let doing = format!("count the rows of {}", table.name);
+        let sql = format!("SELECT pg_catalog.count(*) FROM ONLY {}", table.name);
+        let count: i64 =
+            self.other.ask_one(&doing, sql).await?.try_get(0).map_err(failed(&doing))?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     async fn run(&mut self, sql: String) -> Result<(), DatabaseError> {
@@ -146,12 +170,20 @@ impl Carrier for Two<'_> {
         format!("ONLY {}", table.name)
     }
 
-    fn fetched(&self, value: &str) -> String {
-        format!("{value}::text")
+    fn same(&self, here: &str, fetched: &str, _: Common<'_>) -> String {
+        format!("{here}::text IS NOT DISTINCT FROM {fetched}")
     }
 
-    fn stored(&self, value: &str, column: &Column) -> String {
-        format!("{value}::{}", column.kind)
+    fn matches(&self, here: &str, fetched: &str, _: Common<'_>) -> String {
+        format!("{here}::text = {fetched}")
+    }
+
+    fn stored(&self, fetched: &str, column: Common<'_>) -> String {
+        format!("{fetched}::{}", column.here.kind)
+    }
+
+    fn shown(&self, value: &str, _: Common<'_>, _: bool) -> String {
+        self.text(value)
     }
 
     fn overriding(&self) -> &'static str {

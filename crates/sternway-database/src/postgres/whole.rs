@@ -46,19 +46,28 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
                   WHERE d.objid = c.oid AND d.deptype = 'e'
                     AND d.classid = 'pg_catalog.pg_class'::regclass)";
 
-/// The statement that makes a database like the current one.
-const CREATE: &str = "
-SELECT pg_catalog.concat_ws(' ',
-    pg_catalog.format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L', {name},
-        pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate, d.datctype),
-    CASE WHEN to_jsonb(d) ->> 'datlocprovider' = 'i' THEN pg_catalog.format('LOCALE_PROVIDER icu ICU_LOCALE %L',
-        coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')) END,
+/// The statement that makes a database with the owner of the current one, in words that begin as `{begin}`.
+const LIKE: &str = "
+SELECT pg_catalog.concat_ws(' ', {begin},
     CASE WHEN pg_catalog.pg_get_userbyid(d.datdba) <> current_user
          THEN pg_catalog.format('OWNER %I', pg_catalog.pg_get_userbyid(d.datdba)) END,
     CASE WHEN t.spcname <> 'pg_default' THEN pg_catalog.format('TABLESPACE %I', t.spcname) END,
     'CONNECTION LIMIT', d.datconnlimit)
 FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace
 WHERE d.datname = current_database()";
+
+/// An empty one.
+const EMPTY: &str = "
+    pg_catalog.format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L', {name},
+        pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate, d.datctype),
+    CASE WHEN to_jsonb(d) ->> 'datlocprovider' = 'i' THEN pg_catalog.format('LOCALE_PROVIDER icu ICU_LOCALE %L',
+        coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')) END";
+
+/// A copy of another one. A large one is copied by its files: otherwise all of it would go through the log.
+const COPY: &str = "
+    pg_catalog.format('CREATE DATABASE %I TEMPLATE %I', {name}, {from}),
+    CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 150000
+          AND pg_catalog.pg_database_size({from}) > 256 * 1024 * 1024 THEN 'STRATEGY file_copy' END";
 
 /// The statements that give a database what the current one has beside its tables: grants, settings, a comment.
 const ATTRIBUTES: &str = "
@@ -146,6 +155,10 @@ impl Whole for Cluster {
 
     fn session(&mut self) -> &mut dyn Database {
         &mut self.session
+    }
+
+    fn is_ours(&self, table: &str) -> bool {
+        table.starts_with("sternway.")
     }
 
     fn told(&self, name: &str) -> Told {
@@ -250,10 +263,27 @@ impl Whole for Cluster {
 
     async fn create(&mut self, name: &str) -> Result<(), DatabaseError> {
         let doing = format!("make the database `{name}`");
-        let sql = CREATE.replace("{name}", &literal(name));
-        let row = self.session.ask_one(&doing, sql).await?;
-        let create: String = row.try_get(0).map_err(failed(&doing))?;
+        let create = self.like(&doing, &EMPTY.replace("{name}", &literal(name))).await?;
         self.session.run(&doing, create).await
+    }
+
+    async fn copy(&mut self, from: &str, to: &str, end: bool) -> Result<(), SwapError> {
+        let doing = format!("copy the database `{from}`");
+        let begin = COPY.replace("{name}", &literal(to)).replace("{from}", &literal(from));
+        let create = self.like(&doing, &begin).await?;
+        let name = self.session.identity.database.clone();
+        if from != name {
+            return alone(&mut self.session, from, &doing, &create, end).await;
+        }
+        self.go_elsewhere(&name).await?;
+        let copied = alone(&mut self.session, from, &doing, &create, end).await;
+        self.come_back(&name).await;
+        copied
+    }
+
+    async fn shut(&mut self, name: &str) -> Result<(), DatabaseError> {
+        let sql = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", Postgres::quote(name));
+        self.session.run(&format!("let nobody connect to `{name}`"), sql).await
     }
 
     async fn dress(&mut self, name: &str) -> Result<(), DatabaseError> {
@@ -275,14 +305,9 @@ impl Whole for Cluster {
 
     async fn swap(&mut self, new: &str, old: &str, end: bool) -> Result<(), SwapError> {
         let name = self.session.identity.database.clone();
-        // A database with a session of ours has no other name.
-        let elsewhere = if name == "postgres" { "template1" } else { "postgres" };
-        self.session = self.connect(elsewhere).await?;
+        self.go_elsewhere(&name).await?;
         let swapped = exchange(&mut self.session, &name, new, old, end).await;
-        match self.connect(&name).await {
-            Ok(session) => self.session = session,
-            Err(error) => tracing::debug!(?error, "the session stays elsewhere"),
-        }
+        self.come_back(&name).await;
         swapped
     }
 
@@ -312,6 +337,26 @@ impl Cluster {
     async fn connect(&self, name: &str) -> Result<Postgres, Connect> {
         connect(&self.url, self.password.as_deref(), Some(name)).await
     }
+
+    /// Leaves the database: one with a session of ours gets no other name, and is not copied.
+    async fn go_elsewhere(&mut self, name: &str) -> Result<(), Connect> {
+        let elsewhere = if name == "postgres" { "template1" } else { "postgres" };
+        self.session = self.connect(elsewhere).await?;
+        Ok(())
+    }
+
+    async fn come_back(&mut self, name: &str) {
+        match self.connect(name).await {
+            Ok(session) => self.session = session,
+            Err(error) => tracing::debug!(?error, "the session stays elsewhere"),
+        }
+    }
+
+    /// The statement that makes a database with the owner of this one.
+    async fn like(&mut self, doing: &str, begin: &str) -> Result<String, DatabaseError> {
+        let row = self.session.ask_one(doing, LIKE.replace("{begin}", begin)).await?;
+        row.try_get(0).map_err(failed(doing))
+    }
 }
 
 /// Lets two databases change places, from a session with a third one.
@@ -329,6 +374,18 @@ async fn exchange(
         new = Postgres::quote(new),
         old = Postgres::quote(old),
     );
+    let doing = format!("let `{new}` and `{name}` change places");
+    alone(server, name, &doing, &renames, end).await
+}
+
+/// Runs statements while nobody is connected to a database.
+async fn alone(
+    server: &mut Postgres,
+    name: &str,
+    doing: &str,
+    sql: &str,
+    end: bool,
+) -> Result<(), SwapError> {
     let (until, closed) = (Instant::now() + TO_END, Instant::now() + TO_CLOSE);
     loop {
         let sessions = connected(server, name).await?;
@@ -342,8 +399,7 @@ async fn exchange(
             server.run(&format!("end session {pid}"), sql).await?;
         }
         if sessions.is_empty() || end {
-            let doing = format!("let `{new}` and `{name}` change places");
-            let Err(error) = server.run(&doing, renames.clone()).await else { return Ok(()) };
+            let Err(error) = server.run(doing, sql.to_owned()).await else { return Ok(()) };
             let _ = server.run("roll back", "ROLLBACK".to_owned()).await;
             // Whoever was told to end, or has just come, is still there.
             if !is_in_use(&error) || Instant::now() > until {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Row, TypeInfo as _, ValueRef as _};
 
 use super::{Sqlite, failed, records};
-use crate::carry::{Carrier, Column, Table};
+use crate::carry::{Carrier, Column, Common, Table};
 use crate::port::DatabaseError;
 
 /// What the other file is called.
@@ -37,7 +37,11 @@ impl Two<'_> {
 
 #[async_trait]
 impl Carrier for Two<'_> {
-    async fn tables(&mut self, other: bool) -> Result<Vec<Table>, DatabaseError> {
+    async fn tables(
+        &mut self,
+        other: bool,
+        except: &[String],
+    ) -> Result<Vec<Table>, DatabaseError> {
         let schema = if other { OTHER } else { "main" };
         let names = self
             .ask(format!(
@@ -47,7 +51,7 @@ impl Carrier for Two<'_> {
             .await?;
         let mut tables = Vec::new();
         for name in names.into_iter().filter_map(|row| row.into_iter().next().flatten()) {
-            if records::is_ours(&name) {
+            if records::is_ours(&name) || except.contains(&name) {
                 continue;
             }
             let literal = Sqlite::literal(&name);
@@ -63,7 +67,7 @@ impl Carrier for Two<'_> {
                 if pk != "0" {
                     key.push((pk.parse::<u32>().unwrap_or(0), name.clone()));
                 }
-                columns.push(Column { name, kind, generated: hidden != "0" });
+                columns.push(Column { name, kind, generated: hidden != "0", collation: None });
             }
             key.sort();
             let sql = format!(
@@ -72,9 +76,11 @@ impl Carrier for Two<'_> {
             let parents = self.ask(sql).await?.into_iter().flatten().flatten();
             tables.push(Table {
                 name: Sqlite::quote(&name),
+                told: name,
                 columns,
                 key: key.into_iter().map(|(_, name)| name).collect(),
                 parents: parents.map(|it| Sqlite::quote(&it)).collect(),
+                barred: None,
             });
         }
         Ok(tables)
@@ -83,7 +89,8 @@ impl Carrier for Two<'_> {
     async fn fetch(
         &mut self,
         table: &Table,
-        columns: &[&Column],
+        columns: &[Common<'_>],
+        key: &[usize],
         to: &str,
     ) -> Result<(), DatabaseError> {
         // A column without a type takes values as they are.
@@ -91,9 +98,21 @@ impl Carrier for Two<'_> {
         self.run(format!("CREATE TEMPORARY TABLE {to} (n INTEGER PRIMARY KEY{made}, state)"))
             .await?;
         let values: String =
-            columns.iter().map(|it| format!(", {}", Sqlite::quote(&it.name))).collect();
+            columns.iter().map(|it| format!(", {}", Sqlite::quote(&it.here.name))).collect();
         self.run(format!("INSERT INTO {to} SELECT NULL{values}, NULL FROM {OTHER}.{}", table.name))
-            .await
+            .await?;
+        if key.is_empty() {
+            return Ok(());
+        }
+        let key: Vec<String> = key.iter().map(|place| format!("c{place}")).collect();
+        self.run(format!("CREATE INDEX {to}_key ON {to} ({})", key.join(", "))).await
+    }
+
+    async fn count(&mut self, table: &Table) -> Result<u64, DatabaseError> {
+        let sql = format!("SELECT CAST(count(*) AS text) FROM {OTHER}.{}", table.name);
+        let found = self.ask(sql).await?;
+        let count = found.first().and_then(|row| row.first()?.as_ref()?.parse().ok());
+        count.ok_or_else(|| failed("count rows")(sqlx::Error::RowNotFound))
     }
 
     async fn run(&mut self, sql: String) -> Result<(), DatabaseError> {
@@ -112,7 +131,7 @@ impl Carrier for Two<'_> {
             }
             return Ok(());
         }
-        let literal = Sqlite::literal(&table.name.trim_matches('"').replace("\"\"", "\""));
+        let literal = Sqlite::literal(&table.told);
         let sql = format!(
             "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower({literal})"
         );
@@ -149,15 +168,22 @@ impl Carrier for Two<'_> {
         format!("main.{}", table.name)
     }
 
-    fn fetched(&self, value: &str) -> String {
-        value.to_owned()
+    /// Whatever the collation of the column calls the same.
+    fn same(&self, here: &str, fetched: &str, _: Common<'_>) -> String {
+        format!("{here} IS {fetched} COLLATE BINARY")
     }
 
-    fn stored(&self, value: &str, _: &Column) -> String {
-        value.to_owned()
+    fn matches(&self, here: &str, fetched: &str, _: Common<'_>) -> String {
+        format!("{here} = {fetched} COLLATE BINARY")
     }
 
-    fn overriding(&self) -> &'static str {
-        ""
+    fn stored(&self, fetched: &str, _: Common<'_>) -> String {
+        fetched.to_owned()
+    }
+
+    fn shown(&self, value: &str, _: Common<'_>, _: bool) -> String {
+        format!(
+            "CASE typeof({value}) WHEN 'blob' THEN 'X''' || hex({value}) || '''' ELSE CAST({value} AS text) END"
+        )
     }
 }

@@ -14,7 +14,7 @@ use sternway_model::state::Identity;
 
 use super::carry::{OTHER, Two};
 use super::connect::{self, Options};
-use super::{Sqlite, failed, introspect};
+use super::{Sqlite, failed, introspect, records};
 use crate::Dialect;
 use crate::carry::carry;
 use crate::port::{
@@ -90,6 +90,10 @@ impl Whole for File {
 
     fn session(&mut self) -> &mut dyn Database {
         &mut self.session
+    }
+
+    fn is_ours(&self, table: &str) -> bool {
+        records::is_ours(table)
     }
 
     fn told(&self, _: &str) -> Told {

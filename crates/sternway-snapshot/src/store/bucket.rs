@@ -74,6 +74,8 @@ impl Bucket {
                 if let Some(emulator) = emulator {
                     let scheme = if emulator.contains("://") { "" } else { "http://" };
                     let base = format!("{scheme}{}", emulator.trim_end_matches('/'));
+                    // The library writes with credentials even where it is told to do without any.
+                    builder = builder.with_bearer_token("nobody");
                     builder = builder.with_base_url(&base).with_skip_signature(true);
                 }
                 builder.with_bucket_name(name).build().map(|it| Arc::new(it) as _)

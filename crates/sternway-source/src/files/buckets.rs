@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::ClientOptions;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
@@ -30,49 +31,66 @@ pub(super) struct Bucket {
     names: BTreeSet<String>,
 }
 
-/// Opens `s3://bucket[/prefix]`. A user name before the bucket is not used.
-pub(super) async fn open_s3(
-    address: &Address,
-    environment: &Environment,
-) -> Result<Bucket, FilesError> {
-    choose_cryptography();
-    let mut builder =
-        AmazonS3Builder::new().with_client_options(options()).with_retry(passing_failures());
-    for (name, value) in environment.starting_with("AWS_") {
-        // A name that the library does not know is meant for others.
-        if let Ok(key) = name.to_ascii_lowercase().parse() {
-            builder = builder.with_config(key, value);
-        }
-    }
-    let store = builder.with_bucket_name(&address.host).build();
-    load("s3", address, store.map(|store| Box::new(store) as Box<dyn ObjectStore>)).await
-}
-
-/// Opens `gcs://bucket[/prefix]`. The root of a bucket can be read, other than by golang-migrate.
-pub(super) async fn open_gcs(
+/// Opens `s3://bucket[/prefix]` or `gcs://bucket[/prefix]`. A user name before the bucket is not used. The root of a
+/// bucket of Google's can be read, other than by golang-migrate.
+pub(super) async fn open(
     scheme: &str,
     address: &Address,
     environment: &Environment,
 ) -> Result<Bucket, FilesError> {
+    load(scheme, address, store(scheme, &address.host, environment)).await
+}
+
+/// The bucket of this name: of S3 for `s3`, of Azure for `az`, of Google Cloud Storage for all else.
+pub(crate) fn store(
+    scheme: &str,
+    name: &str,
+    environment: &Environment,
+) -> object_store::Result<Box<dyn ObjectStore>> {
     choose_cryptography();
-    let emulator = environment.get("STORAGE_EMULATOR_HOST");
-    let options = options().with_allow_http(emulator.is_some());
-    let mut builder = GoogleCloudStorageBuilder::new()
-        .with_client_options(options)
-        .with_retry(passing_failures());
-    for (name, value) in environment.starting_with("GOOGLE_") {
-        // A name that the library does not know is meant for others.
-        if let Ok(key) = name.to_ascii_lowercase().parse() {
-            builder = builder.with_config(key, value);
+    // A name that the library does not know is meant for others.
+    match scheme {
+        "s3" => {
+            let mut builder = AmazonS3Builder::new()
+                .with_client_options(options())
+                .with_retry(passing_failures());
+            for (name, value) in environment.starting_with("AWS_") {
+                if let Ok(key) = name.to_ascii_lowercase().parse() {
+                    builder = builder.with_config(key, value);
+                }
+            }
+            builder.with_bucket_name(name).build().map(|it| Box::new(it) as _)
+        }
+        "az" => {
+            let mut builder = MicrosoftAzureBuilder::new()
+                .with_client_options(options())
+                .with_retry(passing_failures());
+            for (name, value) in environment.starting_with("AZURE_") {
+                if let Ok(key) = name.to_ascii_lowercase().parse() {
+                    builder = builder.with_config(key, value);
+                }
+            }
+            builder.with_container_name(name).build().map(|it| Box::new(it) as _)
+        }
+        _ => {
+            let emulator = environment.get("STORAGE_EMULATOR_HOST");
+            let options = options().with_allow_http(emulator.is_some());
+            let mut builder = GoogleCloudStorageBuilder::new()
+                .with_client_options(options)
+                .with_retry(passing_failures());
+            for (name, value) in environment.starting_with("GOOGLE_") {
+                if let Ok(key) = name.to_ascii_lowercase().parse() {
+                    builder = builder.with_config(key, value);
+                }
+            }
+            if let Some(emulator) = emulator {
+                let scheme = if emulator.contains("://") { "" } else { "http://" };
+                let base = format!("{scheme}{}", emulator.trim_end_matches('/'));
+                builder = builder.with_base_url(&base).with_skip_signature(true);
+            }
+            builder.with_bucket_name(name).build().map(|it| Box::new(it) as _)
         }
     }
-    if let Some(emulator) = emulator {
-        let scheme = if emulator.contains("://") { "" } else { "http://" };
-        let base = format!("{scheme}{}", emulator.trim_end_matches('/'));
-        builder = builder.with_base_url(&base).with_skip_signature(true);
-    }
-    let store = builder.with_bucket_name(&address.host).build();
-    load(scheme, address, store.map(|store| Box::new(store) as Box<dyn ObjectStore>)).await
 }
 
 fn options() -> ClientOptions {

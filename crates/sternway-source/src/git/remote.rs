@@ -28,8 +28,11 @@ use ssh::Ssh;
 
 pub(super) use pack::Found;
 
-/// How long an answer may be, in bytes.
+/// How long an answer with objects may be, in bytes.
 const LONGEST: usize = 256 << 20;
+
+/// How long a list of tags may be, or a greeting: room for half a million tags.
+const LISTING: usize = 64 << 20;
 
 /// How many objects are asked for at once.
 const AT_ONCE: usize = 5_000;
@@ -78,11 +81,15 @@ impl Server {
         }
     }
 
-    async fn command(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Trouble> {
+    async fn command(&mut self, request: Vec<u8>, longest: usize) -> Result<Vec<u8>, Trouble> {
         match self {
-            Server::Http(http) => http.command(request).await,
-            Server::Ssh(ssh) => ssh.command(request).await,
+            Server::Http(http) => http.command(request, longest).await,
+            Server::Ssh(ssh) => ssh.command(request, longest).await,
         }
+    }
+
+    async fn tags(&mut self) -> Result<Vec<u8>, Trouble> {
+        self.command(protocol::tags_request(), LISTING).await
     }
 }
 
@@ -180,7 +187,7 @@ async fn fetch(
     // Where it answered before, the first question is for the tags.
     let mut found = None;
     if abilities.is_some() {
-        match server.command(protocol::tags_request()).await {
+        match server.tags().await {
             Ok(answer) => found = protocol::tags(&answer).ok(),
             Err(Trouble::Away(cause)) => return Err(Trouble::Away(cause).into()),
             // It may have moved.
@@ -193,7 +200,7 @@ async fn fetch(
         (Some(found), Some(able)) => (found, able),
         _ => {
             let able = server.greet().await?;
-            let answer = server.command(protocol::tags_request()).await?;
+            let answer = server.tags().await?;
             (protocol::tags(&answer).map_err(odd)?, able)
         }
     };
@@ -217,7 +224,7 @@ async fn fetch(
         let lacking: Vec<ObjectId> = lacking.into_iter().collect();
         for ids in lacking.chunks(AT_ONCE) {
             let request = protocol::objects_request(ids, of_commits, able);
-            let answer = server.command(request).await?;
+            let answer = server.command(request, LONGEST).await?;
             let pack = protocol::pack(&answer).map_err(odd)?;
             let found = pack::objects(&pack).map_err(|what| odd(format!("a pack, and {what}")))?;
             if let Some(id) = ids.iter().find(|id| !found.contains_key(*id)) {

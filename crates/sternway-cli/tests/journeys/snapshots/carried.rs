@@ -1,11 +1,15 @@
 //! `--then-carry`: every row of either database is accounted for. What it should come to is found out by SQL of our
 //! own, on both databases.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use sternway_testing::Random;
 
-use super::{Port, postgres, sqlite};
+use super::killed::killed_everywhere;
+use super::{Port, mariadb, postgres, sqlite};
+use crate::both::server::Kind;
+use crate::both::{Pair, Place};
 use crate::support::{ask, execute};
 
 /// Tables with keys of one and of two columns, one that refers to itself and another one, a trigger that would change
@@ -14,7 +18,7 @@ const SCHEMA: &str = "
 CREATE TABLE port (id integer PRIMARY KEY, parent integer REFERENCES port (id), code varchar(20) UNIQUE, size integer);
 CREATE TABLE visit (port integer REFERENCES port (id), day integer, note varchar(40),
     twice integer GENERATED ALWAYS AS (day * 2) STORED, PRIMARY KEY (port, day));
-CREATE TABLE scribble (words varchar(40));";
+CREATE TABLE scribble (words varchar(40))";
 
 /// Writes at random, as an application would; returns the statements.
 fn writes(random: &mut Random, number: usize) -> Vec<String> {
@@ -23,7 +27,7 @@ fn writes(random: &mut Random, number: usize) -> Vec<String> {
         let (id, other, day) = (random.below(60), random.below(60), random.below(9));
         statements.push(match random.below(7) {
             0 | 1 => format!("INSERT INTO port SELECT {id}, (SELECT max(id) FROM port WHERE id = {other}), 'code {other}', {day}
-                 WHERE NOT EXISTS (SELECT 1 FROM port WHERE id = {id} OR code = 'code {other}')"),
+                 FROM (SELECT 1 AS one) AS one WHERE NOT EXISTS (SELECT 1 FROM port WHERE id = {id} OR code = 'code {other}')"),
             2 => format!("INSERT INTO visit (port, day, note) SELECT id, {day}, 'note {other}' FROM port WHERE id = {id}
                  AND NOT EXISTS (SELECT 1 FROM visit WHERE port = {id} AND day = {day})"),
             3 => format!("UPDATE port SET size = {other}, code = NULL WHERE id = {id}"),
@@ -48,6 +52,19 @@ fn expected(then: &Rows, now: &Rows) -> [u64; 4] {
     [count(same), count(new), count(now.len() - same - new), count(only)]
 }
 
+/// What is told of a table's rows.
+fn of(table: &str, shape: &serde_json::Value) -> serde_json::Value {
+    let is_it = |it: &&serde_json::Value| {
+        it["table"].as_str().and_then(|it| it.rsplit('.').next()) == Some(table)
+    };
+    let mut found = shape.as_array().expect("tables").iter().filter(is_it);
+    found.next().unwrap_or_else(|| panic!("no {table}: {shape}")).clone()
+}
+
+fn number(row: &serde_json::Value, name: &str) -> u64 {
+    row[name].as_u64().expect("a number")
+}
+
 fn carried(port: &Port, run: impl Fn(&str), read: impl Fn(&str) -> Rows, seed: u64) {
     let mut random = Random::new(seed);
     run(SCHEMA);
@@ -65,23 +82,6 @@ fn carried(port: &Port, run: impl Fn(&str), read: impl Fn(&str) -> Rows, seed: u
         "sternway.snapshot.restored/1",
         &["snapshot", "restore", &id, "--then-carry", "--yes"],
     );
-    let of = |table: &str, shape: &serde_json::Value| {
-        let plain = |it: &serde_json::Value| {
-            it["table"]
-                .as_str()
-                .expect("a name")
-                .rsplit('.')
-                .next()
-                .map(|it| it.trim_matches('"').to_owned())
-        };
-        let mut found = shape
-            .as_array()
-            .expect("tables")
-            .iter()
-            .filter(|it| plain(it).as_deref() == Some(table));
-        found.next().unwrap_or_else(|| panic!("no {table}: {shape}")).clone()
-    };
-    let number = |row: &serde_json::Value, name: &str| row[name].as_u64().expect("a number");
     for (place, table) in tables.iter().enumerate() {
         let row = of(table, &restored["carried"]);
         let [same, new, changed, only] = expected(&then[place], &now[place]);
@@ -172,6 +172,20 @@ fn every_row_is_accounted_for_on_postgresql() {
         );
         assert_eq!(ask(&server.url, "SELECT max(id)::text FROM numbered"), "3");
         assert_eq!(ask(&server.url, "SELECT name FROM ship WHERE id = 2"), "LOUD");
+        // What is too long is refused, and not cut.
+        let id = port.take(&[]);
+        execute(
+            &server.url,
+            "ALTER TABLE ship ALTER kind TYPE text, DROP CONSTRAINT ship_kind_check; UPDATE ship SET kind = 'a ferry of old' WHERE id = 1",
+        );
+        let restore = ["snapshot", "restore", &id, "--then-carry", "--yes"];
+        let restored = port.json("sternway.snapshot.restored/1", &restore);
+        let ship = of("ship", &restored["carried"]);
+        assert_eq!((number(&ship, "updated"), number(&ship, "unfit")), (0, 1), "{ship}");
+        assert_eq!(
+            ask(&server.url, "SELECT coalesce(kind, 'none') FROM ship WHERE id = 1"),
+            "none"
+        );
         port.run(&["snapshot", "prune", "--databases", "--yes"]).ended(0);
     }
 }
@@ -200,6 +214,155 @@ fn every_row_is_accounted_for_on_sqlite() {
         sqlite::execute(&file, "INSERT INTO ship (id, name) VALUES (2, 'b')");
         assert_eq!(sqlite::ask(&file, count), "2 1");
     }
+}
+
+/// Whatever a collation calls the same, and whatever a key is made of.
+#[test]
+fn values_are_compared_bit_by_bit_on_sqlite() {
+    let port = sqlite::port();
+    let file = port.machine.text("harbour.db");
+    port.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    sqlite::execute(
+        &file,
+        "CREATE TABLE word (id blob PRIMARY KEY, word text COLLATE NOCASE, n integer);
+         INSERT INTO word VALUES (x'ff00', 'a', 1), (x'fe', 'b', 1), ('text', 'c', 1);
+         CREATE TABLE name (name text COLLATE NOCASE PRIMARY KEY, n integer); INSERT INTO name VALUES ('Anna', 1)",
+    );
+    let id = port.take(&[]);
+    sqlite::execute(
+        &file,
+        "UPDATE word SET word = 'A' WHERE id = x'ff00'; DELETE FROM word WHERE id = x'fe'; UPDATE name SET name = 'ANNA'",
+    );
+    let restored = port.json(
+        "sternway.snapshot.restored/1",
+        &["snapshot", "restore", &id, "--then-carry", "--yes"],
+    );
+    let (word, name) = (of("word", &restored["carried"]), of("name", &restored["carried"]));
+    let told = ["same", "inserted", "updated", "only_in_snapshot", "unfit"];
+    assert_eq!(told.map(|it| number(&word, it)), [1, 0, 1, 1, 0], "{word}");
+    assert_eq!(word["only_in_snapshot_keys"], serde_json::json!(["X'FE'"]));
+    assert_eq!(sqlite::ask(&file, "SELECT word FROM word WHERE id = x'ff00'"), "A");
+    // The schema holds one of the two, and that one stays.
+    assert_eq!(told.map(|it| number(&name, it)), [0, 0, 0, 1, 1], "{name}");
+    port.run(&["snapshot", "prune", "--databases", "--yes"]).ended(0);
+}
+
+#[test]
+fn every_row_is_accounted_for_on_mariadb() {
+    let Some(pair) = Pair::new(Kind::MariaDb, "rows that are carried over on MariaDB") else {
+        return;
+    };
+    for seed in 1..=2 {
+        let admin = RefCell::new(pair.admin());
+        let place = Place::new(&pair, &mut admin.borrow_mut());
+        let port = mariadb::port(&place);
+        let run = |sql: &str| mariadb::write(&mut admin.borrow_mut(), &place, sql);
+        // The session is elsewhere then.
+        let rows = |sql: &str| {
+            let rows = admin.borrow_mut().rows(&place, sql);
+            run("SELECT 1");
+            rows
+        };
+        port.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+        run("CREATE TRIGGER loud BEFORE INSERT ON ship FOR EACH ROW SET NEW.name = UPPER(NEW.name);
+             CREATE TRIGGER loud_too BEFORE UPDATE ON ship FOR EACH ROW SET NEW.name = UPPER(NEW.name)");
+        let read = |table: &str| -> Rows {
+            let (key, row) = key_and_row(table);
+            let lines = rows(&format!("SELECT CONCAT({key}, '\t', {row}) FROM {table}"));
+            let pair = |it: String| it.split_once('\t').map(|(key, row)| (key.into(), row.into()));
+            lines.into_iter().map(|it| pair(it).expect("a key and a row")).collect()
+        };
+        carried(&port, run, read, seed);
+    }
+}
+
+/// Values of all kinds, by keys of all kinds; triggers, and what gives numbers.
+#[test]
+fn values_of_all_kinds_are_carried_over_on_mariadb() {
+    let Some(pair) = Pair::new(Kind::MariaDb, "values that are carried over on MariaDB") else {
+        return;
+    };
+    let admin = RefCell::new(pair.admin());
+    let place = Place::new(&pair, &mut admin.borrow_mut());
+    let port = mariadb::port(&place);
+    let run = |sql: &str| mariadb::write(&mut admin.borrow_mut(), &place, sql);
+    let rows = |sql: &str| {
+        let rows = admin.borrow_mut().rows(&place, sql);
+        run("SELECT 1");
+        rows
+    };
+    port.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    run("CREATE TABLE everything (id binary(4) PRIMARY KEY, b blob, t timestamp(3) NULL, d decimal(20,5), j json, n int,
+            g int GENERATED ALWAYS AS (n + 1) STORED, s set('x','y'), e enum('é','f'), bits bit(5), f float, p point,
+            l varchar(9) CHARACTER SET latin1, day date, touched timestamp NULL ON UPDATE CURRENT_TIMESTAMP);
+         INSERT INTO everything (id, n) VALUES (x'01000000', 1), (x'02000000', 2), (x'03000000', 3);
+         CREATE TABLE named (name varchar(9) PRIMARY KEY, n int); INSERT INTO named VALUES ('Anna', 1), ('Bert', 1);
+         CREATE TABLE numbered (id bigint AUTO_INCREMENT PRIMARY KEY, n varchar(9)); INSERT INTO numbered VALUES (NULL, 'one');
+         CREATE TABLE old (id int PRIMARY KEY) ENGINE = MyISAM; INSERT INTO old VALUES (1);
+         CREATE TABLE worded (id int PRIMARY KEY, n int); INSERT INTO worded VALUES (1, 1), (2, 2), (3, 3);
+         CREATE SEQUENCE counter; SELECT NEXTVAL(counter);
+         CREATE TRIGGER loud BEFORE INSERT ON ship FOR EACH ROW SET NEW.name = UPPER(NEW.name)");
+    let id = port.take(&[]);
+    run("UPDATE everything SET b = x'00ff27', t = '2026-10-25 00:30:00.678', d = 1.50000, j = '{\"a\": 1}', n = 7,
+            s = 'x,y', e = 'é', bits = b'10101', f = 16777217, p = POINT(1, 2), l = 'Bérta', day = '2026-01-02',
+            touched = '2020-01-01' WHERE id = x'01000000';
+         SET SESSION sql_mode = ''; UPDATE everything SET day = '0000-00-00' WHERE id = x'02000000'; SET SESSION sql_mode = DEFAULT;
+         UPDATE named SET name = 'ANNA' WHERE name = 'Anna'; UPDATE named SET n = 2 WHERE name = 'Bert';
+         INSERT INTO numbered VALUES (NULL, 'two'), (NULL, 'three'); DELETE FROM numbered WHERE id = 3;
+         SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'; INSERT INTO numbered VALUES (0, 'zero'); SET SESSION sql_mode = DEFAULT;
+         INSERT INTO old VALUES (2);
+         ALTER TABLE worded MODIFY n varchar(9); UPDATE worded SET n = 'three' WHERE id = 3; UPDATE worded SET n = '22' WHERE id = 2;
+         SELECT NEXTVAL(counter), NEXTVAL(counter); INSERT INTO ship (id, name) VALUES (1, 'anna'); UPDATE ship SET name = 'quiet'");
+    let whole = "SELECT CONCAT_WS(' ', HEX(id), HEX(b), t, d, j, n, g, s, e, HEX(bits), f + 0e0, HEX(ST_AsText(p)), l, day,
+        touched) FROM everything ORDER BY id";
+    let since = rows(whole);
+    let restored = port.json(
+        "sternway.snapshot.restored/1",
+        &["snapshot", "restore", &id, "--then-carry", "--yes"],
+    );
+    let told = |table: &str| {
+        let row = of(table, &restored["carried"]);
+        ["same", "inserted", "updated", "only_in_snapshot", "unfit"].map(|it| number(&row, it))
+    };
+    assert_eq!(rows(whole), since);
+    assert_eq!(told("everything"), [1, 0, 2, 0, 0]);
+    // The schema holds one of the two names that its collation calls the same, and that one stays.
+    assert_eq!(told("named"), [0, 0, 1, 1, 1], "{}", restored["carried"]);
+    assert_eq!(rows("SELECT name, n FROM named ORDER BY name"), ["Anna|1", "Bert|2"]);
+    assert_eq!(told("numbered"), [1, 2, 0, 0, 0]);
+    assert_eq!(told("worded"), [1, 0, 1, 0, 1]);
+    assert_eq!(rows("SELECT n FROM worded ORDER BY id"), ["1", "22", "3"]);
+    let old = of("old", &restored["carried"]);
+    assert_eq!(told("old"), [1, 0, 0, 0, 1]);
+    let reason = old["unfit_rows"][0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("MyISAM, which has no transactions"), "{reason}");
+    // Triggers did not run, and are there again; numbers go on.
+    assert_eq!(rows("SELECT name FROM ship"), ["quiet"]);
+    run("INSERT INTO numbered (n) VALUES ('next'); INSERT INTO ship (id, name) VALUES (2, 'loud')");
+    assert_eq!(rows("SELECT max(id) FROM numbered"), ["4"]);
+    assert_eq!(rows("SELECT NEXTVAL(counter) >= 4"), ["1"]);
+    assert_eq!(rows("SELECT name FROM ship WHERE id = 2"), ["LOUD"]);
+    // Killed anywhere, and called again: triggers are there, and everything is carried over.
+    run("INSERT INTO numbered (n) VALUES ('since'); UPDATE ship SET name = 'since'");
+    port.run(&["snapshot", "restore", &id, "--yes"]).ended(0);
+    let carry = ["snapshot", "carry", "--yes"];
+    killed_everywhere(&port, &carry, |point| {
+        port.take(&[]);
+        let triggers = rows(
+            "SELECT count(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()",
+        );
+        assert_eq!(triggers, ["1"], "{point}");
+    });
+    assert_eq!(rows("SELECT name FROM ship WHERE id = 2"), ["since"]);
+    // Whoever is connected would write past the triggers.
+    admin.borrow_mut().rows(&place, "SELECT 1");
+    port.run(&carry).ended(3).explains(&["others are connected", "then `sternway snapshot carry"]);
+    run("DROP TRIGGER loud");
+    admin.borrow_mut().rows(&place, "SELECT 1");
+    port.run(&carry).ended(0);
+    run("SELECT 1");
+    port.run(&["snapshot", "prune", "--databases", "--yes"]).ended(0);
+    port.run(&[&carry[..], &["--out-of", "nowhere"]].concat()).ended(1).explains(&["nowhere"]);
 }
 
 /// Killed before it is committed, nothing is carried over, and `carry` does it.

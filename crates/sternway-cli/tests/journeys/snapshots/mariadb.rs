@@ -35,11 +35,11 @@ fn look(admin: &mut Admin, place: &Place<'_>) -> Vec<String> {
 }
 
 /// Writes, and is elsewhere then.
-fn write(admin: &mut Admin, place: &Place<'_>, sql: &str) {
+pub fn write(admin: &mut Admin, place: &Place<'_>, sql: &str) {
     place.execute(admin, &format!("{sql}; USE mysql"));
 }
 
-fn port(place: &Place<'_>) -> Port {
+pub fn port(place: &Place<'_>) -> Port {
     let mut port = Port::new(|_| place.url(""));
     port.rehearsal = Some(place.url(""));
     port

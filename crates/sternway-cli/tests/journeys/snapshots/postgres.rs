@@ -29,7 +29,7 @@ pub fn fill(url: &str) {
 }
 
 /// Every row, read by other means.
-fn rows(url: &str) -> Rows {
+pub fn rows(url: &str) -> Rows {
     block_on(async {
         let mut session = PgConnection::connect(url).await.expect("a session");
         Rows::of(&mut session, "public", &[]).await
@@ -37,7 +37,7 @@ fn rows(url: &str) -> Rows {
 }
 
 /// Drops whatever restores have left, so that the server is as it was.
-fn tidy(port: &Port) {
+pub fn tidy(port: &Port) {
     port.run(&["snapshot", "prune", "--databases", "--yes"]).ended(0);
     assert_eq!(port.left("swapped_out").len() + port.left("unfinished").len(), 0);
 }
@@ -74,11 +74,14 @@ fn a_snapshot_is_taken_proven_restored_and_what_was_there_is_kept() {
     port.run(&["upgrade", "--to", "1.2.0", "--yes"]).ended(0);
     execute(&server.url, "CREATE TABLE session_share (id int PRIMARY KEY)");
     execute(&server.url, "INSERT INTO session_share VALUES (1), (2), (3)");
+    // Its name is no reason to call it ours.
+    execute(&server.url, "CREATE TABLE sternway_notes (id int PRIMARY KEY)");
     execute(&server.url, "INSERT INTO ship (id, name, flag) VALUES (501, 'new', 'de')");
     let later = rows(&server.url);
     port.run(&["snapshot", "restore", id, "--yes"]).ended(0).says(&[
         "public.ship: 500 rows then, 501 now",
         "public.session_share: not there then, 3 rows now",
+        "public.sternway_notes: not there then, 0 rows now",
         "restored",
         "what was there is",
     ]);

@@ -4,7 +4,7 @@ use reqwest::Url;
 
 use super::credentials::Credentials;
 use super::protocol::{Abilities, abilities};
-use super::{LONGEST, Trouble};
+use super::{LISTING, Trouble};
 use crate::files::{Environment, FilesError};
 use crate::web::{Answer, Identity, Web, base};
 use crate::{Host, Remote, Transport};
@@ -62,7 +62,7 @@ impl Http {
     pub async fn greet(&mut self) -> Result<Abilities, Trouble> {
         let mut url = below(&self.place, "info/refs");
         url.set_query(Some("service=git-upload-pack"));
-        let answer = self.ask(url, None).await?;
+        let answer = self.ask(url, None, LISTING).await?;
         let mut place = answer.place;
         place.set_query(None);
         if let Some(path) = place.path().strip_suffix("/info/refs").map(str::to_owned) {
@@ -72,14 +72,19 @@ impl Http {
         abilities(&answer.body).map_err(|what| Trouble::answered(answer.url, what))
     }
 
-    /// The answer to a request.
-    pub async fn command(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Trouble> {
+    /// The answer to a request, up to so many bytes.
+    pub async fn command(&mut self, request: Vec<u8>, longest: usize) -> Result<Vec<u8>, Trouble> {
         let url = below(&self.place, "git-upload-pack");
-        Ok(self.ask(url, Some(request)).await?.body)
+        Ok(self.ask(url, Some(request), longest).await?.body)
     }
 
-    async fn ask(&mut self, url: Url, body: Option<Vec<u8>>) -> Result<Answer, Trouble> {
-        let refused = match self.web.git(url.clone(), body.clone(), LONGEST).await {
+    async fn ask(
+        &mut self,
+        url: Url,
+        body: Option<Vec<u8>>,
+        longest: usize,
+    ) -> Result<Answer, Trouble> {
+        let refused = match self.web.git(url.clone(), body.clone(), longest).await {
             Err(FilesError::Status { code: 401, .. }) if self.anonymous.is_some() => true,
             answer => return Ok(answer?),
         };
@@ -87,7 +92,7 @@ impl Http {
         if let (true, Some(anonymous)) = (refused, self.anonymous.take()) {
             self.web = anonymous;
         }
-        Ok(self.web.git(url, body, LONGEST).await?)
+        Ok(self.web.git(url, body, longest).await?)
     }
 }
 

@@ -267,7 +267,7 @@ mod tests {
             drop(super::super::protocol::tags(&bytes));
             drop(super::super::protocol::abilities(&bytes));
             drop(super::super::protocol::pack(&bytes));
-            drop(super::super::protocol::whole(&bytes));
+            drop(super::super::protocol::is_whole(&bytes, &mut 0));
         }
     }
 }

@@ -57,21 +57,21 @@ fn packet(message: &[u8]) -> Result<(Packet<'_>, &[u8]), String> {
     }
 }
 
-/// How many bytes at the beginning of `message` are a whole message, or at least packets; where it is not yet
-/// all there, `None`.
-pub(super) fn whole(message: &[u8]) -> Result<Option<usize>, String> {
-    let mut rest = message;
-    loop {
-        let Some(digits) = rest.get(..4) else { return Ok(None) };
-        if digits == b"0000" {
-            return Ok(Some(message.len() - rest.len() + 4));
-        }
+/// Whether a message that is still coming is whole. Its packets are looked at once each: up to `seen` they were before.
+pub(super) fn is_whole(message: &[u8], seen: &mut usize) -> Result<bool, String> {
+    while let Some(rest) = message.get(*seen..)
+        && let Some(digits) = rest.get(..4)
+    {
         match packet(rest) {
-            Ok((_, after)) => rest = after,
-            Err(_) if rest.len() < MOST && packet_length(digits).is_some() => return Ok(None),
+            Ok((_, after)) => *seen = message.len() - after.len(),
+            Err(_) if rest.len() < MOST && packet_length(digits).is_some() => return Ok(false),
             Err(what) => return Err(what),
         }
+        if digits == b"0000" {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 /// How long a packet may be.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::protocol::{Abilities, abilities, whole};
-use super::{LONGEST, Trouble};
+use super::protocol::{Abilities, abilities, is_whole};
+use super::{LISTING, Trouble};
 use crate::Remote;
 use crate::files::Environment;
+use crate::web::answering;
 
 /// How long an answer may pause.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -61,43 +62,48 @@ impl Ssh {
 
     /// Hears what the server can do.
     pub async fn greet(&mut self) -> Result<Abilities, Trouble> {
-        let said = self.message().await?;
+        let said = self.message(LISTING).await?;
         abilities(&said).map_err(|what| Trouble::answered(self.place.clone(), what))
     }
 
-    /// The answer to a request.
-    pub async fn command(&mut self, request: Vec<u8>) -> Result<Vec<u8>, Trouble> {
+    /// The answer to a request, up to so many bytes.
+    pub async fn command(&mut self, request: Vec<u8>, longest: usize) -> Result<Vec<u8>, Trouble> {
         let Some(input) = &mut self.program.stdin else { return Err(self.ended()) };
         let sent = async {
             input.write_all(&request).await?;
             input.flush().await
         };
         match timeout(PAUSE, sent).await {
-            Ok(Ok(())) => self.message().await,
+            Ok(Ok(())) => self.message(longest).await,
             _ => Err(self.ended()),
         }
     }
 
     /// The next message, to its end.
-    async fn message(&mut self) -> Result<Vec<u8>, Trouble> {
+    async fn message(&mut self, longest: usize) -> Result<Vec<u8>, Trouble> {
+        let (mut seen, patience) = (0, answering());
+        let end = Instant::now() + patience;
         loop {
-            let whole =
-                whole(&self.come).map_err(|what| Trouble::answered(self.place.clone(), what))?;
-            if let Some(length) = whole {
-                let rest = self.come.split_off(length);
+            let whole = is_whole(&self.come, &mut seen);
+            if whole.map_err(|what| Trouble::answered(self.place.clone(), what))? {
+                let rest = self.come.split_off(seen);
                 return Ok(std::mem::replace(&mut self.come, rest));
             }
-            if self.come.len() > LONGEST {
-                let what = format!("more than {} MB", LONGEST >> 20);
+            if self.come.len() > longest {
+                let what = format!("more than {} MB", longest >> 20);
                 return Err(Trouble::answered(self.place.clone(), what));
             }
             let Some(output) = &mut self.program.stdout else { return Err(self.ended()) };
             self.come.reserve(1 << 16);
-            match timeout(PAUSE, output.read_buf(&mut self.come)).await {
+            let until = end.min(Instant::now() + PAUSE);
+            match timeout_at(until, output.read_buf(&mut self.come)).await {
                 Ok(Ok(0)) | Ok(Err(_)) => return Err(self.ended()),
-                Ok(Ok(_)) => {}
-                Err(_) => {
-                    let what = format!("nothing for {} s", PAUSE.as_secs());
+                Ok(Ok(_)) if Instant::now() < end => {}
+                _ => {
+                    let what = match until < end {
+                        true => format!("nothing for {} s", PAUSE.as_secs()),
+                        false => format!("no whole answer in {} s", patience.as_secs()),
+                    };
                     return Err(Trouble::away(&self.place, what));
                 }
             }
