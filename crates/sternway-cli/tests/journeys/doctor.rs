@@ -45,8 +45,10 @@ fn halfway(test: &str) -> Option<(Machine, Server)> {
     let server = Server::new(test)?;
     let machine = shop();
     machine.on(&server.url, &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    // Planned before there are rows, which would be asked about.
+    machine.on(&server.url, &["plan", "--to", "1.1.0", "--out", "plan.json"]).ended(0);
     execute(&server.url, "INSERT INTO item VALUES (1, 'a'), (1, 'b')");
-    machine.on(&server.url, &["upgrade", "--to", "1.1.0", "--yes"]).ended(5);
+    machine.on(&server.url, &["apply", "plan.json", "--yes"]).ended(5);
     let run = machine.on(&server.url, &["doctor"]).ended(5);
     let run = run.explains(&["is unfinished; `sternway resume` finishes it"]);
     run.says(&[
