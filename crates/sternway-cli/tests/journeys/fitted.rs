@@ -490,7 +490,7 @@ fn rows_that_do_not_fit_a_body_are_foreseen_on_sqlite() {
          DROP TABLE job;\nALTER TABLE new RENAME TO job;",
     );
     let says = [
-        "do not fit column `name` of `new`: varchar(20) not null (2 of them)",
+        "do not fit column `name` of `new`: varchar (20) not null (2 of them)",
         "do not fit constraint `unique (name)` of `new`",
         "do not fit constraint `check",
         "Put these rows right",
