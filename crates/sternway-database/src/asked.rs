@@ -158,7 +158,9 @@ impl Rows<'_> {
         if !self.start.objects.contains_key(&ObjectName::new("table", table)) {
             return None;
         }
-        self.broken(object, definition, &self.rows(table)?).map(Misfits)
+        let says =
+            format!("{} {}", self.dialect.definitions().words(object, definition), object.name);
+        self.broken(object, definition, &self.rows(table, &says)?).map(Misfits)
     }
 
     /// As [`Rows::misfits`], of the rows that are put into a table.
@@ -189,7 +191,7 @@ impl Rows<'_> {
         let definitions = self.dialect.definitions();
         let name = self.name(&column.name);
         let misfit = definitions.misfit(&name, (&from.text, &to.text), statement, self.clean)?;
-        let rows = self.rows(table)?;
+        let rows = self.rows(table, &misfit)?;
         Some((Misfits(format!("SELECT 1 AS n FROM {rows} WHERE {misfit}")), misfit))
     }
 
@@ -240,13 +242,14 @@ impl Rows<'_> {
         Some(format!("{twice} UNION ALL SELECT 1 FROM {rows} WHERE {}", nulls.join(" OR ")))
     }
 
-    /// The rows of a table as they will be, with the columns that it gets.
-    fn rows(&self, table: &str) -> Option<String> {
+    /// The rows of a table as they will be, with those of the columns that it gets which this names.
+    fn rows(&self, table: &str, says: &str) -> Option<String> {
         let name = self.name(table);
         let is_its = |it: &&ObjectName| it.kind == "column" && it.table.as_deref() == Some(table);
         let is_new = |it: &&ObjectName| !self.start.objects.contains_key(*it);
+        let is_named = |it: &&ObjectName| says.contains(it.name.trim_matches(['"', '`']));
         let mut new = Vec::new();
-        for column in self.new.iter().filter(is_its).filter(is_new) {
+        for column in self.new.iter().filter(is_its).filter(is_new).filter(is_named) {
             let text = &self.clean.objects.get(column)?.text;
             let value = self.dialect.definitions().new_value(text)?;
             new.push(format!(", {value} AS {}", self.name(&column.name)));
