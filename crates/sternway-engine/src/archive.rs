@@ -6,6 +6,7 @@ use std::time::Duration;
 use sternway_database::{Database, DatabaseError, LockError, is_no_place};
 use sternway_model::archive::{Entry, EntryId, EntryState, Page, Restoration};
 use sternway_model::catalog::{Direction, Track, TrackName};
+use sternway_model::effect::Lost;
 use sternway_model::state::TrackingRow;
 use thiserror::Error;
 
@@ -205,7 +206,9 @@ pub async fn placed(
         columns.filter_map(|it| Some((plain(it.table.as_deref()?), plain(&it.name)))).collect();
     let has = |entry: &&&Entry| {
         let table = plain(entry.lost.of());
-        entry.columns.iter().all(|it| columns.contains(&(table.clone(), plain(it))))
+        // Where counting stood is no matter of columns.
+        matches!(entry.lost, Lost::Sequence { .. })
+            || entry.columns.iter().all(|it| columns.contains(&(table.clone(), plain(it))))
     };
     Ok(waiting.iter().filter(has).map(|it| it.id).collect())
 }
