@@ -109,65 +109,147 @@ pub struct Rows<'a> {
     pub new: &'a BTreeSet<ObjectName>,
 }
 
+/// A query for the rows that are not what is asked of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfits(String);
+
+impl Misfits {
+    /// Those that `query` finds: each line of its answer says in `n` for how many it stands.
+    pub(crate) fn of(query: String) -> Misfits {
+        Misfits(query)
+    }
+
+    /// The same, found only where a condition holds.
+    pub fn only_where(self, condition: Option<&str>) -> Misfits {
+        match condition {
+            Some(it) => Misfits(format!("SELECT n FROM ({}) AS sternway_all WHERE {it}", self.0)),
+            None => self,
+        }
+    }
+
+    /// The query that answers 1 where there is none, and else 0.
+    pub fn are_none(&self) -> String {
+        format!("SELECT CASE WHEN EXISTS ({}) THEN 0 ELSE 1 END", self.0)
+    }
+
+    /// The query that counts them.
+    pub fn count(&self) -> String {
+        format!("SELECT coalesce(sum(n), 0) FROM ({}) AS sternway_misfits", self.0)
+    }
+}
+
+/// Rows that a statement puts into a table that it has made.
+#[derive(Debug, Clone, Copy)]
+pub struct Put<'a> {
+    /// The columns that it names; none where it names none.
+    pub columns: &'a [String],
+    /// The query that it takes them from.
+    pub query: &'a str,
+}
+
 impl Rows<'_> {
-    /// The query that answers 1 where each row of a table satisfies this; none where no query tells.
-    pub fn satisfy(
+    /// The rows of a table that do not satisfy this; none where no query tells.
+    pub fn misfits(
         &self,
         object: &ObjectName,
         definition: &Definition,
         table: &str,
-    ) -> Option<String> {
+    ) -> Option<Misfits> {
         if !self.start.objects.contains_key(&ObjectName::new("table", table)) {
             return None;
         }
-        let rows = self.rows(table)?;
-        let text = definition.text.as_str();
-        let upper = text.to_uppercase();
-        let broken = if let Facts::ForeignKey(key) = &definition.facts {
-            self.without_parent(&rows, key)
-        } else if object.kind == "column" {
-            format!("SELECT 1 FROM {rows} WHERE {} IS NULL", self.name(&object.name))
-        } else if upper.contains("NOT VALID") || upper.contains("NOT ENFORCED") {
-            return None;
-        } else if upper.starts_with("CHECK ") {
-            let (condition, _) = in_parentheses(text)?;
-            format!("SELECT 1 FROM {rows} WHERE NOT ({condition})")
-        } else if upper.starts_with("EXCLUDE") {
-            return None;
-        } else {
-            let (columns, rest) = in_parentheses(text)?;
-            let parts = split(columns);
-            let mut conditions: Vec<String> = Vec::new();
-            if !upper.contains("NULLS NOT DISTINCT") && !upper.starts_with("PRIMARY KEY") {
-                conditions.extend(parts.iter().map(|it| format!("{it} IS NOT NULL")));
-            }
-            let of = rest.to_uppercase().find("WHERE ").and_then(|at| rest.get(at + 6..));
-            conditions.extend(of.map(|it| format!("({it})")));
-            let filter = match conditions.is_empty() {
-                true => String::new(),
-                false => format!(" WHERE {}", conditions.join(" AND ")),
-            };
-            let twice = format!(
-                "SELECT 1 FROM {rows}{filter} GROUP BY {} HAVING count(*) > 1",
-                parts.join(", ")
-            );
-            if upper.starts_with("PRIMARY KEY") {
-                let nulls: Vec<String> = parts.iter().map(|it| format!("{it} IS NULL")).collect();
-                format!("{twice} UNION ALL SELECT 1 FROM {rows} WHERE {}", nulls.join(" OR "))
-            } else {
-                twice
-            }
-        };
-        Some(format!("SELECT CASE WHEN EXISTS ({broken}) THEN 0 ELSE 1 END"))
+        let says =
+            format!("{} {}", self.dialect.definitions().words(object, definition), object.name);
+        self.broken(object, definition, &self.rows(table, &says)?).map(Misfits)
     }
 
-    /// The rows of a table as they will be, with the columns that it gets.
-    fn rows(&self, table: &str) -> Option<String> {
+    /// As [`Rows::misfits`], of the rows that are put into a table.
+    pub fn misfits_among(
+        &self,
+        object: &ObjectName,
+        definition: &Definition,
+        put: Put<'_>,
+    ) -> Option<Misfits> {
+        let names: Vec<String> = put.columns.iter().map(|it| self.name(it)).collect();
+        let broken = self.broken(object, definition, "sternway_rows")?;
+        Some(Misfits(format!(
+            "WITH sternway_rows({}) AS ({}) SELECT n FROM ({broken}) AS sternway_broken",
+            names.join(", "),
+            put.query
+        )))
+    }
+
+    /// The rows of a column's table whose values another type does not take; none where no query tells.
+    /// `statement` gives it that type.
+    pub fn misfits_of_type(
+        &self,
+        column: &ObjectName,
+        (from, to): (&Definition, &Definition),
+        statement: &str,
+    ) -> Option<(Misfits, String)> {
+        let table = column.table.as_deref()?;
+        let definitions = self.dialect.definitions();
+        let name = self.name(&column.name);
+        let misfit = definitions.misfit(&name, (&from.text, &to.text), statement, self.clean)?;
+        let rows = self.rows(table, &misfit)?;
+        Some((Misfits(format!("SELECT 1 AS n FROM {rows} WHERE {misfit}")), misfit))
+    }
+
+    /// Which of these rows do not satisfy this.
+    fn broken(&self, object: &ObjectName, definition: &Definition, rows: &str) -> Option<String> {
+        let text = self.dialect.definitions().words(object, definition);
+        let text = text.as_str();
+        let upper = text.to_uppercase();
+        if let Facts::ForeignKey(key) = &definition.facts {
+            return Some(self.without_parent(rows, key));
+        }
+        if object.kind == "column" {
+            return Some(format!(
+                "SELECT 1 AS n FROM {rows} WHERE {} IS NULL",
+                self.name(&object.name)
+            ));
+        }
+        if upper.contains("NOT VALID")
+            || upper.contains("NOT ENFORCED")
+            || upper.starts_with("EXCLUDE")
+        {
+            return None;
+        }
+        let (columns, rest) = in_parentheses(text)?;
+        if upper.starts_with("CHECK ") {
+            return Some(format!("SELECT 1 AS n FROM {rows} WHERE NOT ({columns})"));
+        }
+        let parts = split(columns);
+        let mut conditions: Vec<String> = Vec::new();
+        let is_key = upper.starts_with("PRIMARY KEY") && !self.dialect.definitions().null_in_keys();
+        if !upper.contains("NULLS NOT DISTINCT") && !is_key {
+            conditions.extend(parts.iter().map(|it| format!("{it} IS NOT NULL")));
+        }
+        let of = rest.to_uppercase().find("WHERE ").and_then(|at| rest.get(at + 6..));
+        conditions.extend(of.map(|it| format!("({it})")));
+        let filter = match conditions.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {}", conditions.join(" AND ")),
+        };
+        let twice = format!(
+            "SELECT count(*) AS n FROM {rows}{filter} GROUP BY {} HAVING count(*) > 1",
+            parts.join(", ")
+        );
+        if !is_key {
+            return Some(twice);
+        }
+        let nulls: Vec<String> = parts.iter().map(|it| format!("{it} IS NULL")).collect();
+        Some(format!("{twice} UNION ALL SELECT 1 FROM {rows} WHERE {}", nulls.join(" OR ")))
+    }
+
+    /// The rows of a table as they will be, with those of the columns that it gets which this names.
+    fn rows(&self, table: &str, says: &str) -> Option<String> {
         let name = self.name(table);
         let is_its = |it: &&ObjectName| it.kind == "column" && it.table.as_deref() == Some(table);
         let is_new = |it: &&ObjectName| !self.start.objects.contains_key(*it);
+        let is_named = |it: &&ObjectName| says.contains(it.name.trim_matches(['"', '`']));
         let mut new = Vec::new();
-        for column in self.new.iter().filter(is_its).filter(is_new) {
+        for column in self.new.iter().filter(is_its).filter(is_new).filter(is_named) {
             let text = &self.clean.objects.get(column)?.text;
             let value = self.dialect.definitions().new_value(text)?;
             new.push(format!(", {value} AS {}", self.name(&column.name)));
@@ -184,13 +266,13 @@ impl Rows<'_> {
         let refer = own.iter().map(|it| format!("sternway_rows.{it} IS NOT NULL"));
         let refer = refer.collect::<Vec<_>>().join(" AND ");
         if !self.start.objects.contains_key(&ObjectName::new("table", &key.parent)) {
-            return format!("SELECT 1 FROM {rows} WHERE {refer}");
+            return format!("SELECT 1 AS n FROM {rows} WHERE {refer}");
         }
         let theirs = key.parent_columns.iter().map(|it| self.name(it));
         let same = theirs.zip(&own).map(|(it, own)| format!("p.{it} = sternway_rows.{own}"));
         let (same, parent) = (same.collect::<Vec<_>>().join(" AND "), self.name(&key.parent));
         format!(
-            "SELECT 1 FROM {rows} WHERE {refer} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {same})"
+            "SELECT 1 AS n FROM {rows} WHERE {refer} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {same})"
         )
     }
 

@@ -24,6 +24,34 @@ pub(crate) trait Definitions {
     /// What a constraint says that is a primary key.
     fn primary_key(&self, object: &ObjectName, definition: &Definition) -> Option<String>;
 
+    /// What an object is, in words.
+    fn words(&self, _: &ObjectName, definition: &Definition) -> String {
+        definition.text.clone()
+    }
+
+    /// Whether a primary key takes rows without a value.
+    fn null_in_keys(&self) -> bool {
+        false
+    }
+
+    /// The condition of the rows whose values a `column` does not take that `statement` gives another
+    /// definition; none where no condition tells. `now` has the types that it may be of.
+    fn misfit(
+        &self,
+        _column: &str,
+        _definitions: (&str, &str),
+        _statement: &str,
+        _now: &Fingerprint,
+    ) -> Option<String> {
+        None
+    }
+
+    /// The condition on which the server refuses rows that a body's column does not take; none where it always
+    /// does.
+    fn refuses_where(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What a new column with this definition has in rows that are there; none where others decide that.
     fn new_value(&self, definition: &str) -> Option<String> {
         let is_computed = definition.contains(" generated ") || definition.contains(" as ");
@@ -33,6 +61,29 @@ pub(crate) trait Definitions {
 
     /// The way to a column of a table whose definition has this before its `NOT NULL` and that behind it.
     fn late(&self, table: &str, name: &str, around: (&str, &str)) -> Late;
+}
+
+/// The numbers that a type of integers takes.
+pub(crate) fn integers(kind: &str) -> Option<(i128, i128)> {
+    let unsigned = kind.contains("unsigned");
+    let name = kind.split([' ', '(']).next().unwrap_or_default();
+    let bits = match name {
+        "tinyint" => 8,
+        "smallint" => 16,
+        "mediumint" => 24,
+        "int" | "integer" => 32,
+        "bigint" => 64,
+        _ => return None,
+    };
+    let all = 1_i128 << bits;
+    Some(if unsigned { (0, all - 1) } else { (-all / 2, all / 2 - 1) })
+}
+
+/// How many letters a type of texts takes, by its name with the number in parentheses.
+pub(crate) fn letters(kind: &str, names: &[&str]) -> Option<u64> {
+    let (name, rest) = kind.split_once('(')?;
+    names.contains(&name).then_some(())?;
+    rest.split(')').next()?.parse().ok()
 }
 
 /// What a constraint's words say of a primary key.
@@ -58,6 +109,12 @@ impl Dialect {
     /// Whether an object of a fingerprint holds no data and can be dropped by itself.
     pub fn goes_alone(self, object: &ObjectName) -> bool {
         self.definitions().go_alone(&object.kind)
+    }
+
+    /// The condition on which the server refuses rows that a body's column does not take; none where it always
+    /// does.
+    pub fn refuses_where(self) -> Option<&'static str> {
+        self.definitions().refuses_where()
     }
 
     /// A query that answers 1 where a table has no rows, and else 0, by the table's name in a fingerprint.

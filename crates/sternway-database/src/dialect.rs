@@ -9,7 +9,7 @@ use sternway_model::rules::Deed;
 
 use crate::pieces::{Piece, pieces};
 use crate::port::{Connect, Database, DatabaseError, Whole};
-use crate::rows::{OfRows, of_rows};
+use crate::rows::{OfRows, PutFrom, of_rows, put_from};
 use crate::{mysql, normal, postgres, sqlite};
 
 /// A kind of database.
@@ -100,10 +100,19 @@ impl Dialect {
     /// The statements of a body as ones that each do one thing; none where it begins or ends transactions.
     pub fn pieces(self, body: &str) -> Vec<Piece> {
         let statements = self.statements(body).unwrap_or_default();
+        self.apart(&statements)
+    }
+
+    /// As [`Dialect::pieces`], of those that stand in transactions of its own as well.
+    pub fn pieces_inside(self, body: &str) -> Vec<Piece> {
+        self.apart(&self.inside(body))
+    }
+
+    fn apart(self, statements: &[&str]) -> Vec<Piece> {
         match self {
-            Dialect::Postgres => pieces(&statements, postgres::statements::words_of),
-            Dialect::Sqlite => pieces(&statements, sqlite::statements::words_of),
-            Dialect::MySql => pieces(&statements, mysql::statements::plain_words_of),
+            Dialect::Postgres => pieces(statements, postgres::statements::words_of),
+            Dialect::Sqlite => pieces(statements, sqlite::statements::words_of),
+            Dialect::MySql => pieces(statements, mysql::statements::plain_words_of),
         }
     }
 
@@ -118,6 +127,15 @@ impl Dialect {
             Dialect::Postgres => of_rows(&postgres::statements::words_of(statement)),
             Dialect::Sqlite => of_rows(&sqlite::statements::words_of(statement)),
             Dialect::MySql => of_rows(&mysql::statements::plain_words_of(statement)),
+        }
+    }
+
+    /// What a statement puts into a table from a query; none where it does otherwise.
+    pub fn put_from(self, statement: &str) -> Option<PutFrom> {
+        match self {
+            Dialect::Postgres => put_from(statement, &postgres::statements::words_of(statement)),
+            Dialect::Sqlite => put_from(statement, &sqlite::statements::words_of(statement)),
+            Dialect::MySql => put_from(statement, &mysql::statements::plain_words_of(statement)),
         }
     }
 

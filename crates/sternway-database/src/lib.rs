@@ -37,6 +37,7 @@ pub mod sqlite;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 
+pub use archive::reason::is_no_place;
 pub use dialect::Dialect;
 pub use late::Late;
 pub use pieces::Piece;
@@ -46,4 +47,4 @@ pub use port::{
     RunSummary, Session, Settings, SqlError, StepError, SwapError, Told, Underway, Unfinished,
     Whole, Work, in_plain_words, recorded,
 };
-pub use rows::{OfRows, RowDeed};
+pub use rows::{OfRows, PutFrom, RowDeed};

@@ -44,6 +44,7 @@ use sternway_model::plan::Migrate;
 use sternway_model::proof::ObjectName;
 use sternway_model::state::Identity;
 
+use crate::asked::Misfits;
 use crate::port::{
     Archive, Connection, DatabaseError, Done, Execution, Interrupt, Limits, Preservation,
     Reconciled, Schema, StepError, Work, failed,
@@ -347,7 +348,7 @@ impl Archive for MySql {
         app: &str,
         step: &Migrate,
         column: &ObjectName,
-    ) -> Result<String, DatabaseError> {
+    ) -> Result<Misfits, DatabaseError> {
         crate::archive::gives(self, app, step, column).await
     }
 

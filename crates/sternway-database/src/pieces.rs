@@ -11,6 +11,8 @@ pub struct Piece {
     pub takes: bool,
     /// Whether it adds something to a table.
     pub adds: bool,
+    /// Whether it may ask something of the rows that are there.
+    pub asks: bool,
     /// What gives back its name to what it renames.
     pub named_back: Option<String>,
 }
@@ -27,10 +29,17 @@ pub(crate) fn pieces<K: Spelling>(
         let takes = ["DROP", "RENAME", "DETACH", "CHANGE"];
         let takes = words.first().is_some_and(|it| it.is("DO"))
             || words.iter().any(|word| takes.iter().any(|it| word.is(it)));
-        let adds = matches!(&words[..], [alter, table, rest @ ..]
-            if alter.is("ALTER") && table.is("TABLE") && rest.iter().any(|it| it.is("ADD")));
+        let alters = |to: &[&str]| {
+            matches!(&words[..], [alter, table, rest @ ..]
+                if alter.is("ALTER") && table.is("TABLE")
+                    && rest.iter().any(|word| to.iter().any(|it| word.is(it))))
+        };
+        let adds = alters(&["ADD"]);
+        let unique = matches!(&words[..], [create, unique, ..]
+            if create.is("CREATE") && unique.is("UNIQUE"));
+        let asks = unique || alters(&["ADD", "SET", "TYPE", "MODIFY", "CHANGE", "VALIDATE"]);
         let named_back = named_back(&text, &words);
-        Piece { text, takes, adds, named_back }
+        Piece { text, takes, adds, asks, named_back }
     };
     apart.map(piece).collect()
 }

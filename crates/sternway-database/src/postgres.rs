@@ -45,6 +45,7 @@ use sternway_model::plan::Migrate;
 use sternway_model::proof::ObjectName;
 use sternway_model::state::Identity;
 
+use crate::asked::Misfits;
 use crate::port::{
     Archive, Connection, DatabaseError, Done, Execution, Interrupt, Preservation, Reconciled,
     Schema, StepError, Work, failed,
@@ -326,7 +327,7 @@ impl Archive for Postgres {
         app: &str,
         step: &Migrate,
         column: &ObjectName,
-    ) -> Result<String, DatabaseError> {
+    ) -> Result<Misfits, DatabaseError> {
         archive::gives(self, app, step, column).await
     }
 

@@ -1,6 +1,6 @@
 //! What a statement does to rows, by its words.
 
-use crate::tokens::{Spelling, Word, name};
+use crate::tokens::{Spelling, Word, name, name_and_rest, names, split_at_commas};
 
 /// A statement that is about rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub struct OfRows {
     pub deed: RowDeed,
     /// The name of their table, without its schema, where the first words tell it.
     table: Option<String>,
+    /// The columns that it changes, where its words tell them all.
+    pub columns: Option<Vec<String>>,
 }
 
 /// What is done to rows.
@@ -39,7 +41,9 @@ pub(crate) fn of_rows<K: Spelling>(words: &[Word<'_, K>]) -> Option<OfRows> {
         "INSERT" | "REPLACE" | "COPY" | "MERGE" => RowDeed::Puts,
         "UPDATE" => RowDeed::Changes,
         "DELETE" => RowDeed::Deletes,
-        "TRUNCATE" | "WITH" | "LOAD" => return Some(OfRows { deed: RowDeed::Other, table: None }),
+        "TRUNCATE" | "WITH" | "LOAD" => {
+            return Some(OfRows { deed: RowDeed::Other, table: None, columns: None });
+        }
         _ => return None,
     };
     // `OR REPLACE` is SQLite's.
@@ -51,7 +55,48 @@ pub(crate) fn of_rows<K: Spelling>(words: &[Word<'_, K>]) -> Option<OfRows> {
         ["INTO", "FROM", "IGNORE", "ONLY", "LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK"];
     let is_modifier = |word: &Word<'_, K>| modifiers.iter().any(|it| word.is(it));
     let at = rest.iter().position(|word| !is_modifier(word))?;
-    Some(OfRows { deed, table: name(&rest[at..]).pop() })
+    let columns = if deed == RowDeed::Changes { set(&rest[at..]) } else { None };
+    Some(OfRows { deed, table: name(&rest[at..]).pop(), columns })
+}
+
+/// The columns that an `UPDATE` sets one by one.
+fn set<K: Spelling>(words: &[Word<'_, K>]) -> Option<Vec<String>> {
+    let set = words.iter().position(|it| it.is("SET"))?;
+    let parts = split_at_commas(&words[set + 1..]);
+    let column = |part: &[Word<'_, K>]| match part {
+        [column, is, ..] if is.is("=") => column.name(),
+        [_, dot, column, is, ..] if dot.is(".") && is.is("=") => column.name(),
+        _ => None,
+    };
+    parts.map(column).collect()
+}
+
+/// A statement that puts into a table what a query finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutFrom {
+    /// The columns that it names; none where it names none.
+    pub columns: Vec<String>,
+    /// The query.
+    pub query: String,
+}
+
+/// What a statement of these words puts into a table from a query; none where it does otherwise, or passes
+/// over rows that do not fit.
+pub(crate) fn put_from<K: Spelling>(statement: &str, words: &[Word<'_, K>]) -> Option<PutFrom> {
+    let [insert, into, rest @ ..] = words else { return None };
+    (insert.is("INSERT") && into.is("INTO")).then_some(())?;
+    let (_, mut rest) = name_and_rest(rest);
+    let mut columns = Vec::new();
+    if rest.first()?.is("(") {
+        let end = rest.iter().position(|it| it.is(")"))?;
+        columns = names(&rest[1..end]).filter_map(|mut it| it.pop()).collect();
+        rest = &rest[end + 1..];
+    }
+    let (first, last) = (rest.first()?, rest.last()?);
+    let plain =
+        first.is("SELECT") && !rest.iter().any(|it| it.is("CONFLICT") || it.is("DUPLICATE"));
+    let query = statement.get(first.offset..last.end()).filter(|_| plain)?.to_owned();
+    Some(PutFrom { columns, query: query.trim_end_matches(';').to_owned() })
 }
 
 #[cfg(test)]
@@ -91,6 +136,11 @@ mod tests {
             (sqlite, "INSERT", None, None),
             (sqlite, "", None, None),
         ];
+        let columns = |statement: &str| postgres.of_rows(statement).and_then(|it| it.columns);
+        let names = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect());
+        let update = "UPDATE t SET a = f(1, b), \"C\" = 2 FROM u WHERE t.x = u.y";
+        assert_eq!(columns(update), names(&["a", "C"]));
+        assert_eq!(columns("UPDATE t SET (a, b) = (1, 2)"), None);
         for (dialect, statement, deed, table) in cases {
             let found = dialect.of_rows(statement);
             assert_eq!(found.as_ref().map(|it| it.deed), deed, "{statement}");

@@ -32,8 +32,9 @@ use sternway_model::body::{BodyFacts, Mode};
 use sternway_model::effect::Loss;
 use sternway_model::plan::Migrate;
 use sternway_model::proof::ObjectName;
-use sternway_model::state::Identity;
+use sternway_model::state::{Identity, RecordsAccess};
 
+use crate::asked::Misfits;
 use crate::port::{
     Archive, Connection, DatabaseError, Done, Execution, Interrupt, Preservation, Reconciled,
     StepError, Work, failed,
@@ -139,6 +140,10 @@ impl Connection for Sqlite {
 
     async fn read_only(&mut self) -> Result<Option<String>, DatabaseError> {
         connect::use_file(self, false).await?;
+        // A session that may only read begins all the same.
+        if let RecordsAccess::Unavailable(why) = records::writable(self) {
+            return Ok(Some(why));
+        }
         let begun = self.run("begin to write", "BEGIN IMMEDIATE; ROLLBACK".to_owned()).await;
         // That others are writing is no answer.
         let Err(DatabaseError::Query { source: sqlx::Error::Database(error), .. }) = begun else {
@@ -217,7 +222,7 @@ impl Archive for Sqlite {
         app: &str,
         step: &Migrate,
         column: &ObjectName,
-    ) -> Result<String, DatabaseError> {
+    ) -> Result<Misfits, DatabaseError> {
         connect::use_file(self, false).await?;
         crate::archive::gives(self, app, step, column).await
     }

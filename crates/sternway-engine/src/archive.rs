@@ -1,17 +1,19 @@
 //! The archive of an application: looking into it, and changing it while nobody migrates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sternway_database::{Database, DatabaseError, LockError};
+use sternway_database::{Database, DatabaseError, LockError, is_no_place};
 use sternway_model::archive::{Entry, EntryId, EntryState, Page, Restoration};
 use sternway_model::catalog::{Direction, Track, TrackName};
+use sternway_model::effect::Lost;
 use sternway_model::state::TrackingRow;
 use thiserror::Error;
 
 use crate::locks::under_locks;
 use crate::observe::tables;
 use crate::unanswered::Unanswered;
+use crate::verify::fingerprint;
 
 /// About how many bytes are read at once, and at most how many rows.
 const PAGE_BYTES: u64 = 4 << 20;
@@ -145,19 +147,21 @@ pub async fn restore(
     under_locks(database, tables, lock_timeout, restore).await
 }
 
-/// Those of the entries that wait although their migration is where it was when they were kept: somebody
-/// other than Sternway has applied it again, or taken it back. They are in the order in which they are
+/// Those of the entries that have a place ([`placed`]) although their migration is where it was when they were
+/// kept: somebody other than Sternway has applied it again, or taken it back, or another migration has made
+/// their place since. They are in the order in which they are
 /// to be restored, those of one half of a migration together. `rows` has the tracking rows; nothing is
 /// known of a track that is dirty.
-pub fn overdue(
-    entries: &[Entry],
+pub fn overdue<'e>(
+    entries: &'e [Entry],
+    placed: &[EntryId],
     rows: impl Fn(&TrackName) -> Option<TrackingRow>,
-) -> Vec<Vec<&Entry>> {
+) -> Vec<Vec<&'e Entry>> {
     let is_overdue = |entry: &&Entry| {
         let at = rows(&entry.track).filter(|at| !at.dirty);
         let applied = at.is_some_and(|at| at.position >= entry.version);
         let taken_back = at.is_some_and(|at| at.position < entry.version);
-        entry.state() == EntryState::Waiting
+        placed.contains(&entry.id)
             && match entry.direction {
                 Direction::Down => applied,
                 Direction::Up => taken_back,
@@ -173,6 +177,40 @@ pub fn overdue(
         halves.into_iter().partition(|((.., direction), _)| *direction == Direction::Down);
     down.reverse();
     up.into_iter().chain(down).map(|(_, entries)| entries).collect()
+}
+
+/// Those of the entries that nobody has tried to restore, or that had no place to go to, and whose table has all
+/// their columns now.
+///
+/// # Errors
+/// When the schema cannot be read.
+pub async fn placed(
+    entries: &[Entry],
+    database: &mut dyn Database,
+    tables: &[String],
+) -> Result<Vec<EntryId>, Unanswered> {
+    let had_no_place = |entry: &Entry| {
+        let left = entry.restored.iter().flat_map(|it| &it.conflicts).filter(|it| it.rows > 0);
+        let mut reasons = left.map(|it| it.reason.as_str()).peekable();
+        reasons.peek().is_some() && reasons.all(is_no_place)
+    };
+    let waits = |it: &&Entry| it.state() == EntryState::Waiting || had_no_place(it);
+    let waiting: Vec<&Entry> = entries.iter().filter(waits).collect();
+    if waiting.is_empty() {
+        return Ok(Vec::new());
+    }
+    let schema = fingerprint(database, tables).await?;
+    let plain = |name: &str| name.replace(['"', '`'], "").to_lowercase();
+    let columns = schema.objects.keys().filter(|it| it.kind == "column");
+    let columns: BTreeSet<(String, String)> =
+        columns.filter_map(|it| Some((plain(it.table.as_deref()?), plain(&it.name)))).collect();
+    let has = |entry: &&&Entry| {
+        let table = plain(entry.lost.of());
+        // Where counting stood is no matter of columns.
+        matches!(entry.lost, Lost::Sequence { .. })
+            || entry.columns.iter().all(|it| columns.contains(&(table.clone(), plain(it))))
+    };
+    Ok(waiting.iter().filter(has).map(|it| it.id).collect())
 }
 
 /// As [`overdue`], with the rows that the tracking tables have now.
@@ -191,7 +229,8 @@ pub async fn overdue_here(
         rows.insert(track.name.clone(), state.row());
     }
     let entries = entries(database, app).await?;
-    let halves = overdue(&entries, |track| rows.get(track).copied());
+    let placed = placed(&entries, database, &tables(tracks)).await?;
+    let halves = overdue(&entries, &placed, |track| rows.get(track).copied());
     Ok(halves.into_iter().map(|half| half.into_iter().cloned().collect()).collect())
 }
 

@@ -83,10 +83,15 @@ async fn one(
         let found = database.query(query, MOST_ROWS + 1).await?;
         rows = found.into_iter().map(|it| it.unwrap_or_else(|| "null".to_owned())).collect();
     }
+    let count = match &check.count {
+        Some(query) if !holds => database.query(query, 1).await?.into_iter().next().flatten(),
+        _ => None,
+    };
     let more = rows.len() > MOST_ROWS;
     rows.truncate(MOST_ROWS);
     let again = offered(check, plan).filter(|_| !holds).map(|half| half.file.clone());
-    Ok(Some(Finding { check: check.clone(), holds, rows, more, again, ran_again: false }))
+    let check = check.clone();
+    Ok(Some(Finding { check, holds, rows, count, more, again, ran_again: false }))
 }
 
 /// The up half that may be run again to put right what a check found.
@@ -178,6 +183,7 @@ async fn run_again(
         version: *version,
         direction: Direction::Up,
         sql: body.clone(),
+        closed_by: Vec::new(),
         to: row.position,
         unkept: Vec::new(),
     };

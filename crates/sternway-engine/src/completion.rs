@@ -16,7 +16,9 @@ use sternway_model::check::Check;
 use sternway_model::plan::Plan;
 use sternway_model::proof::{Fingerprint, ObjectName};
 
-pub(crate) use self::additions::{Additions, lacks_values, schema_before};
+pub(crate) use self::additions::{
+    Additions, asking_first, is_answered, lacks_values, schema_before,
+};
 use self::way::End;
 use crate::rehearse::installs;
 use crate::shadow::{Material, Positions, RehearsalError, Shadow, ShadowDatabase, position};

@@ -98,6 +98,8 @@ pub struct Repair {
     pub direction: Direction,
     /// What is run before the row is written; empty where nothing is.
     pub sql: String,
+    /// What is run behind what the archive restores: each row has its value then.
+    pub closed_by: Vec<String>,
     /// What the row says afterwards.
     pub to: Position,
     /// What it destroys beyond the archive's reach, in statements that run outside a transaction or

@@ -24,6 +24,7 @@ use crate::event::{Event, Observer};
 use crate::gather::{GatherError, Gathered, Settings, Source, gather};
 use crate::identity::{planned, resolve};
 use crate::leftover::with_what_is_there;
+use crate::misfits::with_rows_heeded;
 use crate::needed::with_columns_among_rows;
 use crate::observe::tables;
 use crate::preflight::{
@@ -176,7 +177,7 @@ pub enum JourneyError {
     /// Rows that are there are not what it would have to ask of them.
     #[error("{}", .messages.join("; "))]
     RowsForbid {
-        /// What would be added among them.
+        /// What would be added among them and may be missing, where that is accepted.
         adds: Vec<ObjectName>,
         /// What they are not.
         messages: Vec<String>,
@@ -439,14 +440,18 @@ pub async fn with_numbers(
 
 /// Refuses a plan that adds what the rows that are there do not allow.
 fn nothing_forbidden(findings: &[Finding]) -> Result<(), JourneyError> {
-    let broken = findings.iter().filter(|it| !it.holds).map(|it| &it.check);
-    let broken = broken.filter_map(|it| Some((it.adds.clone()?, it.message.clone())));
-    match broken.unzip() {
-        (adds, messages) if !Vec::is_empty(&adds) => {
-            Err(JourneyError::RowsForbid { adds, messages })
-        }
-        _ => Ok(()),
+    let broken = findings.iter().filter(|it| !it.holds && it.check.adds.is_some());
+    let broken: Vec<&Finding> = broken.collect();
+    if broken.is_empty() {
+        return Ok(());
     }
+    let may_miss = broken.iter().filter(|it| !it.check.firm);
+    let adds = may_miss.filter_map(|it| it.check.adds.clone()).collect();
+    let message = |it: &&Finding| match &it.count {
+        Some(count) => format!("{} ({count} of them)", it.check.message),
+        None => it.check.message.clone(),
+    };
+    Err(JourneyError::RowsForbid { adds, messages: broken.iter().map(message).collect() })
 }
 
 /// Rehearses a plan, whose steps are fitted to the schema that is there. Halves are completed only
@@ -470,9 +475,10 @@ async fn fitted(plan: &Plan, ports: &mut Ports<'_>) -> Result<(Plan, Rehearsal),
         },
     };
     let among_rows = with_columns_among_rows(shadow, plan.clone(), ports.database).await?;
-    match among_rows == plan {
+    let heeding = with_rows_heeded(shadow, among_rows, ports.database).await?;
+    match heeding == plan {
         true => Ok(gone),
-        false => self::gone(shadow, among_rows).await,
+        false => self::gone(shadow, heeding).await,
     }
 }
 

@@ -22,6 +22,7 @@ pub mod deviation;
 pub mod leftover;
 pub mod completion;
 mod needed;
+mod misfits;
 pub mod taken;
 pub mod rehearse;
 pub mod check;

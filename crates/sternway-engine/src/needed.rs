@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sternway_database::asked::{Asked, asked};
 use sternway_database::failpoint::{Rule, holds};
-use sternway_database::{Database, Dialect, Late, Piece};
+use sternway_database::{Database, Dialect, Late, OfRows, Piece, RowDeed};
 use sternway_model::catalog::Digest;
 use sternway_model::check::Check;
 use sternway_model::effect::Lost;
@@ -82,10 +82,11 @@ impl Opening {
         database: &mut dyn Database,
     ) -> Result<Option<Opening>, RehearsalError> {
         let Some(step) = plan.steps().nth(index).filter(|it| !it.is_there) else { return Ok(None) };
-        let Some(walk) = Walk::through(shadow, plan, (step, index), database).await? else {
+        let walk = Walk::through(shadow, plan, (step, index), &mut *database).await?;
+        let Some(walk) = walk else {
             return Ok(None);
         };
-        let Walk { run, opened, mut late, left_open, end } = walk;
+        let Walk { run, opened, mut late, mut left_open, end } = walk;
         let body = Dialect::joined(&run);
         let there = async |closed_by: Vec<String>| {
             let step = Migrate { closed_by, ..step.clone() };
@@ -108,11 +109,41 @@ impl Opening {
                 _ => drop(renamed.insert(column)),
             }
         }
+        // One that the body renames as well has its values by its last name.
+        let tables: BTreeSet<_> = renamed.iter().filter_map(|it| it.table.clone()).collect();
+        for table in tables {
+            let of_it = |it: &ObjectName| it.table.as_ref() == Some(&table);
+            let gone = |it: &&ObjectName| of_it(it) && !end.objects.contains_key(*it);
+            let mut begun = late.keys().chain(&left_open).filter(gone).cloned();
+            let mut ends = renamed.iter().filter(|it| of_it(it)).map(|it| (*it).clone());
+            let (Some(was), None, Some(is), None) =
+                (begun.next(), begun.next(), ends.next(), ends.next())
+            else {
+                continue;
+            };
+            drop((begun, ends));
+            renamed.remove(&is);
+            if left_open.remove(&was) || plan.accepts(&is) {
+                late.remove(&was);
+                left_open.insert(is);
+                continue;
+            }
+            let definition = end.objects.get(&is);
+            let close = definition.and_then(|it| Late::column(shadow.dialect(), &is, &it.text));
+            closed_by.extend(close.into_iter().flat_map(|it| it.closed_by));
+            if let Some(Some(_)) = late.remove(&was) {
+                let without = database.gives(&plan.app, step, &is).await;
+                let without = without.map_err(RehearsalError::Archive)?;
+                late.insert(is.clone(), lacks_values(&is, &table, &without));
+            } else {
+                late.insert(is, None);
+            }
+        }
         // One that is gone at the end needs nothing; what has another name there would not get its values.
         late.retain(|column, check| {
             let stays = end.objects.contains_key(column);
             if let Some(check) = check.as_mut().filter(|_| !stays) {
-                check.sql = "SELECT 0".to_owned();
+                (check.sql, check.count) = ("SELECT 0".to_owned(), None);
             }
             stays || !renamed.is_empty()
         });
@@ -156,7 +187,13 @@ impl Walk {
         let begun = there.fingerprint().await?;
         let (mut run, mut opened) = (Vec::new(), Vec::new());
         let (mut late, mut left_open) = (BTreeMap::new(), BTreeSet::new());
+        let earlier = plan.steps().take(index).filter_map(|step| plan.body(step));
+        let earlier = earlier.flat_map(|body| dialect.pieces_inside(body));
+        let mut deleted: Vec<OfRows> = earlier.filter_map(|it| dialect.of_rows(&it.text)).collect();
+        deleted.retain(deletes);
         for Piece { text, adds, .. } in pieces {
+            let of_rows = dialect.of_rows(&text);
+            deleted.extend(of_rows.filter(deletes));
             let here = if adds { there.fingerprint().await? } else { Fingerprint::default() };
             match there.run_text(step, &text).await {
                 Err(RehearsalError::Journey(_)) => return Ok(None),
@@ -169,6 +206,11 @@ impl Walk {
             let now = there.fingerprint().await?;
             let mut instead = BTreeMap::new();
             for (column, open) in needed(dialect, (&begun, &here), &now) {
+                // The body may have deleted those rows, or not: it finds out.
+                let table = column.table.as_deref().unwrap_or_default();
+                if deleted.iter().any(|it| it.deed == RowDeed::Other || it.is_of(table)) {
+                    continue;
+                }
                 match made(shadow, plan, (step, index), &column, &mut *database).await? {
                     Made::AsItIs => continue,
                     Made::Late(check) => drop(late.insert(column.clone(), check)),
@@ -200,6 +242,11 @@ impl Walk {
     }
 }
 
+/// Whether rows may go.
+fn deletes(rows: &OfRows) -> bool {
+    matches!(rows.deed, RowDeed::Deletes | RowDeed::Other)
+}
+
 /// The columns that a statement makes, which leads from the schema `here` to `now`, in tables that were there
 /// when the body `begun`, and that each row needs a value for.
 fn needed(
@@ -211,6 +258,45 @@ fn needed(
         Some((it.clone(), Late::column(dialect, it, &definition.text)?))
     });
     late.collect()
+}
+
+/// A body without the `NOT NULL` of the columns that it makes where it runs `there`, in tables that have rows,
+/// and what gives it to them once each row has its value.
+///
+/// # Errors
+/// When it does not run there.
+pub(crate) async fn without_not_null(
+    dialect: Dialect,
+    mut there: ShadowDatabase<'_>,
+    step: &Migrate,
+    body: String,
+) -> Result<(String, Vec<String>), RehearsalError> {
+    let pieces = dialect.pieces(&body);
+    if !pieces.iter().any(|it| it.adds) {
+        return Ok((body, Vec::new()));
+    }
+    let begun = there.fingerprint().await?;
+    let (mut run, mut closed_by) = (Vec::new(), Vec::new());
+    for Piece { text, adds, .. } in pieces {
+        let here = if adds { there.fingerprint().await? } else { Fingerprint::default() };
+        there.run_text(step, &text).await?;
+        let now = if adds { there.fingerprint().await? } else { Fingerprint::default() };
+        let columns = needed(dialect, (&begun, &here), &now);
+        let new = now.objects.keys().filter(|it| !here.objects.contains_key(*it)).count();
+        // What comes with a column comes only with it.
+        if columns.is_empty() || new > columns.len() {
+            run.push(text);
+            continue;
+        }
+        for (_, late) in columns {
+            run.push(late.made_by);
+            closed_by.extend(late.closed_by);
+        }
+    }
+    match closed_by.is_empty() {
+        true => Ok((body, closed_by)),
+        false => Ok((Dialect::joined(&run), closed_by)),
+    }
 }
 
 /// The columns that `now` has and `here` has not, in tables that had `begun`, and that each row needs a value for.
@@ -245,8 +331,8 @@ async fn made(
             if plan.accepts(column) {
                 return Ok(Made::Open);
             }
-            let sql = database.gives(&plan.app, step, column).await.map_err(archive)?;
-            return Ok(Made::Late(lacks_values(column, &table.name, sql)));
+            let without = database.gives(&plan.app, step, column).await.map_err(archive)?;
+            return Ok(Made::Late(lacks_values(column, &table.name, &without)));
         }
     }
     // Its rows come on the way, from the archive.
@@ -258,7 +344,8 @@ async fn made(
             (&step.track, step.version, step.direction.opposite())
                 == (&it.track, it.version, it.direction)
         };
-        ObjectName::new("table", of).plain() == table.plain() && earlier.iter().any(is_other)
+        let of = ObjectName::new("table", of).plain();
+        of.eq_ignore_ascii_case(&table.plain()) && earlier.iter().any(is_other)
     });
     Ok(if comes { Made::Late(None) } else { Made::AsItIs })
 }

@@ -2,13 +2,14 @@
 //! the one that they have. Nothing is changed.
 
 use sternway_database::{Database, DatabaseError, Dialect, Raised, Unfinished};
-use sternway_model::archive::Entry;
+use sternway_model::archive::{Entry, EntryId};
 use sternway_model::catalog::{Enabled, Release, TrackName};
 use sternway_model::plan::{Facts, PlanError, Standing, standing};
 use sternway_model::position::Position;
 use sternway_model::proof::{Comparison, ObjectName, compare};
 use sternway_model::state::{Identity, RecordsAccess, TrackState, TrackingRow};
 
+use crate::archive::placed;
 use crate::diagnose::diagnose;
 use crate::locks::at_work;
 use crate::material::InstallMaterial;
@@ -40,6 +41,8 @@ pub struct Status {
     pub records: RecordsStatus,
     /// What the archive keeps, the oldest first.
     pub archive: Vec<Entry>,
+    /// Those of it that wait and have a place to go to.
+    pub placed: Vec<EntryId>,
 }
 
 /// Where one track stands.
@@ -163,6 +166,7 @@ pub async fn status(
         Err(problem) => Verdict::Refused(problem),
     };
     let archive = database.archive(app).await.map_err(Unanswered::to("read the archive"))?;
+    let placed = placed(&archive, database, &tables).await?;
     let records = &facts.state.records;
     let records = RecordsStatus {
         access: records.access.clone(),
@@ -181,6 +185,7 @@ pub async fn status(
         fences,
         records,
         archive,
+        placed,
     })
 }
 

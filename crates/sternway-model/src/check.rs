@@ -50,6 +50,12 @@ pub struct Check {
     /// What is added among the rows that this asks about, where no settings ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adds: Option<ObjectName>,
+    /// The query that counts the rows that are to blame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<String>,
+    /// Whether a journey cannot go on without what is added.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub firm: bool,
 }
 
 /// What a check found.
@@ -61,6 +67,8 @@ pub struct Finding {
     pub holds: bool,
     /// Rows that are to blame, [`MOST_ROWS`] at most.
     pub rows: Vec<String>,
+    /// How many there are of them, where that was asked.
+    pub count: Option<String>,
     /// Whether there are more of them.
     pub more: bool,
     /// The file of the up half that may be run again to put it right.

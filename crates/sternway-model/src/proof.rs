@@ -290,11 +290,36 @@ pub fn labels(definition: &str) -> Option<Vec<String>> {
     Some(list.split(", '").map(|it| format!("'{}", it.trim_start_matches('\''))).collect())
 }
 
-/// Whether an enumeration has every label that another one has.
+/// Whether an enumeration has every label that another one has, or a column of one has, and is the same
+/// otherwise.
 fn has_labels(expected: &str, found: &str) -> bool {
-    match (labels(expected), labels(found)) {
-        (Some(expected), Some(found)) => expected.iter().all(|label| found.contains(label)),
+    if let (Some(expected), Some(found)) = (labels(expected), labels(found)) {
+        return expected.iter().all(|label| found.contains(label));
+    }
+    match (labels_of_column(expected), labels_of_column(found)) {
+        (Some((expected, rest)), Some((found, rest_found))) => {
+            rest == rest_found && expected.iter().all(|label| found.contains(label))
+        }
         _ => false,
+    }
+}
+
+/// The labels of a column that is an enumeration of its own, as on MySQL, and what else it is.
+fn labels_of_column(definition: &str) -> Option<(Vec<&str>, &str)> {
+    let list = definition.strip_prefix("enum(")?;
+    let (mut labels, mut rest) = (Vec::new(), list);
+    loop {
+        // A quote in a label is doubled.
+        let mut end = 1 + rest.strip_prefix('\'')?.find('\'')?;
+        while rest[end + 1..].starts_with('\'') {
+            end += 2 + rest[end + 2..].find('\'')?;
+        }
+        labels.push(&rest[..=end]);
+        rest = &rest[end + 1..];
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return Some((labels, rest)),
+        }
     }
 }
 
@@ -454,6 +479,25 @@ mod tests {
     fn fingerprint(objects: &[(ObjectName, &str)]) -> Fingerprint {
         let objects = objects.iter().map(|(name, it)| (name.clone(), (*it).into())).collect();
         Fingerprint { objects, column_order: BTreeMap::new() }
+    }
+
+    #[test]
+    fn more_labels_are_no_lack() {
+        let changed = |expected: &str, found: &str| Difference::Changed {
+            object: column("log", "e"),
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        };
+        let column = "enum('a','it''s') default NULL";
+        for (expected, found, is_lack) in [
+            ("enum ('a')", "enum ('c', 'a')", false),
+            (column, "enum('a','x,','it''s') default NULL", false),
+            (column, "enum('a','it') default NULL", true),
+            (column, "enum('a','it''s','c') not null", true),
+            (column, "enum('a", true),
+        ] {
+            assert_eq!(changed(expected, found).is_lack(), is_lack, "{found}");
+        }
     }
 
     /// A clean install of one table with a column; the journey knows the table `share` too.

@@ -146,7 +146,7 @@ macro_rules! forward {
             app: &str,
             step: &sternway_model::plan::Migrate,
             column: &sternway_model::proof::ObjectName
-        ) -> Result<String, sternway_database::DatabaseError>;
+        ) -> Result<sternway_database::asked::Misfits, sternway_database::DatabaseError>;
         drop_entry(id: sternway_model::archive::EntryId)
             -> Result<(), sternway_database::DatabaseError>;
         leave(ids: &[sternway_model::archive::EntryId])

@@ -156,7 +156,11 @@ fn overdue(status: &engine::Status) -> Vec<EntryId> {
     let at = |track: &TrackName| {
         status.tracks.iter().find(|it| it.track == *track).map(TrackStatus::row)
     };
-    archive::overdue(&status.archive, at).into_iter().flatten().map(|entry| entry.id).collect()
+    archive::overdue(&status.archive, &status.placed, at)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.id)
+        .collect()
 }
 
 impl TrackRow {

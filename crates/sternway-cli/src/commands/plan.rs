@@ -68,7 +68,7 @@ pub async fn looked(
     let time = setup.lock_timeout();
     let plan = way(&setup.settings()?, request, time, &mut ports).await.map_err(failed)?;
     let plan = with_deployment(plan, ports.app.as_deref_mut()).await.map_err(failed)?;
-    if no_effects || plan.is_app_only() {
+    if no_effects {
         return Ok(plan);
     }
     let (plan, unknown) = with_numbers(plan, &mut ports).await.map_err(failed)?;

@@ -50,5 +50,16 @@ fn check(table: CheckTable, tracks: &[Track]) -> Result<Check, Failure> {
         }
     };
     let rows = rows.map(|it| expand(&it)).transpose()?;
-    Ok(Check { at, sql: expand(&sql)?, message, severity, rows, migration, again, adds: None })
+    Ok(Check {
+        at,
+        sql: expand(&sql)?,
+        message,
+        severity,
+        rows,
+        migration,
+        again,
+        adds: None,
+        count: None,
+        firm: false,
+    })
 }

@@ -8,7 +8,7 @@ use sternway_engine::run::RunError;
 use sternway_engine::shadow::RehearsalError;
 use sternway_model::catalog::Release;
 use sternway_model::journal::Progress;
-use sternway_model::plan::{Course, Plan};
+use sternway_model::plan::{Course, Note, Plan};
 use sternway_model::proof::{Difference, ObjectName};
 use sternway_view::status::dirty_hint;
 use sternway_view::unfinished::named;
@@ -38,6 +38,9 @@ impl Failure {
                 }
             }
             JourneyError::Rehearse { cause, deviation } => match deviation.differences.as_slice() {
+                [] if matches!(cause, RehearsalError::Journey(_)) && !deviation.foreign.is_empty() => {
+                    Self::to_rehearse(cause).hint(among_others(&deviation.foreign))
+                }
                 [] => Self::to_rehearse(cause),
                 differences => Self::to_rehearse(cause).hint(from_here(differences)),
             },
@@ -185,7 +188,17 @@ impl Failure {
             JourneyError::Mend(cause) => Self::new(cause.to_string(), Exit::Drift)
                 .hint("`sternway status` shows how; take `again` out of that [[check]]"),
             JourneyError::Run(RunError::NotBegun(cause)) => Self::not_begun(attempt, plan, *cause),
-            JourneyError::Run(cause) => Self::of_run(attempt, ui, cause),
+            JourneyError::Run(cause) => {
+                let failure = Self::of_run(attempt, ui, cause);
+                let is_known = |hint: &String| {
+                    hint.contains("sternway resume") || hint.contains("sternway abort")
+                };
+                let unrecorded = plan.notes.iter().any(|it| matches!(it, Note::NoRecords { .. }));
+                match failure.hint.as_ref().is_some_and(is_known) && unrecorded {
+                    true => failure.hint(UNRECORDED),
+                    false => failure,
+                }
+            }
             cause => Self::to_prepare(&plan.target, cause),
         }
     }
@@ -214,6 +227,11 @@ impl Failure {
 
     /// What has to be so before a journey is not.
     fn rows_forbid(adds: &[ObjectName], messages: &[String]) -> Failure {
+        if adds.is_empty() {
+            return Self::new(messages.join("; "), Exit::Refused).hint(
+                "nothing was touched. Put these rows right, and give the same command again",
+            );
+        }
         let names: Vec<String> = adds.iter().map(|it| flag("--accept-difference", it)).collect();
         Self::new(messages.join("; "), Exit::Refused).hint(format!(
             "nothing was touched. It cannot be added among these rows: put them right, or {} goes on without what they do not fit",
@@ -368,6 +386,9 @@ impl Failure {
     }
 }
 
+/// What to do about a run that nothing knows of.
+const UNRECORDED: &str = "no record of this run is kept, so that there is nothing to resume or to abort: `sternway status` shows where each track stands. Mend the cause, then give the same command again";
+
 /// What to do where a journey does not run from the schema that the database has.
 fn from_here(differences: &[Difference]) -> String {
     let named: Vec<String> = differences.iter().take(3).map(ToString::to_string).collect();
@@ -378,6 +399,18 @@ fn from_here(differences: &[Difference]) -> String {
     format!(
         "nothing was touched. The schema of this database differs from a clean install, which may be the reason: {}{more}. Mend that by hand and try again; `sternway doctor` says whether a tracking row is behind or ahead of its schema",
         named.join("; ")
+    )
+}
+
+/// What to do where a journey does not run from a schema in which others have made objects.
+fn among_others<'a>(foreign: impl IntoIterator<Item = &'a ObjectName>) -> String {
+    let mut foreign: Vec<String> = foreign.into_iter().map(ToString::to_string).collect();
+    let more = foreign.len().saturating_sub(5);
+    foreign.truncate(5);
+    let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+    format!(
+        "nothing was touched. Others have made objects in this database, and one of them may stand in the way: {}{more}. Take it away or change it by hand, then give the same command again; where it is the migration's fault, mend that",
+        foreign.join(", ")
     )
 }
 

@@ -266,8 +266,8 @@ fn archived(machine: &Machine) -> Vec<(String, Value)> {
     support::execute(
         &url,
         "INSERT INTO ship (imo_number, name, operator, length_m) VALUES (1, 'a', 'b', 2), (2, 'c', 'd', 3);
-         INSERT INTO port_call (reference, ship_id, arrives_at, billed_to)
-         SELECT name, id, now(), 'e' FROM ship",
+         INSERT INTO port_call (reference, ship_id, arrives_at, billed_to, reported_via)
+         SELECT name, id, now(), 'e', 'f' FROM ship",
     );
     let plan = json("sternway.plan/4", &["plan", "--to", "1.0.3"]);
     machine.on(&url, &["rollback", "--to", "1.0.3", "--yes"]).ended(0);
@@ -284,7 +284,10 @@ fn archived(machine: &Machine) -> Vec<(String, Value)> {
     let restore = json("sternway.archive.restore/1", &["archive", "restore", &id, "--yes"]);
     let show = json("sternway.archive.show/1", &["archive", "show", &id]);
     let list = json("sternway.archive.list/1", &["archive", "list"]);
-    support::execute(&url, "UPDATE schema_migrations SET version = 9");
+    support::execute(
+        &url,
+        "ALTER TABLE port_call ADD COLUMN reported_via text; UPDATE schema_migrations SET version = 9",
+    );
     let waiting = ["archive", "restore", "--waiting", "--yes"];
     let waiting = json("sternway.archive.restore.waiting/1", &waiting);
     let drop = json("sternway.archive.drop/1", &["archive", "drop", "--older-than", "0", "--yes"]);

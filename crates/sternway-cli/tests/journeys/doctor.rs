@@ -45,8 +45,10 @@ fn halfway(test: &str) -> Option<(Machine, Server)> {
     let server = Server::new(test)?;
     let machine = shop();
     machine.on(&server.url, &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    // Planned before there are rows, which would be asked about.
+    machine.on(&server.url, &["plan", "--to", "1.1.0", "--out", "plan.json"]).ended(0);
     execute(&server.url, "INSERT INTO item VALUES (1, 'a'), (1, 'b')");
-    machine.on(&server.url, &["upgrade", "--to", "1.1.0", "--yes"]).ended(5);
+    machine.on(&server.url, &["apply", "plan.json", "--yes"]).ended(5);
     let run = machine.on(&server.url, &["doctor"]).ended(5);
     let run = run.explains(&["is unfinished; `sternway resume` finishes it"]);
     run.says(&[
@@ -487,5 +489,46 @@ fn only_what_took_effect_is_undone() {
     assert_eq!(exits(&found), [exit("undo", 1)]);
     on(&["doctor", "--undo", "--yes"]).ended(0);
     assert_eq!(ask(&server.url, "SELECT count(*)::text FROM item"), "1");
+    on(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
+}
+
+/// A column that each row needs a value for comes again with its values, as it does where a run is taken back.
+#[test]
+fn what_each_row_needs_comes_again_with_its_values() {
+    let Some(server) = Server::new("doctor_needed") else { return };
+    let machine = Machine::of("shop", "m");
+    for release in ["1.0.0", "1.1.0"] {
+        let write = |file: &str, text: &str| {
+            machine.write(&format!("releases/v{release}/m/{file}"), text);
+        };
+        write(
+            "1_item.up.sql",
+            "CREATE TABLE item (id integer PRIMARY KEY, name text, price integer NOT NULL);",
+        );
+        write("1_item.down.sql", "DROP TABLE item;");
+    }
+    machine.write(
+        "releases/v1.1.0/m/2_name.up.sql",
+        "ALTER TABLE item DROP COLUMN price;\nCREATE UNIQUE INDEX CONCURRENTLY item_name ON item (name);",
+    );
+    machine.write(
+        "releases/v1.1.0/m/2_name.down.sql",
+        "DROP INDEX item_name;\nALTER TABLE item ADD COLUMN price integer NOT NULL;",
+    );
+    let on = |arguments: &[&str]| machine.on(&server.url, arguments);
+    on(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+    // Planned before there are rows, which would be asked about.
+    on(&["plan", "--to", "1.1.0", "--out", "plan.json"]).ended(0);
+    execute(&server.url, "INSERT INTO item VALUES (1, 'a', 5), (2, 'a', 6)");
+    on(&["apply", "plan.json", "--yes"]).ended(5);
+    on(&["doctor"]).ended(5).says(&[
+        "ALTER TABLE item ADD COLUMN price integer;",
+        "ALTER TABLE item ALTER COLUMN price SET NOT NULL; -- once each row has its value",
+    ]);
+    on(&["doctor", "--undo", "--yes", "--abandon"]).ended(0);
+    assert_eq!(
+        ask(&server.url, "SELECT string_agg(price::text, ' ' ORDER BY id) FROM item"),
+        "5 6"
+    );
     on(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
 }

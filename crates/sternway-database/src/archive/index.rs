@@ -10,6 +10,7 @@ use super::Result;
 use super::entry::{KEPT, NewEntry, Stored, direction, written};
 use super::sql::{Cells, SqlStore, count, data, matches};
 use super::{INDEX, Layout, PREFIX, number};
+use crate::asked::Misfits;
 use crate::port::{DatabaseError, Preservation};
 use crate::records::damaged;
 
@@ -42,7 +43,7 @@ pub async fn gives<S: SqlStore>(
     app: &str,
     step: &Migrate,
     column: &ObjectName,
-) -> Result<String> {
+) -> Result<Misfits> {
     let half = (&step.track, step.version, step.direction.opposite());
     let waiting = format!("{} AND restored IS NULL", of_half(store, app, half));
     let table = column.table.as_deref().unwrap_or_default();
@@ -61,9 +62,7 @@ pub async fn gives<S: SqlStore>(
         ));
     }
     let table = store.qualified(table);
-    Ok(format!(
-        "SELECT CASE WHEN EXISTS (SELECT 1 FROM {table} AS t WHERE 1 = 1{given}) THEN 0 ELSE 1 END"
-    ))
+    Ok(Misfits::of(format!("SELECT 1 AS n FROM {table} AS t WHERE 1 = 1{given}")))
 }
 
 /// The entries for which a condition holds, the oldest first.

@@ -5,6 +5,20 @@
 pub const NO_TABLE: &str = "the table is not there";
 /// A column that the row has a value for is not there.
 pub const NO_COLUMN: &str = "a column that it has a value for is not there";
+/// Whether this is why something has nowhere to go.
+pub fn is_no_place(reason: &str) -> bool {
+    reason == NO_TABLE || reason == NO_COLUMN || no_column_of(reason).is_some()
+}
+
+/// The same as [`NO_COLUMN`], where it is known which one.
+pub fn no_column(name: &str) -> String {
+    format!("column {name} is not there")
+}
+
+fn no_column_of(reason: &str) -> Option<&str> {
+    reason.strip_prefix("column ")?.strip_suffix(" is not there")
+}
+
 /// What told the rows apart does so no longer.
 pub const NO_KEY: &str = "the table has its key no longer";
 /// The row that a value belongs to is gone.

@@ -34,6 +34,34 @@ impl Definitions for MySql {
         definitions::primary_key(&definition.text)
     }
 
+    fn misfit(
+        &self,
+        column: &str,
+        (from, to): (&str, &str),
+        _: &str,
+        _: &Fingerprint,
+    ) -> Option<String> {
+        let (was, is) = (kind(from), kind(to));
+        if was == is {
+            return None;
+        }
+        if let Some(labels) = is.strip_prefix("enum(") {
+            return is_text(was).then(|| format!("{column} NOT IN ({labels}"));
+        }
+        if let Some(most) = definitions::letters(is, &["varchar", "char"]) {
+            let text = format!("char_length(trim(TRAILING ' ' FROM {column}))");
+            return is_text(was).then(|| format!("{text} > {most}"));
+        }
+        let (least, most) = definitions::integers(is)?;
+        let is_number = definitions::integers(was).is_some() || was.starts_with("decimal");
+        is_number.then(|| format!("{column} NOT BETWEEN {least} AND {most}"))
+    }
+
+    /// Otherwise it changes them.
+    fn refuses_where(&self) -> Option<&'static str> {
+        Some("@@sql_mode LIKE '%STRICT%'")
+    }
+
     fn late(&self, table: &str, name: &str, (before, after): (&str, &str)) -> Late {
         let (table, name) = (self.name(table), self.name(name));
         let alter = format!("ALTER TABLE {table}");
@@ -42,4 +70,17 @@ impl Definitions for MySql {
             closed_by: vec![format!("{alter} MODIFY COLUMN {name} {before} not null{after}")],
         }
     }
+}
+
+/// What a column is, without what else its definition says.
+fn kind(definition: &str) -> &str {
+    let ends = [" not null", " default ", " collate ", " character set ", " auto_increment"];
+    let end = ends.iter().filter_map(|it| definition.find(it)).min();
+    definition.get(..end.unwrap_or(definition.len())).unwrap_or_default()
+}
+
+fn is_text(kind: &str) -> bool {
+    ["varchar", "char", "enum", "text", "tinytext", "mediumtext", "longtext"]
+        .iter()
+        .any(|it| kind.split('(').next() == Some(it))
 }

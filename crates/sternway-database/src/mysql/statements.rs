@@ -372,6 +372,8 @@ mod tests {
                        ON t FOR EACH ROW BEGIN SET NEW.a = 1; END */";
         assert_eq!(texts(&format!("{trigger};select 1")), [trigger, "select 1"]);
         assert_eq!(facts("/*M!100100 DROP TABLE t */").destroys.len(), 1);
+        let dump = facts("/*!999999\\- enable the sandbox mode */ \nCREATE TABLE t (a int);");
+        assert_eq!((dump.obstacle, dump.creates_tables), (None, vec!["t".to_owned()]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use sternway_model::plan::Migrate;
 use sternway_model::proof::ObjectName;
 
 use super::DatabaseError;
+use crate::asked::Misfits;
 
 /// The archive of a database.
 #[async_trait]
@@ -26,14 +27,14 @@ pub trait Archive: Send {
         limit: u64,
     ) -> Result<Page, DatabaseError>;
 
-    /// The query that answers 1 where what waits for the application's step has a value of this column, which
-    /// is not there, for every row of its table; otherwise 0.
+    /// The rows of a column's table for which what waits for the application's step has no value of that
+    /// column, which is not there.
     async fn gives(
         &mut self,
         app: &str,
         step: &Migrate,
         column: &ObjectName,
-    ) -> Result<String, DatabaseError>;
+    ) -> Result<Misfits, DatabaseError>;
 
     /// Drops an entry of the archive, with its rows.
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError>;

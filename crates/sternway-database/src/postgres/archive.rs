@@ -23,6 +23,7 @@ use super::effects::{FIRST_OID, json};
 use super::{Postgres, failed, literal};
 use crate::archive::direction;
 use crate::archive::reason::TAKEN_BACK;
+use crate::asked::Misfits;
 use crate::port::DatabaseError;
 use crate::records::damaged;
 
@@ -309,32 +310,65 @@ pub(super) async fn gives(
     app: &str,
     step: &Migrate,
     column: &ObjectName,
-) -> Result<String, DatabaseError> {
+) -> Result<Misfits, DatabaseError> {
     let table = column.table.as_deref().unwrap_or_default();
     let (track, version, direction) = (&step.track, step.version, step.direction.opposite());
     let waiting = stored(postgres, Which::Waiting { app, track, version, direction }).await?;
     let schema = &postgres.identity.schema;
     let plain = |name: &str| name.replace('"', "");
     let has = |it: &&Stored| {
-        let Detail { schema: of, table: own, key, lost, .. } = &it.detail;
+        let Detail { schema: of, table: own, lost, .. } = &it.detail;
         let full = format!("{of}.{own}");
         let same = plain(table) == full || (of == schema && plain(table) == *own);
-        same && !key.is_empty() && lost.contains(&plain(&column.name))
+        same && lost.contains(&plain(&column.name))
     };
-    let given = waiting.iter().filter(has).map(|it| {
+    let has: Vec<&Stored> = waiting.iter().filter(has).collect();
+    let there = match has.iter().any(|it| it.detail.key.is_empty()) {
+        true => columns_of(postgres, table).await?,
+        false => Vec::new(),
+    };
+    let given = has.iter().map(|it| {
+        let (store, name) = (it.store(), &column.name);
+        if it.detail.key.is_empty() {
+            let stays = |name: &&String| {
+                let is_kept = it.detail.columns.iter().any(|kept| kept.name == **name);
+                is_kept && !it.detail.lost.contains(*name)
+            };
+            let names = there.iter().filter(stays).map(|name| Postgres::quote(name));
+            let names: Vec<String> = names.collect();
+            let row = |of: &str| {
+                let cells: Vec<String> =
+                    names.iter().map(|name| format!("{of}.{name}::text")).collect();
+                format!("ROW({})::text", cells.join(", "))
+            };
+            // Rows that look alike have one another's values, where there are as many.
+            return format!(
+                " AND (SELECT count(k.{name}) FROM {store} AS k WHERE k.{CONFLICT} IS NULL AND {} = {})
+                   < (SELECT count(*) FROM {table} AS o WHERE {} = {})",
+                row("k"), row("t"), row("o"), row("t")
+            );
+        }
         let key = it.detail.key.iter().map(|name| Postgres::quote(name));
         let same = key.map(|name| format!("k.{name}::text = t.{name}::text"));
         let same = same.collect::<Vec<_>>().join(" AND ");
-        format!(
-            " AND NOT EXISTS (SELECT FROM {} AS k WHERE {same} AND k.{} IS NOT NULL)",
-            it.store(),
-            column.name
-        )
+        format!(" AND NOT EXISTS (SELECT FROM {store} AS k WHERE {same} AND k.{name} IS NOT NULL)")
     });
     let given: String = given.collect();
-    Ok(format!(
-        "SELECT CASE WHEN EXISTS (SELECT FROM {table} AS t WHERE true{given}) THEN 0 ELSE 1 END"
-    ))
+    Ok(Misfits::of(format!("SELECT 1 AS n FROM {table} AS t WHERE true{given}")))
+}
+
+/// The columns of a table that hold values of their own.
+async fn columns_of(postgres: &mut Postgres, table: &str) -> Result<Vec<String>, DatabaseError> {
+    let doing = "read the columns of a table";
+    let sql = format!(
+        "SELECT attname::text FROM pg_catalog.pg_attribute
+         WHERE attrelid = {}::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+         ORDER BY attnum",
+        literal(table)
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
+    let rows = rows.fetch_all(&mut postgres.connection).await.map_err(failed(doing))?;
+    rows.iter().map(|row| row.try_get(0).map_err(failed(doing))).collect()
 }
 
 /// Drops an entry with its rows.

@@ -222,11 +222,14 @@ impl Change<'_> {
         let is = is.strip_prefix("unlogged").unwrap_or(is).trim();
         let is = is.strip_suffix(" forced").unwrap_or(is);
         let is = is.strip_suffix("row level security").unwrap_or(is).trim();
-        if let Some((parent, bound)) =
-            is.strip_prefix("inherits ").and_then(|it| Some(it.split_at(it.find(" FOR VALUES")?)))
-        {
+        let parents = is.strip_prefix("inherits ");
+        let bound = parents
+            .and_then(|it| it.find(" FOR VALUES").or(it.strip_suffix(" DEFAULT").map(str::len)));
+        if let (Some(parents), Some(bound)) = (parents, bound) {
+            let (parent, bound) = parents.split_at(bound);
             return Some(format!("CREATE {unlogged}TABLE {name} PARTITION OF {parent}{bound}"));
         }
+        let is = parents.map_or_else(|| is.to_owned(), |it| format!("INHERITS ({it})"));
         let order = self.to.column_order.get(&ObjectName::new("table", name));
         let columns = order.into_iter().flatten().filter_map(|column| {
             let object = ObjectName {

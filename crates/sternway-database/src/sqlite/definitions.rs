@@ -46,6 +46,19 @@ impl Definitions for Sqlite {
         definitions::primary_key(&format!("{} {definition}", object.name))
     }
 
+    /// Those of a constraint are in its name.
+    fn words(&self, object: &ObjectName, definition: &Definition) -> String {
+        match object.kind.as_str() {
+            "constraint" => format!("{} {definition}", object.name),
+            _ => definition.text.clone(),
+        }
+    }
+
+    /// The key of the rows' own numbers gives one to each.
+    fn null_in_keys(&self) -> bool {
+        true
+    }
+
     fn late(&self, table: &str, name: &str, (before, after): (&str, &str)) -> Late {
         let waits = waits(name);
         let (name, quoted) = (self.name(name), super::Sqlite::table(table));

@@ -206,7 +206,7 @@ fn refusal(error: &DatabaseError) -> Option<String> {
 }
 
 /// Whether the file may be written, as far as can be told without trying.
-fn writable(sqlite: &Sqlite) -> RecordsAccess {
+pub(super) fn writable(sqlite: &Sqlite) -> RecordsAccess {
     let read_only = |path: std::path::PathBuf| {
         std::fs::metadata(path).is_ok_and(|it| it.permissions().readonly())
     };

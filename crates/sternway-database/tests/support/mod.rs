@@ -257,6 +257,8 @@ fn step(version: u64, direction: Direction, to: Position, body: &str) -> Migrate
         closed_by: Vec::new(),
         leaves_out: Vec::new(),
         opened: Vec::new(),
+        deferred: Vec::new(),
+        unfit: Vec::new(),
         is_there: false,
         effects: None,
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sternway_database::asked::{Asked, Rows, asked};
+use sternway_database::asked::{Asked, Misfits, Rows, asked};
 use sternway_database::failpoint::{Rule, holds};
 use sternway_database::{Database, Late};
 use sternway_model::check::{Check, Severity, When};
@@ -77,19 +77,19 @@ impl Additions {
                 let had = start.objects.contains_key(&ObjectName::new("table", &table));
                 let late = Late::column(shadow.dialect(), object, &definition.text);
                 let Some(late) = late.filter(|_| had) else { continue };
-                let sql = database.gives(&plan.app, step, object).await;
-                let sql = sql.map_err(RehearsalError::Archive)?;
-                additions.add(object, lacks_values(object, &table, sql));
+                let without = database.gives(&plan.app, step, object).await;
+                let without = without.map_err(RehearsalError::Archive)?;
+                additions.add(object, lacks_values(object, &table, &without));
                 additions.late.push((object.clone(), late));
             }
         }
         let new = additions.objects.clone();
         let rows = Rows { dialect: shadow.dialect(), start: &start, clean, new: &new };
         for (object, definition, table, _) in asking {
-            let Some(sql) = rows.satisfy(object, definition, &table) else { continue };
-            if is_answered(shadow, plan, &sql).await? {
+            let Some(misfits) = rows.misfits(object, definition, &table) else { continue };
+            if is_answered(shadow, plan, &misfits.are_none()).await? {
                 let message = format!("rows of `{table}` do not fit {object}: {definition}");
-                additions.add(object, asking_first(object, sql, message));
+                additions.add(object, asking_first(object, &misfits, message));
             }
         }
         Ok(additions)
@@ -115,24 +115,41 @@ pub(crate) async fn schema_before(
     begun.fingerprint().await
 }
 
-/// Whether the archive has a value of a column for each row of its table, which `sql` answers.
-pub(crate) fn lacks_values(column: &ObjectName, table: &str, sql: String) -> Option<Check> {
+/// Whether the archive has a value of a column for each row of its table: none are `without`.
+pub(crate) fn lacks_values(column: &ObjectName, table: &str, without: &Misfits) -> Option<Check> {
     let message = format!(
         "rows of `{table}` have no value for {column}, which each needs, and the archive has none for them"
     );
-    asking_first(column, sql, message)
+    asking_first(column, without, message)
 }
 
 /// What is asked before an object is added among rows.
-fn asking_first(object: &ObjectName, sql: String, message: String) -> Option<Check> {
-    let (at, severity, adds) = (When::Before, Severity::Refuse, Some(object.clone()));
-    let (rows, migration, again) = (None, None, false);
-    let check = Check { at, sql, message, severity, rows, migration, again, adds };
+pub(crate) fn asking_first(
+    object: &ObjectName,
+    misfits: &Misfits,
+    message: String,
+) -> Option<Check> {
+    let check = Check {
+        at: When::Before,
+        sql: misfits.are_none(),
+        message,
+        severity: Severity::Refuse,
+        rows: None,
+        migration: None,
+        again: false,
+        adds: Some(object.clone()),
+        count: Some(misfits.count()),
+        firm: false,
+    };
     holds(Rule::RowsAsked).then_some(check)
 }
 
 /// Whether the database can answer a query before the journey.
-async fn is_answered(shadow: &Shadow, plan: &Plan, sql: &str) -> Result<bool, RehearsalError> {
+pub(crate) async fn is_answered(
+    shadow: &Shadow,
+    plan: &Plan,
+    sql: &str,
+) -> Result<bool, RehearsalError> {
     let Some(step) = start_step(plan) else { return Ok(false) };
     let mut begun = ShadowDatabase::open(shadow, &Material::of(plan)).await;
     begun.begin(plan)?;

@@ -95,7 +95,7 @@ async fn locked(
         settings: Settings::Reset,
         durable: true,
         first: 1,
-        closed_by: &[],
+        closed_by: &repair.closed_by,
         undoing: false,
     };
     let care = Preservation {

@@ -7,6 +7,7 @@ use sternway_model::position::Position;
 
 use super::trial::{Case, Trial};
 use super::{Repair, RepairKind, Reported, Stays};
+use crate::needed::without_not_null;
 use crate::shadow::{PartialBody, RehearsalError};
 
 /// How an index is dropped without holding anybody up.
@@ -32,6 +33,7 @@ pub(super) async fn of(
         direction,
         unkept: unkept(dialect, &sql),
         sql,
+        closed_by: Vec::new(),
         to,
     };
     let cleared = |how: &str, sql: String| -> String {
@@ -60,8 +62,9 @@ pub(super) async fn of(
     } else {
         match way_back(case, trial, took).await? {
             // In the one transaction of what takes columns away, so that these are kept.
-            Some(sql) => {
-                (Some(repair(RepairKind::Undo, back, cleared("", sql), in_doubt.undone)), None)
+            Some((sql, closed_by)) => {
+                let undo = repair(RepairKind::Undo, back, cleared("", sql), in_doubt.undone);
+                (Some(Repair { closed_by, ..undo }), None)
             }
             None => (None, Some(Stays::NoWayBack)),
         }
@@ -75,12 +78,12 @@ pub(super) async fn of(
 }
 
 /// The statements of the other half that lead from the part that took effect to where nothing of it
-/// had, tried on the shadow.
+/// had, tried on the shadow, and those behind what the archive restores.
 async fn way_back(
     case: &Case<'_>,
     trial: &Trial,
     took: usize,
-) -> Result<Option<String>, RehearsalError> {
+) -> Result<Option<(String, Vec<String>)>, RehearsalError> {
     let in_doubt = &trial.in_doubt;
     let other = in_doubt.direction.opposite();
     let Some((_, body)) = case.half(in_doubt.version, other) else { return Ok(None) };
@@ -90,7 +93,16 @@ async fn way_back(
     let dialect = case.shadow.dialect();
     let (forth, took, statements) = (&forth, &took[..], &statements[..]);
     let half = PartialBody { dialect, forth, took, statements };
-    half.way_back(async || case.shadow(in_doubt.undone).await).await
+    let way = half.way_back(async || case.shadow(in_doubt.undone).await).await?;
+    let Some(way) = way else { return Ok(None) };
+    if dialect.fills_needed() {
+        return Ok(Some((way, Vec::new())));
+    }
+    let mut there = case.shadow(in_doubt.undone).await?;
+    for statement in took {
+        there.run_text(forth, statement).await?;
+    }
+    Ok(Some(without_not_null(dialect, there, forth, way).await?))
 }
 
 /// Writing the row and nothing else.
@@ -102,6 +114,7 @@ pub(super) fn set_row(to: Position) -> Repair {
         version,
         direction,
         sql: String::new(),
+        closed_by: Vec::new(),
         to,
         unkept: Vec::new(),
     }

@@ -22,6 +22,9 @@ pub fn statements(
     if !sql.is_empty() {
         sql.push('\n');
     }
+    for statement in &repair.closed_by {
+        sql.push_str(&format!("{statement}; -- once each row has its value\n"));
+    }
     let is_there = diagnosis.row != TrackingRow::default();
     sql + &dialect.repair(schema, &diagnosis.table, is_there, repair.to)
 }

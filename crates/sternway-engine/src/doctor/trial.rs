@@ -174,6 +174,8 @@ impl<'a> Case<'a> {
             closed_by: Vec::new(),
             leaves_out: Vec::new(),
             opened: Vec::new(),
+            deferred: Vec::new(),
+            unfit: Vec::new(),
             is_there: false,
             effects: None,
         }

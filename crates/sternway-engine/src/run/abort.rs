@@ -340,6 +340,8 @@ impl Executor<'_, '_> {
             closed_by: Vec::new(),
             leaves_out: Vec::new(),
             opened: Vec::new(),
+            deferred: Vec::new(),
+            unfit: Vec::new(),
             is_there: false,
             effects: None,
         })

@@ -382,6 +382,10 @@ impl<'a> ShadowDatabase<'a> {
         };
         let Some(mut effects) = self.after(after).await?.effects.take() else { return Ok(None) };
         written.add_to(&mut effects);
+        if !facts.unforeseen.is_empty() {
+            let schema = self.fingerprint_after(before).await?;
+            effects.unforeseen.extend(written::unlinking(&text, &schema));
+        }
         effects.unforeseen.extend(facts.unforeseen);
         if written::writes(&effects) {
             let mut called = written::called(&effects, &self.fingerprint_after(after).await?);

@@ -111,6 +111,8 @@ impl<'a> Material<'a> {
             closed_by: Vec::new(),
             leaves_out: Vec::new(),
             opened: Vec::new(),
+            deferred: Vec::new(),
+            unfit: Vec::new(),
             is_there: false,
             effects: None,
         })

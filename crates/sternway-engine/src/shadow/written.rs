@@ -47,8 +47,12 @@ impl WrittenTables {
     pub fn add_to(self, effects: &mut Effects) {
         for table in self.changed {
             let gone = effects.destroyed.contains(&ObjectName::new("table", &table));
+            // SQLite knows a table by its name in any case.
+            let is_known = effects.losses.iter().any(|it| {
+                matches!(it.lost, Lost::Rows { .. }) && it.lost.of().eq_ignore_ascii_case(&table)
+            });
             let lost = Lost::Rows { table };
-            if !gone && !effects.losses.iter().any(|loss| loss.lost == lost) {
+            if !gone && !is_known {
                 effects.losses.push(Loss { lost, rows: None, bytes: None, estimated: false });
             }
         }
@@ -82,6 +86,19 @@ pub(super) fn called(effects: &Effects, after: &Fingerprint) -> BTreeSet<String>
         Some(format!("what the trigger {} of {table} does", it.name))
     });
     called.collect()
+}
+
+/// The functions of a schema that take large objects away and that a body names.
+pub(super) fn unlinking(body: &str, schema: &Fingerprint) -> Vec<String> {
+    let body = body.to_lowercase();
+    let functions = schema.objects.iter().filter(|(it, definition)| {
+        let name = it.name.split('(').next().unwrap_or_default();
+        let bare = unquoted(name.rsplit('.').next().unwrap_or_default()).to_lowercase();
+        ["function", "procedure"].contains(&it.kind.as_str())
+            && definition.text.to_lowercase().contains("lo_unlink")
+            && body.contains(&bare)
+    });
+    functions.map(|(it, _)| format!("the call of lo_unlink by {}", it.name)).collect()
 }
 
 /// The table and its parent, where what happens to the parent's rows happens to the table's.

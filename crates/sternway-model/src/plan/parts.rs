@@ -78,6 +78,13 @@ pub struct Migrate {
     /// Statements of the file that make a column among rows, and run without its `NOT NULL`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opened: Vec<String>,
+    /// Statements of the file among [`Migrate::closed_by`]: rows fit them only once the archive has restored
+    /// what it keeps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deferred: Vec<String>,
+    /// Statements of the file that do not run, for rows do not fit them, which was accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfit: Vec<String>,
     /// Whether all that it makes is there already, so that only the tracking row is written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_there: bool,
@@ -90,8 +97,8 @@ impl Migrate {
     /// Whether it runs something else than its file says: it was completed, or what is there is left out, or
     /// rows that are there are heeded.
     pub fn is_fitted(&self) -> bool {
-        let Migrate { completed_by, closed_by, leaves_out, opened, .. } = self;
-        [completed_by, closed_by, leaves_out, opened].iter().any(|it| !it.is_empty())
+        let Migrate { completed_by, closed_by, leaves_out, opened, unfit, .. } = self;
+        [completed_by, closed_by, leaves_out, opened, unfit].iter().any(|it| !it.is_empty())
     }
 
     /// What runs a statement that is no migration's: the track stays where it is.
@@ -112,6 +119,8 @@ impl Migrate {
             closed_by: Vec::new(),
             leaves_out: Vec::new(),
             opened: Vec::new(),
+            deferred: Vec::new(),
+            unfit: Vec::new(),
             is_there: false,
             effects: None,
         }
@@ -298,6 +307,9 @@ pub enum Note {
         migrations: usize,
         /// What their bodies take away, as they say it.
         takes: Vec<String>,
+        /// Whether it has to be asked for with redo: the two have other migrations.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        redo: bool,
     },
     /// There is no way back to the present release.
     NoWayBack {

@@ -241,6 +241,8 @@ fn step(
         closed_by: Vec::new(),
         leaves_out: Vec::new(),
         opened: Vec::new(),
+        deferred: Vec::new(),
+        unfit: Vec::new(),
         is_there: false,
         effects: None,
     })

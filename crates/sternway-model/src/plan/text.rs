@@ -77,8 +77,19 @@ fn write_fitted(f: &mut fmt::Formatter<'_>, migrate: &Migrate) -> fmt::Result {
     for statement in &migrate.completed_by {
         writeln!(f, "      generated, for {added}: {}", first(statement))?;
     }
+    for statement in &migrate.unfit {
+        writeln!(
+            f,
+            "      passed over, for rows do not fit it, as accepted: {}",
+            first(statement)
+        )?;
+    }
     for statement in &migrate.closed_by {
-        writeln!(f, "      generated, once each row has its value: {}", first(statement))?;
+        let when = match migrate.deferred.contains(statement) {
+            true => "once the archive has restored what it keeps",
+            false => "generated, once each row has its value",
+        };
+        writeln!(f, "      {when}: {}", first(statement))?;
     }
     Ok(())
 }
@@ -523,9 +534,10 @@ impl fmt::Display for Note {
                 let accepted = if *accepted { ", accepted" } else { "" };
                 write!(f, "hazard `{name}`{accepted}: {message}")
             }
-            Self::WayBack { to, migrations, takes } => {
+            Self::WayBack { to, migrations, takes, redo } => {
                 let s = if *migrations == 1 { "" } else { "s" };
-                write!(f, "the way back to {to} takes {migrations} migration{s}")?;
+                let with = if *redo { ", with --redo," } else { "" };
+                write!(f, "the way back to {to}{with} takes {migrations} migration{s}")?;
                 match &**takes {
                     [] => f.write_str(", which drop nothing by their words"),
                     takes => write!(f, ", which take away {}", takes.join(", ")),

@@ -39,18 +39,25 @@ pub fn way_back(
         ..Request::to(present.clone())
     };
     let Facts { catalog, bodies, policy, .. } = facts;
-    match plan(&Facts::new(catalog, bodies, &state, policy, &app, &findings), &request) {
-        Ok(back) => Ok(Some(told(present, &back))),
-        Err(cause) if cause.asks().is_some_and(|it| facts.findings.leaves_open(it)) => Err(cause),
-        Err(cause) if facts.policy.require_way_back && !asked.no_way_back => {
-            Err(PlanError::NoWayBack { to: present.clone(), cause: Box::new(cause) })
-        }
-        Err(cause) => Ok(Some(Note::NoWayBack { to: present.clone(), reason: cause.to_string() })),
+    let facts_then = Facts::new(catalog, bodies, &state, policy, &app, &findings);
+    let cause = match plan(&facts_then, &request) {
+        Ok(back) => return Ok(Some(told(present, &back, false))),
+        Err(cause) => cause,
+    };
+    if cause.asks().is_some_and(|it| facts.findings.leaves_open(it)) {
+        return Err(cause);
     }
+    if let Ok(back) = plan(&facts_then, &Request { redo: true, ..request }) {
+        return Ok(Some(told(present, &back, true)));
+    }
+    if facts.policy.require_way_back && !asked.no_way_back {
+        return Err(PlanError::NoWayBack { to: present.clone(), cause: Box::new(cause) });
+    }
+    Ok(Some(Note::NoWayBack { to: present.clone(), reason: cause.to_string() }))
 }
 
-fn told(present: &Release, back: &Plan) -> Note {
+fn told(present: &Release, back: &Plan, redo: bool) -> Note {
     let steps = back.steps();
     let takes = steps.flat_map(|step| step.destroys.iter().map(|it| it.what.to_string())).collect();
-    Note::WayBack { to: present.clone(), migrations: back.steps().count(), takes }
+    Note::WayBack { to: present.clone(), migrations: back.steps().count(), takes, redo }
 }

@@ -47,6 +47,7 @@ fn half_done() -> (InDoubt, Repair) {
         version: 7,
         direction: Direction::Up,
         sql: "CREATE TABLE b ();\n".to_owned(),
+        closed_by: Vec::new(),
         to: 7.into(),
         unkept: vec!["table c".to_owned()],
     };

@@ -44,6 +44,7 @@ fn status(tracks: Vec<TrackStatus>, verdict: Verdict) -> engine::Status {
         fences: Vec::new(),
         records,
         archive: Vec::new(),
+        placed: Vec::new(),
     }
 }
 

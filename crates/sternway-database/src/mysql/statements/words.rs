@@ -88,7 +88,9 @@ impl<'a> Iterator for Lexer<'a> {
                 }
                 b'/' if at(index + 1) == b'*' => {
                     let mark = index + 2 + usize::from(at(index + 2) == b'M');
-                    if at(mark) == b'!' && self.conditional.is_none() {
+                    // What is for a version that no server has is a comment: dumps begin with one.
+                    let none_runs_it = bytes[mark..].starts_with(b"!999999");
+                    if at(mark) == b'!' && self.conditional.is_none() && !none_runs_it {
                         self.conditional = Some(start);
                         index = mark + 1;
                         while index < mark + 7 && at(index).is_ascii_digit() {

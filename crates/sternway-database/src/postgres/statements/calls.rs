@@ -11,7 +11,13 @@ pub(super) fn unforeseen(body: &str, words: &[Word<'_>]) -> Vec<String> {
     let Some(first) = words.first() else { return Vec::new() };
     let line = |word: &Word<'_>| line_of(body, word.offset);
     match first.key.as_str() {
-        "DO" => vec![format!("the DO block in line {}", line(first))],
+        "DO" => {
+            let mut code = vec![format!("the DO block in line {}", line(first))];
+            if words.iter().any(|it| it.text.to_lowercase().contains(UNLINKS)) {
+                code.push(call(UNLINKS, line(first)));
+            }
+            code
+        }
         "EXECUTE" => vec![format!("the prepared statement in line {}", line(first))],
         "SELECT" | "WITH" | "VALUES" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "CALL" => {
             calls(words).map(|(name, word)| call(&name, line(word))).collect()
@@ -36,6 +42,9 @@ pub(super) fn unforeseen(body: &str, words: &[Word<'_>]) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+/// The server's own function that takes away what no table has.
+const UNLINKS: &str = "lo_unlink";
 
 fn call(name: &str, line: usize) -> String {
     format!("the call of {name} (line {line})")
@@ -65,7 +74,7 @@ fn calls<'a, 'b>(words: &'b [Word<'a>]) -> impl Iterator<Item = (String, &'b Wor
         }
         let harmless = match parts.as_slice() {
             [_] => HARMLESS.contains(&word.key.to_lowercase().as_str()),
-            [schema, ..] => schema == "pg_catalog",
+            [schema, name @ ..] => schema == "pg_catalog" && name != [UNLINKS],
             [] => false,
         };
         (!harmless).then(|| (parts.join("."), word))
@@ -130,6 +139,7 @@ mod tests {
             ("\nselect app.tidy_up()", "the call of app.tidy_up (line 2)"),
             ("do $$ begin delete from t; end $$", "the DO block in line 1"),
             ("call p()", "the call of p (line 1)"),
+            ("select pg_catalog.lo_unlink(a) from t", "the call of pg_catalog.lo_unlink (line 1)"),
             ("insert into t (a) select \"F\"(b) from u", "the call of F (line 1)"),
             ("alter table t alter a type int using f(a)", "the call of f (line 1)"),
             ("create table t as select f(1)", "the call of f (line 1)"),

@@ -45,9 +45,18 @@ pub(super) fn split(body: &str) -> Split<'_, TokenKind> {
     let mut split = Split::default();
     let mut words: Vec<Word<'_>> = Vec::new();
     let (mut offset, mut parentheses, mut blocks) = (0, 0_usize, 0_usize);
-    for token in tokenize(body) {
+    let (mut tokens, mut escapes) = (tokenize(body), false);
+    while let Some(mut token) = tokens.next() {
         let start = offset;
         offset += token.len as usize;
+        let is_plain = matches!(token.kind, TokenKind::Literal { kind: LiteralKind::Str { .. } });
+        if escapes && is_plain {
+            let end = body.get(start..).and_then(end_of_escaped);
+            offset = end.map_or(body.len(), |length| start + length);
+            token.kind =
+                TokenKind::Literal { kind: LiteralKind::Str { terminated: end.is_some() } };
+            tokens = tokenize(body.get(offset..).unwrap_or_default());
+        }
         let Some(text) = body.get(start..offset) else { break };
         if let Some(what) = unterminated(token.kind) {
             let line = line_of(body, start);
@@ -65,6 +74,7 @@ pub(super) fn split(body: &str) -> Split<'_, TokenKind> {
             }
             TokenKind::Semi if parentheses == 0 && blocks == 0 => {
                 if !words.is_empty() {
+                    escapes = sets_escapes(&words).unwrap_or(escapes);
                     split.statements.push(std::mem::take(&mut words));
                 }
                 continue;
@@ -93,6 +103,34 @@ pub(super) fn split(body: &str) -> Split<'_, TokenKind> {
     split
 }
 
+/// Whether a statement has backslashes escape in plain strings from there on, or no longer.
+fn sets_escapes(words: &[Word<'_>]) -> Option<bool> {
+    let [set, rest @ ..] = words else { return None };
+    let rest = match rest {
+        [scope, rest @ ..] if scope.is("SESSION") || scope.is("LOCAL") => rest,
+        rest => rest,
+    };
+    let [name, is, value] = rest else { return None };
+    let sets = set.is("SET") && (is.is("=") || is.is("TO"));
+    (sets && name.is("STANDARD_CONFORMING_STRINGS")).then_some(())?;
+    let value = value.text.trim_matches('\'').to_ascii_lowercase();
+    Some(["off", "false", "no", "0"].contains(&value.as_str()))
+}
+
+/// How long the string is that a text begins with, where a backslash escapes.
+fn end_of_escaped(text: &str) -> Option<usize> {
+    let mut signs = text.char_indices().skip(1).peekable();
+    while let Some((at, sign)) = signs.next() {
+        match sign {
+            '\\' => drop(signs.next()),
+            '\'' if signs.peek().is_some_and(|(_, next)| *next == '\'') => drop(signs.next()),
+            '\'' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
 fn unterminated(kind: TokenKind) -> Option<&'static str> {
     use LiteralKind::{
         BitStr, ByteStr, DollarQuotedString, EscStr, NationalStr, Str, UnicodeEscStr,
@@ -111,5 +149,27 @@ fn unterminated(kind: TokenKind) -> Option<&'static str> {
                 | EscStr { terminated: false },
         } => Some("string"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_body_sets_says_whether_backslashes_escape() {
+        let count = |body: &str| {
+            let split = split(body);
+            (split.statements.len(), split.obstacle.is_some())
+        };
+        for off in ["= off", "TO 'off'", "= false"] {
+            let body = format!(
+                "SET standard_conforming_strings {off};\nSELECT 'it\\'s; x', E'\\'';\n\
+                 SET SESSION standard_conforming_strings = on; SELECT 'a\\'; SELECT 1"
+            );
+            assert_eq!(count(&body), (5, false), "{body}");
+        }
+        assert_eq!(count("SELECT 'a\\'; SELECT 'it''s; x'"), (2, false));
+        assert_eq!(count("SET standard_conforming_strings = off; SELECT 'a\\'"), (2, true));
     }
 }

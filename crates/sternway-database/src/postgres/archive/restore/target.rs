@@ -301,7 +301,7 @@ pub(super) async fn missing_columns(
         _ => !it.generated,
     };
     for column in stored.detail.columns.iter().filter(wanted).filter(|it| !there(&it.name)) {
-        let reason = format!("column {} is not there", column.name);
+        let reason = reason::no_column(&column.name);
         let has = format!("k.{} IS NOT NULL", Postgres::quote(&column.name));
         target.mark(postgres, &reason, &has).await?;
     }
