@@ -68,7 +68,7 @@ enum Made {
     /// As the body says: no row is there.
     AsItIs,
     /// Without its `NOT NULL` at first, where this is so.
-    Late(Option<Check>),
+    Late(Option<Box<Check>>),
     /// Without it for good.
     Open,
 }
@@ -213,7 +213,7 @@ impl Walk {
                 }
                 match made(shadow, plan, (step, index), &column, &mut *database).await? {
                     Made::AsItIs => continue,
-                    Made::Late(check) => drop(late.insert(column.clone(), check)),
+                    Made::Late(check) => drop(late.insert(column.clone(), check.map(|it| *it))),
                     Made::Open => drop(left_open.insert(column.clone())),
                 }
                 instead.insert(column, open.made_by);
@@ -332,7 +332,7 @@ async fn made(
                 return Ok(Made::Open);
             }
             let without = database.gives(&plan.app, step, column).await.map_err(archive)?;
-            return Ok(Made::Late(lacks_values(column, &table.name, &without)));
+            return Ok(Made::Late(lacks_values(column, &table.name, &without).map(Box::new)));
         }
     }
     // Its rows come on the way, from the archive.
