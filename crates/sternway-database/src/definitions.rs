@@ -59,8 +59,9 @@ pub(crate) trait Definitions {
         (!is_computed).then(|| default.to_owned())
     }
 
-    /// The way to a column of a table whose definition has this before its `NOT NULL` and that behind it.
-    fn late(&self, table: &str, name: &str, around: (&str, &str)) -> Late;
+    /// The way to a column of a table whose definition has this before its `NOT NULL` and that behind it. It is made by
+    /// the name `made_as`, and may have been renamed since.
+    fn late(&self, table: &str, name: &str, made_as: &str, around: (&str, &str)) -> Late;
 }
 
 /// The numbers that a type of integers takes.

@@ -18,7 +18,18 @@ impl Late {
     /// The way to a column with this definition, as a fingerprint has it; none where it needs no value. What makes
     /// it is not needed where it is there and may be empty; SQLite's way begins there.
     pub fn column(dialect: Dialect, column: &ObjectName, definition: &str) -> Option<Late> {
+        Late::renamed(dialect, column, column, definition)
+    }
+
+    /// As [`Late::column`], of a column that was made by the name of `was` and renamed since.
+    pub fn renamed(
+        dialect: Dialect,
+        was: &ObjectName,
+        column: &ObjectName,
+        definition: &str,
+    ) -> Option<Late> {
         let around = definition.split_once(" not null")?;
-        Some(dialect.definitions().late(column.table.as_deref()?, &column.name, around))
+        let table = column.table.as_deref()?;
+        Some(dialect.definitions().late(table, &column.name, &was.name, around))
     }
 }

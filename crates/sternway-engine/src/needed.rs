@@ -129,7 +129,8 @@ impl Opening {
                 continue;
             }
             let definition = end.objects.get(&is);
-            let close = definition.and_then(|it| Late::column(shadow.dialect(), &is, &it.text));
+            let close =
+                definition.and_then(|it| Late::renamed(shadow.dialect(), &was, &is, &it.text));
             closed_by.extend(close.into_iter().flat_map(|it| it.closed_by));
             if let Some(Some(_)) = late.remove(&was) {
                 let without = database.gives(&plan.app, step, &is).await;

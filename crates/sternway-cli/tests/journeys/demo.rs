@@ -4,7 +4,7 @@ use crate::support::Machine;
 
 #[test]
 fn the_demo_tells_its_story_and_leaves_nothing_behind() {
-    let machine = Machine::empty();
+    let machine = Machine::bare();
     machine.run(&["demo"]).ended(0).quiet().says(&[
         "== A harbour office, with ten releases",
         "== Day 1: release 1.0.0 is installed",

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::{Connection, PgConnection, Row};
 use sternway_database::embedded;
@@ -52,11 +53,22 @@ pub fn settings(app: &str, path: &str) -> String {
 }
 
 impl Machine {
-    /// One with nothing on it.
-    pub fn empty() -> Machine {
+    /// One that has never seen Sternway.
+    pub fn bare() -> Machine {
         let machine = Machine { folder: tempfile::tempdir().expect("a folder") };
         fs::create_dir(machine.path("home")).expect("a folder");
         fs::create_dir(machine.path("tmp")).expect("a folder");
+        machine
+    }
+
+    /// One with nothing on it, where the embedded PostgreSQL was unpacked before.
+    pub fn empty() -> Machine {
+        let machine = Machine::bare();
+        let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("embedded");
+        fs::create_dir_all(&unpacked).expect("a folder");
+        fs::create_dir(machine.path("home/.cache")).expect("a folder");
+        let its_own = machine.path("home/.cache/pglite-oxide");
+        std::os::unix::fs::symlink(&unpacked, its_own).expect("a link");
         machine
     }
 
@@ -329,7 +341,9 @@ impl Server {
 
     fn on(server: &str, test: &str) -> Option<Server> {
         let admin = variable(server, test)?;
-        let name = format!("cli_{test}_{}", std::process::id());
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("cli_{test}_{}_{number}", std::process::id());
         execute(&admin, &format!("CREATE ROLE {name} LOGIN PASSWORD '{SECRET}'"));
         execute(&admin, &format!("CREATE DATABASE {name}"));
         let (server, _) = admin.split_once('@').and_then(|(_, it)| it.split_once('/'))?;

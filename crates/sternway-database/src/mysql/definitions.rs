@@ -62,7 +62,7 @@ impl Definitions for MySql {
         Some("@@sql_mode LIKE '%STRICT%'")
     }
 
-    fn late(&self, table: &str, name: &str, (before, after): (&str, &str)) -> Late {
+    fn late(&self, table: &str, name: &str, _: &str, (before, after): (&str, &str)) -> Late {
         let (table, name) = (self.name(table), self.name(name));
         let alter = format!("ALTER TABLE {table}");
         Late {

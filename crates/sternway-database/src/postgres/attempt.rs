@@ -188,7 +188,6 @@ impl<'a> Attempt<'a> {
             true => Some(effects::objects(self.postgres, &tracking).await?),
             false => None,
         };
-        let large_objects = self.large_objects_gone().await?;
         self.theirs("sternway_body").await?;
         let mut effects = Effects::default();
         match self.care.each_lock {
@@ -196,12 +195,12 @@ impl<'a> Attempt<'a> {
             false => send::body(self.postgres, *piece).await?,
         }
         self.ours_again().await?;
-        if self.care.keep && !self.may_unlink() && self.large_objects_gone().await? > large_objects
-        {
+        let after = effects::snapshot(self.postgres).await?;
+        let takes_large_objects = after.large_objects_gone > before.large_objects_gone;
+        if takes_large_objects && self.care.keep && !self.may_unlink() {
             let reason = "it takes large objects, which the archive does not keep";
             return Err(Failure::CannotKeep(reason.to_owned()));
         }
-        let after = effects::snapshot(self.postgres).await?;
         if let Some(objects) = &objects {
             let now = effects::objects(self.postgres, &tracking).await?;
             let locks = std::mem::take(&mut effects.locks);
@@ -219,14 +218,6 @@ impl<'a> Attempt<'a> {
             false => None,
         };
         Ok(Ran { before, after, taken, effects, objects })
-    }
-
-    /// How many large objects this transaction has taken so far.
-    async fn large_objects_gone(&mut self) -> Result<i64, Failure> {
-        let sql = "SELECT coalesce(pg_catalog.pg_stat_get_xact_tuples_deleted(
-                       'pg_catalog.pg_largeobject_metadata'::pg_catalog.regclass), 0)";
-        let row = self.postgres.ask_one(SEE, sql.to_owned()).await?;
-        Ok(row.try_get(0).map_err(failed(SEE))?)
     }
 
     /// Whether it was foreseen that large objects go, and somebody has agreed.

@@ -92,7 +92,7 @@ impl Definitions for Postgres {
         Some(format!("({})::text !~* '{pattern}'", value?))
     }
 
-    fn late(&self, table: &str, name: &str, (before, after): (&str, &str)) -> Late {
+    fn late(&self, table: &str, name: &str, _: &str, (before, after): (&str, &str)) -> Late {
         let alter = format!("ALTER TABLE {table}");
         Late {
             made_by: format!(

@@ -92,10 +92,13 @@ impl Relation {
     }
 }
 
-/// The relations that are not the server's own.
+/// What is there at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
+    /// The relations that are not the server's own.
     pub relations: BTreeMap<Oid, Relation>,
+    /// How many large objects this transaction has taken so far.
+    pub large_objects_gone: i64,
 }
 
 /// OIDs from here on are of objects that people made (`FirstNormalObjectId`, PostgreSQL's
@@ -106,7 +109,9 @@ pub(super) const FIRST_OID: u32 = 16384;
 pub(super) async fn snapshot(postgres: &mut Postgres) -> Result<Snapshot, DatabaseError> {
     let schema = literal(&postgres.identity.schema);
     let sql = format!(
-        "SELECT coalesce((
+        "SELECT pg_catalog.json_build_object('large_objects_gone', coalesce(
+            pg_catalog.pg_stat_get_xact_tuples_deleted('pg_catalog.pg_largeobject_metadata'::pg_catalog.regclass), 0),
+         'relations', coalesce((
             SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                 'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
                 'full', pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
@@ -141,13 +146,20 @@ pub(super) async fn snapshot(postgres: &mut Postgres) -> Result<Snapshot, Databa
                     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'c')), '[]')))
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
             WHERE c.relkind IN ('r', 'p', 'S', 'v', 'm', 'c') AND n.nspname <> 'sternway'
-              AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'), '[]')::text",
+              AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'), '[]'))::text",
         names = "EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid AND t.typname ~ '^_?reg'
                                  AND t.typnamespace = 'pg_catalog'::regnamespace)",
         read = reading("c.oid", "ARRAY(SELECT indexrelid FROM pg_catalog.pg_index WHERE indrelid = c.oid)"),
     );
-    let read: Vec<Relation> = json(postgres, "look at the catalogs", sql).await?;
-    Ok(Snapshot { relations: read.into_iter().map(|it| (it.oid, it)).collect() })
+    #[derive(Deserialize)]
+    struct Read {
+        large_objects_gone: i64,
+        relations: Vec<Relation>,
+    }
+    let Read { large_objects_gone, relations } =
+        json(postgres, "look at the catalogs", sql).await?;
+    let relations = relations.into_iter().map(|it| (it.oid, it)).collect();
+    Ok(Snapshot { relations, large_objects_gone })
 }
 
 /// How much this transaction has read of a table and its indexes. The server counts the begin of each

@@ -59,8 +59,8 @@ impl Definitions for Sqlite {
         true
     }
 
-    fn late(&self, table: &str, name: &str, (before, after): (&str, &str)) -> Late {
-        let waits = waits(name);
+    fn late(&self, table: &str, name: &str, made_as: &str, (before, after): (&str, &str)) -> Late {
+        let waits = waits(made_as);
         let (name, quoted) = (self.name(name), super::Sqlite::table(table));
         let table = super::Sqlite::literal(&table.to_lowercase());
         // It has no statement for that: the text of the table's is changed, as its manual advises for

@@ -52,7 +52,7 @@ async fn what_the_words_do_not_tell_is_not_run() {
         "SET STATEMENT max_statement_time = 5 FOR DELETE FROM t",
         "ANALYZE DELETE FROM t WHERE a > 5",
         "ANALYZE FORMAT = JSON DELETE FROM t WHERE a > 5",
-        "/*!999999 SELECT 1 */ DELETE FROM t",
+        "/*!50000 SELECT 1 */ DELETE FROM t",
         "DROP TABLE s",
         "CREATE OR REPLACE SEQUENCE s",
         "ALTER SEQUENCE s RESTART 1",
