@@ -3,6 +3,16 @@
 
 say() { printf 'dev/test: %s\n' "$*"; }
 
+# A folder in memory with room for servers and their databases; false where there is none.
+roomy_memory() {
+  local folder=/dev/shm gigabyte=$((1024 * 1024)) room free options
+  read -r room options < <(findmnt -no AVAIL,OPTIONS --bytes "$folder" 2>/dev/null) || return
+  free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
+  [[ -w $folder && ,$options, != *,noexec,* ]] || return
+  ((room / 1024 >= 6 * gigabyte && ${free:-0} >= 12 * gigabyte)) || return
+  echo "$folder"
+}
+
 # skip NAME REASON: the part is left out, and the end of the run says so.
 skip() {
   say "skipping $1: $2"
