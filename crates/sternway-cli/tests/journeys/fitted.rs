@@ -604,35 +604,6 @@ fn needed_without_a_key(kind: Kind, test: &str) {
     });
 }
 
-/// SQLite finds an object by its name in any case: the same name in other capitals is no other schema.
-#[test]
-fn capitals_are_no_difference_on_sqlite() {
-    let files: [(&str, &[&str], &str); 5] = [
-        ("1_b.up.sql", &["1.0.0"], "CREATE TABLE b (id integer PRIMARY KEY, note text);"),
-        ("1_b.up.sql", LATER, "CREATE TABLE \"B\" (ID integer PRIMARY KEY, Note text);"),
-        ("1_b.down.sql", ALL, "DROP TABLE b;"),
-        (
-            "2_c.up.sql",
-            LATER,
-            "ALTER TABLE B ADD COLUMN More text;\nCREATE INDEX B_more ON B (MORE);",
-        ),
-        ("2_c.down.sql", LATER, "DROP INDEX b_more;\nALTER TABLE b DROP COLUMN more;"),
-    ];
-    with(Kind::Sqlite, "capitals on SQLite", &files, |harbour, sql| {
-        harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
-        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
-        sql("INSERT INTO b VALUES (1, 'mine', 'more')");
-        for _ in 0..2 {
-            harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
-            harbour.run(&["status"]).ended(0).says(&["drift: none"]);
-            harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
-            assert_eq!(sql("SELECT note FROM b"), ["mine"]);
-            assert_eq!(sql("SELECT more FROM b"), ["more"]);
-        }
-        harbour.run(&["status"]).ended(0).says(&["drift: none"]);
-    });
-}
-
 /// What had no place when its migration was there again has one once another makes it: it is told and restored.
 fn another_makes_its_place(kind: Kind, test: &str) {
     let files: [(&str, &[&str], &str); 8] = [

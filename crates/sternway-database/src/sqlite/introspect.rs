@@ -2,7 +2,7 @@
 //!
 //! They are taken apart into words, so that spacing, comments, quotes and the case of words make no
 //! difference, and neither does whether a constraint stands beside its column or below them all.
-//! Names are in small letters, as SQLite finds an object by its name in any case. Left out: what SQLite itself makes, the
+//! Names of objects keep their case: an application sees it. Left out: what SQLite itself makes, the
 //! tracking tables, Sternway's records, and the tables inside virtual ones.
 
 mod definition;
@@ -38,12 +38,15 @@ pub(super) async fn fingerprint(
         if records::is_ours(&table) || except.iter().any(same) {
             continue;
         }
-        let (name, table) = (name.to_ascii_lowercase(), table.to_ascii_lowercase());
         describe(&mut fingerprint, &kind, &name, &table, &sql);
     }
+    // A reference is written in any case.
+    let tables = fingerprint.objects.keys().filter(|it| it.kind == "table");
+    let tables: Vec<String> = tables.map(|it| it.name.clone()).collect();
     for definition in fingerprint.objects.values_mut() {
         let Facts::ForeignKey(key) = &mut definition.facts else { continue };
-        key.parent.make_ascii_lowercase();
+        let parent = tables.iter().find(|it| it.eq_ignore_ascii_case(&key.parent));
+        key.parent = parent.unwrap_or(&key.parent).clone();
     }
     Ok(fingerprint)
 }
@@ -54,8 +57,7 @@ fn describe(fingerprint: &mut Fingerprint, kind: &str, name: &str, table: &str, 
     let mut object = ObjectName::new(kind, name);
     let definition = match kind {
         "table" => {
-            let mut made = definition::read(body(words, "TABLE"));
-            made.columns.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
+            let made = definition::read(body(words, "TABLE"));
             let part = |kind: &str, name: String| ObjectName {
                 kind: kind.to_owned(),
                 name,

@@ -113,9 +113,7 @@ async fn made(sqlite: &mut Sqlite) -> Result<Vec<Made>, DatabaseError> {
     .map_err(failed(doing))?;
     let made = rows.iter().map(|row| {
         let text = |column: usize| row.try_get::<String, _>(column).map_err(failed(doing));
-        // As a fingerprint has them.
-        let (name, table) = (text(1)?.to_ascii_lowercase(), text(2)?.to_ascii_lowercase());
-        Ok(Made { kind: text(0)?, name, table, sql: text(3)? })
+        Ok(Made { kind: text(0)?, name: text(1)?, table: text(2)?, sql: text(3)? })
     });
     made.collect()
 }
