@@ -79,9 +79,7 @@ struct Meeting {
     with_columns: BTreeSet<String>,
     /// What it makes and is there, if otherwise, or is of a table that is there.
     met: BTreeSet<ObjectName>,
-    /// Whether something is there that it makes, or gone that it takes.
-    meets: bool,
-    /// Whether all of it is so.
+    /// Whether all of it is there.
     is_whole: bool,
 }
 
@@ -114,7 +112,6 @@ impl Meeting {
         let is_here = |it: &ObjectName| here.objects.contains_key(it);
         let makes =
             |it: &&ObjectName| is.objects.contains_key(*it) && !was.objects.contains_key(*it);
-        let is_gone = |it: &ObjectName| !is.objects.contains_key(it) && !is_here(it);
         let of_tables = |it: &ObjectName| it.table.as_ref().is_some_and(|of| tables.contains(of));
         let (met, new): (Vec<&ObjectName>, Vec<&ObjectName>) = made
             .iter()
@@ -130,7 +127,6 @@ impl Meeting {
         let with: Vec<&ObjectName> = new.into_iter().filter(comes_with).collect();
         Ok(Meeting {
             index,
-            meets: !met.is_empty() || made.iter().any(|(it, _)| is_gone(it)),
             met: met.into_iter().chain(with).cloned().collect(),
             tables,
             with_columns,
@@ -149,9 +145,8 @@ impl Meeting {
             let left_out = statements.as_deref().map(owned).unwrap_or_default();
             return Ok(Some(Rest { text: None, left_out, completed_by: Vec::new() }));
         }
-        // A body that opens transactions of its own is not taken apart, and one that meets nothing fails for
-        // something else.
-        let Some(statements) = statements.filter(|_| self.meets) else { return Ok(None) };
+        // A body that opens transactions of its own is not taken apart.
+        let Some(statements) = statements else { return Ok(None) };
         let mut trial = ShadowDatabase::along(shadow, plan, self.index).await?;
         let part = Migrate::staying(step.track.clone(), step.table.clone(), step.from, &step.file);
         let (mut run, mut left_out) = (Vec::new(), Vec::new());

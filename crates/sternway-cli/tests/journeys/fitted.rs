@@ -255,7 +255,7 @@ fn a_forgotten_unique_index_is_asked_about_on_sqlite() {
         harbour
             .run(&["rollback", "--to", "1.0.0", "--yes"])
             .ended(3)
-            .explains(&["rows of `a` do not fit index `a_n`", "--accept-difference a_n"]);
+            .explains(&["rows of `A` do not fit index `a_n`", "--accept-difference a_n"]);
         sql("DELETE FROM \"A\" WHERE id = 5");
         harbour
             .run(&["rollback", "--to", "1.0.0", "--yes"])

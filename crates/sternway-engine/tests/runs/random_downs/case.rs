@@ -257,6 +257,8 @@ impl Case<'_> {
                     return Err(format!("its proof is wrong: {}", self.differs(&look, to, proof)));
                 }
                 self.untouched |= is_clean && others.is_empty();
+                // What somebody has accepted is not what Sternway would have left.
+                self.untouched &= is_clean || accepted.is_empty();
                 self.count.arrived(is_clean, &accepted);
             }
             End::TakenBack(comparison) => {
