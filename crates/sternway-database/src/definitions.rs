@@ -80,6 +80,12 @@ pub(crate) fn integers(kind: &str) -> Option<(i128, i128)> {
     Some(if unsigned { (0, all - 1) } else { (-all / 2, all / 2 - 1) })
 }
 
+/// What a definition says before any of these words.
+pub(crate) fn before<'d>(definition: &'d str, words: &[&str]) -> &'d str {
+    let end = words.iter().filter_map(|it| definition.find(it)).min();
+    definition.get(..end.unwrap_or(definition.len())).unwrap_or_default()
+}
+
 /// How many letters a type of texts takes, by its name with the number in parentheses.
 pub(crate) fn letters(kind: &str, names: &[&str]) -> Option<u64> {
     let (name, rest) = kind.split_once('(')?;

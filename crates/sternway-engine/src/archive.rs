@@ -7,6 +7,7 @@ use sternway_database::{Database, DatabaseError, LockError, is_no_place};
 use sternway_model::archive::{Entry, EntryId, EntryState, Page, Restoration};
 use sternway_model::catalog::{Direction, Track, TrackName};
 use sternway_model::effect::Lost;
+use sternway_model::proof::ObjectName;
 use sternway_model::state::TrackingRow;
 use thiserror::Error;
 
@@ -200,15 +201,17 @@ pub async fn placed(
         return Ok(Vec::new());
     }
     let schema = fingerprint(database, tables).await?;
-    let plain = |name: &str| name.replace(['"', '`'], "").to_lowercase();
+    let plain = |it: &ObjectName| it.plain().to_lowercase();
     let columns = schema.objects.keys().filter(|it| it.kind == "column");
-    let columns: BTreeSet<(String, String)> =
-        columns.filter_map(|it| Some((plain(it.table.as_deref()?), plain(&it.name)))).collect();
+    let columns: BTreeSet<String> = columns.map(plain).collect();
     let has = |entry: &&&Entry| {
-        let table = plain(entry.lost.of());
+        let column = |name: &String| {
+            let table = Some(entry.lost.of().to_owned());
+            plain(&ObjectName { table, ..ObjectName::new("column", name) })
+        };
         // Where counting stood is no matter of columns.
         matches!(entry.lost, Lost::Sequence { .. })
-            || entry.columns.iter().all(|it| columns.contains(&(table.clone(), plain(it))))
+            || entry.columns.iter().all(|it| columns.contains(&column(it)))
     };
     Ok(waiting.iter().filter(has).map(|it| it.id).collect())
 }

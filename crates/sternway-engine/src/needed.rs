@@ -339,14 +339,10 @@ async fn made(
     // Its rows come on the way, from the archive.
     let entries = database.archive(&plan.app).await.map_err(archive)?;
     let earlier: Vec<&Migrate> = plan.steps().take(index).collect();
-    let comes = entries.iter().filter(|it| it.waiting() > 0).any(|it| {
+    let comes = entries.iter().any(|it| {
         let (Lost::Table { table: of } | Lost::Rows { table: of }) = &it.lost else { return false };
-        let is_other = |step: &&Migrate| {
-            (&step.track, step.version, step.direction.opposite())
-                == (&it.track, it.version, it.direction)
-        };
-        let of = ObjectName::new("table", of).plain();
-        of.eq_ignore_ascii_case(&table.plain()) && earlier.iter().any(is_other)
+        ObjectName::new("table", of).plain() == table.plain()
+            && earlier.iter().any(|step| it.waits_for(step))
     });
     Ok(if comes { Made::Late(None) } else { Made::AsItIs })
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Direction, TrackName};
 use crate::effect::{Lost, counted};
+use crate::plan::Migrate;
 
 /// The number of an entry of the archive of one database.
 pub type EntryId = i64;
@@ -50,6 +51,12 @@ impl Entry {
             Some(restored) => restored.left(),
             None => self.rows,
         }
+    }
+
+    /// Whether rows of it wait for a step: the other half of the step's migration has taken them.
+    pub fn waits_for(&self, step: &Migrate) -> bool {
+        let half = (&self.track, self.version, self.direction);
+        self.waiting() > 0 && half == (&step.track, step.version, step.direction.opposite())
     }
 
     /// What became of it.

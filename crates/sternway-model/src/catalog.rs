@@ -279,6 +279,22 @@ impl ReleaseEntry {
     }
 }
 
+/// What is told of releases that depends on their migrations alone. Most releases have the very migrations of the one
+/// before: of releases in a row that have the same ones, only the first is asked.
+pub fn once_in_a_row<'r, T: Clone>(
+    mut of: impl FnMut(&'r Release, &'r ReleaseEntry) -> T,
+) -> impl FnMut(&'r Release, &'r ReleaseEntry) -> T {
+    let mut before: Option<(&ReleaseEntry, T)> = None;
+    move |release, entry| match &before {
+        Some((known, told)) if known.tracks == entry.tracks => told.clone(),
+        _ => {
+            let told = of(release, entry);
+            before = Some((entry, told.clone()));
+            told
+        }
+    }
+}
+
 /// Every release that a source has, and what the bodies of their migrations say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Catalog {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sternway_model::catalog::{Catalog, Digest, Enabled, Release, ReleaseEntry, Track, TrackName};
+use sternway_model::catalog::{
+    Catalog, Digest, Enabled, Release, ReleaseEntry, Track, TrackName, once_in_a_row,
+};
 use sternway_model::position::Position;
 
 use crate::words::{plural, table};
@@ -45,28 +47,21 @@ impl Releases {
         let mut schemas: BTreeMap<String, Release> = BTreeMap::new();
         let releases = catalog.releases.iter();
         let releases = releases.filter(|(release, _)| !(stable && release.is_prerelease()));
-        let mut before: Option<(&ReleaseEntry, Option<Release>)> = None;
-        let rows = releases.map(|(release, entry)| {
-            // Most releases have the very migrations of the one before.
-            let schema = match before.take() {
-                Some((known, schema)) if known.tracks == entry.tracks => schema,
-                _ if entry.is_empty() => None,
-                _ => {
-                    let oldest = schemas.entry(schema(catalog, entry, &normal));
-                    Some(oldest.or_insert_with(|| release.clone()).clone())
-                }
-            };
-            before = Some((entry, schema.clone()));
-            ReleaseRow {
-                release: release.clone(),
-                prerelease: release.is_prerelease(),
-                label: entry.label.clone(),
-                commit: entry.commit.clone(),
-                tracks: tracks(catalog)
-                    .map(|track| (track.name.clone(), entry.set(&track.name).last()))
-                    .collect(),
-                schema_of: schema,
-            }
+        let mut schema_of = once_in_a_row(|release: &Release, entry| {
+            (!entry.is_empty()).then(|| {
+                let oldest = schemas.entry(schema(catalog, entry, &normal));
+                oldest.or_insert_with(|| release.clone()).clone()
+            })
+        });
+        let rows = releases.map(|(release, entry)| ReleaseRow {
+            release: release.clone(),
+            prerelease: release.is_prerelease(),
+            label: entry.label.clone(),
+            commit: entry.commit.clone(),
+            tracks: tracks(catalog)
+                .map(|track| (track.name.clone(), entry.set(&track.name).last()))
+                .collect(),
+            schema_of: schema_of(release, entry),
         });
         let releases = rows.collect();
         let (app, left_out) = (catalog.app.clone(), catalog.left_out.clone());

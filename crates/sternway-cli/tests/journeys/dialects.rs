@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::both::server::Kind;
 use crate::both::{Pair, Place, Tool};
 use crate::half_bodies::{half_way, half_way_with_rows};
-use crate::harbour::{Harbour, alone};
+use crate::harbour::{ALL, Harbour, LATER, alone, with};
 use crate::identity;
 use crate::support::Run;
 
@@ -466,4 +466,22 @@ pub fn until(mut is_so: impl FnMut() -> bool) {
         assert!(begun.elapsed().as_secs() < 60, "it never came about");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A session that may only read is refused before its first write.
+#[test]
+fn a_file_that_is_only_read_is_refused_on_sqlite() {
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY);"),
+        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("2_b.up.sql", LATER, "CREATE TABLE b (id integer PRIMARY KEY);"),
+        ("2_b.down.sql", LATER, "DROP TABLE b;"),
+    ];
+    with(Kind::Sqlite, "a file that is only read on SQLite", &files, |harbour, _| {
+        harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+        let mut command = harbour.machine.command(&["upgrade", "--to", "1.1.0", "--yes"]);
+        command.env("STERNWAY_DATABASE", format!("{}?mode=ro", harbour.url()));
+        Run::of(command).ended(3).explains(&["the database file is read-only"]);
+        harbour.run(&["status"]).ended(0).says(&["schema: of 1.0.0"]);
+    });
 }

@@ -7,6 +7,7 @@ mod both;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod among_rows;
 mod archive;
 mod bodies;
 mod by_hand;

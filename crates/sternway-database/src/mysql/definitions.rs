@@ -74,9 +74,10 @@ impl Definitions for MySql {
 
 /// What a column is, without what else its definition says.
 fn kind(definition: &str) -> &str {
-    let ends = [" not null", " default ", " collate ", " character set ", " auto_increment"];
-    let end = ends.iter().filter_map(|it| definition.find(it)).min();
-    definition.get(..end.unwrap_or(definition.len())).unwrap_or_default()
+    definitions::before(
+        definition,
+        &[" not null", " default ", " collate ", " character set ", " auto_increment"],
+    )
 }
 
 fn is_text(kind: &str) -> bool {

@@ -106,9 +106,10 @@ impl Definitions for Postgres {
 
 /// What a column is, without what else its definition says.
 fn kind(definition: &str) -> &str {
-    let ends = [" not null", " default ", " collate ", " generated ", " identity"];
-    let end = ends.iter().filter_map(|it| definition.find(it)).min();
-    definition.get(..end.unwrap_or(definition.len())).unwrap_or_default()
+    definitions::before(
+        definition,
+        &[" not null", " default ", " collate ", " generated ", " identity"],
+    )
 }
 
 fn is_text(kind: &str) -> bool {

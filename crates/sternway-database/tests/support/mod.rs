@@ -23,7 +23,7 @@ use sternway_database::postgres::{Postgres, connect};
 use sternway_database::{Done, Limits, Preservation, StepError, Work};
 use sternway_model::catalog::{Digest, Direction, Half, Migration, TrackName};
 use sternway_model::effect::Effects;
-use sternway_model::plan::{Basis, BodyOrigin, Course, FORMAT, Hop, Migrate, Plan, Step};
+use sternway_model::plan::{Basis, Course, FORMAT, Hop, Migrate, Plan, Step};
 use sternway_model::position::Position;
 use sternway_model::state::{State, TrackState, TrackingRow};
 use tempfile::TempDir;
@@ -238,29 +238,18 @@ pub fn down(version: u64, to: impl Into<Position>, body: &str) -> Migrate {
 }
 
 fn step(version: u64, direction: Direction, to: Position, body: &str) -> Migrate {
+    let from = match direction {
+        Direction::Down => version.into(),
+        Direction::Up => version.checked_sub(1).into(),
+    };
+    let file = format!("{version:06}_step.{direction}.sql");
     Migrate {
-        track: "core".into(),
-        table: TABLE.to_owned(),
         version,
         direction,
-        from: match direction {
-            Direction::Down => version.into(),
-            Direction::Up => version.checked_sub(1).into(),
-        },
         to,
-        file: format!("{version:06}_step.{direction}.sql"),
         hash: Digest::of_body(body),
-        origin: BodyOrigin::Records,
         mode: facts(body).mode,
-        destroys: Vec::new(),
-        completed_by: Vec::new(),
-        closed_by: Vec::new(),
-        leaves_out: Vec::new(),
-        opened: Vec::new(),
-        deferred: Vec::new(),
-        unfit: Vec::new(),
-        is_there: false,
-        effects: None,
+        ..Migrate::staying("core".into(), TABLE.to_owned(), from, &file)
     }
 }
 

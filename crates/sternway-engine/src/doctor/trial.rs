@@ -2,7 +2,7 @@
 
 use sternway_model::body::Mode;
 use sternway_model::catalog::{Direction, Half, TrackName};
-use sternway_model::plan::{BodyOrigin, Migrate};
+use sternway_model::plan::Migrate;
 use sternway_model::position::Position;
 use sternway_model::proof::{Difference, Expected, Fingerprint, compare};
 
@@ -159,25 +159,17 @@ impl<'a> Case<'a> {
     fn migrate(&self, version: u64, direction: Direction, from: Position, to: Position) -> Migrate {
         let half = self.half(version, direction).map(|(half, _)| half);
         Migrate {
-            track: self.track.clone(),
-            table: self.table.to_owned(),
             version,
             direction,
-            from,
             to,
-            file: half.map(|it| it.file.clone()).unwrap_or_default(),
             hash: half.map_or_else(|| sternway_model::catalog::Digest::of_body(""), |it| it.hash),
-            origin: BodyOrigin::Records,
-            mode: Mode::Transaction, // The dialect says better where it is run.
-            destroys: Vec::new(),
-            completed_by: Vec::new(),
-            closed_by: Vec::new(),
-            leaves_out: Vec::new(),
-            opened: Vec::new(),
-            deferred: Vec::new(),
-            unfit: Vec::new(),
-            is_there: false,
-            effects: None,
+            // The dialect says better in which mode it is run.
+            ..Migrate::staying(
+                self.track.clone(),
+                self.table.to_owned(),
+                from,
+                half.map_or("", |it| &it.file),
+            )
         }
     }
 

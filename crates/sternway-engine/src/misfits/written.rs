@@ -117,10 +117,8 @@ fn plain(name: &str) -> String {
 pub(super) fn waits(entries: &[Entry], step: &Migrate, table: &str) -> bool {
     let own = ObjectName::new("table", table).plain();
     let bare = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
-    entries.iter().filter(|it| it.waiting() > 0).any(|it| {
-        let half = (&it.track, it.version, it.direction);
+    entries.iter().filter(|it| it.waits_for(step)).any(|it| {
         let of = ObjectName::new("table", it.lost.of()).plain();
-        half == (&step.track, step.version, step.direction.opposite())
-            && bare(&of).eq_ignore_ascii_case(&bare(&own))
+        bare(&of) == bare(&own)
     })
 }

@@ -6,7 +6,7 @@
 use sternway_database::failpoint::{Rule, holds};
 use sternway_database::{Database, RunId, recorded};
 use sternway_model::journal::{Progress, Reached, Record};
-use sternway_model::plan::{BodyOrigin, Migrate, Step};
+use sternway_model::plan::{Migrate, Step};
 use sternway_model::proof::{Comparison, compare};
 
 use super::migrate::BodyRun;
@@ -325,25 +325,13 @@ impl Executor<'_, '_> {
             return Err(refused(&format!("cannot be run: {obstacle}")));
         }
         Ok(Migrate {
-            track: step.track.clone(),
-            table: step.table.clone(),
             version: step.version,
             direction,
-            from: step.to,
             to: step.from,
-            file: half.file.clone(),
             hash: half.hash,
-            origin: BodyOrigin::Records,
             mode: facts.mode,
             destroys: facts.destroys,
-            completed_by: Vec::new(),
-            closed_by: Vec::new(),
-            leaves_out: Vec::new(),
-            opened: Vec::new(),
-            deferred: Vec::new(),
-            unfit: Vec::new(),
-            is_there: false,
-            effects: None,
+            ..Migrate::staying(step.track.clone(), step.table.clone(), step.to, &half.file)
         })
     }
 

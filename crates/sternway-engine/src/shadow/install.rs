@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sternway_model::body::Mode;
-use sternway_model::catalog::{Digest, Direction, Migration, TrackName};
-use sternway_model::plan::{BodyOrigin, Migrate, Plan};
+use sternway_model::catalog::{Digest, Migration, TrackName};
+use sternway_model::plan::{Migrate, Plan};
 use sternway_model::position::Position;
 use sternway_model::proof::{Expected, Fingerprint};
 
@@ -96,25 +95,16 @@ impl<'a> Material<'a> {
         let half =
             half.ok_or_else(|| RehearsalError::BodyUnknown { track: track.clone(), version })?;
         Ok(Migrate {
-            track: track.clone(),
-            table: table.to_owned(),
             version,
-            direction: Direction::Up,
-            from: self.before_migration(track, version),
             to: version.into(),
-            file: half.file.clone(),
             hash: half.hash,
-            origin: BodyOrigin::Records,
-            mode: Mode::Transaction, // The dialect says better in `ShadowDatabase::run`.
-            destroys: Vec::new(),
-            completed_by: Vec::new(),
-            closed_by: Vec::new(),
-            leaves_out: Vec::new(),
-            opened: Vec::new(),
-            deferred: Vec::new(),
-            unfit: Vec::new(),
-            is_there: false,
-            effects: None,
+            // The dialect says better in `ShadowDatabase::run` in which mode it is run.
+            ..Migrate::staying(
+                track.clone(),
+                table.to_owned(),
+                self.before_migration(track, version),
+                &half.file,
+            )
         })
     }
 }

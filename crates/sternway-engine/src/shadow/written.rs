@@ -47,12 +47,8 @@ impl WrittenTables {
     pub fn add_to(self, effects: &mut Effects) {
         for table in self.changed {
             let gone = effects.destroyed.contains(&ObjectName::new("table", &table));
-            // SQLite knows a table by its name in any case.
-            let is_known = effects.losses.iter().any(|it| {
-                matches!(it.lost, Lost::Rows { .. }) && it.lost.of().eq_ignore_ascii_case(&table)
-            });
             let lost = Lost::Rows { table };
-            if !gone && !is_known {
+            if !gone && !effects.losses.iter().any(|loss| loss.lost == lost) {
                 effects.losses.push(Loss { lost, rows: None, bytes: None, estimated: false });
             }
         }

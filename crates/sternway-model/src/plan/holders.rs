@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::{Catalog, MigrationSet, Release, ReleaseEntry, TrackName};
+use crate::catalog::{Catalog, MigrationSet, Release, ReleaseEntry, TrackName, once_in_a_row};
 
 /// The releases that are asked for migrations, by track, the oldest first.
 #[derive(Debug)]
@@ -60,15 +60,8 @@ pub(super) fn that<'r>(
     releases: impl IntoIterator<Item = (&'r Release, &'r ReleaseEntry)>,
     condition: impl Fn(&Release, &ReleaseEntry) -> bool,
 ) -> impl Iterator<Item = (&'r Release, &'r ReleaseEntry)> {
-    let mut before: Option<(&ReleaseEntry, bool)> = None;
-    releases.into_iter().filter(move |(release, entry)| {
-        let holds = match before {
-            Some((known, holds)) if known.tracks == entry.tracks => holds,
-            _ => condition(release, entry),
-        };
-        before = Some((entry, holds));
-        holds
-    })
+    let mut holds = once_in_a_row(condition);
+    releases.into_iter().filter(move |(release, entry)| holds(release, entry))
 }
 
 #[cfg(test)]

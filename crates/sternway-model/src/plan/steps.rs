@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::app::Deployment;
 use crate::catalog::{
-    Digest, Direction, Half, Migration, MigrationSet, Release, ReleaseEntry, Track, TrackName,
+    Digest, Direction, Half, Migration, MigrationSet, Release, Track, TrackName, once_in_a_row,
 };
 use crate::plan::applied::{self, Applied, halves, newest_stable_first, stored_half};
 use crate::plan::course::{Gap, gaps};
@@ -226,25 +226,14 @@ fn step(
         });
     }
     Ok(Migrate {
-        track: track.name.clone(),
-        table: track.table.clone(),
         version,
         direction,
-        from,
         to,
-        file: half.file.clone(),
         hash: half.hash,
         origin,
         mode: body.mode.clone(),
         destroys: body.destroys.clone(),
-        completed_by: Vec::new(),
-        closed_by: Vec::new(),
-        leaves_out: Vec::new(),
-        opened: Vec::new(),
-        deferred: Vec::new(),
-        unfit: Vec::new(),
-        is_there: false,
-        effects: None,
+        ..Migrate::staying(track.name.clone(), track.table.clone(), from, &half.file)
     })
 }
 
@@ -365,19 +354,11 @@ fn made_of(
     let made = holders::that(releases, |_, entry| {
         !entry.is_empty() && entry.tracks.iter().all(|(track, set)| known(track, set))
     });
-    let numbers = |entry: &ReleaseEntry| -> Numbers {
+    let mut numbers = once_in_a_row(|_, entry| -> Numbers {
         let tracks = entry.tracks.iter().filter(|(track, _)| met.contains_key(*track));
         tracks.map(|(track, set)| (track.clone(), set.versions().collect())).collect()
-    };
-    let mut before: Option<(&ReleaseEntry, Numbers)> = None;
-    let made = made.map(|(release, entry)| {
-        let numbers = match before.take() {
-            Some((known, numbers)) if known.tracks == entry.tracks => numbers,
-            _ => numbers(entry),
-        };
-        before = Some((entry, numbers.clone()));
-        (release.clone(), numbers)
     });
+    let made = made.map(|(release, entry)| (release.clone(), numbers(release, entry)));
     // What the records have by a number is about to be another migration.
     let records = &facts.state.records;
     let changes = |(track, numbers): (&TrackName, &Arc<[u64]>)| {

@@ -257,18 +257,13 @@ fn every_row_is_accounted_for_on_mariadb() {
         let place = Place::new(&pair, &mut admin.borrow_mut());
         let port = mariadb::port(&place);
         let run = |sql: &str| mariadb::write(&mut admin.borrow_mut(), &place, sql);
-        // The session is elsewhere then.
-        let rows = |sql: &str| {
-            let rows = admin.borrow_mut().rows(&place, sql);
-            run("SELECT 1");
-            rows
-        };
         port.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
         run("CREATE TRIGGER loud BEFORE INSERT ON ship FOR EACH ROW SET NEW.name = UPPER(NEW.name);
              CREATE TRIGGER loud_too BEFORE UPDATE ON ship FOR EACH ROW SET NEW.name = UPPER(NEW.name)");
         let read = |table: &str| -> Rows {
             let (key, row) = key_and_row(table);
-            let lines = rows(&format!("SELECT CONCAT({key}, '\t', {row}) FROM {table}"));
+            let sql = format!("SELECT CONCAT({key}, '\t', {row}) FROM {table}");
+            let lines = mariadb::read(&mut admin.borrow_mut(), &place, &sql);
             let pair = |it: String| it.split_once('\t').map(|(key, row)| (key.into(), row.into()));
             lines.into_iter().map(|it| pair(it).expect("a key and a row")).collect()
         };
@@ -286,11 +281,7 @@ fn values_of_all_kinds_are_carried_over_on_mariadb() {
     let place = Place::new(&pair, &mut admin.borrow_mut());
     let port = mariadb::port(&place);
     let run = |sql: &str| mariadb::write(&mut admin.borrow_mut(), &place, sql);
-    let rows = |sql: &str| {
-        let rows = admin.borrow_mut().rows(&place, sql);
-        run("SELECT 1");
-        rows
-    };
+    let rows = |sql: &str| mariadb::read(&mut admin.borrow_mut(), &place, sql);
     port.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
     run("CREATE TABLE everything (id binary(4) PRIMARY KEY, b blob, t timestamp(3) NULL, d decimal(20,5), j json, n int,
             g int GENERATED ALWAYS AS (n + 1) STORED, s set('x','y'), e enum('é','f'), bits bit(5), f float, p point,

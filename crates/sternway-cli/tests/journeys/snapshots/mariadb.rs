@@ -18,7 +18,8 @@ CREATE PROCEDURE p() SELECT 1";
 
 /// What is there, and that all of it works. The session is elsewhere then: it would be in the way.
 fn look(admin: &mut Admin, place: &Place<'_>) -> Vec<String> {
-    let rows = admin.rows(
+    read(
+        admin,
         place,
         "SELECT CONCAT('ship ', id, ' ', name, ' ', COALESCE(kind, '')) FROM ship
          UNION ALL SELECT CONCAT('berth ', id, ' ', COALESCE(ship, '')) FROM berth
@@ -29,7 +30,12 @@ fn look(admin: &mut Admin, place: &Place<'_>) -> Vec<String> {
          UNION ALL SELECT CONCAT('routine ', ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()
          UNION ALL SELECT CONCAT('key ', TABLE_NAME, ' ', REFERENCED_TABLE_NAME, ' ', UNIQUE_CONSTRAINT_SCHEMA = DATABASE())
              FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = DATABASE() ORDER BY 1",
-    );
+    )
+}
+
+/// What a question is answered; the session is elsewhere then.
+pub fn read(admin: &mut Admin, place: &Place<'_>, sql: &str) -> Vec<String> {
+    let rows = admin.rows(place, sql);
     write(admin, place, "SELECT 1");
     rows
 }
