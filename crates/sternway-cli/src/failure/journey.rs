@@ -303,6 +303,13 @@ impl Failure {
                 source: StepError::Database { source: DatabaseError::TrackNotWritten { .. }, .. },
                 ..
             } => (SWALLOWED, Exit::Failed),
+            RunError::Step {
+                source: StepError::Database { source: DatabaseError::TrackMoved { .. }, .. },
+                ..
+            } => (
+                "another migrator works on this database, and nothing of that step was done. Once it has ended, `sternway status` shows where each track stands; `sternway resume` goes on from there, `sternway abort` takes everything back",
+                Exit::Drift,
+            ),
             RunError::Step { source: StepError::Database { .. }, .. } | RunError::Database(_) => (
                 "`sternway status` shows where each track stands; `sternway resume` goes on from there, `sternway abort` takes everything back",
                 Exit::Failed,

@@ -21,15 +21,30 @@ pub(super) async fn fingerprint(
     let plain = "SET @sternway_now = @@SESSION.sql_mode, SESSION sql_mode = ''".to_owned();
     mysql.run("begin to read the schema", plain).await?;
     let schema = format!("{}.", MySql::quote(&mysql.identity.database));
-    let mut reader = Reader { mysql, except, schema, found: Fingerprint::default() };
-    let read = reader.read().await;
-    let found = reader.found;
+    let mut left = READINGS;
+    let found = loop {
+        let (schema, found) = (schema.clone(), Fingerprint::default());
+        let mut reader = Reader { mysql: &mut *mysql, except, schema, found };
+        let read = reader.read().await.map(|()| reader.found);
+        left -= 1;
+        // `information_schema` fails where a table goes while it looks.
+        match read {
+            Err(error) if left > 0 && number(&error) == Some(NO_SUCH_TABLE) => {}
+            read => break read,
+        }
+    };
     let back = "SET SESSION sql_mode = @sternway_now".to_owned();
     let reset = mysql.run("end reading the schema", back).await;
-    read?;
+    let found = found?;
     reset?;
     Ok(found)
 }
+
+/// How often a schema is read that somebody changes meanwhile.
+const READINGS: u8 = 10;
+
+/// The server's number for a table that is not there.
+const NO_SUCH_TABLE: u16 = 1146;
 
 /// A part of a table: the table, and its own name.
 type Part = (String, String);
