@@ -25,6 +25,7 @@ mod records;
 mod interrupt;
 pub mod shadow;
 pub(crate) mod whole;
+mod exact;
 mod swap;
 mod carry;
 

@@ -211,6 +211,9 @@ pub enum JourneyError {
     /// The application is not as it was when the plan was made; nothing was touched.
     #[error("the application is not as it was when the plan was made: {}", .0.join("; "))]
     DeploymentMoved(Vec<String>),
+    /// Rows have come since the plan was made, among which its bodies would run otherwise; nothing was touched.
+    #[error("rows have come since the plan was made, among which another body would run than that of {}", .0.join(", "))]
+    RowsMoved(Vec<String>),
     /// Nothing is taken of what was to be let go; nothing was touched.
     #[error("no step takes anything of {}", .0.join(", "))]
     NothingToDiscard(Vec<String>),
@@ -398,7 +401,14 @@ async fn rehearsed(
     ports: &mut Ports<'_>,
 ) -> Result<Journey, JourneyError> {
     let rehearsal = match plan.steps().any(|step| step.effects.is_some()) {
-        true => rehearse::rehearse(ports.shadow, &plan).await.map(|it| (plan.clone(), it.expected)),
+        true => match approved(&plan, ports).await {
+            Ok((asked, rehearsal)) => {
+                nothing_forbidden(&check::ask_of_additions(&asked, ports.database).await?)?;
+                as_approved(&plan, &asked)?;
+                Ok((plan.clone(), rehearsal.expected))
+            }
+            Err(error) => Err(error),
+        },
         false => match fitted(&plan, ports).await {
             Ok((plan, rehearsal)) => Ok(with_all(plan, rehearsal, ports).await?),
             Err(error) => Err(error),
@@ -474,12 +484,35 @@ async fn fitted(plan: &Plan, ports: &mut Ports<'_>) -> Result<(Plan, Rehearsal),
             _ => (plan, gone?),
         },
     };
-    let among_rows = with_columns_among_rows(shadow, plan.clone(), ports.database).await?;
-    let heeding = with_rows_heeded(shadow, among_rows, ports.database).await?;
+    let heeding = among_rows(&plan, ports).await?;
     match heeding == plan {
         true => Ok(gone),
         false => self::gone(shadow, heeding).await,
     }
+}
+
+/// Rehearses a plan that somebody has approved, and asks the rows that are there now. With it comes the plan that would
+/// be made among them.
+async fn approved(plan: &Plan, ports: &mut Ports<'_>) -> Result<(Plan, Rehearsal), RehearsalError> {
+    let rehearsal = rehearse::rehearse(ports.shadow, plan).await?;
+    Ok((among_rows(plan, ports).await?, rehearsal))
+}
+
+/// Refuses a plan that was approved where other bodies would run among the rows that are there now.
+fn as_approved(plan: &Plan, asked: &Plan) -> Result<(), JourneyError> {
+    let both = plan.steps().zip(asked.steps());
+    let others = both.filter(|(then, now)| then.hash != now.hash);
+    let files: Vec<String> = others.map(|(then, _)| then.file.clone()).collect();
+    match files.is_empty() {
+        true => Ok(()),
+        false => Err(JourneyError::RowsMoved(files)),
+    }
+}
+
+/// The plan as it has to be made among the rows that are there.
+async fn among_rows(plan: &Plan, ports: &mut Ports<'_>) -> Result<Plan, RehearsalError> {
+    let plan = with_columns_among_rows(ports.shadow, plan.clone(), ports.database).await?;
+    with_rows_heeded(ports.shadow, plan, ports.database).await
 }
 
 /// Rehearses a plan, with what others had made where it comes again, and writes into it what it leaves.

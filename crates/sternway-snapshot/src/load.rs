@@ -6,7 +6,7 @@ use std::process::Stdio;
 use sternway_database::failpoint::{self, Point};
 use sternway_database::{Dialect, Whole};
 
-use crate::dump::mysql::{CLIENTS, options, own_first};
+use crate::dump::mysql::{CLIENTS, client, options, own_first};
 use crate::error::SnapshotError;
 use crate::manifest::{self, File, Manifest};
 use crate::prove;
@@ -98,10 +98,14 @@ async fn load(
     }
 }
 
+/// The files of a snapshot that are of the database, in the order in which they are loaded.
+fn data_files(manifest: &Manifest) -> impl Iterator<Item = &File> {
+    manifest.files.iter().filter(|it| it.name != manifest::SCHEMA)
+}
+
 /// The file of a snapshot that is one file.
 fn only(manifest: &Manifest) -> Result<&File, SnapshotError> {
-    let mut files = manifest.files.iter().filter(|it| it.name != manifest::SCHEMA);
-    files.next().ok_or_else(|| SnapshotError::Damaged {
+    data_files(manifest).next().ok_or_else(|| SnapshotError::Damaged {
         id: manifest.id.clone(),
         reason: "it has no file".to_owned(),
     })
@@ -130,7 +134,7 @@ async fn postgres(
         let data = match only(manifest)?.name.starts_with("data/") {
             true => Some(local.folder().join("data")),
             false => {
-                for file in manifest.files.iter().filter(|it| it.name != manifest::SCHEMA) {
+                for file in data_files(manifest) {
                     let to = file.name.strip_prefix("data-").unwrap_or(&file.name);
                     unsealed(from, file, &scratch.path().join(to), meter).await?;
                 }
@@ -159,10 +163,13 @@ async fn mysql(
     let server = whole.identity().server.clone();
     let program = settings.programs.any(&own_first(CLIENTS, &server), &server).await?;
     let options = options(&whole.told(name).options.unwrap_or_default())?;
-    let mut command = settings.programs.command(&program.path);
-    command.arg(format!("--defaults-extra-file={}", options.path().display()));
-    command.args(["--batch", "--default-character-set=utf8mb4"]).arg(format!("--database={name}"));
-    feed(from, only(manifest)?, &program.name, command, meter).await
+    only(manifest)?;
+    for file in data_files(manifest) {
+        let mut command = client(settings, &program, &options);
+        command.arg("--batch").arg(format!("--database={name}"));
+        feed(from, file, &program.name, command, meter).await?;
+    }
+    Ok(())
 }
 
 async fn sqlite(

@@ -73,7 +73,7 @@ impl Failure {
             JourneyError::App(cause) => Self::new(cause.to_string(), Exit::Refused).hint(
                 "nothing was touched. Mend the cause and give the same command again; --no-deploy moves the database alone",
             ),
-            JourneyError::DeploymentMoved(_) => Self::new(cause.to_string(), Exit::Refused)
+            JourneyError::DeploymentMoved(_) | JourneyError::RowsMoved(_) => Self::new(cause.to_string(), Exit::Refused)
                 .hint("nothing was touched; plan again"),
             cause => Self::of("cannot prepare the journey", cause),
         }

@@ -53,8 +53,22 @@ fn needed_among_rows(kind: Kind, test: &str) {
             "--accept-difference ship.cargo",
         ]);
         harbour.run(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
+        // So is a plan from before that row.
+        sql("DELETE FROM ship WHERE id = 2");
+        harbour.run(&["plan", "--to", "1.1.0", "--out", "plan.json"]).ended(0);
+        sql("INSERT INTO ship VALUES (2, 'Berta')");
+        harbour
+            .run(&["apply", "plan.json", "--yes"])
+            .ended(3)
+            .explains(&["ship", "nothing was touched"]);
         let accepted = [&upgrade[..], &["--accept-difference", "ship.cargo"]].concat();
-        harbour.run(&accepted).ended(0).says(&["accepted: column `cargo` of `ship`"]);
+        let plan =
+            ["plan", "--to", "1.1.0", "--accept-difference", "ship.cargo", "--out", "plan.json"];
+        harbour.run(&plan).ended(0);
+        harbour
+            .run(&["apply", "plan.json", "--yes"])
+            .ended(0)
+            .says(&["accepted: column `cargo` of `ship`"]);
         assert_eq!(sql("SELECT cargo FROM ship WHERE id = 1"), ["tea"]);
     });
 }
@@ -81,6 +95,7 @@ fn rows_that_do_not_fit(kind: Kind, test: &str, (up, down): (&str, &str), says: 
     ];
     with(kind, test, &files, |harbour, sql| {
         harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        harbour.run(&["plan", "--to", "1.0.0", "--out", "plan.json"]).ended(0);
         sql("INSERT INTO person VALUES (1)");
         sql(
             "INSERT INTO job VALUES (1, 'a', 'open', 1), (2, NULL, 'for ever', 7), (3, 'a', 'open', NULL)",
@@ -88,12 +103,15 @@ fn rows_that_do_not_fit(kind: Kind, test: &str, (up, down): (&str, &str), says: 
         sql("INSERT INTO job VALUES (-4, NULL, 'done', 1)");
         harbour.refuses_back(says);
         harbour.refuses_back(&["nothing was touched"]);
+        // A plan of before they came asks them again.
+        let apply = ["apply", "plan.json", "--yes"];
+        harbour.run(&apply).ended(3).explains(&[says[0], "nothing was touched"]);
         harbour.run(&["status"]).ended(0).says(&["schema: of 2 releases", "drift: none"]);
         sql("UPDATE job SET name = 'b', state = 'never', boss = 1 WHERE id = 2");
         sql("UPDATE job SET name = 'c' WHERE id = 3");
         sql("DELETE FROM job WHERE id = -4");
         harbour
-            .run(&["rollback", "--to", "1.0.0", "--yes"])
+            .run(&apply)
             .ended(0)
             .says(&["rolled back to 1.0.0; the schema is that of a clean install of core 1"]);
         assert_eq!(sql("SELECT name FROM job ORDER BY id"), ["a", "b", "c"]);
@@ -169,7 +187,8 @@ fn behind_the_rows(kind: Kind, test: &str, drop: &str) {
         sql("INSERT INTO job VALUES (1, 1), (2, 2)");
         for _ in 0..2 {
             harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
-            harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0).says(&[
+            harbour.run(&["plan", "--to", "1.0.0", "--out", "plan.json"]).ended(0);
+            harbour.run(&["apply", "plan.json", "--yes"]).ended(0).says(&[
                 "once the archive has restored what it keeps: ALTER TABLE job ADD CONSTRAINT job_boss",
                 "ok 1.0.0: the schema is proved",
             ]);

@@ -9,7 +9,7 @@ use sternway_model::proof::Fingerprint;
 use sternway_model::state::Identity;
 
 use super::connect::{session, target};
-use super::{MySql, carry, cell, failed, introspect, number_in, swap};
+use super::{MySql, carry, cell, exact, failed, introspect, number_in, swap};
 use crate::Dialect;
 use crate::port::{
     Carried, Connect, Contents, Database, DatabaseError, Rows, SwapError, Told, Whole, occupants,
@@ -136,29 +136,35 @@ impl Whole for Server {
     async fn contents(&mut self) -> Result<Contents, DatabaseError> {
         let database = MySql::literal(&self.session.identity.database);
         let sql = format!(
-            "SELECT t.TABLE_NAME AS name, c.COLUMN_NAME AS col FROM information_schema.TABLES t
+            "SELECT t.TABLE_NAME AS name, t.TABLE_TYPE AS type, c.COLUMN_NAME AS col, c.DATA_TYPE AS kind
+             FROM information_schema.TABLES t
              JOIN information_schema.COLUMNS c ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME
              WHERE t.TABLE_SCHEMA = {database} AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
              ORDER BY t.TABLE_NAME, c.ORDINAL_POSITION"
         );
         let rows = self.session.fetch("list the tables", sql).await?;
-        let mut tables: Vec<(String, Vec<String>)> = Vec::new();
+        let mut tables: Vec<(String, bool, Vec<String>)> = Vec::new();
         for row in &rows {
-            let (name, column) = (cell(row, "name"), MySql::quote(&cell(row, "col")));
+            let (name, mut column) = (cell(row, "name"), MySql::quote(&cell(row, "col")));
+            // It is printed with fewer digits than it has.
+            if cell(row, "kind").eq_ignore_ascii_case("float") {
+                column.push_str(" + 0e0");
+            }
             // Bytes are told from nothing, and numbers as they are printed.
             let value = format!("COALESCE(HEX(CAST({column} AS BINARY)), '~')");
-            match tables.last_mut().filter(|(last, _)| *last == name) {
-                Some((_, columns)) => columns.push(value),
-                None => tables.push((name, vec![value])),
+            match tables.last_mut().filter(|(last, ..)| *last == name) {
+                Some((.., columns)) => columns.push(value),
+                None => tables.push((name, cell(row, "type") == "SYSTEM VERSIONED", vec![value])),
             }
         }
         let mut contents = Contents::new();
-        for (name, columns) in tables {
+        for (name, has_earlier_rows, columns) in tables {
             let sql = format!(
                 "SELECT COUNT(*) AS n, CAST(COALESCE(SUM(CAST(CONV(LEFT(MD5(CONCAT_WS('#', {})), 15), 16, 10)
-                 AS UNSIGNED)), 0) AS CHAR) AS total FROM {}",
+                 AS UNSIGNED)), 0) AS CHAR) AS total FROM {}{}",
                 columns.join(", "),
-                self.session.table(&name)
+                self.session.table(&name),
+                if has_earlier_rows { " FOR SYSTEM_TIME ALL" } else { "" }
             );
             let doing = format!("count the rows of `{name}`");
             let rows = self.session.fetch(&doing, sql).await?;
@@ -175,6 +181,15 @@ impl Whole for Server {
 
     async fn copy_into(&mut self, _: &Path) -> Result<bool, DatabaseError> {
         Ok(false)
+    }
+
+    async fn exact(&mut self) -> Result<Option<String>, DatabaseError> {
+        exact::questions(&mut self.session).await
+    }
+
+    async fn has_earlier_rows(&mut self) -> Result<bool, DatabaseError> {
+        let versioned = self.session.tables_of("TABLE_TYPE = 'SYSTEM VERSIONED'").await?;
+        Ok(!versioned.is_empty())
     }
 
     async fn open(&self, name: &str) -> Result<Box<dyn Whole>, Connect> {

@@ -158,6 +158,19 @@ pub trait Whole: Send {
     /// When it cannot be written. False where a program of the server's has to do it.
     async fn copy_into(&mut self, file: &Path) -> Result<bool, DatabaseError>;
 
+    /// Questions for the server's own client, whose answers are statements, line by line: they give values exactly that
+    /// the server's programs write with fewer digits than they have. Nothing where they write all of them.
+    ///
+    /// # Errors
+    /// When the server does not say what the tables are like.
+    async fn exact(&mut self) -> Result<Option<String>, DatabaseError>;
+
+    /// Whether tables have rows of earlier times, which the server's programs write only where they are told to.
+    ///
+    /// # Errors
+    /// When the server does not say.
+    async fn has_earlier_rows(&mut self) -> Result<bool, DatabaseError>;
+
     /// Opens another database of the server.
     ///
     /// # Errors

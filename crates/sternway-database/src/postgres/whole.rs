@@ -246,6 +246,14 @@ impl Whole for Cluster {
         Ok(false)
     }
 
+    async fn exact(&mut self) -> Result<Option<String>, DatabaseError> {
+        Ok(None)
+    }
+
+    async fn has_earlier_rows(&mut self) -> Result<bool, DatabaseError> {
+        Ok(false)
+    }
+
     async fn open(&self, name: &str) -> Result<Box<dyn Whole>, Connect> {
         Ok(Box::new(open(&self.url, self.password.as_deref(), Some(name)).await?))
     }

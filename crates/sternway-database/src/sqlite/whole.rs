@@ -161,6 +161,14 @@ impl Whole for File {
         Ok(true)
     }
 
+    async fn exact(&mut self) -> Result<Option<String>, DatabaseError> {
+        Ok(None)
+    }
+
+    async fn has_earlier_rows(&mut self) -> Result<bool, DatabaseError> {
+        Ok(false)
+    }
+
     async fn open(&self, name: &str) -> Result<Box<dyn Whole>, Connect> {
         Ok(Box::new(open(&self.url, Some(name)).await?))
     }

@@ -109,6 +109,54 @@ fn a_database_is_copied_proven_and_restored() {
     std::mem::forget(admin);
 }
 
+/// Of a `FLOAT`, mariadb-dump writes six digits; of rows that the server keeps of earlier times, none by itself.
+#[test]
+fn values_are_copied_with_all_their_digits() {
+    let Some(pair) = Pair::new(Kind::MariaDb, "snapshots of MariaDB, every digit") else { return };
+    let mut admin = pair.admin();
+    let place = Place::new(&pair, &mut admin);
+    let port = port(&place);
+    port.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+    let rows = "
+        CREATE TABLE keyed (name varchar(20), at datetime(3), f float, g float(12,3), h float AS (f / 2) STORED,
+            changed timestamp NOT NULL DEFAULT current_timestamp() ON UPDATE current_timestamp(),
+            PRIMARY KEY (name, at)) CHARACTER SET latin1 COLLATE latin1_german1_ci;
+        INSERT INTO keyed (name, at, f, g, changed) VALUES ('it''s', '2026-01-02 03:04:05.678', 123456.789, 1234567.891,
+            '2020-01-01'), ('\\\\ ä\n', '2026-01-02', 3.14159274, 0.1, '2020-01-02'), ('', '2026-01-03', NULL, NULL, '2020-01-03'),
+            ('even', '2026-01-04', 0.5, 1, '2020-01-04'), ('far', '2026-01-05', -3.40282346e38, 16777217.5, '2020-01-05'),
+            ('near', '2026-01-06', 1.17549435e-38, 7, '2020-01-06');
+        CREATE TABLE alike (f float, `a``'b` blob, t text, n decimal(30,10), b bit(5), d double);
+        INSERT INTO alike VALUES (3.14159274, x'00ff', 'ä''\n', 0.1, b'101', 0.1e0 + 0.2e0),
+            (3.1415920, x'00ff', 'ä''\n', 0.1, b'101', 0.1e0 + 0.2e0), (3.1415920, NULL, NULL, NULL, NULL, NULL),
+            (3.14159, x'00ff', 'ä''\n', 0.1, b'101', 0.1e0 + 0.2e0);
+        CREATE TABLE of_then (id int PRIMARY KEY, n int) WITH SYSTEM VERSIONING;
+        INSERT INTO of_then VALUES (1, 1);
+        UPDATE of_then SET n = 2;
+        CREATE TABLE changes (n int AUTO_INCREMENT PRIMARY KEY);
+        CREATE TRIGGER keyed_changes BEFORE UPDATE ON keyed FOR EACH ROW INSERT INTO changes VALUES (NULL);
+        CREATE TRIGGER alike_changes AFTER UPDATE ON alike FOR EACH ROW INSERT INTO changes VALUES (NULL)";
+    write(&mut admin, &place, rows);
+    let found = |of: &str| {
+        format!(
+            "SELECT CONCAT_WS('|', 'keyed', HEX(name), at, f + 0e0, g + 0e0, h + 0e0, changed) FROM {of}.keyed
+             UNION ALL SELECT CONCAT_WS('|', 'alike', f + 0e0, HEX(`a``'b`), HEX(t), n, b + 0, d) FROM {of}.alike
+             UNION ALL SELECT CONCAT_WS('|', 'then', id, n, ROW_START, ROW_END) FROM {of}.of_then FOR SYSTEM_TIME ALL
+             UNION ALL SELECT CONCAT('changes ', COUNT(*)) FROM {of}.changes
+             UNION ALL SELECT CONCAT('trigger ', TRIGGER_NAME) FROM information_schema.TRIGGERS
+                 WHERE TRIGGER_SCHEMA = '{of}' ORDER BY 1"
+        )
+    };
+    let taken = read(&mut admin, &place, &found(&place.name));
+    assert_eq!(taken.len(), 6 + 4 + 2 + 1 + 2, "{taken:?}");
+    let shape = port.json("sternway.snapshot/1", &["snapshot", "create", "--prove"]);
+    assert!(shape["proven"].is_object(), "{shape}");
+    let id = shape["id"].as_str().expect("a name");
+    let beside = format!("{}_beside", place.name);
+    port.run(&["snapshot", "restore", id, "--into", &beside, "--yes"]).ended(0).says(&["restored"]);
+    assert_eq!(read(&mut admin, &place, &found(&beside)), taken);
+    write(&mut admin, &place, &format!("DROP DATABASE {beside}"));
+}
+
 #[test]
 fn a_restore_is_killed_everywhere() {
     let Some(pair) = Pair::new(Kind::MariaDb, "snapshots of MariaDB, killed") else { return };
