@@ -228,6 +228,9 @@ impl Failure {
             DatabaseError::RecordsFormat { .. } => {
                 "use the Sternway that wrote them, or a later one"
             }
+            DatabaseError::RecordsUnreadable(_) => {
+                "they tell of unfinished runs and of what is kept. Connect as the user that Sternway has run as here before, or as a member of that role on PostgreSQL"
+            }
             DatabaseError::RecordsDamaged(_) => {
                 "repair the row that it names, or delete it; the application does not need it. Do not drop Sternway's tables as a whole: what the archive keeps lies among them"
             }
@@ -252,7 +255,7 @@ impl Failure {
         };
         let exit = match cause {
             DatabaseError::Locked { .. } => Exit::Locked,
-            DatabaseError::ReadOnly(_) => Exit::Refused,
+            DatabaseError::ReadOnly(_) | DatabaseError::RecordsUnreadable(_) => Exit::Refused,
             _ => Exit::Failed,
         };
         Self::with(attempt, cause, hint, exit)

@@ -48,24 +48,21 @@ impl LastRun {
 
 /// Whether an application's records can be used.
 pub enum Access {
-    /// The tables are there and can be written.
-    Ready,
+    /// The tables are there and can be read; and whether they can be written.
+    Ready(RecordsAccess),
     /// They are not there and may be made.
     Absent,
-    /// They can be neither used nor made.
+    /// They are not there and cannot be made, for this reason.
     Refused(String),
 }
 
 impl Access {
-    /// What is known where nothing can be read; `None` where it can.
-    pub fn unread(self) -> Option<Records> {
+    /// Whether there is something to read, and whether the tables can be written or made.
+    pub fn parts(self) -> (bool, RecordsAccess) {
         match self {
-            Self::Ready => None,
-            Self::Absent => Some(Records::default()),
-            Self::Refused(reason) => {
-                let access = RecordsAccess::Unavailable(reason);
-                Some(Records { access, ..Records::default() })
-            }
+            Self::Ready(access) => (true, access),
+            Self::Absent => (false, RecordsAccess::Available),
+            Self::Refused(reason) => (false, RecordsAccess::Unavailable(reason)),
         }
     }
 }

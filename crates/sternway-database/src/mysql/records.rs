@@ -54,10 +54,11 @@ const COLUMNS: [&str; 5] = [
 #[async_trait]
 impl RecordStore for MySql {
     async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
-        if let Some(unread) = access(self).await?.unread() {
-            return Ok(unread);
+        let (are_there, access) = access(self).await?.parts();
+        let mut records = Records { access, ..Records::default() };
+        if !are_there {
+            return Ok(records);
         }
-        let mut records = Records::default();
         let doing = "read Sternway's records";
         let of_app = format!("WHERE app = {}", MySql::literal(app));
         let sql = format!("SELECT * FROM {} {of_app}", self.table("sternway_migration"));
@@ -98,7 +99,7 @@ impl RecordStore for MySql {
 
     async fn prepare_records(&mut self) -> Result<RecordsAccess, DatabaseError> {
         match access(self).await? {
-            Access::Ready => return Ok(RecordsAccess::Available),
+            Access::Ready(access) => return Ok(access),
             Access::Refused(reason) => return Ok(RecordsAccess::Unavailable(reason)),
             Access::Absent => {}
         }
@@ -141,7 +142,7 @@ impl RecordStore for MySql {
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
-        let Access::Ready = access(self).await? else { return Ok(None) };
+        let Access::Ready(_) = access(self).await? else { return Ok(None) };
         let sql = format!(
             "SELECT id, plan, sternway, run_by, DATE_FORMAT(started_at, '%Y-%m-%d %H:%i:%s') AS started
              FROM {} WHERE app = {} ORDER BY id DESC LIMIT 1",
@@ -164,7 +165,7 @@ impl RecordStore for MySql {
 
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
         match access(self).await? {
-            Access::Ready => runs(self, app).await,
+            Access::Ready(_) => runs(self, app).await,
             Access::Absent | Access::Refused(_) => Ok(Vec::new()),
         }
     }
@@ -183,8 +184,7 @@ async fn access(mysql: &mut MySql) -> Result<Access, DatabaseError> {
     if !track::exists(mysql, "sternway_about").await? {
         return Ok(Access::Absent);
     }
-    let asked = ask(mysql).await;
-    asked.or_else(|error| refusal(&error).map(Access::Refused).ok_or(error))
+    ask(mysql).await.map_err(unreadable)
 }
 
 async fn ask(mysql: &mut MySql) -> Result<Access, DatabaseError> {
@@ -192,6 +192,9 @@ async fn ask(mysql: &mut MySql) -> Result<Access, DatabaseError> {
     // Before anything else: a later format may have other tables.
     let sql = format!("SELECT MAX(format) AS format FROM {}", mysql.table("sternway_about"));
     let rows = mysql.fetch(doing, sql).await?;
+    for table in TABLES {
+        mysql.fetch(doing, format!("SELECT 1 AS one FROM {} LIMIT 0", mysql.table(table))).await?;
+    }
     let found = match rows.first().filter(|row| optional(row, "format").is_some()) {
         Some(row) => recorded(row, "sternway_about", "format")?,
         None => 0,
@@ -203,8 +206,16 @@ async fn ask(mysql: &mut MySql) -> Result<Access, DatabaseError> {
     let journal = mysql.table("sternway_journal");
     let sql =
         format!("EXPLAIN INSERT INTO {journal} (run, at, record) VALUES (0, '2000-01-01', '')");
-    mysql.fetch(doing, sql).await?;
-    Ok(if found == 0 { Access::Absent } else { Access::Ready })
+    let may_write = match mysql.fetch(doing, sql).await {
+        Ok(_) => RecordsAccess::Available,
+        Err(error) => RecordsAccess::Unavailable(refusal(&error).ok_or(error)?),
+    };
+    Ok(if found == 0 { Access::Absent } else { Access::Ready(may_write) })
+}
+
+/// An error that says that the records cannot be read, where the server refuses it for lack of a right.
+fn unreadable(error: DatabaseError) -> DatabaseError {
+    refusal(&error).map_or(error, DatabaseError::RecordsUnreadable)
 }
 
 fn half(

@@ -203,6 +203,9 @@ pub enum DatabaseError {
         /// What this version reads and writes.
         known: i32,
     },
+    /// The records are there, and this user may not read them: what they say is not known.
+    #[error("Sternway's records in this database cannot be read: {0}")]
+    RecordsUnreadable(String),
     /// The records say something that cannot be.
     #[error("Sternway's records are damaged: {0}")]
     RecordsDamaged(String),

@@ -20,6 +20,7 @@ use sternway_model::plan::Migrate;
 use sternway_model::proof::ObjectName;
 
 use super::effects::{FIRST_OID, json};
+use super::records::unreadable;
 use super::{Postgres, failed, literal};
 use crate::archive::direction;
 use crate::archive::reason::TAKEN_BACK;
@@ -162,8 +163,9 @@ pub(super) async fn stored(
 ) -> Result<Vec<Stored>, DatabaseError> {
     let doing = "read the archive";
     let there = "SELECT pg_catalog.to_regclass('sternway.archive') IS NOT NULL".to_owned();
-    let there: bool = postgres.ask_one(doing, there).await?.try_get(0).map_err(failed(doing))?;
-    if !there {
+    // Without USAGE on the schema, to_regclass itself is refused.
+    let there = postgres.ask_one(doing, there).await.map_err(unreadable)?;
+    if !there.try_get::<bool, _>(0).map_err(failed(doing))? {
         return Ok(Vec::new());
     }
     let schema = literal(&postgres.identity.schema);
@@ -216,7 +218,7 @@ pub(super) async fn stored(
             'back', back, 'misfits', misfits) ORDER BY id), '[]')::text
          FROM sternway.archive WHERE {filter}"
     );
-    let read: Vec<Read> = json(postgres, doing, sql).await?;
+    let read: Vec<Read> = json(postgres, doing, sql).await.map_err(unreadable)?;
     let mut found = Vec::new();
     for it in read {
         let rows = match it.rows {

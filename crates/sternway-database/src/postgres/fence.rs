@@ -11,6 +11,7 @@ use sternway_model::state::RecordsAccess;
 
 use super::execute::be_ourselves;
 use super::parameters::Server;
+use super::records::unreadable;
 use super::{NAME, Postgres, failed, literal, track};
 use crate::port::{DatabaseError, Fence, FenceKind, Fences, Raised, RecordStore, RunId};
 use crate::records::damaged;
@@ -187,7 +188,7 @@ impl Fences for Postgres {
         let rows = match self.ask(doing, sql).await {
             // There was never one.
             Err(error) if track::is_absent(&error) => return Ok(Vec::new()),
-            rows => rows?,
+            rows => rows.map_err(unreadable)?,
         };
         let mut fences = Vec::new();
         for row in rows {

@@ -60,10 +60,11 @@ CREATE TABLE IF NOT EXISTS sternway.journal (
 #[async_trait]
 impl RecordStore for Postgres {
     async fn records(&mut self, app: &str) -> Result<Records, DatabaseError> {
-        if let Some(unread) = access(self).await?.unread() {
-            return Ok(unread);
+        let (are_there, access) = access(self).await?.parts();
+        let mut records = Records { access, ..Records::default() };
+        if !are_there {
+            return Ok(records);
         }
-        let mut records = Records::default();
         let doing = "read Sternway's records";
         let (app, schema) = (literal(app), literal(&self.identity.schema));
         let sql = format!(
@@ -110,7 +111,7 @@ impl RecordStore for Postgres {
 
     async fn prepare_records(&mut self) -> Result<RecordsAccess, DatabaseError> {
         match access(self).await? {
-            Access::Ready => return Ok(RecordsAccess::Available),
+            Access::Ready(access) => return Ok(access),
             Access::Refused(reason) => return Ok(RecordsAccess::Unavailable(reason)),
             Access::Absent => {}
         }
@@ -189,7 +190,7 @@ impl RecordStore for Postgres {
     }
 
     async fn unfinished(&mut self, app: &str) -> Result<Option<Unfinished>, DatabaseError> {
-        let Access::Ready = access(self).await? else { return Ok(None) };
+        let Access::Ready(_) = access(self).await? else { return Ok(None) };
         let doing = "look for an unfinished run";
         let sql = format!(
             "SELECT r.id, r.plan, r.sternway, r.run_by,
@@ -215,7 +216,7 @@ impl RecordStore for Postgres {
 
     async fn history(&mut self, app: &str) -> Result<Vec<RunSummary>, DatabaseError> {
         match access(self).await? {
-            Access::Ready => runs(self, &literal(app)).await,
+            Access::Ready(_) => runs(self, &literal(app)).await,
             Access::Absent | Access::Refused(_) => Ok(Vec::new()),
         }
     }
@@ -235,9 +236,12 @@ async fn access(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
         let server = &postgres.identity.server;
         return Ok(Access::Refused(format!("this version keeps no records on {server}")));
     }
-    let asked = ask(postgres).await;
-    // Without USAGE on the schema, to_regclass itself is refused.
-    asked.or_else(|error| refusal(&error).map(Access::Refused).ok_or(error))
+    ask(postgres).await.map_err(unreadable)
+}
+
+/// An error that says that the records cannot be read, where the server refuses it for lack of a right.
+pub(super) fn unreadable(error: DatabaseError) -> DatabaseError {
+    refusal(&error).map_or(error, DatabaseError::RecordsUnreadable)
 }
 
 async fn ask(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
@@ -248,12 +252,18 @@ async fn ask(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
                has_database_privilege(current_database(), 'CREATE'),
                coalesce(has_schema_privilege(to_regnamespace('sternway'), 'CREATE'), false),
                bool_and(to_regclass(name) IS NOT NULL),
-               bool_and(coalesce(has_table_privilege(to_regclass(name), 'INSERT'), true))
+               bool_and(coalesce(has_table_privilege(to_regclass(name), 'INSERT'), true)),
+               bool_and(coalesce(has_table_privilege(to_regclass(name), 'SELECT'), true))
         FROM unnest('{sternway.migration, sternway.release, sternway.run, sternway.journal, sternway.archive}'::text[]) AS name";
     let row = postgres.ask_one(doing, sql.to_owned()).await?;
     let answer = |column: usize| row.try_get::<bool, _>(column).map_err(failed(doing));
     let (about, absent, whole, may_write) = (answer(0)?, answer(1)?, answer(4)?, answer(5)?);
     let (may_create_schema, may_create_table) = (answer(2)?, answer(3)?);
+    let (database, user) = (&postgres.identity.database, &postgres.identity.user);
+    if !answer(6)? {
+        let reason = format!("user `{user}` may not read the tables in the schema sternway");
+        return Err(DatabaseError::RecordsUnreadable(reason));
+    }
     if about {
         // Before anything else: a later format may have other tables.
         let sql = "SELECT coalesce(max(format), 0) FROM sternway.about";
@@ -264,12 +274,13 @@ async fn ask(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
         }
     }
     let (database, user) = (&postgres.identity.database, &postgres.identity.user);
-    if about && !may_write {
-        let reason = format!("user `{user}` may not write to schema sternway");
-        return Ok(Access::Refused(reason));
-    }
     if about && whole {
-        return Ok(Access::Ready);
+        return Ok(Access::Ready(match may_write {
+            true => RecordsAccess::Available,
+            false => RecordsAccess::Unavailable(format!(
+                "user `{user}` may not write to schema sternway"
+            )),
+        }));
     }
     Ok(match (absent, may_create_schema, may_create_table) {
         (true, true, _) | (false, _, true) => Access::Absent,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sternway_database::Work;
 use sternway_database::port::prelude::*;
+use sternway_database::{DatabaseError, Work};
 use sternway_model::journal::{Progress, Reached, Record};
 use sternway_model::state::RecordsAccess;
 
@@ -103,11 +103,31 @@ async fn a_user_who_may_not_is_told_why() {
     let mut poor = session(&fresh.url_of(&user, "p")).await;
     let access = poor.prepare_records().await.expect("an answer");
     assert!(matches!(access, RecordsAccess::Unavailable(_)), "{access:?}");
-    fresh.session().await.prepare_records().await.expect("records");
-    let access = poor.records("app").await.expect("an answer").access;
-    assert!(matches!(access, RecordsAccess::Unavailable(_)), "{access:?}");
+    let mut owner = fresh.session().await;
+    owner.prepare_records().await.expect("records");
+    owner.begin_run(&plan("app", "1.0.0", &["SELECT 1"])).await.expect("a run");
+    let found = poor.records("app").await.expect("an answer");
+    assert!(matches!(found.access, RecordsAccess::Unavailable(_)), "{found:?}");
+    assert_eq!(found.releases.len(), 1);
+    assert!(poor.unfinished("app").await.expect("an answer").is_some());
+    assert_eq!(poor.history("app").await.expect("a history").len(), 1);
+    // Whoever may not read them is not told that there are none.
+    let grant = format!(
+        "REVOKE SELECT ON {0}.* FROM {user}@'%'; GRANT SELECT ON {0}.sternway_about TO {user}@'%'",
+        fresh.name
+    );
+    execute(&mut watch, &grant).await;
+    let mut poor = session(&fresh.url_of(&user, "p")).await;
+    let answers = [
+        poor.records("app").await.err(),
+        poor.unfinished("app").await.err(),
+        poor.history("app").await.err(),
+    ];
+    for error in answers {
+        assert!(matches!(error, Some(DatabaseError::RecordsUnreadable(_))), "{error:?}");
+    }
     execute(&mut watch, &format!("DROP USER {user}@'%'")).await;
     execute(&mut watch, "UPDATE sternway_about SET format = 99").await;
     fresh.session().await.records("app").await.expect_err("a later format");
-    assert_eq!(ask(&mut watch, "SELECT COUNT(*) FROM sternway_migration").await, "0");
+    assert_eq!(ask(&mut watch, "SELECT COUNT(*) FROM sternway_migration").await, "1");
 }

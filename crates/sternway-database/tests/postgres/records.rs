@@ -161,28 +161,39 @@ async fn a_user_who_may_not_create_schemas_still_migrates() {
     holds(&mut session, "to_regnamespace('sternway') IS NULL").await;
 }
 
+/// Whoever may not read them is not told that there are none.
 #[tokio::test]
-async fn records_that_belong_to_someone_else_are_unavailable() {
+async fn records_of_someone_else_are_read_or_it_is_said_that_they_cannot_be() {
     let Some(mut fresh) = fresh().await else { return };
     let (role, url) = fresh.role("secret").await;
-    fresh.session().await.prepare_records().await.expect("records");
+    let mut owner = fresh.session().await;
+    owner.prepare_records().await.expect("records");
+    owner.begin_run(&plan("app", "1.0.0", &BODIES)).await.expect("a run");
     let mut watch = fresh.watch().await;
     let mut session = support::session(url.as_str()).await;
-    for grant in [
-        "SELECT 1".to_owned(),
-        format!("GRANT USAGE ON SCHEMA sternway TO {role}"),
-        format!("GRANT SELECT ON ALL TABLES IN SCHEMA sternway TO {role}"),
-    ] {
+    for grant in ["SELECT 1".to_owned(), format!("GRANT USAGE ON SCHEMA sternway TO {role}")] {
         execute(&mut watch, &grant).await;
-        let found = records(&mut session, "app").await;
-        assert!(
-            unavailable(&found.access).contains("sternway")
-                || unavailable(&found.access).contains("denied"),
-            "{found:?}"
-        );
-        unavailable(&session.prepare_records().await.expect("an answer"));
-        assert_eq!(session.history("app").await.expect("a history"), []);
+        let answers = [
+            session.records("app").await.err(),
+            session.prepare_records().await.err(),
+            session.unfinished("app").await.err(),
+            session.history("app").await.err(),
+            session.archive("app").await.err(),
+        ];
+        for error in answers {
+            assert!(matches!(error, Some(DatabaseError::RecordsUnreadable(_))), "{error:?}");
+        }
     }
+    let grant = format!("GRANT SELECT ON ALL TABLES IN SCHEMA sternway TO {role}");
+    execute(&mut watch, &grant).await;
+    let found = records(&mut session, "app").await;
+    assert!(unavailable(&found.access).contains("may not write"), "{found:?}");
+    assert_eq!(found.releases.len(), 1);
+    unavailable(&session.prepare_records().await.expect("an answer"));
+    assert!(session.unfinished("app").await.expect("an answer").is_some());
+    assert_eq!(session.history("app").await.expect("a history").len(), 1);
+    assert_eq!(session.archive("app").await.expect("an archive"), []);
+    assert_eq!(session.fences("app").await.expect("fences"), []);
 }
 
 #[tokio::test]
