@@ -4,39 +4,36 @@
 //! [`Journey`] that comes of it is final: [`travel`] shows it to whoever approves, and executes just
 //! that. [`resume`] and [`abort`] end a run that was cut short. Nothing here looks at a terminal.
 
+mod error;
+mod rehearsed;
+
 use std::time::Duration;
 
-use sternway_database::{Database, DatabaseError, Limits, LockError, Unfinished};
-use sternway_model::app::{App, AppError};
-use sternway_model::catalog::Release;
-use sternway_model::check::{Finding, When};
-use sternway_model::effect::Unkept;
+use sternway_database::{Database, DatabaseError, Limits, Unfinished};
+use sternway_model::app::App;
+use sternway_model::check::When;
 use sternway_model::journal::Progress;
-use sternway_model::plan::{Deviation, Plan, PlanError, Request};
-use sternway_model::proof::{Difference, Expected, ObjectName};
-use thiserror::Error;
+use sternway_model::plan::{Plan, PlanError, Request};
+use sternway_model::proof::Expected;
 
-use crate::check::{self, CheckError, MendError};
-use crate::completion::with_completions;
-use crate::consent::{can_be_kept, nothing_unasked};
+pub use self::error::JourneyError;
+pub use self::rehearsed::with_numbers;
+use self::rehearsed::{nothing_forbidden, rehearsed};
+use crate::check;
+use crate::consent::can_be_kept;
 use crate::deviation::with_deviation;
 use crate::event::{Event, Observer};
-use crate::gather::{GatherError, Gathered, Settings, Source, gather};
+use crate::gather::{Settings, Source, gather};
 use crate::identity::{planned, resolve};
-use crate::leftover::with_what_is_there;
-use crate::misfits::with_rows_heeded;
-use crate::needed::with_columns_among_rows;
 use crate::observe::tables;
 use crate::preflight::{
-    PreflightError, UnfinishedRun, none_unfinished, not_pooled, plan_in_step, rows_in_step,
-    unfinished,
+    UnfinishedRun, none_unfinished, not_pooled, plan_in_step, rows_in_step, unfinished,
 };
-use crate::rehearse::{self, Rehearsal, expectations, measure, with_effects, with_leaves};
+use crate::rehearse::expectations;
 use crate::run::{self, Clear, Outcome, Run, RunError};
 use crate::shadow::{Checkpoints, RehearsalError, Shadow, checkpoints};
 use crate::snapshot::Snapshots;
-use crate::status::{DirtyTracks, look_into_dirty};
-use crate::taken::{with_rebuilds, with_taken};
+use crate::status::look_into_dirty;
 use crate::unanswered::Unanswered;
 
 /// The ways to the outside that a journey needs.
@@ -127,151 +124,6 @@ pub enum Approval {
     Given,
     /// It is not.
     Denied,
-}
-
-/// Why there is no journey, or it did not arrive.
-#[derive(Debug, Error)]
-pub enum JourneyError {
-    /// There are no facts to plan from.
-    #[error(transparent)]
-    Gather(#[from] GatherError),
-    /// Something forbids it.
-    #[error(transparent)]
-    Preflight(#[from] PreflightError),
-    /// There is no plan.
-    #[error("there is no plan")]
-    Plan {
-        /// Why.
-        #[source]
-        cause: PlanError,
-        /// What it was to be computed from.
-        gathered: Box<Gathered>,
-        /// What dirty tracks really have, where that is the reason.
-        dirty: Option<Box<DirtyTracks>>,
-    },
-    /// What it should lead to cannot be found out.
-    #[error("it cannot be told what the plan should lead to")]
-    Rehearse {
-        /// Why.
-        #[source]
-        cause: RehearsalError,
-        /// How the schema differs from a clean install, which may be the reason.
-        deviation: Box<Deviation>,
-    },
-    /// Its end would be without something that the target needs.
-    #[error("{}", lacking(.target, .lacks))]
-    Lacks {
-        /// The release to arrive at.
-        target: Release,
-        /// What differs from a clean install of it.
-        lacks: Vec<Difference>,
-    },
-    /// It would take along what others have made.
-    #[error("{step} takes along what others have made: {}", named(.objects))]
-    TakesForeign {
-        /// The file.
-        step: String,
-        /// What goes.
-        objects: Vec<ObjectName>,
-    },
-    /// Rows that are there are not what it would have to ask of them.
-    #[error("{}", .messages.join("; "))]
-    RowsForbid {
-        /// What would be added among them and may be missing, where that is accepted.
-        adds: Vec<ObjectName>,
-        /// What they are not.
-        messages: Vec<String>,
-    },
-    /// It would take large objects away, which the archive does not keep.
-    #[error("{step} calls lo_unlink: the large objects that it takes are not kept")]
-    LargeObjects {
-        /// The file.
-        step: String,
-    },
-    /// What the plan takes away could not be counted.
-    #[error(transparent)]
-    Unanswered(#[from] Unanswered),
-    /// A check was not answered.
-    #[error(transparent)]
-    Unchecked(#[from] CheckError),
-    /// What has to be so before it is not; nothing was touched.
-    #[error("{}", .0.join("; "))]
-    Refused(Vec<String>),
-    /// What a step takes away cannot be kept; nothing was touched.
-    #[error("`{file}` destroys what cannot be kept: {}", .unkept.iter().map(|it| it.reason.as_str()).collect::<Vec<_>>().join(", "))]
-    Unkept {
-        /// The step's file.
-        file: String,
-        /// What it is.
-        unkept: Vec<Unkept>,
-    },
-    /// The application cannot be moved; nothing was touched.
-    #[error(transparent)]
-    App(AppError),
-    /// The application is not as it was when the plan was made; nothing was touched.
-    #[error("the application is not as it was when the plan was made: {}", .0.join("; "))]
-    DeploymentMoved(Vec<String>),
-    /// Rows have come since the plan was made, among which its bodies would run otherwise; nothing was touched.
-    #[error("rows have come since the plan was made, among which another body would run than that of {}", .0.join(", "))]
-    RowsMoved(Vec<String>),
-    /// Nothing is taken of what was to be let go; nothing was touched.
-    #[error("no step takes anything of {}", .0.join(", "))]
-    NothingToDiscard(Vec<String>),
-    /// Whoever was asked did not approve; nothing was touched.
-    #[error("it was not approved")]
-    NotApproved,
-    /// The run ended before its plan did.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// It has arrived, and what a check found could not be mended.
-    #[error(transparent)]
-    Mend(#[from] MendError),
-    /// No run is unfinished.
-    #[error("no run is unfinished")]
-    NothingUnfinished,
-    /// The unfinished run is of another version.
-    #[error("run {run} was begun by another version")]
-    Unreadable {
-        /// Its number.
-        run: i64,
-        /// Why its plan cannot be read.
-        #[source]
-        cause: sternway_database::DatabaseError,
-    },
-}
-
-fn named(objects: &[ObjectName]) -> String {
-    let objects: Vec<String> = objects.iter().map(ToString::to_string).collect();
-    objects.join(", ")
-}
-
-fn lacking(target: &Release, lacks: &[Difference]) -> String {
-    let lacks: Vec<String> = lacks.iter().map(ToString::to_string).collect();
-    let head = "the application's own migrations do not lead to the schema of";
-    format!("{head} {target}: {}", lacks.join("; "))
-}
-
-impl JourneyError {
-    /// Whether a migrator that was at work may be the reason.
-    fn may_be_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Plan { cause: PlanError::Dirty { .. }, .. }
-                | Self::Preflight(PreflightError::OutOfStep(_))
-        )
-    }
-}
-
-impl From<LockError> for JourneyError {
-    fn from(cause: LockError) -> Self {
-        Self::Preflight(PreflightError::Lock(cause))
-    }
-}
-
-impl From<sternway_database::DatabaseError> for JourneyError {
-    fn from(cause: sternway_database::DatabaseError) -> Self {
-        Self::Unanswered(Unanswered { what: "give the locks back", cause })
-    }
 }
 
 /// Plans the way to a release from where the database is, and rehearses it.
@@ -391,151 +243,6 @@ async fn look(
         }
         Err(cause) => Err(JourneyError::Plan { cause, gathered: Box::new(gathered), dirty: None }),
     }
-}
-
-/// Finds out what a plan should lead to. What its steps change is found out too, unless the plan says
-/// it already: then that is what somebody agreed to.
-async fn rehearsed(
-    plan: Plan,
-    manner: &Manner,
-    ports: &mut Ports<'_>,
-) -> Result<Journey, JourneyError> {
-    let rehearsal = match plan.steps().any(|step| step.effects.is_some()) {
-        true => match approved(&plan, ports).await {
-            Ok((asked, rehearsal)) => {
-                nothing_forbidden(&check::ask_of_additions(&asked, ports.database).await?)?;
-                as_approved(&plan, &asked)?;
-                Ok((plan.clone(), rehearsal.expected))
-            }
-            Err(error) => Err(error),
-        },
-        false => match fitted(&plan, ports).await {
-            Ok((plan, rehearsal)) => Ok(with_all(plan, rehearsal, ports).await?),
-            Err(error) => Err(error),
-        },
-    };
-    match rehearsal {
-        Ok((plan, expected)) => {
-            nothing_unasked(&plan)?;
-            nothing_forbidden(&check::ask_of_additions(&plan, ports.database).await?)?;
-            Ok(Journey { plan, proof: Ok(expected) })
-        }
-        Err(error) if manner.unproven => Ok(Journey { plan, proof: Err(error) }),
-        Err(cause) => {
-            Err(JourneyError::Rehearse { cause, deviation: Box::new(plan.basis.deviation) })
-        }
-    }
-}
-
-/// The plan with what its steps change and take away, and what they leave; as it is, with the reason,
-/// where no rehearsal can be made.
-///
-/// # Errors
-/// When the database does not answer, and where it would do what needs consent.
-pub async fn with_numbers(
-    plan: Plan,
-    ports: &mut Ports<'_>,
-) -> Result<(Plan, Option<RehearsalError>), JourneyError> {
-    let plan = with_deviation(plan, ports.shadow, ports.database).await?;
-    match fitted(&plan, ports).await {
-        Ok((plan, rehearsal)) => {
-            let (plan, _) = with_all(plan, rehearsal, ports).await?;
-            nothing_unasked(&plan)?;
-            nothing_forbidden(&check::ask_of_additions(&plan, ports.database).await?)?;
-            Ok((plan, None))
-        }
-        Err(error) => Ok((plan, Some(error))),
-    }
-}
-
-/// Refuses a plan that adds what the rows that are there do not allow.
-fn nothing_forbidden(findings: &[Finding]) -> Result<(), JourneyError> {
-    let broken = findings.iter().filter(|it| !it.holds && it.check.adds.is_some());
-    let broken: Vec<&Finding> = broken.collect();
-    if broken.is_empty() {
-        return Ok(());
-    }
-    let may_miss = broken.iter().filter(|it| !it.check.firm);
-    let adds = may_miss.filter_map(|it| it.check.adds.clone()).collect();
-    let message = |it: &&Finding| match &it.count {
-        Some(count) => format!("{} ({count} of them)", it.check.message),
-        None => it.check.message.clone(),
-    };
-    Err(JourneyError::RowsForbid { adds, messages: broken.iter().map(message).collect() })
-}
-
-/// Rehearses a plan, whose steps are fitted to the schema that is there. Halves are completed only
-/// where the rehearsal ends without something, or does not get to its end.
-async fn fitted(plan: &Plan, ports: &mut Ports<'_>) -> Result<(Plan, Rehearsal), RehearsalError> {
-    let shadow = ports.shadow;
-    let plan = with_what_is_there(shadow, plan.clone()).await?;
-    let gone = gone(shadow, plan.clone()).await;
-    let lacks = |plan: &Plan| {
-        let mut leaves = plan.hops.iter().flat_map(|hop| &hop.leaves);
-        leaves.any(|it| it.is_lack() && !plan.was_there(it))
-    };
-    let (plan, gone) = match gone {
-        Ok(gone) if !lacks(&gone.0) => (plan, gone),
-        gone => match with_completions(shadow, plan.clone(), ports.database).await {
-            Ok(completed) if completed != plan => {
-                let gone = self::gone(shadow, completed.clone()).await?;
-                (completed, gone)
-            }
-            _ => (plan, gone?),
-        },
-    };
-    let heeding = among_rows(&plan, ports).await?;
-    match heeding == plan {
-        true => Ok(gone),
-        false => self::gone(shadow, heeding).await,
-    }
-}
-
-/// Rehearses a plan that somebody has approved, and asks the rows that are there now. With it comes the plan that would
-/// be made among them.
-async fn approved(plan: &Plan, ports: &mut Ports<'_>) -> Result<(Plan, Rehearsal), RehearsalError> {
-    let rehearsal = rehearse::rehearse(ports.shadow, plan).await?;
-    Ok((among_rows(plan, ports).await?, rehearsal))
-}
-
-/// Refuses a plan that was approved where other bodies would run among the rows that are there now.
-fn as_approved(plan: &Plan, asked: &Plan) -> Result<(), JourneyError> {
-    let both = plan.steps().zip(asked.steps());
-    let others = both.filter(|(then, now)| then.hash != now.hash);
-    let files: Vec<String> = others.map(|(then, _)| then.file.clone()).collect();
-    match files.is_empty() {
-        true => Ok(()),
-        false => Err(JourneyError::RowsMoved(files)),
-    }
-}
-
-/// The plan as it has to be made among the rows that are there.
-async fn among_rows(plan: &Plan, ports: &mut Ports<'_>) -> Result<Plan, RehearsalError> {
-    let plan = with_columns_among_rows(ports.shadow, plan.clone(), ports.database).await?;
-    with_rows_heeded(ports.shadow, plan, ports.database).await
-}
-
-/// Rehearses a plan, with what others had made where it comes again, and writes into it what it leaves.
-async fn gone(shadow: &Shadow, plan: Plan) -> Result<(Plan, Rehearsal), RehearsalError> {
-    let plan = with_rebuilds(shadow, plan).await?;
-    let rehearsal = rehearse::rehearse(shadow, &plan).await?;
-    Ok((with_leaves(plan, &rehearsal.expected), rehearsal))
-}
-
-/// Writes into a plan what the rehearsal found out, and what the database says to that.
-async fn with_all(
-    plan: Plan,
-    rehearsal: Rehearsal,
-    ports: &mut Ports<'_>,
-) -> Result<(Plan, Vec<Expected>), Unanswered> {
-    let mut plan = with_effects(plan, rehearsal.effects);
-    count(&mut plan, ports).await?;
-    Ok((with_taken(plan, ports.database).await?, rehearsal.expected))
-}
-
-async fn count(plan: &mut Plan, ports: &mut Ports<'_>) -> Result<(), Unanswered> {
-    let counted = measure(plan, ports.database).await;
-    counted.map_err(Unanswered::to("count what the plan takes away"))
 }
 
 /// Asks for approval of a journey, and makes it.

@@ -61,7 +61,6 @@ fn needed_among_rows(kind: Kind, test: &str) {
             .run(&["apply", "plan.json", "--yes"])
             .ended(3)
             .explains(&["ship", "nothing was touched"]);
-        let accepted = [&upgrade[..], &["--accept-difference", "ship.cargo"]].concat();
         let plan =
             ["plan", "--to", "1.1.0", "--accept-difference", "ship.cargo", "--out", "plan.json"];
         harbour.run(&plan).ended(0);

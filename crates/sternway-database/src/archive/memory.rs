@@ -232,6 +232,28 @@ impl RowStore for Memory {
         Ok(())
     }
 
+    async fn twins_give_way(&mut self, place: &Place) -> Result<()> {
+        let given = place.given().expect("columns");
+        let at = |at: &usize| position(&place.shape, &place.layout.columns[*at]);
+        let alike =
+            |row: &Values, kept: &Kept| given.iter().all(|it| row[at(it)] == kept.values[*it]);
+        let key =
+            |row: &Values, kept: &Kept| place.key.iter().all(|it| row[at(it)] == kept.values[*it]);
+        let rows = self.rows(&place.shape.name).to_vec();
+        let all: Vec<Kept> = self.open(place.data).map(|(_, kept)| kept.clone()).collect();
+        let same = |row: &Values, kept: &Kept| key(row, kept) && alike(row, kept);
+        let is_there = |kept: &&Kept| rows.iter().any(|row| same(row, kept));
+        let mut free: Vec<&Kept> = all.iter().filter(|kept| !is_there(kept)).collect();
+        let stay = rows.iter().filter(|row| {
+            let is_kept = all.iter().any(|kept| same(row, kept));
+            let twin = free.iter().position(|kept| !is_kept && alike(row, kept));
+            twin.map(|twin| free.remove(twin)).is_none()
+        });
+        let stay = stay.cloned().collect();
+        self.data.tables.insert(place.shape.name.clone(), stay);
+        Ok(())
+    }
+
     async fn is_uniform(&mut self, place: &Place, column: usize) -> Result<bool> {
         let at = position(&place.shape, &place.layout.columns[column]);
         let rows = self.rows(&place.shape.name);

@@ -67,6 +67,8 @@ struct Group {
     /// Of each column that went, where the other half takes its values from; `None` where that does not
     /// run now, so that anybody may have written since it did.
     origins: Option<Vec<Origin>>,
+    /// The columns of the key of a whole table that the other half gives nothing of a row or another table.
+    plain_key: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +104,15 @@ pub async fn look_at<S: RowStore>(
             Lost::Table { .. } | Lost::Sequence { .. } => Kind::Table,
         };
         let (data, layout, entries) = (stored.data, stored.layout.clone(), Vec::new());
+        let plain_key = match origins {
+            Some(origins) if kind == Kind::Table => plain_key(&layout, origins),
+            _ => Vec::new(),
+        };
         let origins = match origins {
             Some(origins) if kind == Kind::Columns => Some(of(store, &layout, origins).await?),
             other => other.map(|_| Vec::new()),
         };
-        let group = Group { entries, data, layout, kind, older: false, origins };
+        let group = Group { entries, data, layout, kind, older: false, origins, plain_key };
         let batch = batches.entry(stored.step).or_default();
         batch.entry(data).or_insert(group).entries.push(stored);
     }
@@ -127,6 +133,12 @@ pub async fn look_at<S: RowStore>(
         found.push(groups);
     }
     Ok(Waiting(found))
+}
+
+fn plain_key(layout: &Layout, origins: &Origins<'_>) -> Vec<String> {
+    let filled = Filled { table: &layout.table, columns: &layout.columns, new: &[] };
+    let plain = |column: &&String| origins(&filled, column) == Origin::Constant;
+    layout.key.iter().filter(plain).cloned().collect()
 }
 
 /// Where the other half takes the values of the columns from that went.
@@ -251,6 +263,16 @@ impl Group {
     /// The table that holds its rows.
     async fn held<S: RowStore>(&self, store: &mut S) -> Result<Option<Shape>> {
         store.table(&format!("{PREFIX}{}", self.data)).await
+    }
+
+    /// Whether the other half has just made the table and numbered its rows anew.
+    fn is_numbered_anew(&self, place: &Place) -> bool {
+        let is_plain = |at: &usize| {
+            !place.is_own(*at)
+                || place.layout.columns.get(*at).is_some_and(|it| self.plain_key.contains(it))
+        };
+        let is_new = self.kind == Kind::Table && !self.older && holds(Rule::OnlyOnce);
+        is_new && place.given().is_some() && place.key.iter().all(is_plain)
     }
 
     fn place(&self, held: Shape, shape: Shape) -> Place {
@@ -508,6 +530,9 @@ async fn apply<S: RowStore>(store: &mut S, group: &Group, place: &Place) -> Resu
     };
     if let Some(contents) = find.filter(|_| place.key.is_empty()) {
         store.find(place, contents).await?;
+    }
+    if group.is_numbered_anew(place) && !place.fires("DELETE") {
+        store.twins_give_way(place).await?;
     }
     if matches!(group.kind, Kind::Table | Kind::Rows) && place.given().is_some() {
         store.look_for_alike(place, Found::Anew).await?;

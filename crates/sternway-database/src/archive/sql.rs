@@ -93,6 +93,9 @@ pub trait SqlStore: Send {
     /// A table as it is now, unless it is not there or is a view.
     async fn look(&mut self, table: &str) -> Result<Option<Shape>>;
 
+    /// The tables whose foreign keys lead to this one, in the words of SQL.
+    async fn referring(&mut self, table: &str) -> Result<Vec<String>>;
+
     /// Whether there is a table of this name.
     async fn is_table(&mut self, table: &str) -> Result<bool>;
 
@@ -322,6 +325,29 @@ impl<'a, S: SqlStore> Words<'a, S> {
         S::update(&Update { table, alias: "t", from: &from, on: &on, set, condition })
     }
 
+    /// The statement that deletes rows of the table which look in the columns `given` like rows of the archive that are
+    /// not there with their own key.
+    fn twins(&self, given: &[usize]) -> String {
+        let Words { place, kept, table, .. } = self;
+        let (old, new) = self.images('c', given);
+        let same = format!("{} AND {old} = {new}", self.row());
+        let key = |of: &str| {
+            let key = place.key.iter().map(|at| format!("{of}{}", self.name(*at)));
+            key.collect::<Vec<_>>().join(", ")
+        };
+        format!(
+            "DELETE FROM {table} WHERE ({plain}) IN (SELECT {l} FROM
+                (SELECT {t}, {new} AS image, ROW_NUMBER() OVER (PARTITION BY {new} ORDER BY {t}) AS i
+                 FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {kept} AS k WHERE {same})) AS l
+                JOIN (SELECT {old} AS image, COUNT(*) AS many FROM {kept} AS k WHERE k.m IS NULL
+                      AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {same}) GROUP BY 1) AS o
+                  ON o.image = l.image AND l.i <= o.many)",
+            plain = key(""),
+            l = key("l."),
+            t = key("t."),
+        )
+    }
+
     /// The statement that notes of rows `k` what was found, beside `from`.
     fn note(&self, from: &str, on: &str, found: &str) -> String {
         let set = [("w".to_owned(), found.to_owned())];
@@ -432,6 +458,24 @@ impl<S: SqlStore> RowStore for S {
         );
         let note = format!("'{}'", written(found));
         let sql = words.note(&paired(kept, &open, &old, &others, &new), "x.n = k.n", &note);
+        self.run("look for rows that are alike", sql).await
+    }
+
+    async fn twins_give_way(&mut self, place: &Place) -> Result<()> {
+        let Some(given) = place.given() else { return Ok(()) };
+        let any = |table: &str| {
+            format!("SELECT COUNT(*) FROM (SELECT 1 AS one FROM {table} LIMIT 1) AS x")
+        };
+        let words = Words::of(self, place);
+        if count(self, any(&words.table)).await? == 0 {
+            return Ok(());
+        }
+        for table in self.referring(&place.shape.name).await? {
+            if count(self, any(&table)).await? > 0 {
+                return Ok(());
+            }
+        }
+        let sql = words.twins(&given);
         self.run("look for rows that are alike", sql).await
     }
 

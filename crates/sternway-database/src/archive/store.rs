@@ -135,13 +135,17 @@ impl Place {
     /// The columns that a row is given its values in, where its key is none of them: then it may have
     /// been made anew under another one.
     pub fn given(&self) -> Option<Vec<usize>> {
-        let own = |at: &usize| {
-            let column = self.layout.columns.get(*at).and_then(|name| self.shape.column(name));
-            column.is_some_and(|it| it.given == Given::Own)
-        };
-        let given: Vec<usize> = self.columns.iter().filter(|at| !own(at)).copied().collect();
+        let given = self.columns.iter().filter(|at| !self.is_own(**at)).copied();
+        let given: Vec<usize> = given.collect();
         let known = self.key.iter().all(|at| self.columns.contains(at));
-        (known && self.key.iter().any(own) && !given.is_empty()).then_some(given)
+        let own = self.key.iter().any(|at| self.is_own(*at));
+        (known && own && !given.is_empty()).then_some(given)
+    }
+
+    /// Whether a column gives a row a value by itself.
+    pub fn is_own(&self, at: usize) -> bool {
+        let column = self.layout.columns.get(at).and_then(|name| self.shape.column(name));
+        column.is_some_and(|it| it.given == Given::Own)
     }
 
     /// Whether triggers would fire on an event that nobody can keep from firing.
@@ -170,6 +174,10 @@ pub trait RowStore: Send {
     /// Notes of rows that are not there and have no note yet which have their like there, and for how
     /// many there is one: the same but for what a row gets by itself. `found` is the note.
     async fn look_for_alike(&mut self, place: &Place, found: Found) -> Result<()>;
+
+    /// Takes those rows out of the table that are rows of the archive under another key, but for what a row gets
+    /// by itself; as many as there are, and none where other rows may refer to them.
+    async fn twins_give_way(&mut self, place: &Place) -> Result<()>;
 
     /// Whether all rows of a table have the same in a column, and there are several.
     async fn is_uniform(&mut self, place: &Place, column: usize) -> Result<bool>;

@@ -259,8 +259,8 @@ async fn ask(postgres: &mut Postgres) -> Result<Access, DatabaseError> {
     let answer = |column: usize| row.try_get::<bool, _>(column).map_err(failed(doing));
     let (about, absent, whole, may_write) = (answer(0)?, answer(1)?, answer(4)?, answer(5)?);
     let (may_create_schema, may_create_table) = (answer(2)?, answer(3)?);
-    let (database, user) = (&postgres.identity.database, &postgres.identity.user);
     if !answer(6)? {
+        let user = &postgres.identity.user;
         let reason = format!("user `{user}` may not read the tables in the schema sternway");
         return Err(DatabaseError::RecordsUnreadable(reason));
     }

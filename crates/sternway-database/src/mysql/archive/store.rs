@@ -8,7 +8,7 @@ use super::shape::{bytes, is_same, look};
 use crate::archive::shape::{Column, Shape};
 use crate::archive::sql::{Cells, SqlStore, Update, count};
 use crate::archive::{Place, Result, reason};
-use crate::mysql::{MySql, failed, number, track};
+use crate::mysql::{MySql, cell, failed, number, track};
 use crate::port::DatabaseError;
 
 #[async_trait]
@@ -92,6 +92,18 @@ impl SqlStore for MySql {
 
     async fn look(&mut self, table: &str) -> Result<Option<Shape>> {
         look(self, table).await
+    }
+
+    async fn referring(&mut self, table: &str) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT DISTINCT CONSTRAINT_SCHEMA AS own, TABLE_NAME AS name FROM information_schema.REFERENTIAL_CONSTRAINTS
+             WHERE UNIQUE_CONSTRAINT_SCHEMA = {} AND REFERENCED_TABLE_NAME = {}",
+            MySql::literal(&self.identity.database),
+            MySql::literal(table)
+        );
+        let rows = self.fetch("look for foreign keys", sql).await?;
+        let name = |row: &MySqlRow, of: &str| MySql::quote(&cell(row, of));
+        Ok(rows.iter().map(|row| format!("{}.{}", name(row, "own"), name(row, "name"))).collect())
     }
 
     async fn is_table(&mut self, table: &str) -> Result<bool> {

@@ -25,6 +25,8 @@ pub(super) struct Live {
     foreign_keys: Vec<ForeignKey>,
     /// The columns that foreign keys lead to.
     referred: Vec<String>,
+    /// The tables whose rows refer to it, as SQL has them.
+    pub referring: Vec<String>,
     uniques: Vec<Vec<String>>,
     /// Its primary key and unique constraints: name, definition, columns.
     keys: Vec<(String, String, Vec<String>)>,
@@ -143,6 +145,8 @@ pub(super) async fn live(
                 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a
                   ON a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey)
                 WHERE k.confrelid = c.oid AND k.contype = 'f'), '[]'),
+            'referring', coalesce((SELECT pg_catalog.json_agg(DISTINCT conrelid::regclass::text)
+                FROM pg_catalog.pg_constraint WHERE confrelid = c.oid AND contype = 'f' AND conparentid = 0), '[]'),
             'uniques', coalesce((SELECT pg_catalog.json_agg({uniques})
                 FROM pg_catalog.pg_index i WHERE indrelid = c.oid AND indisunique AND indisvalid
                  AND indpred IS NULL AND indexprs IS NULL), '[]'),

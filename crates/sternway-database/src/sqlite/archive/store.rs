@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::shape::{look, rows};
+use super::shape::{look, rows, text};
 use crate::archive::Result;
 use crate::archive::shape::{Column, Shape};
 use crate::archive::sql::{Cells, SqlStore, Update, count, data};
@@ -105,6 +105,16 @@ impl SqlStore for Sqlite {
 
     async fn look(&mut self, table: &str) -> Result<Option<Shape>> {
         look(self, table).await
+    }
+
+    async fn referring(&mut self, table: &str) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT DISTINCT s.name FROM main.sqlite_schema s, pragma_foreign_key_list(s.name, 'main') f
+             WHERE s.type = 'table' AND lower(f.\"table\") = lower({})",
+            Sqlite::literal(table)
+        );
+        let found = rows(self, &sql).await?;
+        found.iter().map(|row| Ok(self.qualified(&text(row, 0)?))).collect()
     }
 
     async fn is_table(&mut self, table: &str) -> Result<bool> {

@@ -8,6 +8,7 @@ use super::target::Target;
 use super::{After, DOING};
 use crate::archive::reason::{self, DELETED, LOST_TRACK, TAKEN as THERE};
 use crate::failpoint::{Rule, holds};
+use crate::origin::Origin;
 use crate::port::DatabaseError;
 use crate::postgres::effects::{Oid, json};
 use crate::postgres::{Postgres, literal};
@@ -48,6 +49,7 @@ pub(super) async fn insert(
     let targets: Vec<&Target<'_>> = targets.collect();
     let mut replaced = Vec::new();
     for target in &targets {
+        twins_give_way(postgres, target).await?;
         seeds_give_way(postgres, target).await?;
         made_anew(postgres, target).await?;
         if already(postgres, target).await? > 0 {
@@ -146,6 +148,55 @@ pub(super) async fn seeds_give_way(
 pub(super) const OURS: &str = "CASE WHEN pg_catalog.age(t.xmin) <= 0
     THEN pg_catalog.txid_status(pg_catalog.txid_current() - pg_catalog.age(t.xmin)) = 'in progress' END";
 
+/// What a kept row `k` and a row `t` of the table are given, where their key is none of that: then a body may have
+/// made the one anew under another key. With that they have the same key.
+fn given(target: &Target<'_>) -> Option<(String, String, String)> {
+    let own = |name: &str| target.live.columns.iter().any(|it| it.name == name && it.own);
+    let may = target.stored.detail.key.iter().any(|it| own(it)) && holds(Rule::OnlyOnce);
+    let key = target.key().filter(|_| may)?;
+    let given = target.written().filter(|it| !own(&it.name));
+    let given: Vec<&str> = given.map(|it| it.name.as_str()).collect();
+    let row = |of: &str| {
+        let cells = given.iter().map(|it| format!("{of}.{}::text", Postgres::quote(it)));
+        format!("ROW({})::text", cells.collect::<Vec<_>>().join(", "))
+    };
+    (!given.is_empty()).then(|| (key, row("k"), row("t")))
+}
+
+/// Takes those rows out of a table that the body has just made and numbered which are kept rows under another key, as
+/// many as there are: the kept ones come back with theirs. None goes where other rows may refer to it.
+async fn twins_give_way(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), DatabaseError> {
+    let is_new = matches!(target.stored.entry.lost, Lost::Table { .. }) && !target.older;
+    let own = |it: &&String| target.live.columns.iter().any(|live| live.name == **it && live.own);
+    let mut numbers = target.stored.detail.key.iter().filter(own);
+    if !is_new || !numbers.all(|it| target.origin(it, &[]) == Some(Origin::Constant)) {
+        return Ok(());
+    }
+    let Some((key, old, new)) = given(target) else { return Ok(()) };
+    let (store, rows) = (target.stored.store(), target.rows());
+    let referring = target.live.referring.iter().map(|it| format!(" OR EXISTS (SELECT FROM {it})"));
+    let referring: String = referring.collect();
+    let nothing =
+        format!("SELECT pg_catalog.to_json(NOT EXISTS (SELECT FROM {rows}){referring})::text");
+    if json::<bool>(postgres, DOING, nothing).await? {
+        return Ok(());
+    }
+    let sql = format!(
+        "WITH made AS MATERIALIZED (
+            SELECT t.tableoid AS part, t.ctid AS place, {new} AS value,
+                   pg_catalog.row_number() OVER (PARTITION BY {new} ORDER BY t.tableoid, t.ctid) AS number
+            FROM {rows} AS t
+            WHERE {OURS} AND NOT EXISTS (SELECT FROM {store} AS k WHERE {key} AND {old} = {new})),
+         kept AS (
+            SELECT {old} AS value, pg_catalog.row_number() OVER (PARTITION BY {old}) AS number FROM {store} AS k
+            WHERE k.{CONFLICT} IS NULL AND EXISTS (SELECT FROM made)
+              AND NOT EXISTS (SELECT FROM {rows} AS t WHERE {key} AND {old} = {new}))
+         DELETE FROM {rows} AS t USING made JOIN kept USING (value, number)
+         WHERE t.tableoid = made.part AND t.ctid = made.place"
+    );
+    postgres.run(DOING, sql).await
+}
+
 /// Looks for kept rows that the body has made anew: that are there, but for what a row gets by itself,
 /// under another key.
 pub(super) async fn made_anew(
@@ -153,21 +204,7 @@ pub(super) async fn made_anew(
     target: &Target<'_>,
 ) -> Result<(), DatabaseError> {
     let (store, rows) = (target.stored.store(), target.rows());
-    let own = |name: &str| target.live.columns.iter().any(|it| it.name == name && it.own);
-    let may = target.stored.detail.key.iter().any(|it| own(it)) && holds(Rule::OnlyOnce);
-    let Some(key) = target.key().filter(|_| may) else {
-        return Ok(());
-    };
-    let given = target.written().filter(|it| !own(&it.name));
-    let given: Vec<&str> = given.map(|it| it.name.as_str()).collect();
-    if given.is_empty() {
-        return Ok(());
-    }
-    let row = |of: &str| {
-        let cells = given.iter().map(|it| format!("{of}.{}::text", Postgres::quote(it)));
-        format!("ROW({})::text", cells.collect::<Vec<_>>().join(", "))
-    };
-    let (old, new) = (row("k"), row("t"));
+    let Some((key, old, new)) = given(target) else { return Ok(()) };
     let ours = if matches!(target.after, After::Body(_)) { OURS } else { "true" };
     let deleted = match target.stored.entry.lost {
         Lost::Rows { .. } => format!("k.{AFTER} IS NULL"),
