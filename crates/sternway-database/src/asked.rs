@@ -265,6 +265,8 @@ impl Rows<'_> {
         let own: Vec<String> = key.columns.iter().map(|it| self.name(it)).collect();
         let refer = own.iter().map(|it| format!("sternway_rows.{it} IS NOT NULL"));
         let refer = refer.collect::<Vec<_>>().join(" AND ");
+        let checked = self.dialect.definitions().keys_are_checked();
+        let refer = checked.map_or(refer.clone(), |it| format!("{refer} AND {it}"));
         if !self.start.objects.contains_key(&ObjectName::new("table", &key.parent)) {
             return format!("SELECT 1 AS n FROM {rows} WHERE {refer}");
         }

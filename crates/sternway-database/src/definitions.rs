@@ -52,9 +52,15 @@ pub(crate) trait Definitions {
         None
     }
 
+    /// The condition on which foreign keys are looked at; none where they always are.
+    fn keys_are_checked(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What a new column with this definition has in rows that are there; none where others decide that.
     fn new_value(&self, definition: &str) -> Option<String> {
-        let is_computed = definition.contains(" generated ") || definition.contains(" as ");
+        let own = [" generated ", " as ", " auto_increment"];
+        let is_computed = own.iter().any(|it| definition.contains(it));
         let (_, default) = definition.split_once(" default ").unwrap_or((definition, "NULL"));
         (!is_computed).then(|| default.to_owned())
     }

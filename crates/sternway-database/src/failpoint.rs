@@ -5,7 +5,7 @@
 //! says where it dies, with nothing put in order: `7` is at the seventh point that it comes by,
 //! whichever that is, and `statement.noted` at the first of that name, `statement.noted:3` at the
 //! third. It counts from where it first asks for the locks, or begins with a snapshot: what it rehearses before is no run. The
-//! point's name is the last thing that it says on standard error.
+//! point's name is the last thing that it says on standard error. `BROKEN_RULE` names a [`Rule`] that does not hold there.
 
 /// A point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,6 +238,7 @@ pub fn break_rule(rule: Option<Rule>) {
 #[cfg(debug_assertions)]
 pub fn holds(rule: Rule) -> bool {
     armed::BROKEN.get() != Some(rule)
+        && armed::OFF.get().is_none_or(|it| *it != format!("{rule:?}"))
 }
 
 /// Whether a rule holds.
@@ -269,7 +270,13 @@ mod armed {
 
     static FATE: OnceLock<Fate> = OnceLock::new();
 
+    /// The name of a rule that does not hold in this process.
+    pub static OFF: OnceLock<String> = OnceLock::new();
+
     pub fn listen() {
+        if let Ok(rule) = std::env::var("BROKEN_RULE") {
+            let _ = OFF.set(rule);
+        }
         let Ok(text) = std::env::var("FAILPOINTS") else { return };
         match read(&text) {
             Some(fate) => drop(FATE.set(fate)),

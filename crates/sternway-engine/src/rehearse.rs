@@ -67,12 +67,24 @@ pub async fn measure(plan: &mut Plan, database: &mut dyn Database) -> Result<(),
     }
     database.measure(&mut losses).await?;
     let mut measured = losses.into_iter();
+    // The tables that the journey itself makes by then: nobody has put anything there.
+    let mut made: BTreeSet<ObjectName> = BTreeSet::new();
+    let mut destroyed: BTreeSet<ObjectName> = BTreeSet::new();
     for migrate in plan.migrations_mut() {
-        for loss in migrate.effects.iter_mut().flat_map(|it| &mut it.losses) {
+        let Some(effects) = &mut migrate.effects else { continue };
+        for loss in &mut effects.losses {
             if let Some(measured) = measured.next() {
                 *loss = measured;
             }
         }
+        let losses = &effects.losses;
+        effects.unkept.retain(|it| {
+            let mut its = losses.iter().filter(|loss| loss.lost.of() == it.table).peekable();
+            let is_empty = its.peek().is_some() && its.all(|loss| loss.rows == Some(0));
+            !is_empty && !made.contains(&ObjectName::new("table", &it.table))
+        });
+        made.extend(effects.created.iter().filter(|it| !destroyed.contains(*it)).cloned());
+        destroyed.extend(effects.destroyed.iter().cloned());
     }
     Ok(())
 }

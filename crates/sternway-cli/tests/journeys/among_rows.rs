@@ -3,6 +3,7 @@
 
 use crate::both::server::Kind;
 use crate::harbour::{ALL, LATER, alone, with};
+use crate::support::Run;
 
 /// A body makes a column that each row needs a value for, among rows: it has what the archive gives each, and is
 /// refused before the first write where a row has none. What it makes in a table that it drops needs nothing.
@@ -264,6 +265,102 @@ fn needed_without_a_key(kind: Kind, test: &str) {
             .ended(3)
             .explains(&["rows of `line` have no value for column `n` of `line`", "(2 of them)"]);
         harbour.run(&["status"]).ended(0).says(&["schema: of 1.0.0", "drift: none"]);
+    });
+}
+
+/// A wider number takes nothing from a table without a key, a column that numbers itself gives each row a number, and
+/// what cannot be kept is no matter where there are no rows.
+#[test]
+fn what_takes_nothing_needs_no_key_on_mariadb() {
+    let up = "ALTER TABLE link MODIFY ship bigint, MODIFY port varchar(20);\n\
+              ALTER TABLE tag DROP PRIMARY KEY, ADD id int AUTO_INCREMENT PRIMARY KEY FIRST, ADD UNIQUE KEY tag_code (code);";
+    let down = "ALTER TABLE tag DROP COLUMN id, DROP KEY tag_code, ADD PRIMARY KEY (code);\n\
+                ALTER TABLE link MODIFY ship int, MODIFY port int;";
+    let files: [(&str, &[&str], &str); 4] = [
+        (
+            "1_link.up.sql",
+            ALL,
+            "CREATE TABLE link (ship int, port int);\nCREATE TABLE tag (code varchar(10) PRIMARY KEY, n int);",
+        ),
+        ("1_link.down.sql", ALL, "DROP TABLE tag;\nDROP TABLE link;"),
+        ("2_big.up.sql", LATER, up),
+        ("2_big.down.sql", LATER, down),
+    ];
+    with(Kind::MariaDb, "what takes nothing on MariaDB", &files, |harbour, sql| {
+        // At once, and from the release before.
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        sql("INSERT INTO tag VALUES ('a', 1), ('b', 2)");
+        harbour
+            .run(&["upgrade", "--to", "1.1.0", "--yes"])
+            .ended(0)
+            .says(&["upgraded to 1.1.0; the schema is that of a clean install of core 2"]);
+        assert_eq!(sql("SELECT id FROM tag ORDER BY code"), ["1", "2"]);
+        sql("UPDATE tag SET id = 20 WHERE code = 'b'");
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        // What goes with a key is found again by another one.
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        assert_eq!(sql("SELECT id FROM tag ORDER BY code"), ["1", "20"]);
+        sql("INSERT INTO link VALUES (1, '1'), (1, 'one')");
+        let back = harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(3);
+        back.explains(&["rows of `link` have no key by which they could be found again"]);
+    });
+}
+
+/// What refers to no row is no matter where nobody looks at foreign keys, as in a session of SQLite's unless it is told.
+#[test]
+fn orphans_are_asked_about_where_keys_are_checked_on_sqlite() {
+    let made = |more: &str| {
+        format!(
+            "CREATE TABLE new (id INTEGER PRIMARY KEY, ship int REFERENCES ship (id){more});\n\
+             INSERT INTO new (id, ship) SELECT id, ship FROM berth;\nDROP TABLE berth;\nALTER TABLE new RENAME TO berth;"
+        )
+    };
+    let (up, down) =
+        (made(" ON DELETE CASCADE"), format!("DELETE FROM ship WHERE id > 5;\n{}", made("")));
+    let files: [(&str, &[&str], &str); 4] = [
+        (
+            "1_ship.up.sql",
+            ALL,
+            "CREATE TABLE ship (id INTEGER PRIMARY KEY);\n\
+             CREATE TABLE berth (id INTEGER PRIMARY KEY, ship int REFERENCES ship (id));",
+        ),
+        ("1_ship.down.sql", ALL, "DROP TABLE berth;\nDROP TABLE ship;"),
+        ("2_gone.up.sql", LATER, &up),
+        ("2_gone.down.sql", LATER, &down),
+    ];
+    with(Kind::Sqlite, "orphans on SQLite", &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        sql("INSERT INTO ship VALUES (1), (6)");
+        sql("INSERT INTO berth VALUES (1, 1), (2, 6)");
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        let mut checking = harbour.machine.command(&["upgrade", "--to", "1.1.0", "--yes"]);
+        checking.env("STERNWAY_DATABASE", format!("{}?_foreign_keys=1", harbour.url()));
+        Run::of(checking).ended(3).explains(&["do not fit constraint", "nothing was touched"]);
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        assert_eq!(sql("SELECT id FROM ship ORDER BY id"), ["1", "6"]);
+        assert_eq!(sql("SELECT ship FROM berth ORDER BY id"), ["1", "6"]);
+    });
+}
+
+/// A number of fewer digits takes what fits, and the server refuses what does not.
+#[test]
+fn a_smaller_number_needs_no_key_on_mariadb() {
+    let files: [(&str, &[&str], &str); 4] = [
+        ("1_link.up.sql", ALL, "CREATE TABLE link (ship int, port int);"),
+        ("1_link.down.sql", ALL, "DROP TABLE link;"),
+        ("2_big.up.sql", LATER, "ALTER TABLE link MODIFY ship bigint;"),
+        ("2_big.down.sql", LATER, "ALTER TABLE link MODIFY ship int;"),
+    ];
+    with(Kind::MariaDb, "a smaller number on MariaDB", &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+        sql("INSERT INTO link VALUES (1, 1), (1, 1), (NULL, 2)");
+        harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
+        sql("INSERT INTO link VALUES (5000000000, 3)");
+        harbour.refuses_back(&["rows of `link` hold what column `ship` of `link` cannot take"]);
+        sql("DELETE FROM link WHERE port = 3");
+        harbour.run(&["rollback", "--to", "1.0.0", "--yes"]).ended(0);
+        assert_eq!(sql("SELECT port FROM link ORDER BY port"), ["1", "1", "2"]);
     });
 }
 

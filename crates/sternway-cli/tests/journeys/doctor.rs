@@ -45,10 +45,8 @@ fn halfway(test: &str) -> Option<(Machine, Server)> {
     let server = Server::new(test)?;
     let machine = shop();
     machine.on(&server.url, &["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
-    // Planned before there are rows, which would be asked about.
-    machine.on(&server.url, &["plan", "--to", "1.1.0", "--out", "plan.json"]).ended(0);
     execute(&server.url, "INSERT INTO item VALUES (1, 'a'), (1, 'b')");
-    machine.on(&server.url, &["apply", "plan.json", "--yes"]).ended(5);
+    machine.on_before_rows(&server.url, &["upgrade", "--to", "1.1.0", "--yes"]).ended(5);
     let run = machine.on(&server.url, &["doctor"]).ended(5);
     let run = run.explains(&["is unfinished; `sternway resume` finishes it"]);
     run.says(&[
@@ -517,10 +515,8 @@ fn what_each_row_needs_comes_again_with_its_values() {
     );
     let on = |arguments: &[&str]| machine.on(&server.url, arguments);
     on(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
-    // Planned before there are rows, which would be asked about.
-    on(&["plan", "--to", "1.1.0", "--out", "plan.json"]).ended(0);
     execute(&server.url, "INSERT INTO item VALUES (1, 'a', 5), (2, 'a', 6)");
-    on(&["apply", "plan.json", "--yes"]).ended(5);
+    machine.on_before_rows(&server.url, &["upgrade", "--to", "1.1.0", "--yes"]).ended(5);
     on(&["doctor"]).ended(5).says(&[
         "ALTER TABLE item ADD COLUMN price integer;",
         "ALTER TABLE item ALTER COLUMN price SET NOT NULL; -- once each row has its value",

@@ -62,6 +62,14 @@ impl<'a> Harbour<'a> {
         Run::of(command)
     }
 
+    /// As [`Harbour::run`], as if rows came after it has been asked which are there.
+    pub fn run_before_rows(&self, arguments: &[&str]) -> Run {
+        let mut command = self.machine.command(arguments);
+        self.of(&mut command);
+        command.env("BROKEN_RULE", "RowsAsked");
+        Run::of(command)
+    }
+
     /// That the way back to 1.0.0 is refused with these words, when it is planned and when it is gone.
     #[track_caller]
     pub fn refuses_back(&self, words: &[&str]) {

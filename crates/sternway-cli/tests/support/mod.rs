@@ -186,6 +186,13 @@ impl Machine {
         Run::of(command)
     }
 
+    /// As [`Machine::on`], as if rows came after it has been asked which are there.
+    pub fn on_before_rows(&self, url: &str, arguments: &[&str]) -> Run {
+        let mut command = self.command(arguments);
+        command.env("STERNWAY_DATABASE", url).env("BROKEN_RULE", "RowsAsked");
+        Run::of(command)
+    }
+
     /// A database in this folder, inside the process that uses it.
     pub fn embedded(&self) -> String {
         format!("embedded:{}", self.text("db"))

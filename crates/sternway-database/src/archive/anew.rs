@@ -2,7 +2,7 @@
 //! kept tables that it may fill from others. What it would make of them now is found out by each dialect's
 //! own `archive/anew.rs`, and noted beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sternway_model::archive::Preserved;
 use sternway_model::effect::Lost;
@@ -29,18 +29,50 @@ pub async fn computed_elsewhere<S: SqlStore>(
     }
     let condition = sharing(store, &ids).await?;
     let found = stored(store, &condition).await?.into_iter().map(|it| (it.data, it));
-    let mut found: BTreeMap<i64, Stored> = found.collect();
-    found.retain(|_, Stored { entry, layout, .. }| {
-        if let Lost::Table { table } = &entry.lost {
-            return !layout.keys().is_empty() && !layout.carried && fills(table);
+    let found: BTreeMap<i64, Stored> = found.collect();
+    let changes = |layout: &Layout| {
+        kept.iter().any(|it| matches!(&it.lost, Lost::Rows { table } if *table == layout.table))
+    };
+    let mut asked = BTreeMap::new();
+    for (data, stored) in found {
+        let Stored { entry, layout, .. } = &stored;
+        let is_asked = match &entry.lost {
+            _ if layout.keys().is_empty() => false,
+            Lost::Table { table } => !layout.carried && fills(table),
+            _ => is_beyond(store, &stored, origins, changes(layout)).await?,
+        };
+        if is_asked {
+            asked.insert(data, stored);
         }
-        let gone = layout.gone().into_iter();
-        let new: Vec<String> = gone.filter_map(|at| layout.columns.get(at).cloned()).collect();
-        let filled = Filled { table: &layout.table, columns: &layout.columns, new: &new };
-        let beyond = |column: &String| Origin::reaches_beyond_its_row(&origins(&filled, column));
-        !layout.keys().is_empty() && new.iter().any(beyond)
-    });
-    Ok(found)
+    }
+    Ok(asked)
+}
+
+/// Whether a column that went is computed from what the kept row does not tell: from other rows, or from what the body
+/// has just made of its own. `changed`: whether it has changed rows of the table, too.
+async fn is_beyond<S: SqlStore>(
+    store: &mut S,
+    stored: &Stored,
+    origins: &Origins<'_>,
+    changed: bool,
+) -> Result<bool> {
+    let (layout, shape) = (&stored.layout, store.look(&stored.layout.table).await?);
+    let gone = layout.gone().into_iter();
+    let new: Vec<String> = gone.filter_map(|at| layout.columns.get(at).cloned()).collect();
+    let there = shape.iter().flat_map(|it| &it.columns).map(|it| it.name.clone());
+    let columns: Vec<String> = layout.columns.iter().cloned().chain(there).collect();
+    let filled = Filled { table: &layout.table, columns: &columns, new: &new };
+    let mut read = BTreeSet::new();
+    for column in &new {
+        match origins(&filled, column) {
+            Origin::Row(inputs) => read.extend(inputs),
+            origin if origin.reaches_beyond_its_row() => return Ok(true),
+            _ => {}
+        }
+    }
+    let known: Option<Vec<usize>> = read.iter().map(|it| layout.at(it)).collect();
+    let Some(known) = known else { return Ok(true) };
+    Ok(changed && !known.is_empty())
 }
 
 /// Says of the entries of a table that it is noted what the other half makes of their columns.

@@ -295,7 +295,10 @@ impl Group {
         let beside: Vec<usize> = columns.filter(|at| layout.is_beside(*at)).collect();
         let of = |origin: &Origin| match origin {
             Origin::Constant | Origin::Anybody => Inputs::Columns(Vec::new()),
-            Origin::Hidden | Origin::Elsewhere if layout.anew => Inputs::Anew,
+            Origin::Row(_) | Origin::Hidden | Origin::Elsewhere if layout.anew => Inputs::Anew,
+            Origin::Row(inputs) if inputs.iter().any(|it| layout.at(it).is_none()) => {
+                Inputs::Unknown
+            }
             // Nobody can tell whether the other rows are what they were.
             Origin::Elsewhere => Inputs::Unknown,
             // It was found by all that stayed.

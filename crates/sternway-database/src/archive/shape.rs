@@ -38,6 +38,8 @@ pub struct Column {
     pub base: String,
     /// The character set and the collation of a text, where they are the column's own.
     pub collation: Option<(String, String)>,
+    /// Whether a row may have none in it.
+    pub nullable: bool,
     /// Whether its values are computed, so that none can be written.
     pub generated: bool,
     /// Whether a change of its row changes it too, unless it is given a value.

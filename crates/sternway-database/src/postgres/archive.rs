@@ -80,6 +80,9 @@ pub(super) struct Detail {
     /// The columns that stayed beside the lost ones, in the order of their hashes.
     #[serde(default)]
     pub rest: Vec<String>,
+    /// The columns that the body made beside the lost ones, where the other half may read them.
+    #[serde(default)]
+    pub made: Vec<String>,
     /// Whether it is noted what the other half would have made of the columns.
     #[serde(default)]
     pub anew: bool,

@@ -18,6 +18,10 @@ impl Definitions for Sqlite {
         super::Sqlite::quote(name)
     }
 
+    fn keys_are_checked(&self) -> Option<&'static str> {
+        Some("(SELECT foreign_keys FROM pragma_foreign_keys)")
+    }
+
     /// The whole table is made anew.
     fn are_altered(&self) -> bool {
         false

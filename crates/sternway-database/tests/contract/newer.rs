@@ -278,6 +278,34 @@ pub async fn rows_that_are_made_anew_are_there_once(ground: &Ground) {
     }
 }
 
+/// Values that a body computes from what its other half has made of them come back, unless somebody has written that
+/// since; whether the column is of that half's making or only what is in it.
+pub async fn values_come_back_over_what_is_computed_of_them(ground: &Ground) {
+    let start = "CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT); CREATE TABLE u (id INT PRIMARY KEY, a INT, b INT, s INT)";
+    let mut session = at_two(ground, start).await;
+    let server = session.identity().server.clone();
+    for (table, make, take) in
+        [("t", "ALTER TABLE t ADD COLUMN s INT;", "ALTER TABLE t DROP COLUMN s;"), ("u", "", "")]
+    {
+        let rows =
+            format!("INSERT INTO {table} (id, a, b) VALUES (1, 3, 4), (2, 5, NULL), (3, 6, 6)");
+        write(&mut session, 2, &rows).await;
+        let down = format!(
+            "{make} UPDATE {table} SET s = COALESCE(a, 0) + COALESCE(b, 0);
+             ALTER TABLE {table} DROP COLUMN a; ALTER TABLE {table} DROP COLUMN b"
+        );
+        let up = format!(
+            "ALTER TABLE {table} ADD COLUMN a INT; ALTER TABLE {table} ADD COLUMN b INT;
+             UPDATE {table} SET a = s, b = s; {take}"
+        );
+        knowing(&mut session, Down, &down, &up).await;
+        write(&mut session, 1, &format!("UPDATE {table} SET s = 90 WHERE id = 3")).await;
+        knowing(&mut session, Up, &up, &down).await;
+        let values = format!("SELECT a * 100 + COALESCE(b, 0) FROM {table} ORDER BY id");
+        assert_eq!(list(&mut session, &values).await, ["304", "500", "9090"], "{server}: {down}");
+    }
+}
+
 /// Of a table that a body makes and fills, with numbers of its own, the rows come back under theirs: what the body has
 /// made of them gives way, whatever the numbers that it got.
 pub async fn a_table_that_is_numbered_anew_has_its_own_numbers(ground: &Ground) {

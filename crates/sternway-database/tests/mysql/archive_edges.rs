@@ -262,7 +262,10 @@ async fn rows_that_got_another_key_do_not_come_back_twice() {
     let up =
         "ALTER TABLE t DROP PRIMARY KEY, ADD id INT AUTO_INCREMENT PRIMARY KEY FIRST, ADD c INT";
     let done = journey.up(up).await;
-    assert_eq!(outcome(&done.restored[0].restored), (0, vec![(again, 2)]));
+    assert_eq!(
+        outcome(&done.restored[0].restored),
+        (0, vec![("the table has its key no longer", 2)])
+    );
     assert_eq!(journey.ask("SELECT COUNT(*) FROM t").await, "2");
 }
 

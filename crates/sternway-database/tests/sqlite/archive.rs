@@ -442,9 +442,9 @@ async fn rows_that_do_not_fit_are_found_among_thousands() {
     let stay = vec![
         ("a check of the table refuses it", 4),
         ("a row that it refers to is not there", 1_100),
-        ("it was made anew, with another key", 1),
     ];
-    assert_eq!(outcome(&done.restored[0].restored), (2_195, stay));
+    // The one that the body puts there is a kept one under another key, and gives way.
+    assert_eq!(outcome(&done.restored[0].restored), (2_196, stay));
     assert_eq!(journey.place.ask("SELECT count(*) FROM t").await, "2196");
 }
 

@@ -159,6 +159,13 @@ impl Keeper<'_> {
             }
             let Some(shape) = look(mysql, table).await? else { continue };
             let reason = if let Some(reason) = unkeepable(table, &shape, how) {
+                // Nothing of it has to be kept.
+                if rows_of(mysql, &format!("(SELECT 1 FROM {} LIMIT 1) AS x", mysql.table(table)))
+                    .await?
+                    == 0
+                {
+                    continue;
+                }
                 reason
             } else if !self.written.moved.values().flatten().any(|moved| moved == table)
                 && !has_room(mysql, &shape).await?
@@ -557,6 +564,34 @@ fn rest(layout: &Layout, key: &[usize], now: &Shape) -> Vec<usize> {
     (0..layout.columns.len()).filter(|at| !key.contains(at)).filter(same).collect()
 }
 
+/// Columns that tell the kept rows apart, and the rows of the table as it is now.
+async fn other_key(
+    mysql: &mut MySql,
+    id: i64,
+    layout: &Layout,
+    now: &Shape,
+) -> Result<Option<Vec<String>>, Trouble> {
+    for unique in &now.unique {
+        let was = unique.iter().map(|name| {
+            (0..layout.columns.len())
+                .find(|at| layout.renamed(*at).is_some_and(|it| it.eq_ignore_ascii_case(name)))
+        });
+        let Some(was) = was.collect::<Option<Vec<usize>>>() else { continue };
+        let columns: Vec<String> = was.iter().map(|at| format!("c{at}")).collect();
+        let none: Vec<String> = columns.iter().map(|it| format!("{it} IS NULL")).collect();
+        let kept = data(mysql, id);
+        let unfit = format!(
+            "(SELECT 1 FROM {kept} WHERE {} UNION ALL SELECT 1 FROM {kept} GROUP BY {} HAVING COUNT(*) > 1) AS x",
+            none.join(" OR "),
+            columns.join(", ")
+        );
+        if rows_of(mysql, &unfit).await? == 0 {
+            return Ok(Some(was.iter().map(|at| layout.columns[*at].clone()).collect()));
+        }
+    }
+    Ok(None)
+}
+
 /// Compares a copy with what is there.
 async fn take_stock(
     mysql: &mut MySql,
@@ -578,7 +613,23 @@ async fn take_stock(
     layout.after = Some(now.name.clone());
     let key_now: Option<Vec<String>> =
         layout.keys().iter().map(|at| layout.renamed(*at).map(str::to_owned)).collect();
-    let key = if key_now.is_some_and(|it| now.is_unique(&it)) { layout.keys() } else { Vec::new() };
+    let mut key =
+        if key_now.is_some_and(|it| now.is_unique(&it)) { layout.keys() } else { Vec::new() };
+    let sets = written.sets.get(&table);
+    let is_set = |name: &String| {
+        let same = |set: &String| set == "*" || set.eq_ignore_ascii_case(name);
+        sets.is_some_and(|sets| sets.iter().any(same))
+    };
+    // Rows may be there that were kept, by another key.
+    let mut moves = layout.key.iter().any(is_set);
+    moves = moves || layout.keys().iter().any(|at| layout.renamed(*at).is_none());
+    if key.is_empty()
+        && let Some(other) = other_key(mysql, entry.data, &layout, &now).await?
+        && !other.iter().any(is_set)
+    {
+        (layout.key, moves) = (other, false);
+        key = layout.keys();
+    }
     let held_name = format!("{PREFIX}{}", entry.data);
     let gone = || DatabaseError::RecordsDamaged(held_name.clone());
     let mut held = look(mysql, &held_name).await?.ok_or_else(gone)?;
@@ -607,14 +658,6 @@ async fn take_stock(
             held = look(mysql, &held_name).await?.ok_or_else(gone)?;
         }
     }
-    let sets = written.sets.get(&table);
-    let is_set = |name: &String| {
-        let same = |set: &String| set == "*" || set.eq_ignore_ascii_case(name);
-        sets.is_some_and(|sets| sets.iter().any(same))
-    };
-    // Rows may be there that were kept, by another key.
-    let moves = layout.key.iter().any(is_set);
-    let moves = moves || layout.keys().iter().any(|at| layout.renamed(*at).is_none());
     let here = mysql.table(&now.name);
     mysql.run("compare what is there", "START TRANSACTION READ WRITE".to_owned()).await?;
     let pair =

@@ -107,6 +107,7 @@ pub async fn look(mysql: &mut MySql, table: &str) -> Result<Option<Shape>> {
             kind: cell(row, "COLUMN_TYPE"),
             base: cell(row, "DATA_TYPE").to_lowercase(),
             collation: charset.zip(optional(row, "COLLATION_NAME")),
+            nullable: cell(row, "IS_NULLABLE") != "NO",
             generated,
             touched: extra.contains("ON UPDATE"),
             given: given(mysql.mariadb, optional(row, "COLUMN_DEFAULT"), &extra),

@@ -13,7 +13,9 @@ use super::known::{Programs, made, made_name, unknown, writes};
 use super::names::{Found, Names};
 use super::shape::look;
 use crate::archive::Result;
+use crate::archive::shape::Column;
 use crate::archive::sql::rows_of;
+use crate::definitions::integers;
 
 /// What a body takes, before it runs.
 #[derive(Debug, Default)]
@@ -64,6 +66,7 @@ pub async fn written(mysql: &mut MySql, statements: &[Statement<'_>]) -> Result<
     let mut names = Names::of(mysql, &words).await?;
     let programs = Programs::of(mysql, &words).await?;
     let added = fresh(mysql, &words, &names).await?;
+    let strict = is_strict(mysql, &words).await?;
     let mut drops: Vec<(usize, String)> = Vec::new();
     let mut trigger = false;
     for (index, (statement, words)) in statements.iter().zip(&words).enumerate() {
@@ -130,7 +133,15 @@ pub async fn written(mysql: &mut MySql, statements: &[Statement<'_>]) -> Result<
             let (how, table, set) = match &what {
                 What::Table(table) => (Take::Drop, table, Vec::new()),
                 What::Column(table, _) => (Take::Columns, table, Vec::new()),
-                What::Type(table, column) => (Take::Change, table, vec![column.clone()]),
+                What::Type(table, column, new) => {
+                    if let Found::Table(table) = names.find(table)
+                        && let Some(shape) = look(mysql, &table).await?
+                        && shape.column(column).is_some_and(|it| stays(it, new, strict))
+                    {
+                        continue;
+                    }
+                    (Take::Change, table, vec![column.clone()])
+                }
                 What::Values(table, set) if set.is_empty() => {
                     (Take::Change, table, vec!["*".to_owned()])
                 }
@@ -330,6 +341,23 @@ async fn reach(
         }
     }
     Ok(())
+}
+
+/// Whether whatever a column has stays what it is where the column becomes what these words say. `strict`: the server
+/// refuses a number that is too large, and makes no other of it.
+fn stays(column: &Column, new: &str, strict: bool) -> bool {
+    let (Some(old), Some(of)) = (integers(&column.kind), integers(new)) else { return false };
+    let plain = !["generated", " as ", "zerofill"].iter().any(|it| new.contains(it));
+    let has_room = of.0 <= old.0 && old.1 <= of.1 && !(column.nullable && new.contains("not null"));
+    plain && !column.generated && (strict || has_room)
+}
+
+/// Whether the session is strict, and no statement says how strict it is.
+async fn is_strict(mysql: &mut MySql, words: &[Vec<Word<'_>>]) -> Result<bool> {
+    let sql = "SELECT @@SESSION.sql_mode AS mode".to_owned();
+    let rows = mysql.fetch("ask how strict the session is", sql).await?;
+    let is_said = words.iter().any(|it| it.first().is_some_and(|it| it.is("SET")));
+    Ok(!is_said && rows.first().is_some_and(|row| cell(row, "mode").contains("STRICT_")))
 }
 
 /// Whether another table refers to this one.

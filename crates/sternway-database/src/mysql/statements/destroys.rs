@@ -18,7 +18,8 @@ pub(in crate::mysql) enum What {
     Other(String, Vec<String>),
     Sequence(Vec<String>),
     Column(Vec<String>, String),
-    Type(Vec<String>, String),
+    /// The former type of a column, with the words that say what it is instead.
+    Type(Vec<String>, String, String),
     Partition(Vec<String>, String),
     History(Vec<String>),
     AllRows(Vec<String>),
@@ -45,7 +46,7 @@ impl From<What> for Destroyed {
             }
             What::Other(kind, name) => Destroyed::Object { kind, name: name.join(".") },
             What::Column(it, column) => Destroyed::Column { table: table(it), column },
-            What::Type(it, column) => Destroyed::Type { table: table(it), column },
+            What::Type(it, column, _) => Destroyed::Type { table: table(it), column },
             What::Partition(it, partition) => Destroyed::Partition { table: table(it), partition },
             What::History(it) => Destroyed::History { table: table(it) },
             What::AllRows(it) => Destroyed::AllRows { table: table(it) },
@@ -188,7 +189,11 @@ fn alter_table(words: &[Word<'_>]) -> Vec<(usize, What)> {
             }
             ("DROP", "SYSTEM") => What::History(table.clone()),
             ("DROP", _) => What::Column(table.clone(), column()),
-            ("MODIFY" | "CHANGE", _) => What::Type(table.clone(), column()),
+            ("MODIFY" | "CHANGE", _) => {
+                let new = named.get(1 + usize::from(first.is("CHANGE"))..).unwrap_or_default();
+                let new: Vec<String> = new.iter().map(|it| it.text.to_lowercase()).collect();
+                What::Type(table.clone(), column(), new.join(" "))
+            }
             ("CONVERT", "TO") => What::Values(table.clone(), Vec::new()),
             ("ADD" | "ALTER" | "RENAME", _) => continue,
             // Another engine may keep less, or nothing.

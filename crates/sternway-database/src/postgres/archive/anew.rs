@@ -5,6 +5,8 @@
 //! as the body has run, what it makes is noted beside what is kept, and all of it is taken back. When the
 //! other half really runs and makes the same of a row, nothing that it computes from has changed since.
 
+use std::collections::BTreeSet;
+
 use sqlx::Row;
 use sternway_model::archive::Preserved;
 use sternway_model::body::Mode;
@@ -15,7 +17,7 @@ use super::restore::Target;
 use super::{ANEW, Stored, Which, hash, stored};
 use crate::archive::anew::DOING;
 use crate::external;
-use crate::origin::{Filled, may_fill};
+use crate::origin::{Filled, Origin, may_fill};
 use crate::port::{DatabaseError, Preservation};
 use crate::postgres::attempt::be_ours;
 use crate::postgres::send::{self, Failure, Piece};
@@ -44,8 +46,14 @@ pub(in crate::postgres) async fn note(
     let Some(other) = care.other.filter(|it| !ids.is_empty() && can_be_taken_back(it)) else {
         return Ok(());
     };
-    let mut entries = stored(postgres, Which::Among(&ids)).await?;
-    entries.retain(|it| depends(other, it));
+    let mut entries = Vec::new();
+    for mut stored in stored(postgres, Which::Among(&ids)).await? {
+        stored.detail.made = made_beside(postgres, &stored).await?;
+        if depends(other, &stored) {
+            note_detail(postgres, &stored).await?;
+            entries.extend(Some(stored).filter(|it| !it.detail.key.is_empty()));
+        }
+    }
     if entries.is_empty() {
         return Ok(());
     }
@@ -75,18 +83,44 @@ fn can_be_taken_back(body: &str) -> bool {
         && external::phrase(body, &["setval"]).is_none()
 }
 
-/// Whether a body may compute a column of these from other rows than its own, or make rows of others.
+/// The columns that the body has made in the table of kept columns.
+async fn made_beside(
+    postgres: &mut Postgres,
+    stored: &Stored,
+) -> Result<Vec<String>, DatabaseError> {
+    let Stored { entry, detail } = stored;
+    if !matches!(entry.lost, Lost::Column { .. }) || detail.retyped {
+        return Ok(Vec::new());
+    }
+    let Some(live) = live(postgres, stored).await? else { return Ok(Vec::new()) };
+    let known = detail.columns.iter().map(|it| &it.name).chain(&detail.rest);
+    let known: BTreeSet<&String> = known.collect();
+    let made = live.columns.into_iter().map(|it| it.name);
+    Ok(made.filter(|it| !known.contains(it)).collect())
+}
+
+async fn note_detail(postgres: &mut Postgres, stored: &Stored) -> Result<(), DatabaseError> {
+    let detail = literal(&serde_json::to_string(&stored.detail).unwrap_or_default());
+    let id = stored.entry.id;
+    let sql = format!("UPDATE sternway.archive SET detail = {detail} WHERE id = {id}");
+    postgres.run(DOING, sql).await
+}
+
+/// Whether a body may compute a column of these from other rows than its own or from what its other half has made, or
+/// make rows of others.
 fn depends(body: &str, stored: &Stored) -> bool {
     let detail = &stored.detail;
     if !matches!(stored.entry.lost, Lost::Column { .. }) {
         return !detail.key.is_empty() && !detail.uncertain && may_fill(body, &detail.table);
     }
-    let columns = detail.columns.iter().map(|it| &it.name).chain(&detail.rest);
+    let columns = detail.columns.iter().map(|it| &it.name).chain(&detail.rest).chain(&detail.made);
     let columns: Vec<String> = columns.cloned().collect();
     let filled = Filled { table: &detail.table, columns: &columns, new: &detail.lost };
-    let beyond =
-        |column: &String| statements::origin(body, &filled, column).reaches_beyond_its_row();
-    !detail.retyped && !detail.key.is_empty() && detail.lost.iter().any(beyond)
+    let beyond = |column: &String| match statements::origin(body, &filled, column) {
+        Origin::Row(inputs) => detail.made.iter().any(|it| inputs.contains(it)),
+        origin => origin.reaches_beyond_its_row(),
+    };
+    !detail.retyped && detail.lost.iter().any(beyond)
 }
 
 /// Runs the other half, and looks of which kept rows it makes something else than they have.
@@ -138,13 +172,8 @@ async fn write(
 ) -> Result<(), DatabaseError> {
     stored.detail.anew = true;
     let store = stored.store();
-    let detail = literal(&serde_json::to_string(&stored.detail).unwrap_or_default());
-    let sql = format!(
-        "ALTER TABLE {store} ADD COLUMN {ANEW} bigint[];
-         UPDATE sternway.archive SET detail = {detail} WHERE id = {}",
-        stored.entry.id
-    );
-    postgres.run(DOING, sql).await?;
+    postgres.run(DOING, format!("ALTER TABLE {store} ADD COLUMN {ANEW} bigint[]")).await?;
+    note_detail(postgres, stored).await?;
     for some in rows.chunks(BATCH) {
         let values = some
             .iter()

@@ -247,6 +247,7 @@ impl Copier<'_, '_> {
             uncertain: false,
             owner: None,
             rest: Vec::new(),
+            made: Vec::new(),
             anew: false,
             batch: self.owner.batch.clone(),
         }

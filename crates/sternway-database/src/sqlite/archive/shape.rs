@@ -35,7 +35,7 @@ pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>> {
     let mut columns = Vec::new();
     let mut primary = Vec::new();
     let sql_columns = format!(
-        "SELECT name, coalesce(type, ''), hidden, pk, dflt_value FROM pragma_table_xinfo({literal}, 'main')
+        "SELECT name, coalesce(type, ''), hidden, pk, dflt_value, \"notnull\" FROM pragma_table_xinfo({literal}, 'main')
          ORDER BY cid"
     );
     for row in &rows(sqlite, &sql_columns).await? {
@@ -45,7 +45,8 @@ pub async fn look(sqlite: &mut Sqlite, table: &str) -> Result<Option<Shape>> {
         }
         let (kind, generated) = (text(row, 1)?, hidden >= 2);
         let given = optional(row, 4)?.map_or(Given::Null, |sql| given(&sql));
-        columns.push(Column { name, kind, generated, given, ..Column::default() });
+        let nullable = number(row, 5)? == 0;
+        columns.push(Column { name, kind, nullable, generated, given, ..Column::default() });
     }
     // The number of a row.
     if let ([(_, key)], false) = (primary.as_slice(), without_rowid) {

@@ -81,7 +81,9 @@ impl<'a> Target<'a> {
     pub(super) fn origin(&self, column: &str, new: &[String]) -> Option<Origin> {
         let (After::Body(body) | After::Committed(body)) = self.after else { return None };
         let detail = &self.stored.detail;
-        let columns: Vec<String> = self.live.columns.iter().map(|it| it.name.clone()).collect();
+        let columns = self.live.columns.iter().map(|it| it.name.clone());
+        // What the other half has made may be gone again.
+        let columns: Vec<String> = columns.chain(detail.made.iter().cloned()).collect();
         let filled = Filled { table: &detail.table, columns: &columns, new };
         Some(statements::origin(body, &filled, column))
     }
@@ -99,6 +101,12 @@ impl<'a> Target<'a> {
             None if !holds(Rule::NewerStays) => None,
             Some(_) if !holds(Rule::ComputedStays) => None,
             Some(Origin::Constant) => None,
+            Some(Origin::Row(inputs))
+                if self.stored.detail.made.iter().any(|it| inputs.contains(it)) =>
+            {
+                let made_again = self.made_again(&column.name).filter(|_| self.stored.detail.anew);
+                Some(made_again.unwrap_or_else(|| column.blank()))
+            }
             Some(Origin::Row(inputs)) => {
                 let inputs: Vec<String> = inputs.into_iter().collect();
                 Some(unmoved(Some(&inputs)))
