@@ -152,15 +152,20 @@ async fn of<S: RowStore>(
     let mut columns = layout.columns.clone();
     let shape = store.table(&layout.table).await?;
     let there = shape.iter().flat_map(|it| &it.columns);
-    columns.extend(there.map(|it| it.name.clone()));
+    columns.extend(there.clone().map(|it| it.name.clone()));
     let filled = Filled { table: &layout.table, columns: &columns, new: &new };
     let is_there = |column: &str| {
         let column = shape.as_ref().and_then(|it| it.column(column));
         column.is_some_and(|it| !it.generated) && holds(Rule::NewerStays)
     };
+    // What it has now beside what was kept may be what the values are made of.
+    let has_more = there.clone().any(|it| layout.at(&it.name).is_none());
     let of = |column: &String| match is_there(column) {
         true => Origin::Anybody,
-        false => origins(&filled, column),
+        false => match origins(&filled, column) {
+            Origin::Hidden if has_more => Origin::Elsewhere,
+            origin => origin,
+        },
     };
     Ok(new.iter().map(of).collect())
 }

@@ -172,14 +172,21 @@ async fn shown(mysql: &mut MySql, kind: &str, name: &str) -> Result<Option<Strin
     Ok(text.map(|text| without_definer(&text)))
 }
 
-/// The same, with who defined it.
+/// The server's numbers for a table or view, a routine, a trigger and an event that is not there.
+const GONE: [u16; 4] = [1146, 1305, 1360, 1539];
+
+/// The same, with who defined it; nothing where it is not there.
 pub(super) async fn shown_whole(
     mysql: &mut MySql,
     kind: &str,
     name: &str,
 ) -> Result<Option<String>, DatabaseError> {
     let sql = format!("SHOW CREATE {kind} {}", MySql::quote(name));
-    let rows = mysql.fetch("read the schema", sql).await?;
+    let rows = match mysql.fetch("read the schema", sql).await {
+        // Somebody has dropped it meanwhile.
+        Err(error) if number(&error).is_some_and(|it| GONE.contains(&it)) => return Ok(None),
+        rows => rows?,
+    };
     let column = match kind {
         "TRIGGER" => "SQL Original Statement",
         "SEQUENCE" | "TABLE" => "Create Table",

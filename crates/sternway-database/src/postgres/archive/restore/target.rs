@@ -116,9 +116,13 @@ impl<'a> Target<'a> {
                 let made_again = self.made_again(&column.name).unwrap_or("false".to_owned());
                 Some(format!("{} OR {made_again}", column.blank()))
             }
-            Some(Origin::Hidden) => Some(format!("{} OR {}", column.blank(), unmoved(None))),
+            Some(Origin::Hidden) if self.stored.detail.made.is_empty() => {
+                Some(format!("{} OR {}", column.blank(), unmoved(None)))
+            }
             // Nobody can tell whether the other rows are what they were.
-            Some(Origin::Elsewhere | Origin::Anybody) | None => Some(column.blank()),
+            Some(Origin::Hidden | Origin::Elsewhere | Origin::Anybody) | None => {
+                Some(column.blank())
+            }
         })
     }
 
