@@ -39,6 +39,8 @@ impl Kagent {
         let url = format!("postgres://kagent:kagent@{place}/kagent?sslmode=disable");
         let (machine, rehearsal) = (Machine::empty(), admin.clone());
         let kagent = Kagent { machine, cluster, repository, admin, url, rehearsal };
+        // Other tests are about a database of that name, too.
+        execute(&kagent.admin, "DROP DATABASE IF EXISTS kagent WITH (FORCE)");
         execute(&kagent.admin, "CREATE ROLE kagent LOGIN PASSWORD 'kagent'");
         execute(&kagent.admin, "CREATE DATABASE kagent OWNER kagent");
         let registry = kagent.cluster.registry();

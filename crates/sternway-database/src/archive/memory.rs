@@ -438,7 +438,7 @@ async fn there_and_back(
     meanwhile: impl FnOnce(&mut Memory),
 ) -> Outcome {
     let constant = |_: &Filled<'_>, _: &str| Origin::Constant;
-    let waiting = look_at(store, entries, Some(&constant)).await.expect("a look");
+    let waiting = look_at(store, entries, Some(&constant), false).await.expect("a look");
     meanwhile(store);
     advance(store, &waiting).await.expect("numbers");
     let outcome = restore(store, waiting).await.expect("an outcome");
@@ -451,7 +451,7 @@ async fn made_again(store: &mut Memory, entries: Vec<Stored>, origin: Origin) ->
     let shape = store.shapes["t"].clone();
     store.shape("t").columns.retain(|it| it.name != "a");
     let origins = |_: &Filled<'_>, _: &str| origin.clone();
-    let waiting = look_at(store, entries, Some(&origins)).await.expect("a look");
+    let waiting = look_at(store, entries, Some(&origins), false).await.expect("a look");
     store.shapes.insert("t".to_owned(), shape);
     restore(store, waiting).await.expect("an outcome")
 }
@@ -583,7 +583,7 @@ async fn where_nothing_fits_of_what_nobody_has_tried_it_goes_on_waiting() {
 
 /// Restores entries while the other half does not run.
 async fn by_itself(store: &mut Memory, entries: Vec<Stored>) -> Outcome {
-    let waiting = look_at(store, entries, None).await.expect("a look");
+    let waiting = look_at(store, entries, None, false).await.expect("a look");
     restore(store, waiting).await.expect("an outcome")
 }
 

@@ -67,6 +67,8 @@ struct Group {
     /// Of each column that went, where the other half takes its values from; `None` where that does not
     /// run now, so that anybody may have written since it did.
     origins: Option<Vec<Origin>>,
+    /// Whether there is a table in the place of a whole one before the other half runs.
+    is_theirs: bool,
     /// The columns of the key of a whole table that the other half gives nothing of a row or another table.
     plain_key: Vec<String>,
 }
@@ -90,11 +92,13 @@ pub async fn leave<S: RowStore>(store: &mut S, entries: &[Stored]) -> Result<()>
 }
 
 /// Looks at entries, and at what is in their place now: before the body of the other half, whose `origins`
-/// tell what it makes of their columns, or without one.
+/// tell what it makes of their columns, or without one. `begun`: whether part of that body has run already, so that what
+/// is there may be its own.
 pub async fn look_at<S: RowStore>(
     store: &mut S,
     entries: Vec<Stored>,
     origins: Option<&Origins<'_>>,
+    begun: bool,
 ) -> Result<Waiting> {
     let mut batches: BTreeMap<i64, BTreeMap<i64, Group>> = BTreeMap::new();
     for stored in entries {
@@ -104,15 +108,19 @@ pub async fn look_at<S: RowStore>(
             Lost::Table { .. } | Lost::Sequence { .. } => Kind::Table,
         };
         let (data, layout, entries) = (stored.data, stored.layout.clone(), Vec::new());
+        // What is in a table that is there is somebody's, and newer.
+        let is_theirs =
+            kind == Kind::Table && !begun && store.table(&layout.table).await?.is_some();
         let plain_key = match origins {
-            Some(origins) if kind == Kind::Table => plain_key(&layout, origins),
+            Some(origins) if kind == Kind::Table && !is_theirs => plain_key(&layout, origins),
             _ => Vec::new(),
         };
         let origins = match origins {
             Some(origins) if kind == Kind::Columns => Some(of(store, &layout, origins).await?),
             other => other.map(|_| Vec::new()),
         };
-        let group = Group { entries, data, layout, kind, older: false, origins, plain_key };
+        let group =
+            Group { entries, data, layout, kind, older: false, origins, plain_key, is_theirs };
         let batch = batches.entry(stored.step).or_default();
         batch.entry(data).or_insert(group).entries.push(stored);
     }
@@ -123,7 +131,8 @@ pub async fn look_at<S: RowStore>(
             let newer = found.iter().flatten().any(|it| it.layout.table == group.layout.table)
                 && holds(Rule::NewerStays);
             group.older = newer;
-            group.layout.carried |= newer || (group.origins.is_none() && holds(Rule::NewerStays));
+            let is_theirs = group.is_theirs || group.origins.is_none();
+            group.layout.carried |= newer || (is_theirs && holds(Rule::NewerStays));
             look_in_place(store, group).await?;
         }
         // Values go back to rows that are there, and what is referred to has to be there first. What

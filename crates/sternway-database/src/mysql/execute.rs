@@ -120,7 +120,8 @@ async fn run(
     if let Some(care) = care {
         keeper = Some(archive::prepare(mysql, work, care, &statements).await.map_err(kept)?);
         if care.keep {
-            waiting = archive::waiting(mysql, care, &statements).await.map_err(other)?;
+            waiting =
+                archive::waiting(mysql, care, &statements, work.first > 1).await.map_err(other)?;
         }
     }
     mark(mysql, work, &statements).await.map_err(other)?;

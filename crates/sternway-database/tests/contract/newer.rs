@@ -336,6 +336,13 @@ pub async fn a_table_that_is_numbered_anew_has_its_own_numbers(ground: &Ground) 
         assert_eq!(found, wanted, "{}", session.identity().server);
         write(&mut session, 2, "DELETE FROM t WHERE p = 3").await;
     }
+    // What somebody has put into a table of that name is theirs.
+    keeping(&mut session, Down, "DROP TABLE t").await;
+    let create = format!("CREATE TABLE IF NOT EXISTS t (id {key}, p INT, n VARCHAR(9))");
+    write(&mut session, 1, &format!("{create}; INSERT INTO t (p, n) VALUES (1, 'more')")).await;
+    keeping(&mut session, Up, &create).await;
+    let found = list(&mut session, rows).await;
+    assert!(found.contains(&"113".to_owned()), "{}: {found:?}", session.identity().server);
 }
 
 /// What a body that failed half way had made is in the archive, and is not restored by itself.

@@ -29,16 +29,17 @@ impl Waits {
     pub const NONE: Waits = Waits { rows: Waiting::NONE, sequences: Vec::new() };
 }
 
-/// Looks at what an earlier run of the other half kept, before the body of this one.
+/// Looks at what an earlier run of the other half kept, before the body of this one. `begun`: whether part of it has run.
 pub async fn waiting(
     mysql: &mut MySql,
     care: &Preservation<'_>,
     statements: &[Statement<'_>],
+    begun: bool,
 ) -> Result<Waits> {
     let step = of_step(mysql, care, care.direction.opposite());
     let origins = origins_of(statements);
     let waiting = format!("{step} AND state = '{KEPT}' AND restored IS NULL");
-    look_at(mysql, &waiting, Some(&origins)).await
+    look_at(mysql, &waiting, Some(&origins), begun).await
 }
 
 /// Where statements take the values of a column from that they fill.
@@ -68,6 +69,7 @@ async fn look_at(
     mysql: &mut MySql,
     condition: &str,
     origins: Option<&Origins<'_>>,
+    begun: bool,
 ) -> Result<Waits> {
     let found = stored(mysql, condition).await?;
     let is_sequence = |it: &Stored| matches!(it.entry.lost, Lost::Sequence { .. });
@@ -80,7 +82,7 @@ async fn look_at(
         for entry in found.iter_mut().filter(|entry| entry.layout.moved) {
             lay_out(mysql, entry).await?;
         }
-        archive::look_at(mysql, found, origins).await
+        archive::look_at(mysql, found, origins, begun).await
     };
     let waiting = waiting.await;
     mysql.run("look at the archive", LENIENT.to_owned()).await?;
@@ -145,7 +147,7 @@ async fn restore_rows(mysql: &mut MySql, waiting: Waiting) -> Result<Vec<Restora
 /// Restores entries now, together with those that share their rows.
 pub async fn restore_some(mysql: &mut MySql, ids: &[EntryId]) -> Result<Vec<Restoration>> {
     let condition = format!("{} AND state = '{KEPT}'", sharing(mysql, ids).await?);
-    let waiting = look_at(mysql, &condition, None).await?;
+    let waiting = look_at(mysql, &condition, None, false).await?;
     restore(mysql, waiting).await
 }
 

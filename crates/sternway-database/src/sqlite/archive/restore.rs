@@ -19,7 +19,7 @@ const DOING: &str = "restore rows";
 pub async fn waiting(sqlite: &mut Sqlite, care: &Preservation<'_>, body: &str) -> Result<Waiting> {
     let step = of_step(sqlite, care, care.direction.opposite());
     let found = stored(sqlite, &format!("{step} AND restored IS NULL")).await?;
-    archive::look_at(sqlite, found, Some(&origins_of(body))).await
+    archive::look_at(sqlite, found, Some(&origins_of(body)), false).await
 }
 
 /// Where a body takes the values of a column from that it fills.
@@ -74,7 +74,7 @@ pub async fn restore_some(sqlite: &mut Sqlite, ids: &[EntryId]) -> Result<Vec<Re
     sqlite.run(DOING, "BEGIN IMMEDIATE".to_owned()).await?;
     let restored = async {
         let found = stored(sqlite, &condition).await?;
-        let waiting = archive::look_at(sqlite, found, None).await?;
+        let waiting = archive::look_at(sqlite, found, None, false).await?;
         let restored = restore(sqlite, waiting).await?;
         sqlite.run(DOING, "COMMIT".to_owned()).await.map(|()| restored)
     };
