@@ -67,16 +67,22 @@ pub async fn measure(plan: &mut Plan, database: &mut dyn Database) -> Result<(),
     }
     database.measure(&mut losses).await?;
     let mut measured = losses.into_iter();
-    // The tables that the journey itself makes by then: nobody has put anything there.
-    let mut made: BTreeSet<ObjectName> = BTreeSet::new();
-    let mut destroyed: BTreeSet<ObjectName> = BTreeSet::new();
     for migrate in plan.migrations_mut() {
-        let Some(effects) = &mut migrate.effects else { continue };
-        for loss in &mut effects.losses {
+        for loss in migrate.effects.iter_mut().flat_map(|it| &mut it.losses) {
             if let Some(measured) = measured.next() {
                 *loss = measured;
             }
         }
+    }
+    keep_nothing_of_nothing(plan);
+    Ok(())
+}
+
+/// Takes what cannot be kept off a plan where there is nothing: in tables without rows, and in those that the journey
+/// itself makes before.
+fn keep_nothing_of_nothing(plan: &mut Plan) {
+    let (mut made, mut destroyed) = (BTreeSet::new(), BTreeSet::new());
+    for effects in plan.migrations_mut().filter_map(|it| it.effects.as_mut()) {
         let losses = &effects.losses;
         effects.unkept.retain(|it| {
             let mut its = losses.iter().filter(|loss| loss.lost.of() == it.table).peekable();
@@ -86,7 +92,6 @@ pub async fn measure(plan: &mut Plan, database: &mut dyn Database) -> Result<(),
         made.extend(effects.created.iter().filter(|it| !destroyed.contains(*it)).cloned());
         destroyed.extend(effects.destroyed.iter().cloned());
     }
-    Ok(())
 }
 
 async fn journey(shadow: &Shadow, plan: &Plan) -> Result<Rehearsal, RehearsalError> {

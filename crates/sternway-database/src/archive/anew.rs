@@ -57,10 +57,7 @@ async fn is_beyond<S: SqlStore>(
     changed: bool,
 ) -> Result<bool> {
     let (layout, shape) = (&stored.layout, store.look(&stored.layout.table).await?);
-    let gone = layout.gone().into_iter();
-    let new: Vec<String> = gone.filter_map(|at| layout.columns.get(at).cloned()).collect();
-    let there = shape.iter().flat_map(|it| &it.columns).map(|it| it.name.clone());
-    let columns: Vec<String> = layout.columns.iter().cloned().chain(there).collect();
+    let (new, columns) = (layout.gone_names(), layout.columns_and(shape.as_ref()));
     let filled = Filled { table: &layout.table, columns: &columns, new: &new };
     let mut read = BTreeSet::new();
     for column in &new {
@@ -70,9 +67,7 @@ async fn is_beyond<S: SqlStore>(
             _ => {}
         }
     }
-    let known: Option<Vec<usize>> = read.iter().map(|it| layout.at(it)).collect();
-    let Some(known) = known else { return Ok(true) };
-    Ok(changed && !known.is_empty())
+    Ok(changed && !read.is_empty() || read.iter().any(|it| layout.at(it).is_none()))
 }
 
 /// Says of the entries of a table that it is noted what the other half makes of their columns.

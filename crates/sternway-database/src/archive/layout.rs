@@ -79,6 +79,17 @@ impl Layout {
         (0..self.columns.len()).filter(|at| self.renamed(*at).is_none()).collect()
     }
 
+    /// Their names.
+    pub fn gone_names(&self) -> Vec<String> {
+        self.gone().into_iter().filter_map(|at| self.columns.get(at).cloned()).collect()
+    }
+
+    /// The names of its columns, and of those that its table has now.
+    pub fn columns_and(&self, now: Option<&Shape>) -> Vec<String> {
+        let now = now.iter().flat_map(|it| &it.columns).map(|it| it.name.clone());
+        self.columns.iter().cloned().chain(now).collect()
+    }
+
     /// The layout of some of its columns.
     pub fn part(&self, of: &[usize]) -> Layout {
         let part = |from: &[String]| of.iter().filter_map(|at| from.get(*at).cloned()).collect();

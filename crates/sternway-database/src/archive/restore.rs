@@ -1,6 +1,6 @@
 //! Restoring: all rows that still fit go back, in batches where that works, and by halves where it does
 //! not, so that each row that stays has its reason. What becomes of a row is decided in one function,
-//! [`verdict`].
+//! [`verdict()`].
 //!
 //! Nothing that is newer is overwritten. The newest entry comes first, and an older one fills only what
 //! that has nothing for. A value goes back over what the body of the other half has just made of a row,
@@ -11,37 +11,20 @@
 //! cycles among them matter: what turns out to lead nowhere is taken out, and the rest is restored
 //! anew, until all of it holds. All of it happens in a transaction, which is the caller's.
 
+mod verdict;
+mod waiting;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use sternway_model::archive::{Conflict, Restoration, Restored};
-use sternway_model::effect::Lost;
 
+use self::verdict::{Verdict, verdict};
+use self::waiting::{Group, Kind};
+pub use self::waiting::{Origins, Waiting, look_at};
 use super::entry::{Stored, conflicts};
-use super::shape::Shape;
-use super::store::{Act, BATCH, Contents, Found, Inputs, Match, Place, RowStore, Value};
-use super::{Layout, PREFIX, Result, reason};
-use crate::failpoint::{Rule, holds};
-use crate::origin::{Filled, Origin};
-
-/// What waits to be restored, with what was found in its place: batches, the newest first, of groups
-/// of entries that share their rows.
-#[derive(Debug)]
-pub struct Waiting(Vec<Vec<Group>>);
-
-impl Waiting {
-    /// Nothing.
-    pub const NONE: Waiting = Waiting(Vec::new());
-
-    /// Whether that is nothing.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The tables that rows go back to.
-    pub fn tables(&self) -> BTreeSet<&str> {
-        self.0.iter().flatten().map(|group| group.layout.table.as_str()).collect()
-    }
-}
+use super::store::{Act, BATCH, Contents, Found, Place, RowStore};
+use super::{Result, reason};
+use crate::origin::Origin;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -50,34 +33,6 @@ pub struct Outcome {
     pub restored: Vec<Restoration>,
     /// The tables of the archive, by number, of which no row is left.
     pub emptied: Vec<i64>,
-}
-
-/// Where the body of the other half takes the values of a column of a table from.
-pub type Origins<'a> = dyn Fn(&Filled<'_>, &str) -> Origin + Send + Sync + 'a;
-
-/// Entries that share their rows.
-#[derive(Debug)]
-struct Group {
-    entries: Vec<Stored>,
-    data: i64,
-    layout: Layout,
-    kind: Kind,
-    /// Whether a later batch has rows of its table too: then what is there is newer.
-    older: bool,
-    /// Of each column that went, where the other half takes its values from; `None` where that does not
-    /// run now, so that anybody may have written since it did.
-    origins: Option<Vec<Origin>>,
-    /// Whether there is a table in the place of a whole one before the other half runs.
-    is_theirs: bool,
-    /// The columns of the key of a whole table that the other half gives nothing of a row or another table.
-    plain_key: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Table,
-    Rows,
-    Columns,
 }
 
 /// Lets entries stay whose rows are laid out as those of copies: nobody restores them by itself.
@@ -89,114 +44,6 @@ pub async fn leave<S: RowStore>(store: &mut S, entries: &[Stored]) -> Result<()>
         store.note(entry.id, &Restored { back: 0, conflicts }).await?;
     }
     Ok(())
-}
-
-/// Looks at entries, and at what is in their place now: before the body of the other half, whose `origins`
-/// tell what it makes of their columns, or without one. `begun`: whether part of that body has run already, so that what
-/// is there may be its own.
-pub async fn look_at<S: RowStore>(
-    store: &mut S,
-    entries: Vec<Stored>,
-    origins: Option<&Origins<'_>>,
-    begun: bool,
-) -> Result<Waiting> {
-    let mut batches: BTreeMap<i64, BTreeMap<i64, Group>> = BTreeMap::new();
-    for stored in entries {
-        let kind = match stored.entry.lost {
-            Lost::Column { .. } => Kind::Columns,
-            Lost::Rows { .. } => Kind::Rows,
-            Lost::Table { .. } | Lost::Sequence { .. } => Kind::Table,
-        };
-        let (data, layout, entries) = (stored.data, stored.layout.clone(), Vec::new());
-        // What is in a table that is there is somebody's, and newer.
-        let is_theirs =
-            kind == Kind::Table && !begun && store.table(&layout.table).await?.is_some();
-        let plain_key = match origins {
-            Some(origins) if kind == Kind::Table && !is_theirs => plain_key(&layout, origins),
-            _ => Vec::new(),
-        };
-        let origins = match origins {
-            Some(origins) if kind == Kind::Columns => Some(of(store, &layout, origins).await?),
-            other => other.map(|_| Vec::new()),
-        };
-        let group =
-            Group { entries, data, layout, kind, older: false, origins, plain_key, is_theirs };
-        let batch = batches.entry(stored.step).or_default();
-        batch.entry(data).or_insert(group).entries.push(stored);
-    }
-    let mut found: Vec<Vec<Group>> = Vec::new();
-    for (_, batch) in batches.into_iter().rev() {
-        let mut groups: Vec<Group> = batch.into_values().collect();
-        for group in &mut groups {
-            let newer = found.iter().flatten().any(|it| it.layout.table == group.layout.table)
-                && holds(Rule::NewerStays);
-            group.older = newer;
-            let is_theirs = group.is_theirs || group.origins.is_none();
-            group.layout.carried |= newer || (is_theirs && holds(Rule::NewerStays));
-            look_in_place(store, group).await?;
-        }
-        // Values go back to rows that are there, and what is referred to has to be there first. What
-        // looks for a row by its contents has to see the table without the others.
-        let last = !store.defers_foreign_keys();
-        groups.sort_by_key(|group| (group.kind == Kind::Columns) == last);
-        found.push(groups);
-    }
-    Ok(Waiting(found))
-}
-
-fn plain_key(layout: &Layout, origins: &Origins<'_>) -> Vec<String> {
-    let filled = Filled { table: &layout.table, columns: &layout.columns, new: &[] };
-    let plain = |column: &&String| origins(&filled, column) == Origin::Constant;
-    layout.key.iter().filter(plain).cloned().collect()
-}
-
-/// Where the other half takes the values of the columns from that went.
-async fn of<S: RowStore>(
-    store: &mut S,
-    layout: &Layout,
-    origins: &Origins<'_>,
-) -> Result<Vec<Origin>> {
-    let gone = layout.gone();
-    let new: Vec<String> = gone.iter().filter_map(|at| layout.columns.get(*at).cloned()).collect();
-    let mut columns = layout.columns.clone();
-    let shape = store.table(&layout.table).await?;
-    let there = shape.iter().flat_map(|it| &it.columns);
-    columns.extend(there.clone().map(|it| it.name.clone()));
-    let filled = Filled { table: &layout.table, columns: &columns, new: &new };
-    let is_there = |column: &str| {
-        let column = shape.as_ref().and_then(|it| it.column(column));
-        column.is_some_and(|it| !it.generated) && holds(Rule::NewerStays)
-    };
-    // What it has now beside what was kept may be what the values are made of.
-    let has_more = there.clone().any(|it| layout.at(&it.name).is_none());
-    let of = |column: &String| match is_there(column) {
-        true => Origin::Anybody,
-        false => match origins(&filled, column) {
-            Origin::Hidden if has_more => Origin::Elsewhere,
-            origin => origin,
-        },
-    };
-    Ok(new.iter().map(of).collect())
-}
-
-async fn look_in_place<S: RowStore>(store: &mut S, group: &Group) -> Result<()> {
-    let Some(held) = group.held(store).await? else { return Ok(()) };
-    store.begin_anew(group.data).await?;
-    let (layout, key) = (&group.layout, group.layout.keys());
-    let after = layout.after.as_deref().filter(|_| group.kind == Kind::Rows && !key.is_empty());
-    let Some(after) = after else { return Ok(()) };
-    let Some(shape) = store.table(after).await? else { return Ok(()) };
-    let names: Option<Vec<String>> =
-        key.iter().map(|at| layout.renamed(*at).map(str::to_owned)).collect();
-    if !names.is_some_and(|names| shape.is_unique(&names)) {
-        return Ok(());
-    }
-    let place = Place { key, ..group.place(held, shape) };
-    store.look_in_place(&place).await?;
-    match group.origins.is_some() && place.given().is_some() {
-        true => store.look_for_alike(&place, Found::Like).await,
-        false => Ok(()),
-    }
 }
 
 /// Lets the tables of what waits go on with their numbers where they were.
@@ -273,65 +120,6 @@ struct Aim {
     place: Option<Place>,
 }
 
-impl Group {
-    /// The table that holds its rows.
-    async fn held<S: RowStore>(&self, store: &mut S) -> Result<Option<Shape>> {
-        store.table(&format!("{PREFIX}{}", self.data)).await
-    }
-
-    /// Whether the other half has just made the table and numbered its rows anew.
-    fn is_numbered_anew(&self, place: &Place) -> bool {
-        let is_plain = |at: &usize| {
-            !place.is_own(*at)
-                || place.layout.columns.get(*at).is_some_and(|it| self.plain_key.contains(it))
-        };
-        let is_new = self.kind == Kind::Table && !self.older && holds(Rule::OnlyOnce);
-        is_new && place.given().is_some() && place.key.iter().all(is_plain)
-    }
-
-    fn place(&self, held: Shape, shape: Shape) -> Place {
-        let layout = self.layout.clone();
-        let has = |(_, name): &(usize, &String)| shape.column(name).is_some_and(|it| !it.generated);
-        let columns = layout.columns.iter().enumerate().filter(has).map(|(at, _)| at);
-        let columns = columns.filter(|at| !layout.is_beside(*at)).collect();
-        let key = if shape.is_unique(&layout.key) { layout.keys() } else { Vec::new() };
-        let of_columns = self.kind == Kind::Columns;
-        let inputs = match self.kind == Kind::Table && layout.anew {
-            true => vec![Inputs::Anew; layout.columns.len()],
-            false => self.inputs(&layout),
-        };
-        Place { data: self.data, layout, held, shape, columns, key, inputs, of_columns }
-    }
-
-    /// Of each column that went, by what it is known whether what it is computed from has changed since.
-    fn inputs(&self, layout: &Layout) -> Vec<Inputs> {
-        let columns = 0..layout.columns.len();
-        let beside: Vec<usize> = columns.filter(|at| layout.is_beside(*at)).collect();
-        let of = |origin: &Origin| match origin {
-            Origin::Constant | Origin::Anybody => Inputs::Columns(Vec::new()),
-            Origin::Row(_) | Origin::Hidden | Origin::Elsewhere if layout.anew => Inputs::Anew,
-            Origin::Row(inputs) if inputs.iter().any(|it| layout.at(it).is_none()) => {
-                Inputs::Unknown
-            }
-            // Nobody can tell whether the other rows are what they were.
-            Origin::Elsewhere => Inputs::Unknown,
-            // It was found by all that stayed.
-            _ if layout.key.is_empty() => Inputs::Columns(Vec::new()),
-            Origin::Row(inputs) => {
-                let is_key =
-                    |it: &String| layout.key.iter().any(|key| key.eq_ignore_ascii_case(it));
-                let inputs = inputs.iter().filter(|it| !is_key(it));
-                let known: Option<Vec<usize>> =
-                    inputs.map(|it| layout.at(it).filter(|at| beside.contains(at))).collect();
-                known.map_or(Inputs::Unknown, Inputs::Columns)
-            }
-            Origin::Hidden if layout.rest => Inputs::Columns(beside.clone()),
-            Origin::Hidden => Inputs::Unknown,
-        };
-        self.origins.iter().flatten().map(of).collect()
-    }
-}
-
 /// Restores a batch until every foreign key of it holds.
 async fn fit<S: RowStore>(store: &mut S, batch: &[Aim]) -> Result<()> {
     let mut orphans: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
@@ -371,162 +159,6 @@ async fn refuse<S: RowStore>(
         store.refuse(data, Some(some), why).await?;
     }
     Ok(())
-}
-
-/// What becomes of a row.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// It is there already.
-    Back,
-    /// It goes back so.
-    Act(Act),
-    /// It stays, for this reason.
-    Stay(String),
-    /// Some of its values go back so, and it stays because of the others.
-    Part(Act, String),
-}
-
-fn stay(why: &str) -> Verdict {
-    Verdict::Stay(why.to_owned())
-}
-
-/// Decides what becomes of a row of a group.
-fn verdict(group: &Group, place: &Place, row: &Match) -> Verdict {
-    if row.unplaced {
-        return stay(reason::NO_COLUMN);
-    }
-    match group.kind {
-        Kind::Columns => value(group, place, row),
-        // Those that the other half has brought back are there as they were. Of the rest nobody can
-        // tell which rows they are now.
-        Kind::Rows if group.layout.uncertain => match row.found {
-            _ if row.is_same => Verdict::Back,
-            Some(Found::There) => Verdict::Back,
-            _ => stay(reason::LOST_TRACK),
-        },
-        Kind::Rows if row.changed => changed(group, place, row),
-        Kind::Rows | Kind::Table => deleted(group, place, row),
-    }
-}
-
-/// A row that stayed when columns of it went.
-fn value(group: &Group, place: &Place, row: &Match) -> Verdict {
-    let (columns, _) = place.gone_and_left();
-    let by_key = !group.layout.key.is_empty();
-    stay(match row.found {
-        _ if columns.is_empty() => reason::NO_COLUMN,
-        _ if by_key && place.key.is_empty() => reason::NO_KEY,
-        _ if by_key && !row.is_there => reason::DELETED,
-        _ if group.older && !by_key => reason::NEWER,
-        _ if place.fires("UPDATE") => reason::TRIGGERS,
-        Some(Found::Alike) => reason::ALIKE,
-        Some(Found::Gone) => reason::DELETED,
-        None if !by_key => reason::NO_KEY,
-        _ => return set(group, place, row, &columns),
-    })
-}
-
-/// Sets against what a row has the values that columns of it had.
-fn set(group: &Group, place: &Place, row: &Match, columns: &[usize]) -> Verdict {
-    let gone = place.layout.gone();
-    let (mut back, mut stays) = (Vec::new(), Vec::new());
-    for at in columns {
-        let place_of = gone.iter().position(|it| it == at).unwrap_or_default();
-        let value = row.values.get(place_of).copied().unwrap_or_default();
-        let origin = group.origins.as_ref().and_then(|it| it.get(place_of));
-        match value {
-            _ if value.same => {}
-            _ if fits(origin, value) => back.push(*at),
-            _ => stays.push(place.layout.columns.get(*at).map_or("", String::as_str)),
-        }
-    }
-    back_and_stays(back, stays.is_empty(), || match &group.origins {
-        Some(origins) if !origins.contains(&Origin::Anybody) => reason::computed(&stays),
-        _ => reason::WRITTEN.to_owned(),
-    })
-}
-
-/// Whether a value goes over what the row has there.
-fn fits(origin: Option<&Origin>, value: Value) -> bool {
-    match origin {
-        None if !holds(Rule::NewerStays) => true,
-        Some(_) if !holds(Rule::ComputedStays) => true,
-        None | Some(Origin::Anybody) => value.blank,
-        Some(Origin::Constant) => true,
-        Some(Origin::Row(_)) => !value.moved,
-        Some(Origin::Hidden | Origin::Elsewhere) => value.blank || !value.moved,
-    }
-}
-
-/// A row that the body changed: it gets the values back that the body changed, where nobody has written
-/// to it since.
-fn changed(group: &Group, place: &Place, row: &Match) -> Verdict {
-    let columns = place.with_both();
-    let by_key = !group.layout.key.is_empty();
-    stay(match row.found {
-        _ if columns.is_empty() => reason::NO_COLUMN,
-        _ if by_key && place.key.is_empty() => reason::NO_KEY,
-        _ if group.older && !by_key => reason::NEWER,
-        _ if place.fires("UPDATE") => reason::TRIGGERS,
-        Some(Found::Alike) => reason::ALIKE,
-        Some(Found::Gone) => reason::DELETED,
-        None if by_key => reason::DELETED,
-        None => reason::NO_KEY,
-        Some(Found::Other | Found::Taken | Found::Like | Found::Anew) => reason::CHANGED,
-        // What the other half took away although nobody had touched it is as good as deleted.
-        Some(Found::Same) if !row.is_there => return deleted(group, place, row),
-        Some(Found::Same | Found::There) => {
-            return Verdict::Act(Act::Set { columns, only_changed: true });
-        }
-    })
-}
-
-/// A row that is gone.
-fn deleted(group: &Group, place: &Place, row: &Match) -> Verdict {
-    // What is there may be the row itself, carried over, and newer.
-    let is_newer = group.layout.carried || place.fires("UPDATE");
-    stay(match row.found {
-        _ if place.columns.is_empty() => reason::NO_COLUMN,
-        _ if place.fires("INSERT") => reason::TRIGGERS,
-        Some(Found::There) => return Verdict::Back,
-        Some(Found::Taken) if !place.key.is_empty() => reason::TAKEN,
-        Some(Found::Anew) if !row.is_there && holds(Rule::OnlyOnce) => reason::ANEW,
-        _ if !row.is_there => return Verdict::Act(Act::Insert),
-        _ if !is_newer && group.layout.anew && holds(Rule::ComputedStays) => {
-            return merged(place, row);
-        }
-        _ if !is_newer => return Verdict::Act(Act::Replace),
-        _ if row.is_same => return Verdict::Back,
-        _ => reason::TAKEN,
-    })
-}
-
-/// A row that is gone, and that the body has just made of others: it gets what was kept, but for what these
-/// would have made otherwise when it was kept.
-fn merged(place: &Place, row: &Match) -> Verdict {
-    let (mut back, mut stays) = (Vec::new(), Vec::new());
-    for (at, value) in place.layout.gone().into_iter().zip(&row.values) {
-        match value {
-            _ if value.same || !place.columns.contains(&at) => {}
-            _ if value.moved => {
-                stays.push(place.layout.columns.get(at).map_or("", String::as_str));
-            }
-            _ => back.push(at),
-        }
-    }
-    back_and_stays(back, stays.is_empty(), || reason::computed(&stays))
-}
-
-/// Some values go back, and others may stay, for a reason.
-fn back_and_stays(back: Vec<usize>, is_all: bool, why: impl FnOnce() -> String) -> Verdict {
-    let nothing = back.is_empty();
-    let act = Act::Set { columns: back, only_changed: false };
-    match (nothing, is_all) {
-        (true, true) => Verdict::Back,
-        (false, true) => Verdict::Act(act),
-        (true, false) => Verdict::Stay(why()),
-        (false, false) => Verdict::Part(act, why()),
-    }
 }
 
 /// Restores a group as far as its table lets it. Everything is decided before anything is written.

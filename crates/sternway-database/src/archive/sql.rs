@@ -157,6 +157,11 @@ pub async fn rows_of<S: SqlStore>(store: &mut S, from: &str) -> Result<u64> {
     count(store, format!("SELECT COUNT(*) FROM {from}")).await
 }
 
+/// Whether there is a row, in a table as SQL has it.
+pub async fn has_rows<S: SqlStore>(store: &mut S, table: &str) -> Result<bool> {
+    Ok(rows_of(store, &format!("(SELECT 1 AS one FROM {table} LIMIT 1) AS x")).await? > 0)
+}
+
 /// The numbers of the rows that have their like in another table, as many as are there.
 pub fn paired(kept: &str, condition: &str, old: &str, table: &str, new: &str) -> String {
     format!(
@@ -463,15 +468,12 @@ impl<S: SqlStore> RowStore for S {
 
     async fn twins_give_way(&mut self, place: &Place) -> Result<()> {
         let Some(given) = place.given() else { return Ok(()) };
-        let any = |table: &str| {
-            format!("SELECT COUNT(*) FROM (SELECT 1 AS one FROM {table} LIMIT 1) AS x")
-        };
         let words = Words::of(self, place);
-        if count(self, any(&words.table)).await? == 0 {
+        if !has_rows(self, &words.table).await? {
             return Ok(());
         }
         for table in self.referring(&place.shape.name).await? {
-            if count(self, any(&table)).await? > 0 {
+            if has_rows(self, &table).await? {
                 return Ok(());
             }
         }

@@ -15,6 +15,7 @@ mod names;
 mod written;
 mod sequences;
 mod keep;
+mod stock;
 mod restore;
 
 use sternway_model::archive::{EntryId, Page};

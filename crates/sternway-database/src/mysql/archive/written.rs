@@ -14,7 +14,7 @@ use super::names::{Found, Names};
 use super::shape::look;
 use crate::archive::Result;
 use crate::archive::shape::Column;
-use crate::archive::sql::rows_of;
+use crate::archive::sql::SqlStore;
 use crate::definitions::integers;
 
 /// What a body takes, before it runs.
@@ -66,10 +66,10 @@ pub async fn written(mysql: &mut MySql, statements: &[Statement<'_>]) -> Result<
     let mut names = Names::of(mysql, &words).await?;
     let programs = Programs::of(mysql, &words).await?;
     let added = fresh(mysql, &words, &names).await?;
-    let strict = is_strict(mysql, &words).await?;
     let mut drops: Vec<(usize, String)> = Vec::new();
     let mut trigger = false;
-    for (index, (statement, words)) in statements.iter().zip(&words).enumerate() {
+    let all = &words;
+    for (index, (statement, words)) in statements.iter().zip(all).enumerate() {
         let first = words.first().map_or("", |word| word.key.as_str());
         let refuse = |found: &mut Written, why: String| {
             found.refused.get_or_insert(why);
@@ -136,7 +136,8 @@ pub async fn written(mysql: &mut MySql, statements: &[Statement<'_>]) -> Result<
                 What::Type(table, column, new) => {
                     if let Found::Table(table) = names.find(table)
                         && let Some(shape) = look(mysql, &table).await?
-                        && shape.column(column).is_some_and(|it| stays(it, new, strict))
+                        && let Some(column) = shape.column(column)
+                        && stays(column, new, is_strict(mysql, all).await?)
                     {
                         continue;
                     }
@@ -362,12 +363,6 @@ async fn is_strict(mysql: &mut MySql, words: &[Vec<Word<'_>>]) -> Result<bool> {
 
 /// Whether another table refers to this one.
 async fn refers(mysql: &mut MySql, table: &str) -> Result<bool> {
-    let sql = format!(
-        "information_schema.REFERENTIAL_CONSTRAINTS
-         WHERE UNIQUE_CONSTRAINT_SCHEMA = {0} AND REFERENCED_TABLE_NAME = {1}
-           AND (TABLE_NAME <> {1} OR CONSTRAINT_SCHEMA <> {0})",
-        MySql::literal(&mysql.identity.database),
-        MySql::literal(table)
-    );
-    Ok(rows_of(mysql, &sql).await? > 0)
+    let own = mysql.table(table);
+    Ok(mysql.referring(table).await?.iter().any(|it| *it != own))
 }

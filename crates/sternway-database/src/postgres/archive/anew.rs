@@ -50,7 +50,9 @@ pub(in crate::postgres) async fn note(
     for mut stored in stored(postgres, Which::Among(&ids)).await? {
         stored.detail.made = made_beside(postgres, &stored).await?;
         if depends(other, &stored) {
-            note_detail(postgres, &stored).await?;
+            if !stored.detail.made.is_empty() {
+                note_detail(postgres, &stored).await?;
+            }
             entries.extend(Some(stored).filter(|it| !it.detail.key.is_empty()));
         }
     }

@@ -79,6 +79,11 @@ impl Live {
         format!("{only}{table}")
     }
 
+    /// Whether a column gives a row a value by itself.
+    pub fn is_own(&self, column: &str) -> bool {
+        self.columns.iter().any(|it| it.name == column && it.own)
+    }
+
     /// Whether other rows refer to one of these columns.
     pub fn is_referred_to(&self, columns: &[String]) -> bool {
         self.referred.iter().any(|it| columns.contains(it))

@@ -151,7 +151,7 @@ pub(super) const OURS: &str = "CASE WHEN pg_catalog.age(t.xmin) <= 0
 /// What a kept row `k` and a row `t` of the table are given, where their key is none of that: then a body may have
 /// made the one anew under another key. With that they have the same key.
 fn given(target: &Target<'_>) -> Option<(String, String, String)> {
-    let own = |name: &str| target.live.columns.iter().any(|it| it.name == name && it.own);
+    let own = |name: &str| target.live.is_own(name);
     let may = target.stored.detail.key.iter().any(|it| own(it)) && holds(Rule::OnlyOnce);
     let key = target.key().filter(|_| may)?;
     let given = target.written().filter(|it| !own(&it.name));
@@ -167,8 +167,7 @@ fn given(target: &Target<'_>) -> Option<(String, String, String)> {
 /// many as there are: the kept ones come back with theirs. None goes where other rows may refer to it.
 async fn twins_give_way(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), DatabaseError> {
     let is_new = matches!(target.stored.entry.lost, Lost::Table { .. }) && !target.older;
-    let own = |it: &&String| target.live.columns.iter().any(|live| live.name == **it && live.own);
-    let mut numbers = target.stored.detail.key.iter().filter(own);
+    let mut numbers = target.stored.detail.key.iter().filter(|it| target.live.is_own(it));
     if !is_new || !numbers.all(|it| target.origin(it, &[]) == Some(Origin::Constant)) {
         return Ok(());
     }
