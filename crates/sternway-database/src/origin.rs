@@ -81,7 +81,10 @@ pub fn origin<K: Spelling>(
     let updates = |words: &Vec<Word<'_, K>>| {
         words.iter().position(|it| it.is("UPDATE")).is_some_and(|at| is_update(words, at, &names))
     };
-    let opaque = unseen.code || unseen.triggers && statements.iter().any(updates);
+    // What fills a whole table inserts.
+    let inserts = |words: &Vec<Word<'_, K>>| filled.new.is_empty() && inserts_into(words, &names);
+    let writes = |words: &Vec<Word<'_, K>>| updates(words) || inserts(words);
+    let opaque = unseen.code || unseen.triggers && statements.iter().any(writes);
     let mut seen = BTreeSet::new();
     follow(statements, opaque, filled, column, &mut seen)
 }
@@ -314,25 +317,35 @@ fn is_update<K: Spelling>(words: &[Word<'_, K>], update: usize, names: &BTreeSet
     tables.into_iter().any(|it| names.contains(&it.to_lowercase()))
 }
 
-/// `INSERT INTO t (a, b) SELECT …, … FROM …`: how a table is made anew.
+/// Whether a statement inserts into the table.
+fn inserts_into<K: Spelling>(words: &[Word<'_, K>], names: &BTreeSet<String>) -> bool {
+    let into = words.iter().position(|it| it.is("INTO"));
+    let table = into.map_or_else(Vec::new, |into| name(&words[into + 1..]));
+    table.last().is_some_and(|it| names.contains(&it.to_lowercase()))
+}
+
+/// `INSERT INTO t (a, b) SELECT …, … FROM …`: how a table is made anew, or filled from others.
 fn by_insertion<K: Spelling>(
     words: &[Word<'_, K>],
     names: &BTreeSet<String>,
     filled: &Filled<'_>,
     column: &str,
 ) -> Option<Origin> {
-    let into = words.iter().position(|it| it.is("INTO"))?;
-    let table = name(words.get(into + 1..)?);
-    let select = words.iter().position(|it| it.is("SELECT"))?;
-    if !table.last().is_some_and(|it| names.contains(&it.to_lowercase())) {
+    if !inserts_into(words, names) {
         return None;
     }
-    let open = words[..select].iter().position(|it| it.is("("));
-    let Some(open) = open else { return Some(Origin::Hidden) };
-    let close = open + words[open..].iter().position(|it| it.is(")"))?;
-    let mut columns = split_at_commas(&words[open + 1..close]);
-    let place =
-        columns.position(|it| name(it).last().is_some_and(|it| it.eq_ignore_ascii_case(column)))?;
+    let select = words.iter().position(|it| it.is("SELECT"))?;
+    let is_it = |it: &str| it.eq_ignore_ascii_case(column);
+    let place = match words[..select].iter().position(|it| it.is("(")) {
+        Some(open) => {
+            let close = open + words[open..].iter().position(|it| it.is(")"))?;
+            let mut columns = split_at_commas(&words[open + 1..close]);
+            columns.position(|it| name(it).last().is_some_and(|it| is_it(it)))?
+        }
+        // In the order of a table that the body makes as it is.
+        None if filled.new.is_empty() => filled.columns.iter().position(|it| is_it(it))?,
+        None => return Some(Origin::Hidden),
+    };
     let rest = &words[select + 1..];
     let mut depth = 0_usize;
     let from = rest.iter().position(|it| {
@@ -342,12 +355,34 @@ fn by_insertion<K: Spelling>(
         found
     });
     let (items, source) = rest.split_at(from.unwrap_or(rest.len()));
+    let has = |words: &[Word<'_, K>], keys: &[&str]| {
+        words.iter().any(|it| keys.iter().any(|key| it.is(key)))
+    };
+    let plain = !has(items, &["*", "DISTINCT", "SELECT"]) && !has(source, &["UNION"]);
+    let item = split_at_commas(items).nth(place);
+    if plain && item.is_some_and(reads_nothing) {
+        return Some(Origin::Constant);
+    }
+    let own = source.get(1..).map_or_else(Vec::new, |it| name(it));
+    let own = own.last().is_some_and(|it| names.contains(&it.to_lowercase()));
     let several = ["JOIN", "UNION", "SELECT", ","];
-    if words[0].is("WITH") || source.iter().any(|it| several.iter().any(|key| it.is(key))) {
+    if words[0].is("WITH") || !own || has(source, &several) {
         return Some(Origin::Elsewhere);
     }
-    let Some(item) = split_at_commas(items).nth(place) else { return Some(Origin::Hidden) };
-    Some(inputs(item, names, filled, column))
+    Some(item.map_or(Origin::Hidden, |item| inputs(item, names, filled, column)))
+}
+
+/// Whether an expression reads no row: it has values, functions and casts alone.
+fn reads_nothing<K: Spelling>(words: &[Word<'_, K>]) -> bool {
+    let values = ["NULL", "TRUE", "FALSE", "INTERVAL", "CURRENT_TIMESTAMP", "CURRENT_DATE"];
+    let values = |it: &Word<'_, K>| values.iter().any(|key| it.is(key));
+    // What it is called, or is cast to, says nothing of what it is.
+    let named = |at: usize| at > 0 && (["AS", ":", "::"].iter().any(|it| words[at - 1].is(it)));
+    words.iter().enumerate().all(|(at, word)| {
+        let calls = words.get(at + 1).is_some_and(|it| it.is("("));
+        let is_name = word.name().is_some() && !word.text.starts_with('\'') && !calls;
+        !is_name || values(word) || word.is("AS") || named(at)
+    })
 }
 
 /// The columns of the row that an expression reads, beside `column` itself.
@@ -442,8 +477,38 @@ mod tests {
                 Origin::Constant,
             ),
             ("INSERT INTO t (id, v) SELECT a.id, b.n FROM a JOIN b USING (id)", Origin::Elsewhere),
+            ("INSERT INTO t (id, v) SELECT a.id, a.n FROM a", Origin::Elsewhere),
+            ("INSERT INTO t (id, v) SELECT id, random()::text AS n FROM a", Origin::Constant),
         ] {
             assert_eq!(of(&format!("{add}; {body}")), expected, "{body}");
+        }
+    }
+
+    /// A table that a body fills from others has columns of which nothing in those has a part.
+    #[test]
+    fn what_a_filled_table_gives_itself_is_constant() {
+        let columns = ["id", "n", "v"].map(str::to_owned);
+        let of =
+            |body: &str| origin(body, &Filled { table: "t", columns: &columns, new: &[] }, "v");
+        for (body, expected) in [
+            ("INSERT INTO t SELECT id, name, gen_random_uuid() FROM a", Origin::Constant),
+            ("INSERT INTO t SELECT id, gen_random_uuid(), name FROM a", Origin::Elsewhere),
+            ("INSERT INTO t (id, n) SELECT id, name FROM a", Origin::Constant),
+            ("INSERT INTO t SELECT a.*, 'x' FROM a", Origin::Elsewhere),
+            (
+                "INSERT INTO t SELECT id, 'x', now() - interval '1 day' FROM a JOIN b USING (id)",
+                Origin::Constant,
+            ),
+            (
+                "INSERT INTO t SELECT id, 'x', 'a' FROM a UNION SELECT id, 'x', name FROM b",
+                Origin::Elsewhere,
+            ),
+            (
+                "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f(); INSERT INTO t (id) SELECT id FROM a",
+                Origin::Hidden,
+            ),
+        ] {
+            assert_eq!(of(body), expected, "{body}");
         }
     }
 }

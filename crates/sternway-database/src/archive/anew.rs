@@ -1,5 +1,5 @@
 //! The kept columns that the other half of a migration may compute from other rows than their own, and the
-//! kept tables that it may fill from others. What it would make of them now is found out by each dialect's
+//! kept tables and rows that it may make of others. What it would make of them now is found out by each dialect's
 //! own `archive/anew.rs`, and noted beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,14 +15,14 @@ use crate::origin::{Filled, Origin};
 pub const DOING: &str = "see what the other half makes of what is kept";
 
 /// Of what a body has just destroyed, the entries with such columns, one for each table of the archive, and
-/// those of whole tables that the other half `fills`; `origins` are those of its columns.
+/// those of tables and rows that the other half `fills`; `origins` are those of its columns.
 pub async fn computed_elsewhere<S: SqlStore>(
     store: &mut S,
     kept: &[Preserved],
     origins: &Origins<'_>,
     fills: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<BTreeMap<i64, Stored>> {
-    let kinds = |it: &&Preserved| matches!(it.lost, Lost::Column { .. } | Lost::Table { .. });
+    let kinds = |it: &&Preserved| !matches!(it.lost, Lost::Sequence { .. });
     let ids: Vec<i64> = kept.iter().filter(kinds).map(|it| it.id).collect();
     if ids.is_empty() {
         return Ok(BTreeMap::new());
@@ -39,6 +39,7 @@ pub async fn computed_elsewhere<S: SqlStore>(
         let is_asked = match &entry.lost {
             _ if layout.keys().is_empty() => false,
             Lost::Table { table } => !layout.carried && fills(table),
+            Lost::Rows { table } => !layout.carried && !layout.uncertain && fills(table),
             _ => is_beyond(store, &stored, origins, changes(layout)).await?,
         };
         if is_asked {

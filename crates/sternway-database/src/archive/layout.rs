@@ -84,6 +84,16 @@ impl Layout {
         self.gone().into_iter().filter_map(|at| self.columns.get(at).cloned()).collect()
     }
 
+    /// Of an entry of `lost`, the columns of which it is judged whether what
+    /// they are computed from has changed since.
+    pub fn judged(&self, lost: &Lost) -> Vec<usize> {
+        let keys = self.keys();
+        match lost {
+            Lost::Rows { .. } => (0..self.columns.len()).filter(|it| !keys.contains(it)).collect(),
+            _ => self.gone(),
+        }
+    }
+
     /// The names of its columns, and of those that its table has now.
     pub fn columns_and(&self, now: Option<&Shape>) -> Vec<String> {
         let now = now.iter().flat_map(|it| &it.columns).map(|it| it.name.clone());

@@ -23,6 +23,8 @@ type Values = Vec<Option<i64>>;
 struct Kept {
     /// Whether the body gave it other values, and did not delete it.
     changed: bool,
+    /// Whether it deleted it, and the other half would have made it again.
+    was_made: bool,
     found: Option<Found>,
     conflict: Option<String>,
     /// Its values, and those that the body gave it.
@@ -205,10 +207,19 @@ impl RowStore for Memory {
             };
             let inputs = place.inputs.iter().chain(iter::repeat(&Inputs::Unknown));
             let values = match place.of_columns || !place.inputs.is_empty() {
-                true => place.layout.gone().into_iter().zip(inputs).map(value).collect(),
+                true => place.judged.iter().copied().zip(inputs).map(value).collect(),
                 false => Vec::new(),
             };
-            Match { row, changed, found, unplaced, is_there, is_same, values }
+            Match {
+                row,
+                changed,
+                was_made: kept.was_made,
+                found,
+                unplaced,
+                is_there,
+                is_same,
+                values,
+            }
         };
         Ok(self.open(place.data).filter(|(row, _)| *row > after).take(BATCH).map(read).collect())
     }

@@ -33,6 +33,8 @@ pub const NEWER: &str = "a later rollback kept newer values";
 pub const WRITTEN: &str = "the row has another value there now";
 /// The body has inserted the same row again, or somebody else has.
 pub const ANEW: &str = "it was made anew, with another key";
+/// The body had made it of other rows, and does no more.
+pub const UNMADE: &str = "what the migration made it of has changed since";
 /// A run had made it, and has taken it back.
 pub const TAKEN_BACK: &str = "a migration that failed half way had made it";
 /// Nobody can tell which of several rows it was.

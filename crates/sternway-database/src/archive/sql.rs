@@ -1,7 +1,8 @@
 //! The archive's SQL, as far as the dialects have it in common, over the few things in which they
 //! differ. The table that holds the rows of an entry is `k` in it, and the application's table `t`.
 //!
-//! In the first, `n` is the number of a row, `u` what the body did to it (`c` changed, `d` deleted),
+//! In the first, `n` is the number of a row, `u` what the body did to it (`c` changed, `d` deleted, `m` deleted,
+//! where the other half would have made it again),
 //! `w` what was found of it, and `m` why it does not fit.
 
 use std::collections::BTreeMap;
@@ -281,8 +282,8 @@ impl<'a, S: SqlStore> Words<'a, S> {
             let moved = same.map_or("1 = 1".to_owned(), |same| format!("NOT ({same})"));
             [self.same('c', iter::once((at, self.plain(at)))), blank, moved]
         };
-        let gone = place.layout.gone().into_iter().enumerate();
-        gone.map(|(index, at)| value((at, place.inputs.get(index)))).collect()
+        let judged = place.judged.iter().enumerate();
+        judged.map(|(index, at)| value((*at, place.inputs.get(index)))).collect()
     }
 
     /// That the row `k` of the table `held` is the row `j` of another one of the archive, by the key.
@@ -434,9 +435,10 @@ impl<S: SqlStore> RowStore for S {
         let values: String =
             values.iter().flatten().map(|condition| format!(", {}", flag(condition))).collect();
         let sql = format!(
-            "SELECT k.n, {}, COALESCE(k.w, ''), {}, {}, {}{values} FROM {} AS k {join}
+            "SELECT k.n, {}, {}, COALESCE(k.w, ''), {}, {}, {}{values} FROM {} AS k {join}
              WHERE k.m IS NULL AND k.n > {after} ORDER BY k.n LIMIT {BATCH}",
             flag("k.u = 'c'"),
+            flag("k.u = 'm'"),
             flag(&words.unplaced()),
             flag(&there),
             flag(&format!("{there} AND {same}")),
@@ -672,7 +674,7 @@ fn written(found: Found) -> &'static str {
 /// Reads what was found of a row.
 fn matched(row: &Cells) -> Result<Match> {
     let text = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
-    let found = match text(2) {
+    let found = match text(3) {
         "" => None,
         "taken" => Some(Found::Taken),
         "same" => Some(Found::Same),
@@ -686,16 +688,17 @@ fn matched(row: &Cells) -> Result<Match> {
     };
     let row_length = row.len();
     let (row, yes) = (number(text(0))?, |at| text(at) == "1");
-    let values = (6..row_length).step_by(3);
+    let values = (7..row_length).step_by(3);
     let values = values.map(|at| Value { same: yes(at), blank: yes(at + 1), moved: yes(at + 2) });
     let values = values.collect();
     Ok(Match {
         row,
         changed: yes(1),
+        was_made: yes(2),
         found,
-        unplaced: yes(3),
-        is_there: yes(4),
-        is_same: yes(5),
+        unplaced: yes(4),
+        is_there: yes(5),
+        is_same: yes(6),
         values,
     })
 }

@@ -26,8 +26,9 @@ pub struct Place {
     pub columns: Vec<usize>,
     /// Those that tell its rows apart, if they do.
     pub key: Vec<usize>,
-    /// Of each of the columns that a body took, or that the other half fills of a table, by what it is known
-    /// whether what it is computed from has changed since.
+    /// The columns that a body took, or that the other half fills.
+    pub judged: Vec<usize>,
+    /// Of each of these, by what it is known whether what it is computed from has changed since.
     pub inputs: Vec<Inputs>,
     /// Whether columns went of rows that stayed.
     pub of_columns: bool,
@@ -51,6 +52,8 @@ pub struct Match {
     pub row: i64,
     /// Whether the body gave it other values, and did not delete it.
     pub changed: bool,
+    /// Whether the body deleted it, and the other half would have made it again then.
+    pub was_made: bool,
     /// What was found in its place before the other half ran, or by its contents.
     pub found: Option<Found>,
     /// Whether it has a value for a column that is not there.
@@ -59,7 +62,7 @@ pub struct Match {
     pub is_there: bool,
     /// Whether that has its values.
     pub is_same: bool,
-    /// What that has in the columns that a body took.
+    /// What that has in the columns that are judged.
     pub values: Vec<Value>,
 }
 

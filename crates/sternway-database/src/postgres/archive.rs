@@ -48,7 +48,8 @@ const AFTER: &str = "sternway_after";
 const REST: &str = "sternway_rest";
 
 /// The column of kept columns that has what the other half would have made of the row when it was kept,
-/// as hashes in the order of the columns; empty where that is what the row had.
+/// as hashes in the order of the columns; nothing where that is what the row had, and none where it would
+/// not have made the row.
 const ANEW: &str = "sternway_anew";
 
 /// The hash of a value.
@@ -86,6 +87,9 @@ pub(super) struct Detail {
     /// Whether it is noted what the other half would have made of the columns.
     #[serde(default)]
     pub anew: bool,
+    /// Whether it is noted, too, which of the rows the other half would have made.
+    #[serde(default)]
+    pub remade: bool,
     /// What made it together with others, where that was no run.
     #[serde(default)]
     pub batch: Option<String>,

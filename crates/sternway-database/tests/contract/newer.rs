@@ -306,6 +306,47 @@ pub async fn values_come_back_over_what_is_computed_of_them(ground: &Ground) {
     }
 }
 
+/// A row that the other half makes of other rows is gone with those; one that somebody has added to them comes back,
+/// and what the other half makes of nothing in a row is worth what somebody had there: for a table that goes whole, and
+/// for rows of one that stays.
+pub async fn what_is_made_no_more_is_not_restored(ground: &Ground) {
+    let (chance, kind) = match ground.session().await.identity().server.split(' ').next() {
+        Some("PostgreSQL") => ("md5(random()::text)", "TEXT"),
+        Some("SQLite") => ("hex(randomblob(16))", "TEXT"),
+        _ => ("UUID()", "VARCHAR(40)"),
+    };
+    let people = "CREATE TABLE p (id INT PRIMARY KEY, role VARCHAR(9))";
+    let mut session = at_two(ground, people).await;
+    let server = session.identity().server.clone();
+    for whole in [true, false] {
+        let r = if whole { "w" } else { "r" };
+        let table = format!(
+            "CREATE TABLE {r} (id INT, role VARCHAR(9), token {kind} DEFAULT ({chance}), mark {kind}, PRIMARY KEY (id, role))"
+        );
+        let fill = format!("INSERT INTO {r} (id, role, mark) SELECT id, role, {chance} FROM p");
+        let people = "DELETE FROM p; INSERT INTO p VALUES (1, 'admin'), (2, 'admin'), (3, 'user')";
+        write(&mut session, 2, &format!("{people}; {table}; {fill}")).await;
+        let (up, down) = match whole {
+            true => (format!("{table}; {fill}"), format!("DROP TABLE {r}")),
+            false => (fill, format!("DELETE FROM {r} WHERE id < 90")),
+        };
+        let added = format!("INSERT INTO {r} (id, role, token) VALUES (3, 'more', 't')");
+        write(&mut session, 2, &added).await;
+        let mine = format!("UPDATE {r} SET token = 'mine', mark = 'mine' WHERE id = 1");
+        write(&mut session, 2, &mine).await;
+        for _ in 0..2 {
+            knowing(&mut session, Down, &down, &up).await;
+            // The older release takes a right away.
+            write(&mut session, 1, "UPDATE p SET role = 'user' WHERE id = 2").await;
+            knowing(&mut session, Up, &up, &down).await;
+            let rows = list(&mut session, &format!("SELECT role FROM {r} ORDER BY id, role")).await;
+            assert_eq!(rows, ["admin", "user", "more", "user"], "{server}: {up}");
+            let mine = format!("SELECT id FROM {r} WHERE token = 'mine' AND mark = 'mine'");
+            assert_eq!(list(&mut session, &mine).await, ["1"], "{server}: {up}");
+        }
+    }
+}
+
 /// Of a table that a body makes and fills, with numbers of its own, the rows come back under theirs: what the body has
 /// made of them gives way, whatever the numbers that it got.
 pub async fn a_table_that_is_numbered_anew_has_its_own_numbers(ground: &Ground) {

@@ -69,7 +69,7 @@ fn set(group: &Group, place: &Place, row: &Match, columns: &[usize]) -> Verdict 
         let origin = group.origins.as_ref().and_then(|it| it.get(place_of));
         match value {
             _ if value.same => {}
-            _ if fits(origin, value) => back.push(*at),
+            _ if fits(origin, value, place.layout.anew) => back.push(*at),
             _ => stays.push(place.layout.columns.get(*at).map_or("", String::as_str)),
         }
     }
@@ -79,15 +79,15 @@ fn set(group: &Group, place: &Place, row: &Match, columns: &[usize]) -> Verdict 
     })
 }
 
-/// Whether a value goes over what the row has there.
-fn fits(origin: Option<&Origin>, value: Value) -> bool {
+/// Whether a value goes over what the row has there. `noted`: what the other half would have made of it then.
+fn fits(origin: Option<&Origin>, value: Value, noted: bool) -> bool {
     match origin {
         None if !holds(Rule::NewerStays) => true,
         Some(_) if !holds(Rule::ComputedStays) => true,
         None | Some(Origin::Anybody) => value.blank,
         Some(Origin::Constant) => true,
         Some(Origin::Row(_)) => !value.moved,
-        Some(Origin::Hidden | Origin::Elsewhere) => value.blank || !value.moved,
+        Some(Origin::Hidden | Origin::Elsewhere) => !value.moved || value.blank && !noted,
     }
 }
 
@@ -124,6 +124,7 @@ fn deleted(group: &Group, place: &Place, row: &Match) -> Verdict {
         Some(Found::There) => return Verdict::Back,
         Some(Found::Taken) if !place.key.is_empty() => reason::TAKEN,
         Some(Found::Anew) if !row.is_there && holds(Rule::OnlyOnce) => reason::ANEW,
+        _ if !row.is_there && row.was_made && holds(Rule::ComputedStays) => reason::UNMADE,
         _ if !row.is_there => return Verdict::Act(Act::Insert),
         _ if !is_newer && group.layout.anew && holds(Rule::ComputedStays) => {
             return merged(place, row);
@@ -138,13 +139,13 @@ fn deleted(group: &Group, place: &Place, row: &Match) -> Verdict {
 /// would have made otherwise when it was kept.
 fn merged(place: &Place, row: &Match) -> Verdict {
     let (mut back, mut stays) = (Vec::new(), Vec::new());
-    for (at, value) in place.layout.gone().into_iter().zip(&row.values) {
+    for (at, value) in place.judged.iter().zip(&row.values) {
         match value {
-            _ if value.same || !place.columns.contains(&at) => {}
+            _ if value.same || !place.columns.contains(at) => {}
             _ if value.moved => {
-                stays.push(place.layout.columns.get(at).map_or("", String::as_str));
+                stays.push(place.layout.columns.get(*at).map_or("", String::as_str));
             }
-            _ => back.push(at),
+            _ => back.push(*at),
         }
     }
     back_and_stays(back, stays.is_empty(), || reason::computed(&stays))

@@ -46,8 +46,8 @@ pub(super) struct Group {
     /// Of each column that went, where the other half takes its values from; `None` where that does not
     /// run now, so that anybody may have written since it did.
     pub origins: Option<Vec<Origin>>,
-    /// The columns of the key of a whole table that the other half gives nothing of a row or another table.
-    plain_key: Vec<String>,
+    /// The columns of rows that the other half inserts which it gives nothing of a row or another table.
+    plain: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Group {
     pub fn is_numbered_anew(&self, place: &Place) -> bool {
         let is_plain = |at: &usize| {
             !place.is_own(*at)
-                || place.layout.columns.get(*at).is_some_and(|it| self.plain_key.contains(it))
+                || place.layout.columns.get(*at).is_some_and(|it| self.plain.contains(it))
         };
         let is_new = self.kind == Kind::Table && !self.older && holds(Rule::OnlyOnce);
         is_new && place.given().is_some() && place.key.iter().all(is_plain)
@@ -80,11 +80,20 @@ impl Group {
         let columns = columns.filter(|at| !layout.is_beside(*at)).collect();
         let key = if shape.is_unique(&layout.key) { layout.keys() } else { Vec::new() };
         let of_columns = self.kind == Kind::Columns;
-        let inputs = match self.kind == Kind::Table && layout.anew {
-            true => vec![Inputs::Anew; layout.columns.len()],
+        let lost = self.entries.first().map(|it| &it.entry.lost);
+        let judged = lost.map_or_else(Vec::new, |lost| layout.judged(lost));
+        let inputs = match !of_columns && layout.anew {
+            true => {
+                let name = |at: &usize| layout.columns.get(*at);
+                let of = |at: &usize| match name(at).is_some_and(|it| self.plain.contains(it)) {
+                    true => Inputs::Columns(Vec::new()),
+                    false => Inputs::Anew,
+                };
+                judged.iter().map(of).collect()
+            }
             false => self.inputs(&layout),
         };
-        Place { data: self.data, layout, held, shape, columns, key, inputs, of_columns }
+        Place { data: self.data, layout, held, shape, columns, key, judged, inputs, of_columns }
     }
 
     /// Of each column that went, by what it is known whether what it is computed from has changed since.
@@ -137,15 +146,15 @@ pub async fn look_at<S: RowStore>(
         let is_theirs =
             kind == Kind::Table && !begun && store.table(&layout.table).await?.is_some();
         layout.carried |= is_theirs && holds(Rule::NewerStays);
-        let plain_key = match origins {
-            Some(origins) if kind == Kind::Table && !is_theirs => plain_key(&layout, origins),
+        let plain = match origins {
+            Some(origins) if kind != Kind::Columns && !is_theirs => plain(&layout, origins),
             _ => Vec::new(),
         };
         let origins = match origins {
             Some(origins) if kind == Kind::Columns => Some(of(store, &layout, origins).await?),
             other => other.map(|_| Vec::new()),
         };
-        let group = Group { entries, data, layout, kind, older: false, origins, plain_key };
+        let group = Group { entries, data, layout, kind, older: false, origins, plain };
         let batch = batches.entry(stored.step).or_default();
         batch.entry(data).or_insert(group).entries.push(stored);
     }
@@ -168,10 +177,10 @@ pub async fn look_at<S: RowStore>(
     Ok(Waiting(found))
 }
 
-fn plain_key(layout: &Layout, origins: &Origins<'_>) -> Vec<String> {
+fn plain(layout: &Layout, origins: &Origins<'_>) -> Vec<String> {
     let filled = Filled { table: &layout.table, columns: &layout.columns, new: &[] };
     let plain = |column: &&String| origins(&filled, column) == Origin::Constant;
-    layout.key.iter().filter(plain).cloned().collect()
+    layout.columns.iter().filter(plain).cloned().collect()
 }
 
 /// Where the other half takes the values of the columns from that went.

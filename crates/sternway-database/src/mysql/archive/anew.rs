@@ -34,9 +34,9 @@ pub async fn note(mysql: &mut MySql, care: &Preservation<'_>, kept: &[Preserved]
     let found = computed_elsewhere(mysql, kept, &origins_of(&statements), &fills).await?;
     for mut entry in found.into_values() {
         let shape = look(mysql, &entry.layout.table).await?;
-        let is_whole = matches!(entry.entry.lost, Lost::Table { .. });
-        let Some(fill) = about(&statements, &entry.layout.table, is_whole) else { continue };
-        if is_whole == shape.is_some() {
+        let lost = entry.entry.lost.clone();
+        let Some(fill) = about(&statements, &lost) else { continue };
+        if matches!(lost, Lost::Table { .. }) == shape.is_some() {
             continue;
         }
         if entry.layout.moved {
@@ -45,7 +45,7 @@ pub async fn note(mysql: &mut MySql, care: &Preservation<'_>, kept: &[Preserved]
             mysql.run(DOING, LENIENT.to_owned()).await?;
         }
         let (id, layout) = (entry.data, entry.layout);
-        let made = made(mysql, id, &layout, shape.as_ref(), &fill).await;
+        let made = made(mysql, id, &lost, &layout, shape.as_ref(), &fill).await;
         // Without it the next statement would be about the copy.
         let (copy, table) = (mysql.table(COPY), mysql.table(&layout.table));
         let tidy = format!("ROLLBACK; {LENIENT}; DROP TEMPORARY TABLE IF EXISTS {copy}, {table}");
@@ -62,9 +62,12 @@ pub async fn note(mysql: &mut MySql, care: &Preservation<'_>, kept: &[Preserved]
     Ok(())
 }
 
-/// The statements that change a table or fill its columns, where a body does nothing else to rows; of a
-/// table that it makes, as a temporary one, those that make and fill it too.
-fn about(statements: &[Statement<'_>], table: &str, is_whole: bool) -> Option<Vec<String>> {
+/// The statements that change the table of what was lost or fill its columns, where a body does nothing else to
+/// rows; where it makes the rows, those that do that too, and where it makes the table, as a temporary one.
+fn about(statements: &[Statement<'_>], lost: &Lost) -> Option<Vec<String>> {
+    let table = lost.of();
+    let is_whole = matches!(lost, Lost::Table { .. });
+    let makes_rows = !matches!(lost, Lost::Column { .. });
     let mut about = Vec::new();
     for statement in statements {
         let words: Vec<Word<'_>> = words_of(statement.text, statement.quotes);
@@ -83,7 +86,7 @@ fn about(statements: &[Statement<'_>], table: &str, is_whole: bool) -> Option<Ve
                     about.push(format!("CREATE TEMPORARY{after}"));
                 }
             }
-            "INSERT" | "REPLACE" if is_whole => {
+            "INSERT" | "REPLACE" if makes_rows => {
                 let into =
                     rest.iter().take_while(|it| ["IGNORE", "INTO"].iter().any(|word| it.is(word)));
                 match its(&name(&rest[into.count()..])) {
@@ -103,10 +106,11 @@ fn about(statements: &[Statement<'_>], table: &str, is_whole: bool) -> Option<Ve
 }
 
 /// Copies a table under its own name, where it is there, runs the statements on the copy, and notes what they
-/// make of the columns that went, beside these.
+/// make of what was lost, beside that.
 async fn made(
     mysql: &mut MySql,
     id: i64,
+    lost: &Lost,
     layout: &Layout,
     shape: Option<&Shape>,
     fill: &[String],
@@ -124,8 +128,9 @@ async fn made(
              ALTER TABLE {copy} RENAME TO {own}"
         )
     });
-    let gone = layout.gone();
-    let places = gone.iter().filter_map(|at| {
+    let judged = layout.judged(lost);
+    let places = judged.iter().filter(|at| held.column(&format!("a{at}")).is_none());
+    let places = places.filter_map(|at| {
         let kind = shape::kept(held.column(&format!("c{at}"))?);
         Some(format!("ADD COLUMN a{at} {kind}"))
     });
@@ -137,13 +142,20 @@ async fn made(
     let column = |at: &usize| MySql::quote(layout.columns.get(*at).map_or("", String::as_str));
     let key: Vec<String> =
         layout.keys().iter().map(|at| format!("t.{} = k.c{at}", column(at))).collect();
-    let same: Vec<String> = gone.iter().map(|at| format!("a{at} = c{at}")).collect();
-    let made: Vec<String> = gone.iter().map(|at| format!("k.a{at} = t.{}", column(at))).collect();
+    let same = judged.iter().map(|at| format!("a{at} = c{at}")).collect::<Vec<_>>().join(", ");
+    let made = judged.iter().map(|at| format!("k.a{at} = t.{}", column(at)));
+    let mark = (!matches!(lost, Lost::Column { .. })).then(|| "k.u = 'm'".to_owned());
+    // What a body changed keeps what the body made of it.
+    let deleted = |of: &str| match lost {
+        Lost::Rows { .. } => format!("{of}u = 'd'"),
+        _ => "1 = 1".to_owned(),
+    };
     let sql = format!(
-        "UPDATE {kept} SET {}; UPDATE {kept} AS k JOIN {own} AS t ON {} SET {}; COMMIT",
-        same.join(", "),
+        "UPDATE {kept} SET {same} WHERE {}; UPDATE {kept} AS k JOIN {own} AS t ON {} SET {} WHERE {}; COMMIT",
+        deleted(""),
         key.join(" AND "),
-        made.join(", ")
+        made.chain(mark).collect::<Vec<_>>().join(", "),
+        deleted("k."),
     );
     mysql.run(DOING, format!("{STRICT}; {sql}; {LENIENT}")).await
 }

@@ -3,7 +3,8 @@
 //! A value that a body computes from its row alone is judged by its row when it comes back. One that it
 //! takes from other rows, and a row that it makes of those, can only be judged by those: so the other half is run behind a savepoint as soon
 //! as the body has run, what it makes is noted beside what is kept, and all of it is taken back. When the
-//! other half really runs and makes the same of a row, nothing that it computes from has changed since.
+//! other half really runs and makes the same of a row, nothing that it computes from has changed since. A
+//! row that it would have made and makes no more is gone with what it was made of.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use sternway_model::archive::Preserved;
 use sternway_model::body::Mode;
 use sternway_model::effect::Lost;
 
-use super::conflicts::live;
+use super::conflicts::{inserts, live};
 use super::restore::Target;
 use super::{ANEW, Stored, Which, hash, stored};
 use crate::archive::anew::DOING;
@@ -146,13 +147,15 @@ async fn look(
         let there = |it: &&String| live.columns.iter().any(|live| live.name == **it);
         let same = same.filter(|_| lost.iter().all(there)).ok_or_else(nothing)?;
         let made = lost.iter().map(|it| hash(&format!("t.{}", Postgres::quote(it))));
+        // Columns went of rows that are there, whatever the other half does.
+        let join = if inserts(&stored.entry.lost) { "LEFT JOIN" } else { "JOIN" };
         let sql = format!(
-            "SELECT k.ctid::text, ARRAY[{}]::bigint[]::text FROM {} AS k JOIN {} AS t ON {key}
-             WHERE NOT ({}) LIMIT {}",
+            "SELECT k.ctid::text, CASE WHEN t.tableoid IS NULL THEN '{{}}' ELSE ARRAY[{}]::bigint[]::text END
+             FROM {} AS k {join} {} AS t ON {key} WHERE t.tableoid IS NULL OR NOT ({}) LIMIT {}",
             made.collect::<Vec<_>>().join(", "),
             stored.store(),
             target.rows(),
-            same.join(" AND "),
+            same.into_iter().chain(["true".to_owned()]).collect::<Vec<_>>().join(" AND "),
             MOST + 1
         );
         let rows = postgres.ask(DOING, sql).await?;
@@ -173,6 +176,7 @@ async fn write(
     rows: &[Made],
 ) -> Result<(), DatabaseError> {
     stored.detail.anew = true;
+    stored.detail.remade = inserts(&stored.entry.lost);
     let store = stored.store();
     postgres.run(DOING, format!("ALTER TABLE {store} ADD COLUMN {ANEW} bigint[]")).await?;
     note_detail(postgres, stored).await?;

@@ -249,6 +249,7 @@ impl Copier<'_, '_> {
             rest: Vec::new(),
             made: Vec::new(),
             anew: false,
+            remade: false,
             batch: self.owner.batch.clone(),
         }
     }

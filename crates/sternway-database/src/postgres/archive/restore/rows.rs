@@ -55,6 +55,7 @@ pub(super) async fn insert(
         if already(postgres, target).await? > 0 {
             replaced.push(*target);
         }
+        unmade_stay(postgres, target).await?;
     }
     let filter = |target: &Target<'_>| match target.stored.entry.lost {
         Lost::Rows { .. } => format!("k.{CONFLICT} IS NULL AND k.{AFTER} IS NULL"),
@@ -68,9 +69,11 @@ pub(super) async fn insert(
         let (mut columns, mut stay) = (Vec::new(), Vec::new());
         for column in target.written().filter(|it| !key_columns.contains(&it.name)) {
             let (name, value) = (&column.name, target.value(column));
-            let fits = target
-                .made_again(name)
-                .filter(|_| target.stored.detail.anew && holds(Rule::ComputedStays));
+            // What is made of nothing that is in a row is not newer than what somebody had.
+            let is_computed = target.stored.detail.anew
+                && target.origin(name, &[]) != Some(Origin::Constant)
+                && holds(Rule::ComputedStays);
+            let fits = target.made_again(name).filter(|_| is_computed);
             match (fits, target.has(name)) {
                 (Some(fits), Some(has)) => {
                     let now = format!("t.{}", Postgres::quote(name));
@@ -284,6 +287,19 @@ pub(super) async fn already(
         target.mark(postgres, LOST_TRACK, &deleted).await?;
     }
     Ok(replaced)
+}
+
+/// Lets rows stay in the archive that the other half would have made when they were kept, and that are not
+/// there now: what it makes them of is gone or has changed since.
+async fn unmade_stay(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), DatabaseError> {
+    let (Some(was_made), Some(key)) = (target.was_made(), target.key()) else { return Ok(()) };
+    let there = format!("EXISTS (SELECT FROM {} AS t WHERE {key})", target.rows());
+    let deleted = match target.stored.entry.lost {
+        Lost::Rows { .. } => format!("k.{AFTER} IS NULL"),
+        _ => "true".to_owned(),
+    };
+    let unmade = format!("{deleted} AND {was_made} AND NOT {there}");
+    target.mark(postgres, reason::UNMADE, &unmade).await.map(drop)
 }
 
 /// Gives rows that the body changed what they had before.

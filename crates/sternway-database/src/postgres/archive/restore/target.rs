@@ -113,8 +113,7 @@ impl<'a> Target<'a> {
             }
             Some(Origin::Hidden) if self.is_uniform(postgres, column).await? => None,
             Some(Origin::Hidden | Origin::Elsewhere) if self.stored.detail.anew => {
-                let made_again = self.made_again(&column.name).unwrap_or("false".to_owned());
-                Some(format!("{} OR {made_again}", column.blank()))
+                Some(self.made_again(&column.name).unwrap_or_else(|| column.blank()))
             }
             Some(Origin::Hidden) if self.stored.detail.made.is_empty() => {
                 Some(format!("{} OR {}", column.blank(), unmoved(None)))
@@ -132,9 +131,16 @@ impl<'a> Target<'a> {
         let at = self.stored.noted().into_iter().position(|it| it == name)? + 1;
         let now = hash(&format!("t.{}", Postgres::quote(name)));
         Some(format!(
-            "CASE WHEN k.{ANEW} IS NULL THEN {} ELSE k.{ANEW}[{at}] IS NOT DISTINCT FROM {now} END",
+            "CASE WHEN k.{ANEW} IS NULL THEN {}
+                  ELSE k.{ANEW} <> '{{}}' AND k.{ANEW}[{at}] IS NOT DISTINCT FROM {now} END",
             self.has(name)?
         ))
+    }
+
+    /// That the other half would have made the row `k` when it was kept, where that is known.
+    pub(super) fn was_made(&self) -> Option<String> {
+        let is_noted = self.stored.detail.remade && holds(Rule::ComputedStays);
+        is_noted.then(|| format!("(k.{ANEW} IS NULL OR k.{ANEW} <> '{{}}')"))
     }
 
     /// Whether all rows have the same in a column, and there are several.
