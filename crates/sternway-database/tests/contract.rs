@@ -659,6 +659,7 @@ promised! {
     newer::rows_that_are_made_anew_are_there_once;
     newer::a_table_that_is_numbered_anew_has_its_own_numbers;
     newer::values_come_back_over_what_is_computed_of_them;
+    newer::values_change_places;
     newer::what_is_made_no_more_is_not_restored;
     newer::what_is_left_is_not_restored_by_itself;
     random::the_last_value_of_every_row_comes_back;

@@ -334,14 +334,15 @@ impl RowStore for Memory {
             assert_eq!(kept.conflict, None);
             let live = self.live(place, &kept).cloned();
             let mut row = live.clone().unwrap_or(vec![None; place.shape.columns.len()]);
-            let columns = match act {
-                Act::Set { columns, .. } => columns,
-                Act::Replace | Act::Insert => &place.columns,
+            let (columns, some, vacates) = match act {
+                Act::Set { columns, only_changed } => (columns, *only_changed, false),
+                Act::Vacate { columns, only_changed } => (columns, *only_changed, true),
+                Act::Replace | Act::Insert => (&place.columns, false, false),
             };
-            for at in columns {
-                let some = matches!(act, Act::Set { only_changed: true, .. });
+            for at in columns.iter().filter(|at| !vacates || !place.key.contains(at)) {
                 if !some || kept.after[*at] != kept.values[*at] {
-                    row[position(&place.shape, &place.layout.columns[*at])] = kept.values[*at];
+                    let value = kept.values[*at].filter(|_| !vacates);
+                    row[position(&place.shape, &place.layout.columns[*at])] = value;
                 }
             }
             assert_eq!(live.is_none(), *act == Act::Insert);

@@ -241,7 +241,7 @@ async fn write<S: RowStore>(
     let count = |of: &BTreeMap<Act, Vec<i64>>| of.values().map(Vec::len).sum::<usize>();
     loop {
         let mut left: BTreeMap<Act, Vec<i64>> = BTreeMap::new();
-        let mut broken: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        let mut broken = Broken::new();
         for (act, rows) in &acts {
             // Who refers to whom is looked at when all are in place. Only who refers to a row that stays
             // may have a say in its change.
@@ -253,12 +253,72 @@ async fn write<S: RowStore>(
         }
         store.check_foreign_keys(true).await?;
         if count(&left) == count(&acts) {
-            for (why, rows) in broken {
-                refuse(store, place.data, rows, why).await?;
-            }
-            return Ok(());
+            return match broken.contains_key(reason::UNIQUE) {
+                true => change_places(store, place, left, broken).await,
+                false => refuse_all(store, place, broken).await,
+            };
         }
         acts = left;
+    }
+}
+
+/// Rows, by the rule that keeps them from what they are to get.
+type Broken = BTreeMap<&'static str, Vec<i64>>;
+
+async fn refuse_all<S: RowStore>(store: &mut S, place: &Place, broken: Broken) -> Result<()> {
+    for (why, rows) in broken {
+        refuse(store, place.data, rows, why).await?;
+    }
+    Ok(())
+}
+
+/// Writes rows that stand in one another's way, because each is to have what another one has: all of them give
+/// that up first. Those that break a rule even so stay in the archive, and what they have.
+async fn change_places<S: RowStore>(
+    store: &mut S,
+    place: &Place,
+    mut acts: BTreeMap<Act, Vec<i64>>,
+    mut broken: Broken,
+) -> Result<()> {
+    const MARK: &str = "sternway_places";
+    loop {
+        let vacates = |act: &Act| match act {
+            Act::Set { columns, only_changed } => {
+                Some(Act::Vacate { columns: columns.clone(), only_changed: *only_changed })
+            }
+            Act::Replace => {
+                Some(Act::Vacate { columns: place.columns.clone(), only_changed: false })
+            }
+            Act::Insert | Act::Vacate { .. } => None,
+        };
+        if !acts.keys().any(|act| vacates(act).is_some()) {
+            return refuse_all(store, place, broken).await;
+        }
+        store.mark(MARK).await?;
+        let mut left = Vec::new();
+        let mut can = true;
+        store.check_foreign_keys(true).await?;
+        for (act, rows) in &acts {
+            let Some(vacate) = vacates(act) else { continue };
+            can = can && write_some(store, place, &vacate, rows).await?.is_empty();
+        }
+        for (act, rows) in acts.iter().filter(|_| can) {
+            left.extend(write_some(store, place, act, rows).await?);
+        }
+        let all = can && left.is_empty();
+        store.unmark(MARK, all).await?;
+        if all {
+            return Ok(());
+        }
+        if !can {
+            return refuse_all(store, place, broken).await;
+        }
+        for (row, why) in left {
+            acts.values_mut().for_each(|rows| rows.retain(|it| *it != row));
+            broken.values_mut().for_each(|rows| rows.retain(|it| *it != row));
+            refuse(store, place.data, [row], why).await?;
+        }
+        acts.retain(|_, rows| !rows.is_empty());
     }
 }
 

@@ -199,7 +199,7 @@ struct Words<'a, S> {
     place: &'a Place,
     kept: String,
     table: String,
-    dialect: PhantomData<S>,
+    dialect: PhantomData<fn() -> S>,
 }
 
 impl<'a, S: SqlStore> Words<'a, S> {
@@ -297,15 +297,25 @@ impl<'a, S: SqlStore> Words<'a, S> {
     /// What rows get in these columns, and what keeps the columns that count the changes of a row
     /// from counting this one.
     fn set(&self, columns: &[usize], only_changed: bool) -> Vec<(String, String)> {
+        self.set_to(columns, only_changed, |at| format!("k.c{at}"))
+    }
+
+    /// The same, where they get what `to` says.
+    fn set_to(
+        &self,
+        columns: &[usize],
+        only_changed: bool,
+        to: impl Fn(usize) -> String,
+    ) -> Vec<(String, String)> {
         let value = |at: &usize| {
-            let (name, old) = (self.name(*at), format!("k.c{at}"));
+            let (name, to) = (self.name(*at), to(*at));
             match (self.held('a', *at), self.held('c', *at)) {
                 (Some((after, new)), Some((before, old))) if only_changed => {
                     let same = S::same(after, &new, before, &old);
-                    let value = format!("CASE WHEN {same} THEN t.{name} ELSE {old} END");
+                    let value = format!("CASE WHEN {same} THEN t.{name} ELSE {to} END");
                     (name, value)
                 }
-                _ => (name, old),
+                _ => (name, to),
             }
         };
         let mut set: Vec<(String, String)> = columns.iter().map(value).collect();
@@ -316,6 +326,28 @@ impl<'a, S: SqlStore> Words<'a, S> {
             }
         }
         set
+    }
+
+    /// What no other row has in a column, and no row gets; none for the key. With it comes the question whose answer
+    /// stands for `{}`, where there is one.
+    fn vacant(&self, at: usize) -> Option<(String, Option<String>)> {
+        let (column, value) =
+            self.live(self.plain(at)).filter(|_| !self.place.key.contains(&at))?;
+        let kind = column.kind.to_lowercase();
+        let (end, sign) = if kind.contains("unsigned") { ("MAX", "+") } else { ("MIN", "-") };
+        let number = ["int", "dec", "num", "real", "float", "double"];
+        Some(match number.iter().any(|it| kind.contains(it)) {
+            _ if column.nullable => ("NULL".to_owned(), None),
+            false => ("CONCAT('~', k.n)".to_owned(), None),
+            // Beyond what rows have, and what they get.
+            true => {
+                let Words { kept, table, .. } = self;
+                let all = format!(
+                    "SELECT {value} AS v FROM {table} AS t UNION ALL SELECT k.c{at} FROM {kept} AS k UNION ALL SELECT 0"
+                );
+                (format!("({{}} {sign} k.n)"), Some(format!("SELECT {end}(v) FROM ({all}) AS x")))
+            }
+        })
     }
 
     /// The statement that gives rows of the table these columns.
@@ -575,6 +607,25 @@ impl<S: SqlStore> RowStore for S {
                 words.update(&words.set(columns, *only_changed), &which)
             }
             Act::Replace => words.update(&words.set(&place.columns, false), &which),
+            Act::Vacate { columns, only_changed } => {
+                let mut vacant = BTreeMap::new();
+                for (at, (value, asked)) in
+                    columns.iter().filter_map(|at| Some((*at, words.vacant(*at)?)))
+                {
+                    let Some(sql) = asked else {
+                        vacant.insert(at, value);
+                        continue;
+                    };
+                    let found = self.cells("compare the archive with what is there", sql).await?;
+                    let end = found.into_iter().flatten().next().flatten().unwrap_or_default();
+                    vacant.insert(at, value.replacen("{}", &end, 1));
+                }
+                let columns: Vec<usize> = vacant.keys().copied().collect();
+                words.update(
+                    &words.set_to(&columns, *only_changed, |at| vacant[&at].clone()),
+                    &which,
+                )
+            }
             Act::Insert => {
                 let names: Vec<String> = place.columns.iter().map(|at| words.name(*at)).collect();
                 let values: Vec<String> =

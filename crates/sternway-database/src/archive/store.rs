@@ -119,6 +119,9 @@ pub enum Act {
     Replace,
     /// The row is inserted.
     Insert,
+    /// The row gives up what it has in these columns and what another one may be about to get, for as long as they
+    /// change places; `only_changed` as above.
+    Vacate { columns: Vec<usize>, only_changed: bool },
 }
 
 impl Place {

@@ -28,7 +28,8 @@ pub(super) struct Live {
     /// The tables whose rows refer to it, as SQL has them.
     pub referring: Vec<String>,
     uniques: Vec<Vec<String>>,
-    /// Its primary key and unique constraints: name, definition, columns.
+    /// What keeps its values apart and can be taken off for a while: its primary key, unique constraints and unique
+    /// indexes, by what takes them off and on again, and their columns.
     keys: Vec<(String, String, Vec<String>)>,
     /// The triggers of the user's, and when they fire.
     pub triggers: Vec<(String, char)>,
@@ -156,9 +157,22 @@ pub(super) async fn live(
                 FROM pg_catalog.pg_index i WHERE indrelid = c.oid AND indisunique AND indisvalid
                  AND indpred IS NULL AND indexprs IS NULL), '[]'),
             'keys', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-                    conname, pg_catalog.pg_get_constraintdef(k.oid), {columns}))
-                FROM pg_catalog.pg_constraint k WHERE conrelid = c.oid AND contype IN ('p', 'u')
-                 AND NOT condeferrable AND conparentid = 0), '[]'),
+                    CASE WHEN k.oid IS NULL THEN pg_catalog.format('DROP INDEX %s', i.indexrelid::regclass)
+                    ELSE pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I', c.oid::regclass, k.conname) END,
+                    CASE WHEN k.oid IS NULL THEN pg_catalog.pg_get_indexdef(i.indexrelid)
+                    ELSE pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.oid::regclass, k.conname,
+                                           pg_catalog.pg_get_constraintdef(k.oid)) END,
+                    CASE WHEN i.indexprs IS NULL THEN {indexed}
+                    ELSE (SELECT pg_catalog.json_agg(attname) FROM pg_catalog.pg_attribute
+                          WHERE attrelid = c.oid AND attnum > 0) END))
+                FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+                LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
+                WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+                 AND NOT i.indisclustered AND NOT i.indisreplident
+                 AND (k.oid IS NOT NULL OR x.relkind = 'i' AND x.reltablespace = 0)
+                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhrelid = i.indexrelid)
+                 AND pg_catalog.obj_description(i.indexrelid, 'pg_class') IS NULL
+                 AND (k.oid IS NULL OR pg_catalog.obj_description(k.oid, 'pg_constraint') IS NULL)), '[]'),
             'triggers', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(tgname, tgenabled))
                 FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled <> 'D'), '[]'),
             'rules', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(rulename, ev_enabled))
@@ -166,6 +180,7 @@ pub(super) async fn live(
           FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
           WHERE n.nspname = {schema} AND c.relname = {table} AND c.relkind IN ('r', 'p')), 'null')::text",
         columns = names("k.conkey", "k.conrelid"),
+        indexed = names("(i.indkey::int2[])", "i.indrelid"),
         parents = names("k.confkey", "k.confrelid"),
         uniques = names("(i.indkey::int2[])[0:i.indnkeyatts - 1]", "i.indrelid"),
         schema = literal(&stored.detail.schema),
@@ -196,22 +211,23 @@ impl Part<'_> {
     async fn without_keys(&self, postgres: &mut Postgres) -> Result<Option<String>, DatabaseError> {
         let changed = |columns: &[String]| columns.iter().any(|it| self.changes.contains(it));
         let keys = self.live.keys.iter().filter(|(.., columns)| changed(columns));
-        let table = self.stored.table();
-        let keys =
-            keys.map(|(name, definition, _)| (table.clone(), name.clone(), definition.clone()));
-        let keys: Vec<_> = keys.collect();
+        let keys: Vec<(String, String)> =
+            keys.map(|(off, on, _)| (off.clone(), on.clone())).collect();
         if keys.is_empty() {
             return Ok(None);
         }
-        let idle = self.idle_foreign_keys(postgres).await?;
-        let off = idle.iter().chain(&keys).map(|(table, name, _)| {
-            format!("ALTER TABLE {table} DROP CONSTRAINT {}; ", Postgres::quote(name))
-        });
-        let on = keys.iter().chain(&idle).map(|(table, name, definition)| {
-            let name = Postgres::quote(name);
-            format!("; ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
-        });
-        let (off, on): (String, String) = (off.collect(), on.collect());
+        let idle = self.idle_foreign_keys(postgres).await?.into_iter();
+        let idle: Vec<(String, String)> = idle
+            .map(|(table, name, definition)| {
+                let name = Postgres::quote(&name);
+                (
+                    format!("ALTER TABLE {table} DROP CONSTRAINT {name}"),
+                    format!("ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"),
+                )
+            })
+            .collect();
+        let off: String = idle.iter().chain(&keys).map(|(off, _)| format!("{off}; ")).collect();
+        let on: String = keys.iter().chain(&idle).map(|(_, on)| format!("; {on}")).collect();
         Ok(Some(format!("{off}{}{on}", self.statement)))
     }
 
