@@ -14,6 +14,7 @@ mod execute;
 mod limits;
 mod progress;
 mod reconcile;
+mod transactions;
 mod archive;
 mod clients;
 mod fence;

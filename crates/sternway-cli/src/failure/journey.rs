@@ -278,7 +278,7 @@ impl Failure {
                 Exit::Drift,
             ),
             RunError::Step { source: StepError::Dirty { .. }, .. } => (
-                "mend the cause, then `sternway resume` goes on with that statement; `sternway abort` takes everything back",
+                "mend the cause, then `sternway resume` goes on from there; `sternway abort` takes everything back",
                 Exit::Dirty,
             ),
             RunError::Step { source: StepError::TakenBack { .. }, .. } => (
@@ -290,7 +290,7 @@ impl Failure {
                 Exit::Refused,
             ),
             RunError::Step { source: StepError::CannotKeep { .. }, .. } => (
-                "nothing of that step was done; `sternway abort` takes the others back. --discard goes on without keeping it",
+                "nothing of that step was done; `sternway abort` takes the others back. Then the same command with --discard goes without keeping it",
                 Exit::Refused,
             ),
             // Of rehearsals alone.
@@ -315,7 +315,7 @@ impl Failure {
                 Exit::Failed,
             ),
             RunError::Undo { source: StepError::Dirty { .. }, .. } => (
-                "mend the cause, then `sternway abort` goes on with that statement; or let the run be, and `sternway doctor --abandon` carries out one of the repairs that it finds",
+                "mend the cause, then `sternway abort` goes on from there; or let the run be, and `sternway doctor --abandon` carries out one of the repairs that it finds",
                 Exit::Dirty,
             ),
             RunError::Undo { source: StepError::Blocked { .. }, .. } => {

@@ -29,6 +29,7 @@ mod kagent;
 mod leftovers;
 mod mistakes;
 mod otherwise;
+mod own_transactions;
 mod rehearsal;
 mod resume;
 mod snapshots;

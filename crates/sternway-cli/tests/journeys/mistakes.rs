@@ -544,7 +544,7 @@ fn a_step_that_fails_outside_a_transaction_leads_to_a_repair() {
         "step 1 of 2 failed",
         "`000010_one_name.up.sql` failed in statement 1",
         "could not create unique index",
-        "mend the cause, then `sternway resume` goes on with that statement",
+        "mend the cause, then `sternway resume` goes on from there",
     ]);
     let run = machine.on(&server.url, &["upgrade", "--to", "1.3.0", "--yes"]).ended(3);
     run.explains(&[

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::archive::{self, Keeper};
 use super::reconcile::{Kind, leaves_transactions_alone, underway};
-use super::statements::{Statement, clear_session, first_words, is_unsure, may_set, statements};
+use super::statements::{Statement, clear_session, is_unsure, may_set, statements};
+use super::transactions::{End, Open, end_of, sets_autocommit};
 use super::{MySql, cell, failed, progress, records, track};
 use crate::archive::Trouble;
 use crate::failpoint::{self, Point};
@@ -81,16 +82,12 @@ pub(super) async fn migrate(
 }
 
 /// The statement from which on nothing stays where `statement` fails: the one that began the transaction
-/// of the body's own in which that stands, or itself. What changes the schema ends a transaction.
+/// of the body's own in which that stands, or itself.
 fn since(statements: &[Statement<'_>], statement: usize) -> usize {
-    let in_one = statements.get(..statement).unwrap_or_default();
-    let rows = in_one.iter().rev().take_while(|it| Kind::of(it) == Kind::Rows).count();
-    let begin = in_one.len().checked_sub(rows + 1).filter(|_| rows > 0);
-    let begins = |at: &usize| {
-        let (first, second) = first_words(in_one[*at].text);
-        first == "BEGIN" || (first == "START" && second == "TRANSACTION")
-    };
-    begin.filter(begins).map_or(statement, |at| at + 1)
+    let failed = statement.checked_sub(1).and_then(|at| statements.get(at));
+    let commits = failed.is_some_and(|it| end_of(it) == End::Before);
+    let open = Open::before(statements, statement).since.filter(|_| !commits);
+    open.unwrap_or(statement)
 }
 
 /// The statements of a body, as they are sent.
@@ -141,7 +138,15 @@ async fn run(
     let mut done = Done::default();
     if let Some(keeper) = keeper {
         // What the body has left open commits here, and its table locks end, as with golang-migrate.
-        let reset = format!("COMMIT; UNLOCK TABLES; {reset}");
+        let open = Open::before(&statements, statements.len() + 1).since;
+        let end = match work.journal.filter(|_| open.is_some_and(|since| since >= work.first)) {
+            Some((run, step)) => {
+                let record = Record::StatementDone { step, statement: statements.len() };
+                records::insert(mysql, run, &record)
+            }
+            None => String::new(),
+        };
+        let reset = format!("{end} COMMIT; UNLOCK TABLES; {reset}");
         mysql.run("reset the session", reset).await.map_err(other)?;
         let (effects, held) = keeper.finish(mysql).await.map_err(kept)?;
         let restored = archive::restore(mysql, waiting).await.map_err(other)?;
@@ -211,7 +216,9 @@ async fn mark(
         sql.push_str(&track::confirm(mysql, work.table, row));
     }
     match (work.journal, statements.get(work.first.saturating_sub(1))) {
-        (Some((run, step)), Some(first)) if !commits(first, statements) => {
+        (Some((run, step)), Some(first))
+            if !commits(first, Open::before(statements, work.first)) =>
+        {
             let record = underway(mysql, work, step, work.first, first).await?;
             sql.push_str(&records::insert(mysql, run, &record));
         }
@@ -237,9 +244,11 @@ async fn each(
     let mut noted = None;
     for (index, statement) in statements.iter().enumerate() {
         let number = index + 1;
+        let before = Open::before(statements, number);
+        let open = before.since.filter(|since| *since >= work.first);
         if number < work.first {
             // It took effect in a session that is gone; what it set is gone with that.
-            if Kind::of(statement) == Kind::Session {
+            if Kind::of(statement) == Kind::Session || sets_autocommit(statement).is_some() {
                 let ran = run_statement(mysql, statement, work.body, deadline).await;
                 ran.map_err(|failure| (number, failure))?;
             }
@@ -249,7 +258,7 @@ async fn each(
             keeper.before(mysql, number).await.map_err(|error| (number, error.into()))?;
         }
         let ran = match work.journal {
-            Some(journal) if commits(statement, statements) => {
+            Some(journal) if commits(statement, before) => {
                 if let Some(statement) = noted.take() {
                     // That a later statement is under way says that those before it are done.
                     let record = Record::StatementDone { step: journal.1, statement };
@@ -260,7 +269,12 @@ async fn each(
                 together(mysql, work, statement, journal, number, deadline).await
             }
             Some((run, step)) => {
-                if number > work.first {
+                let end = end_of(statement);
+                if open.is_some() {
+                    let ended = end_open(mysql, (run, step), number, end).await;
+                    ended.map_err(|error| (number, Failure::Other(error)))?;
+                }
+                if number > work.first && (open.is_none() || end == End::Before) {
                     let record = underway(mysql, work, step, number, statement).await;
                     let record = record.map_err(|error| (number, Failure::Other(error)))?;
                     let sql = records::insert(mysql, run, &record);
@@ -290,9 +304,26 @@ async fn each(
     Ok(())
 }
 
+/// Writes that a transaction of the body's own took effect, so that this commits with it, where statement
+/// `number` is its end.
+async fn end_open(
+    mysql: &mut MySql,
+    (run, step): (RunId, usize),
+    number: usize,
+    end: End,
+) -> Result<(), DatabaseError> {
+    let (statement, commit) = match end {
+        End::Commit => (number, ""),
+        End::Before => (number - 1, "COMMIT"),
+        End::None | End::Rollback => return Ok(()),
+    };
+    let record = records::insert(mysql, run, &Record::StatementDone { step, statement });
+    mysql.run("write the journal", format!("{record} {commit}")).await
+}
+
 /// Whether a statement can commit together with its record.
-fn commits(statement: &Statement<'_>, all: &[Statement<'_>]) -> bool {
-    Kind::of(statement) == Kind::Rows && leaves_transactions_alone(all)
+fn commits(statement: &Statement<'_>, before: Open) -> bool {
+    Kind::of(statement) == Kind::Rows && before.is_closed()
 }
 
 /// Runs a statement in a transaction with the record that it took effect.

@@ -11,6 +11,7 @@ use sternway_model::proof::Fingerprint;
 
 use super::execute::cut;
 use super::statements::{Statement, Subjects, first_words, subjects, words_of};
+use super::transactions::{Open, sets_autocommit};
 use super::{MySql, introspect, records};
 use crate::port::{DatabaseError, Reconciled, Work};
 use crate::records::damaged;
@@ -50,12 +51,7 @@ impl Kind {
 /// Whether no statement of a body begins or ends a transaction, or locks tables, as far as is known:
 /// then one of ours may be had around a statement.
 pub(super) fn leaves_transactions_alone(statements: &[Statement<'_>]) -> bool {
-    statements.iter().all(|it| Kind::of(it) != Kind::Other && !sets_autocommit(it))
-}
-
-fn sets_autocommit(statement: &Statement<'_>) -> bool {
-    let capitals = || statement.text.to_ascii_uppercase();
-    Kind::of(statement) == Kind::Session && capitals().contains("AUTOCOMMIT")
+    statements.iter().all(|it| Kind::of(it) != Kind::Other && sets_autocommit(it).is_none())
 }
 
 /// The record that a statement is under way.
@@ -95,6 +91,12 @@ pub(super) async fn reconcile(
     let (Some(statement), Some((run, step))) = (statement, work.journal) else {
         return Ok(Reconciled::Unknown);
     };
+    if Open::before(&statements, number + 1).since == Some(number)
+        || sets_autocommit(statement).is_some()
+    {
+        // What it began has not been committed: that would be in the journal.
+        return Ok(Reconciled::NotDone);
+    }
     match Kind::of(statement) {
         Kind::Session => return Ok(Reconciled::NotDone),
         Kind::Rows | Kind::Other => return Ok(Reconciled::Unknown),

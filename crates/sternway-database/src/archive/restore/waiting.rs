@@ -166,7 +166,7 @@ pub async fn look_at<S: RowStore>(
                 && holds(Rule::NewerStays);
             group.older = newer;
             group.layout.carried |= newer || (group.origins.is_none() && holds(Rule::NewerStays));
-            look_in_place(store, group).await?;
+            look_in_place(store, group, begun).await?;
         }
         // Values go back to rows that are there, and what is referred to has to be there first. What
         // looks for a row by its contents has to see the table without the others.
@@ -208,7 +208,7 @@ async fn of<S: RowStore>(
     Ok(new.iter().map(of).collect())
 }
 
-async fn look_in_place<S: RowStore>(store: &mut S, group: &Group) -> Result<()> {
+async fn look_in_place<S: RowStore>(store: &mut S, group: &Group, begun: bool) -> Result<()> {
     let Some(held) = group.held(store).await? else { return Ok(()) };
     store.begin_anew(group.data).await?;
     let (layout, key) = (&group.layout, group.layout.keys());
@@ -222,7 +222,8 @@ async fn look_in_place<S: RowStore>(store: &mut S, group: &Group) -> Result<()> 
     }
     let place = Place { key, ..group.place(held, shape) };
     store.look_in_place(&place).await?;
-    match group.origins.is_some() && place.given().is_some() {
+    // What the body has made already is no other one than what it makes later.
+    match group.origins.is_some() && !begun && place.given().is_some() {
         true => store.look_for_alike(&place, Found::Like).await,
         false => Ok(()),
     }
