@@ -107,3 +107,40 @@ fn what_a_failed_transaction_took_back_is_done_by_resume() {
         }
     });
 }
+
+/// The way back deletes more than half a body has put there: rows from before are named, and come back by number.
+#[test]
+fn rows_that_go_with_half_a_body_may_be_older() {
+    let files: [(&str, &[&str], &str); 4] = [
+        (
+            "1_acc.up.sql",
+            BOTH,
+            "CREATE TABLE acc (id INT PRIMARY KEY, e VARCHAR(9)); CREATE TABLE log (id INT PRIMARY KEY)",
+        ),
+        ("1_acc.down.sql", BOTH, "DROP TABLE acc, log"),
+        (
+            "2_more.up.sql",
+            NEW,
+            "INSERT INTO log SELECT id FROM acc; UPDATE acc SET e = CONCAT('mailto:', e)",
+        ),
+        ("2_more.down.sql", NEW, "DELETE FROM log; UPDATE acc SET e = SUBSTR(e, 8)"),
+    ];
+    harbour::with(Kind::MariaDb, "older rows", &files, |harbour, sql| {
+        harbour.run(&["upgrade", "--to", "1.0.0", "--yes"]).ended(0);
+        sql("INSERT INTO acc VALUES (1, 'a@b.c')");
+        sql("INSERT INTO log VALUES (7)");
+        harbour.run_before_rows(&["upgrade", "--to", "1.1.0", "--yes"]).ended(5);
+        harbour.run(&["abort", "--yes"]).ended(0).says(&[
+            "kept rows of log: 2 rows",
+            "2 rows stay in the archive: what took back half a migration deleted or changed it; it may be older than that",
+        ]);
+        assert_eq!(sql("SELECT id FROM log"), [""; 0]);
+        let list = harbour.run(&["archive", "list", "--output", "json"]).ended(0);
+        let list = list.json("sternway.archive.list/1");
+        let entry =
+            list["entries"].as_array().and_then(|it| it.iter().find(|it| it["table"] == "log"));
+        let id = entry.map(|it| it["id"].to_string()).unwrap_or_else(|| panic!("{list}"));
+        harbour.run(&["archive", "restore", &id, "--yes"]).ended(0);
+        assert_eq!(sql("SELECT id FROM log ORDER BY id"), ["1", "7"]);
+    });
+}

@@ -1,6 +1,8 @@
 //! Why rows stay in the archive when their entry is restored. Both the archive's tables and its
 //! entries have these sentences, so they stay as they are.
 
+use sternway_model::effect::Lost;
+
 /// The table is not there.
 pub const NO_TABLE: &str = "the table is not there";
 /// A column that the row has a value for is not there.
@@ -36,7 +38,18 @@ pub const ANEW: &str = "it was made anew, with another key";
 /// The body had made it of other rows, and does no more.
 pub const UNMADE: &str = "what the migration made it of has changed since";
 /// A run had made it, and has taken it back.
-pub const TAKEN_BACK: &str = "a migration that failed half way had made it";
+const TAKEN_BACK: &str = "a migration that failed half way had made it";
+/// Rows of a table that stays went with what a run has taken back: it may have made them, or found them.
+const WENT_ALONG: &str =
+    "what took back half a migration deleted or changed it; it may be older than that";
+
+/// Why an entry of this is left in the archive by what takes back half a migration.
+pub fn left(lost: &Lost) -> &'static str {
+    match lost {
+        Lost::Rows { .. } | Lost::Sequence { .. } => WENT_ALONG,
+        Lost::Table { .. } | Lost::Column { .. } => TAKEN_BACK,
+    }
+}
 /// Nobody can tell which of several rows it was.
 pub const ALIKE: &str = "several rows look alike";
 /// The row may be there with another key.

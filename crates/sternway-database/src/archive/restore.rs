@@ -38,8 +38,9 @@ pub struct Outcome {
 /// Lets entries stay whose rows are laid out as those of copies: nobody restores them by itself.
 pub async fn leave<S: RowStore>(store: &mut S, entries: &[Stored]) -> Result<()> {
     for Stored { entry, data, .. } in entries {
-        store.refuse(*data, None, reason::TAKEN_BACK).await?;
-        let conflict = Conflict { reason: reason::TAKEN_BACK.to_owned(), rows: entry.rows };
+        let why = reason::left(&entry.lost);
+        store.refuse(*data, None, why).await?;
+        let conflict = Conflict { reason: why.to_owned(), rows: entry.rows };
         let conflicts = Some(conflict).filter(|it| it.rows > 0).into_iter().collect();
         store.note(entry.id, &Restored { back: 0, conflicts }).await?;
     }

@@ -23,7 +23,7 @@ use super::effects::{FIRST_OID, json};
 use super::records::unreadable;
 use super::{Postgres, failed, literal};
 use crate::archive::direction;
-use crate::archive::reason::TAKEN_BACK;
+use crate::archive::reason;
 use crate::asked::Misfits;
 use crate::port::DatabaseError;
 use crate::records::damaged;
@@ -396,14 +396,15 @@ pub(super) async fn leave(postgres: &mut Postgres, ids: &[EntryId]) -> Result<()
     let mut sql = String::new();
     for it in stored(postgres, Which::Among(ids)).await? {
         let (id, store, rows) = (it.entry.id, it.store(), it.entry.rows);
-        let conflict = Conflict { reason: TAKEN_BACK.to_owned(), rows };
+        let why = reason::left(&it.entry.lost);
+        let conflict = Conflict { reason: why.to_owned(), rows };
         let conflicts: Vec<Conflict> =
             Some(conflict).filter(|it| it.rows > 0).into_iter().collect();
         sql.push_str(&format!(
             "UPDATE {store} SET {CONFLICT} = {why};
              UPDATE sternway.archive SET restored_at = pg_catalog.clock_timestamp(), back = 0, rows = {rows},
                  misfits = {conflicts} WHERE id = {id};",
-            why = literal(TAKEN_BACK),
+            why = literal(why),
             conflicts = literal(&serde_json::to_string(&conflicts).unwrap_or_default()),
         ));
     }

@@ -7,6 +7,8 @@
 use std::time::{Duration, Instant};
 
 use sternway_database::{Preservation, StepError, Work};
+use sternway_model::archive::Restoration;
+use sternway_model::effect::Lost;
 use sternway_model::plan::Migrate;
 
 use super::step::Place;
@@ -110,7 +112,7 @@ impl Executor<'_, '_> {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST);
         };
-        let done = ended.map_err(|source| match undoing {
+        let mut done = ended.map_err(|source| match undoing {
             true => RunError::Undo { step, of, source },
             false => RunError::Step { step, of, source },
         })?;
@@ -118,6 +120,13 @@ impl Executor<'_, '_> {
             // What a body that failed half way had made is nobody's to come back over what the next one makes.
             let ids: Vec<_> = done.kept.iter().map(|it| it.id).collect();
             self.database.leave(&ids).await?;
+            let rows = self.database.archive(&plan.app).await?.into_iter();
+            let rows =
+                rows.filter(|it| ids.contains(&it.id) && matches!(it.lost, Lost::Rows { .. }));
+            let left = rows.filter_map(|it| {
+                Some(Restoration { id: it.id, lost: it.lost, restored: it.restored? })
+            });
+            done.restored.extend(left);
         }
         let took = start.elapsed();
         self.observer.tell(&Event::Migrated { step: migrate, took, done: &done });
