@@ -35,8 +35,13 @@ pub fn asked(
     let is_index = object.kind == "index";
     let table = object.table.clone().or_else(|| is_index.then(of_index).flatten());
     let Some(table) = table.filter(|_| object.kind != "table") else {
-        let whole = ["table", "type", "domain"].contains(&object.kind.as_str());
-        return if whole && found.is_some() { Asked::TooMuch } else { Asked::Nothing };
+        let asks = match (object.kind.as_str(), found) {
+            // Who may see its rows, and whether they survive a crash, is nothing that they are.
+            ("table", Some(found)) => of_rows(&found.text) != of_rows(&definition.text),
+            ("type" | "domain", Some(_)) => true,
+            _ => false,
+        };
+        return if asks { Asked::TooMuch } else { Asked::Nothing };
     };
     // Of a table that comes whole, all of it does.
     if !has(&table) {
@@ -47,11 +52,13 @@ pub fn asked(
             None if object.needs_value(&definition.text) => Asked::Values(table),
             None => Asked::Nothing,
             Some(_) if !definitions.are_altered() => Asked::TooMuch,
-            Some(found) => match (not_null(&found.text), not_null(&definition.text)) {
-                ((was, _), (is, _)) if was != is => Asked::TooMuch,
-                ((_, false), (_, true)) => Asked::OfRows(table),
-                _ => Asked::Nothing,
-            },
+            Some(found) => {
+                match (not_null(without_identity(&found.text)), not_null(&definition.text)) {
+                    ((was, _), (is, _)) if was != is => Asked::TooMuch,
+                    ((_, false), (_, true)) => Asked::OfRows(table),
+                    _ => Asked::Nothing,
+                }
+            }
         },
         "constraint" | "check" if !definitions.are_altered() => Asked::TooMuch,
         "constraint" | "check" => Asked::OfRows(table),
@@ -85,6 +92,24 @@ fn includes_a_key(
             !key.is_empty() && key.is_subset(&columns)
         })
     })
+}
+
+/// What a table's definition says of its rows.
+fn of_rows(definition: &str) -> String {
+    let no_matter = ["unlogged", "row level security", "forced"];
+    let mut rest = definition.to_owned();
+    for words in no_matter {
+        rest = rest.replace(words, "");
+    }
+    rest.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A column's definition without what gives new rows their numbers.
+fn without_identity(definition: &str) -> &str {
+    let [always, by_default] =
+        ["always", "by default"].map(|it| format!(" generated {it} as identity"));
+    let rest = definition.strip_suffix(&always).or(definition.strip_suffix(&by_default));
+    rest.unwrap_or(definition)
 }
 
 /// What a column's definition says of its values but for their default, and whether each row needs one.

@@ -40,6 +40,11 @@ pub fn phrase<'a, S: AsRef<str>>(text: &str, phrases: &'a [S]) -> Option<&'a str
     phrases.iter().map(AsRef::as_ref).find(stands)
 }
 
+/// Whether a body may make tables elsewhere than in the application's schema, or give them other names.
+pub fn moves_tables(body: &str) -> bool {
+    phrase(body, &["rename", "schema", "search_path", "use"]).is_some()
+}
+
 /// The first of `names` that stands before a dot, as a database does that is named.
 pub fn qualifier<'a>(text: &str, names: &'a [String]) -> Option<&'a str> {
     let text = text.to_lowercase();

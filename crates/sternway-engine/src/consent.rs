@@ -32,7 +32,8 @@ fn takes_nothing(plan: &Plan) -> Result<(), JourneyError> {
         {
             return Err(JourneyError::LargeObjects { step: step.file.clone() });
         }
-        let taken = plan.takes_foreign(step).filter(|it| it.kind != "index");
+        let taken =
+            plan.takes_foreign(step).filter(|it| it.kind != "index" && it.described().is_none());
         let unasked: Vec<ObjectName> = taken.filter(|it| !plan.accepts(it)).cloned().collect();
         if !unasked.is_empty() {
             let step = step.file.clone();

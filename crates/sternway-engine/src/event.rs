@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sternway_database::{Done, Raised, Session};
 use sternway_model::app::AppError;
+use sternway_model::archive::Restoration;
 use sternway_model::catalog::{Release, TrackName};
 use sternway_model::check::Finding;
 use sternway_model::plan::{Migrate, Plan, Step};
@@ -100,6 +101,8 @@ pub enum Event<'a> {
         /// How many of its grants, comments and other attributes it had and has no longer.
         lacks: usize,
     },
+    /// What a migration of another number had taken is restored, as far as it fits.
+    Restored(&'a [Restoration]),
     /// The proof of a hop was made.
     Proved {
         /// The release that the hop arrives at.

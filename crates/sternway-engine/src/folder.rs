@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sternway_model::catalog::{
-    Digest, FilePair, FileSet, FileSetError, Half, Migration, NearMiss, canonical,
+    Digest, FilePair, FileSet, FileSetError, Half, Migration, NearMiss, without_mark,
 };
 use sternway_source::files::{Files, FilesError};
 use thiserror::Error;
@@ -87,7 +87,7 @@ impl Folder {
             let mut halves = [None, None];
             for (slot, file) in halves.iter_mut().zip([up, down]) {
                 let Some(file) = file else { continue };
-                let body = canonical(&self.body(file).await?).into_owned();
+                let body = without_mark(&self.body(file).await?).to_owned();
                 let hash = Digest::of_body(&body);
                 bodies.insert(hash, body);
                 *slot = Some(Half { file: file.clone(), hash });

@@ -34,7 +34,7 @@ pub async fn with_taken(mut plan: Plan, database: &mut dyn Database) -> Result<P
     for (track, version, object) in &taken {
         let mut without = found.clone();
         without.objects.remove(object);
-        if object.table.is_none() {
+        if object.table.is_none() && object.described().is_none() {
             // The columns and the like of what goes come again with it.
             let is_part = |it: &ObjectName| it.table.as_ref() == Some(&object.name);
             without.objects.retain(|it, _| !is_part(it) || all.contains(it));

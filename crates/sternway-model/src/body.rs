@@ -177,6 +177,8 @@ pub struct BodyFacts {
     pub unforeseen: Vec<String>,
     /// The tables it creates, by their unqualified names as the server folds them.
     pub creates_tables: Vec<String>,
+    /// Whether tables may be found under another name or in another schema once it has run.
+    pub moves_tables: bool,
     /// The extensions it creates.
     pub creates_extensions: Vec<String>,
     /// Why it cannot be run by Sternway at all, if so.
@@ -193,6 +195,7 @@ impl Default for BodyFacts {
             fills: BTreeSet::new(),
             unforeseen: Vec::new(),
             creates_tables: Vec::new(),
+            moves_tables: false,
             creates_extensions: Vec::new(),
             obstacle: None,
         }

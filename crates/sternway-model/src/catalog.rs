@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use digest::{Digest, InvalidDigest, canonical};
+pub use digest::{Digest, InvalidDigest, without_mark};
 pub use file_name::FileName;
 pub use file_set::{FilePair, FileSet, FileSetError, NearMiss};
 pub use release::{InvalidRelease, Minor, Release};

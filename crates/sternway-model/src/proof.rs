@@ -54,6 +54,19 @@ impl ObjectName {
             && !has_value.iter().any(|word| definition.contains(word))
     }
 
+    /// What it says of which other object, where it is no object of its own: a comment, a storage parameter, what
+    /// everybody may.
+    pub fn described(&self) -> Option<&str> {
+        match self.kind.as_str() {
+            "comment" => Some(self.table.as_deref().unwrap_or(&self.name)),
+            "replica identity" | "clustering" => Some(&self.name),
+            "storage parameter" | "option" | "column option" | "grant" | "revoked default" => {
+                self.table.as_deref()
+            }
+            _ => None,
+        }
+    }
+
     /// The table that stands for this part of it, where its absence or presence changes what the table means.
     pub fn table(&self) -> Option<ObjectName> {
         let is_part = matches!(self.kind.as_str(), "column" | "constraint");
@@ -198,6 +211,12 @@ impl Fingerprint {
         Digest::of_bytes(lines.collect::<String>().as_bytes())
     }
 
+    /// The names of the objects that stand alone.
+    pub fn names(&self) -> BTreeSet<&str> {
+        let alone = self.objects.keys().filter(|it| it.table.is_none() && it.described().is_none());
+        alone.map(|it| it.name.as_str()).collect()
+    }
+
     /// Whether it has an index of this name that nothing uses, because making it failed halfway.
     pub fn is_invalid(&self, name: &ObjectName) -> bool {
         let facts = self.objects.get(name).map(|it| &it.facts);
@@ -249,7 +268,10 @@ impl Difference {
     pub fn is_lack(&self) -> bool {
         match self {
             Self::Missing { .. } => true,
-            Self::Changed { expected, found, .. } => !has_labels(expected, found),
+            // What holds for all rows holds for the new ones.
+            Self::Changed { expected, found, .. } => {
+                !has_labels(expected, found) && expected.strip_suffix(" NOT VALID") != Some(found)
+            }
             Self::Unexpected { object, found } => object.needs_value(found),
         }
     }
@@ -408,7 +430,10 @@ pub fn compare(expected: &Expected, found: &Fingerprint) -> Comparison {
             .as_ref()
             .is_some_and(|journey| journey.objects.get(object) == found.objects.get(object));
         if matches!(difference, Difference::Unexpected { .. }) && !is_ours(object) {
-            comparison.foreign.push(object.clone());
+            // What an administrator says of an object is no object.
+            if object.described().is_none() {
+                comparison.foreign.push(object.clone());
+            }
         } else if promised && expected.before.contains(&difference) {
             comparison.there_before.push(difference);
         } else if promised {
@@ -439,14 +464,17 @@ pub fn differences(expected: &Fingerprint, found: &Fingerprint) -> Vec<Differenc
         names.map(|it| it.name.clone()).collect()
     };
     let (theirs, ours) = (constraints(expected), constraints(found));
+    let (names_expected, names_found) = (expected.names(), found.names());
     // A table stands for its parts, and a constraint for the index of its name.
     let told_by_another = |object: &ObjectName, there: &Fingerprint| {
         let (has, lacks) =
             if std::ptr::eq(there, found) { (&theirs, &ours) } else { (&ours, &theirs) };
         let is_of_a_constraint =
             object.kind == "index" && has.contains(&object.name) && !lacks.contains(&object.name);
+        let names = if std::ptr::eq(there, found) { &names_found } else { &names_expected };
         is_of_a_constraint
             || object.table().is_some_and(|table| !there.objects.contains_key(&table))
+            || object.described().is_some_and(|of| !names.contains(of))
     };
     let mut differences = Vec::new();
     for object in names {

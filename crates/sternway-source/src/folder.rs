@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sternway_model::catalog::{Digest, FileName, canonical};
+use sternway_model::catalog::{Digest, FileName, without_mark};
 
 /// The migration files of a folder, by name. Other files have been left out.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct File {
 pub(crate) struct Body {
     /// The hash of the text, or of the bytes where there is no text.
     pub digest: Digest,
-    /// The text in its canonical form; `None` if the bytes are not UTF-8.
+    /// The text without a byte-order mark; `None` if the bytes are not UTF-8.
     pub text: Option<Arc<str>>,
 }
 
@@ -36,7 +36,9 @@ impl Body {
     /// The body that `bytes` are.
     pub fn of(bytes: &[u8]) -> Body {
         match str::from_utf8(bytes) {
-            Ok(text) => Body { digest: Digest::of_body(text), text: Some(canonical(text).into()) },
+            Ok(text) => {
+                Body { digest: Digest::of_body(text), text: Some(without_mark(text).into()) }
+            }
             Err(_) => Body { digest: Digest::of_bytes(bytes), text: None },
         }
     }

@@ -138,6 +138,7 @@ impl Reporter {
                 }
                 lines
             }
+            Event::Restored(all) => all.iter().flat_map(|it| restored(it, paint)).collect(),
             Event::Rebuilt { object, lacks } => {
                 let lacks = match lacks {
                     0 => String::new(),

@@ -95,6 +95,7 @@ pub(super) fn facts_with(body: &str, quotes: Quotes) -> BodyFacts {
     let split = split(body, quotes);
     let mode = Mode::Dirty { reason: REASON.to_owned() };
     let mut facts = BodyFacts { mode, ..BodyFacts::default() };
+    facts.moves_tables = external::moves_tables(body);
     let line = |offset: usize| Lines::of(body).at(offset);
     facts.obstacle = split.unterminated.filter(|_| !split.unsure).map(|(what, offset)| {
         format!("the {what} that begins in line {} has no end", line(offset))

@@ -7,11 +7,14 @@
 //! its columns: the printed form of its query differs between server versions. What else only the version
 //! makes different is left out, so that a clean install on another one is the same.
 
+pub(super) mod properties;
+
 use std::time::Duration;
 
 use sqlx::Row;
 use sternway_model::proof::{Fingerprint, ObjectName};
 
+use self::properties::{BESIDE, PROPERTIES};
 use super::blockers::Watcher;
 use super::limits::set;
 use super::{Postgres, failed, literal};
@@ -292,6 +295,7 @@ async fn read(
         .replace("{on delete}", &action("confdeltype"));
     let mut fetch = async |query: &str| postgres.ask(doing, format!("{relations} {query}")).await;
     let mut rows = fetch(&objects).await?;
+    rows.extend(fetch(&format!("{BESIDE} {PROPERTIES}")).await?);
     if let Some(more) = more {
         rows.extend(fetch(more).await?);
     }

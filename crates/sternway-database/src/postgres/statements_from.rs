@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 
 use sqlx::Row;
-use sternway_model::proof::{Fingerprint, ObjectName, labels};
+use sternway_model::proof::{Definition, Fingerprint, ObjectName, labels};
 
+use super::introspect::properties::{self, taken_away};
 use super::introspect::{self, RELATIONS};
 use super::{Postgres, failed, literal};
 use crate::port::DatabaseError;
@@ -28,9 +29,15 @@ WHERE prokind IN ('f', 'p', 'w')
   AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)";
 
 /// The order in which kinds of objects are made. They are dropped in the opposite one.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 38] = [
     "schema",
     "extension",
+    "collation",
+    "foreign data wrapper",
+    "server",
+    "default grant",
+    "text search dictionary",
+    "text search configuration",
     "type",
     "domain",
     "sequence",
@@ -47,6 +54,19 @@ const ORDER: [&str; 19] = [
     "publication",
     "published table",
     "aggregate",
+    "cast",
+    "operator",
+    "operator class",
+    "rule",
+    "statistics",
+    "option",
+    "storage parameter",
+    "column option",
+    "replica identity",
+    "clustering",
+    "grant",
+    "revoked default",
+    "event trigger",
     "comment",
 ];
 
@@ -68,7 +88,8 @@ pub(super) async fn statements_from(
     let computed =
         |it: &ObjectName| to.objects.get(it).is_some_and(|it| it.text.contains(" generated as "));
     here.sort_by_key(|it| (rank(it), computed(it)));
-    let drops = gone.into_iter().filter(|it| !change.goes_along(it)).map(drop_of);
+    let drops = gone.into_iter().filter(|it| !change.goes_along(it));
+    let drops = drops.map(|it| drop_of(it, from.objects.get(it)));
     let made = here.into_iter().flat_map(|it| change.statements(it));
     Ok(drops.chain(made).collect())
 }
@@ -92,7 +113,10 @@ async fn texts(
     Ok(texts)
 }
 
-fn drop_of(name: &ObjectName) -> String {
+fn drop_of(name: &ObjectName, is: Option<&Definition>) -> String {
+    if let Some(taken_away) = is.and_then(|it| taken_away(name, &it.text)) {
+        return taken_away;
+    }
     let ObjectName { kind, name, table } = name;
     match (kind.as_str(), table) {
         ("column" | "constraint", Some(table)) => {
@@ -117,8 +141,11 @@ impl Change<'_> {
     fn goes_along(&self, name: &ObjectName) -> bool {
         let kind = if name.kind == "published table" { "publication" } else { "table" };
         let table = name.table.as_ref().map(|it| ObjectName::new(kind, it));
-        table.is_some_and(|it| !self.to.objects.contains_key(&it))
-            || (name.kind == "index" && has_constraint(self.from, &name.name))
+        let goes = match name.described() {
+            Some(of) => !self.to.names().contains(of),
+            None => table.is_some_and(|it| !self.to.objects.contains_key(&it)),
+        };
+        goes || (name.kind == "index" && has_constraint(self.from, &name.name))
     }
 
     /// What makes this object what it is in the other schema.
@@ -128,11 +155,11 @@ impl Change<'_> {
         if before == Some(definition) {
             return Vec::new();
         }
-        let before = before.map(|it| it.text.as_str());
+        let (was, before) = (before, before.map(|it| it.text.as_str()));
         let (name, is) = (&object.name, definition.text.as_str());
         let table = object.table.as_deref().unwrap_or_default();
         let again = |create: Vec<String>| -> Vec<String> {
-            before.map(|_| drop_of(object)).into_iter().chain(create).collect()
+            before.map(|_| drop_of(object, was)).into_iter().chain(create).collect()
         };
         match object.kind.as_str() {
             "schema" => vec![format!("CREATE SCHEMA {name}")],
@@ -149,7 +176,7 @@ impl Change<'_> {
             "function" | "procedure" => {
                 let text = self.texts.get(object).cloned();
                 // A new result type needs a new function.
-                let or_else = before.map(|_| drop_of(object)).into_iter();
+                let or_else = before.map(|_| drop_of(object, was)).into_iter();
                 text.iter().cloned().chain(or_else).chain(text.clone()).collect()
             }
             "table" => self.table(name, before, is),
@@ -173,7 +200,8 @@ impl Change<'_> {
             "published table" => {
                 again(vec![format!("ALTER PUBLICATION {table} ADD TABLE {name} {is}")])
             }
-            _ => Vec::new(),
+            "aggregate" => Vec::new(),
+            _ => again(properties::made(object, is)),
         }
     }
 
@@ -260,7 +288,7 @@ impl Change<'_> {
             return if is_new { Vec::new() } else { vec![add] };
         };
         if before.generated.is_some() || now.generated.is_some() {
-            return vec![drop_of(object), add];
+            return vec![drop_of(object, None), add];
         }
         let alter = |what: String| format!("ALTER TABLE {table} ALTER COLUMN {name} {what}");
         let mut statements = Vec::new();
@@ -335,8 +363,9 @@ fn sequence(name: &str, before: Option<&str>, is: &str, identity: bool) -> Vec<S
     let words = words.replace(" minimum ", " MINVALUE ").replace(" maximum ", " MAXVALUE ");
     let verb = if before.is_some() { "ALTER" } else { "CREATE" };
     let owner = owner.unwrap_or("NONE");
+    let cycle = if words.ends_with(" cycle") { "" } else { " NO CYCLE" };
     vec![
-        format!("{verb} SEQUENCE {name} AS {words}"),
+        format!("{verb} SEQUENCE {name} AS {words}{cycle}"),
         format!("ALTER SEQUENCE {name} OWNED BY {owner}"),
     ]
 }

@@ -74,6 +74,7 @@ pub(super) fn began(statements: &[Statement<'_>], statement: usize) -> Option<us
 pub fn facts(body: &str) -> BodyFacts {
     let split = split(body);
     let mut facts = BodyFacts { obstacle: split.obstacle, ..BodyFacts::default() };
+    facts.moves_tables = external::moves_tables(body);
     let mut reason = None;
     let mut open = false;
     let added = added_columns(&split.statements);

@@ -106,7 +106,7 @@ const CASES: &[Case] = &[
     ("ALTER TABLE t ENABLE ROW LEVEL SECURITY", &[], &["table `t`"], &[]),
     (
         "GRANT INSERT ON t TO public; GRANT UPDATE (a) ON t TO public; REVOKE SELECT ON t FROM public",
-        &["grant `INSERT to public` of `t`", "grant `UPDATE to public` of `t.a`"],
+        &["grant `INSERT to public` of `t`", "grant `UPDATE (a) to public` of `t`"],
         &[],
         &["grant `SELECT to public` of `t`"],
     ),
@@ -135,9 +135,9 @@ const CASES: &[Case] = &[
         &[],
         &[],
     ),
-    ("ALTER TABLE t SET (fillfactor = 70)", &[], &["table `t`"], &[]),
+    ("ALTER TABLE t SET (fillfactor = 70)", &["storage parameter `fillfactor` of `t`"], &[], &[]),
     ("CREATE RULE r AS ON DELETE TO t DO INSTEAD NOTHING", &["rule `r` of `t`"], &[], &[]),
-    ("CREATE STATISTICS st ON id, a FROM t", &["statistics `st` of `t`"], &[], &[]),
+    ("CREATE STATISTICS st ON id, a FROM t", &["statistics `st`"], &[], &[]),
     // Outside a transaction as well.
     (
         "CREATE INDEX CONCURRENTLY c ON t (old); ALTER TABLE t RENAME COLUMN a TO z; COMMENT ON TABLE t IS 'x'",

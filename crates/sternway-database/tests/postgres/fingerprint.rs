@@ -40,7 +40,7 @@ CREATE POLICY pet_all ON pet USING (id > 0);
 ";
 
 /// Each alone changes what the schema is.
-const MOVES: [&str; 93] = [
+const MOVES: [&str; 122] = [
     "DROP TABLE log_old",
     "CREATE TABLE extra ()",
     "CREATE UNLOGGED TABLE extra ()",
@@ -134,20 +134,46 @@ const MOVES: [&str; 93] = [
     "DROP MATERIALIZED VIEW pets; CREATE MATERIALIZED VIEW pets AS SELECT fed FROM pet",
     "DROP MATERIALIZED VIEW pets; CREATE VIEW pets AS SELECT id FROM pet",
     "CREATE SCHEMA other; CREATE TABLE other.extra ()",
+    "COMMENT ON TABLE pet IS 'a pet'",
+    "COMMENT ON COLUMN pet.name IS 'its name'",
+    "COMMENT ON INDEX pet_name_idx IS 'x'",
+    "COMMENT ON TRIGGER pet_touch ON pet IS 'x'",
+    "COMMENT ON CONSTRAINT pet_person_fkey ON pet IS 'x'",
+    "COMMENT ON FUNCTION touch() IS 'x'",
+    "COMMENT ON TYPE mood IS 'x'",
+    "ALTER TABLE pet ALTER COLUMN name SET STATISTICS 500",
+    "ALTER TABLE pet ALTER COLUMN name SET STORAGE EXTERNAL",
+    "ALTER TABLE pet ALTER COLUMN name SET COMPRESSION pglz",
+    "ALTER TABLE pet ALTER COLUMN name SET (n_distinct = 5)",
+    "ALTER TABLE pet SET (fillfactor = 70)",
+    "ALTER INDEX pet_name_idx SET (fillfactor = 70)",
+    "ALTER VIEW people SET (security_barrier = true)",
+    "ALTER TABLE pet REPLICA IDENTITY FULL",
+    "ALTER TABLE person CLUSTER ON person_pkey",
+    "GRANT SELECT ON pet TO PUBLIC",
+    "GRANT SELECT (name) ON pet TO PUBLIC",
+    "REVOKE EXECUTE ON FUNCTION touch() FROM PUBLIC",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC",
+    "CREATE RULE keep AS ON DELETE TO pet DO INSTEAD NOTHING",
+    "CREATE STATISTICS both_of ON name, person FROM pet",
+    "CREATE COLLATION letters FROM \"C\"",
+    "CREATE CAST (point3 AS text) WITH INOUT",
+    "CREATE OPERATOR === (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int)",
+    "CREATE TEXT SEARCH CONFIGURATION words (COPY = simple)",
+    "CREATE TEXT SEARCH DICTIONARY words (TEMPLATE = simple)",
+    "CREATE FUNCTION noticed() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; CREATE EVENT TRIGGER noticed ON sql_drop EXECUTE FUNCTION noticed()",
+    "DROP EVENT TRIGGER IF EXISTS noticed; CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER there FOREIGN DATA WRAPPER elsewhere",
 ];
 
 /// None changes what the schema is.
-const LEAVES: [&str; 14] = [
-    "COMMENT ON TABLE pet IS 'a pet'; COMMENT ON COLUMN pet.name IS 'its name'",
+const LEAVES: [&str; 11] = [
     "ALTER TABLE pet DROP COLUMN name; ALTER TABLE pet ADD COLUMN name text COLLATE \"C\";
      CREATE INDEX pet_name_idx ON pet (lower(name)) WHERE name IS NOT NULL",
     "CREATE TABLE schema_migrations (version bigint not null primary key, dirty boolean not null)",
     "CREATE TEMP TABLE gone (x int PRIMARY KEY); CREATE INDEX ON gone (x)",
     "ANALYZE; INSERT INTO person (name) VALUES ('a'); ANALYZE person",
     "SELECT nextval('number'), setval('pet_id_seq', 99)",
-    "ALTER TABLE pet ALTER COLUMN name SET STATISTICS 500",
     "CREATE SCHEMA sternway; CREATE TABLE sternway.about (format int); CREATE TYPE sternway.t AS ENUM ('a'); CREATE FUNCTION sternway.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-    "GRANT SELECT ON pet TO PUBLIC",
     "CREATE INDEX again ON pet (name); DROP INDEX again",
     "ALTER TABLE person ADD COLUMN again int; ALTER TABLE person DROP COLUMN again",
     "REINDEX TABLE pet; REFRESH MATERIALIZED VIEW pets",
@@ -160,7 +186,8 @@ async fn digest(session: &mut Postgres) -> Digest {
 }
 
 async fn anew(session: &mut Postgres, sql: &str) -> Digest {
-    let begin = "DROP SCHEMA IF EXISTS public, sternway, other CASCADE; CREATE SCHEMA public;";
+    let begin = "DROP SCHEMA IF EXISTS public, sternway, other CASCADE; DROP FOREIGN DATA WRAPPER IF EXISTS elsewhere CASCADE;
+        CREATE SCHEMA public;";
     for sql in ["DISCARD ALL", begin, SCHEMA, sql] {
         session.execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }

@@ -3,10 +3,12 @@
 
 use sternway_database::failpoint::{self, Point, Rule, holds};
 use sternway_model::journal::Record;
+use sternway_model::plan::Note;
 use sternway_model::proof::{Comparison, Difference};
 
 use super::step::Place;
 use super::{Executor, RunError};
+use crate::archive::placed;
 use crate::event::Event;
 use crate::verify::verify;
 
@@ -17,6 +19,9 @@ impl Executor<'_, '_> {
         };
         failpoint::hit(Point::Proving);
         let plan = self.plan();
+        if plan.keeps && plan.notes.iter().any(|it| matches!(it, Note::Redone { .. })) {
+            self.restore_renumbered().await?;
+        }
         let mut comparison = verify(self.database, &plan.tables, expected).await?;
         if !holds(Rule::NoneWaived) {
             comparison.of_the_migrations.clear();
@@ -37,5 +42,18 @@ impl Executor<'_, '_> {
             let comparison = Box::new(comparison);
             Err(RunError::Drift { release: release.clone(), comparison })
         }
+    }
+
+    /// Restores what has its place again by a migration of another number than that which took it.
+    async fn restore_renumbered(&mut self) -> Result<(), RunError> {
+        let plan = self.plan();
+        let entries = self.database.archive(&plan.app).await?;
+        let ids = placed(&entries, self.database, &plan.tables).await;
+        let ids = ids.map_err(|it| RunError::Database(it.cause))?;
+        if !ids.is_empty() {
+            let restored = self.database.restore(&ids).await?;
+            self.observer.tell(&Event::Restored(&restored));
+        }
+        Ok(())
     }
 }

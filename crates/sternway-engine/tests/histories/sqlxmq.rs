@@ -111,8 +111,12 @@ async fn expected(app: &App, plan: &Plan, from: &str, second: &mut Postgres) -> 
 
 /// The functions that an end differs in because of the migrations.
 fn left(proof: &Comparison) -> Vec<&str> {
-    let names = proof.of_the_migrations.iter().map(|difference| match difference {
-        Difference::Changed { object, .. } if object.kind == "function" => object.name.as_str(),
+    let names = proof.of_the_migrations.iter().filter_map(|difference| match difference {
+        Difference::Changed { object, .. } if object.kind == "function" => {
+            Some(object.name.as_str())
+        }
+        // Their down halves leave what later releases say of them.
+        Difference::Unexpected { object, .. } if object.kind == "comment" => None,
         other => panic!("{other}"),
     });
     names.collect()

@@ -41,9 +41,15 @@ impl Digest {
     }
 }
 
-/// A body without its byte-order mark and with line feeds alone: what is hashed, kept and run.
-pub fn canonical(text: &str) -> Cow<'_, str> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+/// A body without its byte-order mark: what is kept and run. Line endings stay, which may stand in a value or in the
+/// text of a function.
+pub fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// A body without its byte-order mark and with line feeds alone: what is hashed.
+fn canonical(text: &str) -> Cow<'_, str> {
+    let text = without_mark(text);
     if text.contains("\r\n") { text.replace("\r\n", "\n").into() } else { text.into() }
 }
 

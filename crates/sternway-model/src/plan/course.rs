@@ -239,7 +239,8 @@ fn identify(
         (true, false) if !tables.is_empty() && !request.adopt => {
             Err(PlanError::Untracked { app, database, found })
         }
-        (false, _) if !ours.is_empty() && !any_of_ours => {
+        // Where bodies move tables away, their words do not tell; the comparison of the schemas does.
+        (false, _) if !ours.is_empty() && !any_of_ours && !moves_tables(facts, applied) => {
             Err(PlanError::NotThisApp { app, database, expected: expected(), found })
         }
         _ => Ok(()),
@@ -251,6 +252,13 @@ fn creates(facts: &Facts<'_>, set: &MigrationSet) -> Vec<String> {
     let halves = set.iter().filter_map(|it| it.half(Direction::Up));
     let bodies = halves.filter_map(|half| facts.bodies.get(&half.hash));
     bodies.flat_map(|body| body.creates_tables.clone()).collect()
+}
+
+/// Whether what is applied may have made its tables elsewhere, or given them other names.
+fn moves_tables(facts: &Facts<'_>, applied: &Applied<'_>) -> bool {
+    let halves = applied.sets.values().flat_map(MigrationSet::iter);
+    let mut bodies = halves.filter_map(|it| facts.bodies.get(&it.half(Direction::Up)?.hash));
+    bodies.any(|body| body.moves_tables)
 }
 
 /// What is worth saying before any step.

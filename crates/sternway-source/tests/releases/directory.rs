@@ -30,7 +30,7 @@ fn folders_are_releases_by_the_pattern_or_by_number() {
     assert!(reading.catalog.releases[&release("0.9.0")].tracks.is_empty());
     let entry = &reading.catalog.releases[&release("1.0.0")];
     assert_eq!((entry.label.as_str(), entry.commit.as_deref()), ("v1.0.0", None));
-    assert_eq!(&*reading.catalog.bodies[&Digest::of_body("SELECT 1;\n")], "SELECT 1;\n");
+    assert_eq!(&*reading.catalog.bodies[&Digest::of_body("SELECT 1;\n")], "SELECT 1;\r\n");
     assert_eq!(reading.catalog.bodies.len(), 1);
     assert_eq!(reading.warnings.len(), 1);
 

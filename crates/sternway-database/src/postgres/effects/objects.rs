@@ -16,36 +16,21 @@ use crate::postgres::{Postgres, introspect};
 const MORE: &str = "
 SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
        name, NULL::text AS parent,
-       concat_ws(' ', 'owner', pg_get_userbyid(relowner), array_to_string(reloptions, ', '),
-                 CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) END,
-                 CASE WHEN relkind IN ('r', 'p', 'm') THEN 'replica identity ' || relreplident::text END) AS definition
+       concat_ws(' ', 'owner', pg_get_userbyid(relowner),
+                 CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) END) AS definition
 FROM relation WHERE relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
 UNION ALL
 SELECT 'enum value', quote_literal(enumlabel), s.prefix || quote_ident(typname), ''
 FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid JOIN space s ON s.oid = t.typnamespace
 WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_type'::regclass AND m.objid = t.oid)
 UNION ALL
-SELECT 'rule', quote_ident(rulename), r.name, pg_get_ruledef(w.oid)
-FROM pg_rewrite w JOIN relation r ON r.oid = w.ev_class WHERE rulename <> '_RETURN'
-UNION ALL
-SELECT 'statistics', quote_ident(stxname), r.name, pg_get_statisticsobjdef(x.oid)
-FROM pg_statistic_ext x JOIN relation r ON r.oid = x.stxrelid
-UNION ALL
 SELECT 'default grant', acl::text,
        concat_ws(' ', defaclobjtype::text, pg_get_userbyid(defaclrole), nullif(defaclnamespace, 0)::regnamespace), ''
 FROM pg_default_acl, unnest(defaclacl) AS acl
 UNION ALL
-SELECT 'comment', coalesce(quote_ident(a.attname), r.name, pg_describe_object(classoid, objoid, objsubid)),
-       CASE WHEN a.attname IS NOT NULL THEN r.name END, description
-FROM pg_description d
-LEFT JOIN relation r ON d.classoid = 'pg_class'::regclass AND r.oid = d.objoid
-LEFT JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = d.objsubid AND d.objsubid > 0
-WHERE objoid >= 16384 AND classoid <> 'pg_extension'::regclass
-  AND NOT EXISTS (SELECT FROM member m WHERE m.classid = d.classoid AND m.objid = d.objoid)
-UNION ALL
 SELECT CASE WHEN given THEN 'grant' ELSE 'revoked default' END,
        privilege || CASE WHEN given THEN ' to ' ELSE ' from ' END
-           || CASE WHEN grantee = 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+           || quote_ident(pg_get_userbyid(grantee)),
        on_what, CASE WHEN grantable THEN 'with grant option' ELSE '' END
 FROM (
     WITH acl(on_what, given, usually) AS (
@@ -71,12 +56,13 @@ FROM (
     ), usual AS (
         SELECT on_what, grantee, privilege_type AS privilege FROM acl, aclexplode(usually) WHERE given IS NOT NULL
     )
+    -- What everybody may is in the fingerprint.
     SELECT true AS given, * FROM now
-    WHERE NOT EXISTS (SELECT FROM usual u
+    WHERE grantee <> 0 AND NOT EXISTS (SELECT FROM usual u
                       WHERE (u.on_what, u.grantee, u.privilege) = (now.on_what, now.grantee, now.privilege))
     UNION ALL
     SELECT false, on_what, grantee, privilege, false FROM usual
-    WHERE NOT EXISTS (SELECT FROM now n
+    WHERE grantee <> 0 AND NOT EXISTS (SELECT FROM now n
                       WHERE (n.on_what, n.grantee, n.privilege) = (usual.on_what, usual.grantee, usual.privilege))
 ) AS privileges";
 
