@@ -319,16 +319,16 @@ fn has_labels(expected: &str, found: &str) -> bool {
         return expected.iter().all(|label| found.contains(label));
     }
     match (labels_of_column(expected), labels_of_column(found)) {
-        (Some((expected, rest)), Some((found, rest_found))) => {
-            rest == rest_found && expected.iter().all(|label| found.contains(label))
+        (Some((expected, is)), Some((found, is_found))) => {
+            is == is_found && expected.iter().all(|label| found.contains(label))
         }
         _ => false,
     }
 }
 
-/// The labels of a column that is an enumeration of its own, as on MySQL, and what else it is.
-fn labels_of_column(definition: &str) -> Option<(Vec<&str>, &str)> {
-    let list = definition.strip_prefix("enum(")?;
+/// The labels of a column that is an enumeration of its own, as on MySQL, or a set of them, and what else it is.
+fn labels_of_column(definition: &str) -> Option<(Vec<&str>, [&str; 2])> {
+    let (kind, list) = definition.split_once('(').filter(|(it, _)| ["enum", "set"].contains(it))?;
     let (mut labels, mut rest) = (Vec::new(), list);
     loop {
         // A quote in a label is doubled.
@@ -340,7 +340,7 @@ fn labels_of_column(definition: &str) -> Option<(Vec<&str>, &str)> {
         rest = &rest[end + 1..];
         match rest.strip_prefix(',') {
             Some(more) => rest = more,
-            None => return Some((labels, rest)),
+            None => return Some((labels, [kind, rest])),
         }
     }
 }
@@ -523,6 +523,8 @@ mod tests {
             (column, "enum('a','it') default NULL", true),
             (column, "enum('a','it''s','c') not null", true),
             (column, "enum('a", true),
+            ("set('a','b')", "set('a','b','c')", false),
+            ("set('a','b')", "enum('a','b','c')", true),
         ] {
             assert_eq!(changed(expected, found).is_lack(), is_lack, "{found}");
         }

@@ -17,6 +17,7 @@ mod sequences;
 mod keep;
 mod stock;
 mod restore;
+mod silence;
 
 use sternway_model::archive::{EntryId, Page};
 
@@ -46,7 +47,10 @@ pub(super) const LENIENT: &str =
 
 /// Whether a table belongs to the archive.
 pub(super) fn is_ours(table: &str) -> bool {
-    table == INDEX || table.starts_with(PREFIX) || table.starts_with(STAND_IN)
+    table == INDEX
+        || table == silence::TABLE
+        || table.starts_with(PREFIX)
+        || table.starts_with(STAND_IN)
 }
 
 /// The table that holds the rows of an entry.

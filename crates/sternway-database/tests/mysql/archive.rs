@@ -175,14 +175,47 @@ async fn what_changed_meanwhile_stays_as_it_is() {
             ]
         )
     );
-    let Some(mut journey) = Journey::of("CREATE TABLE t (id INT PRIMARY KEY, a INT); INSERT INTO t VALUES (1, 1), (2, 2); CREATE TABLE log (x INT);
-        CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW INSERT INTO log VALUES (NEW.id)").await else { return };
+}
+
+/// Triggers of the user's own do not fire on what is restored, and are what they were; somebody else's are left alone.
+#[tokio::test]
+async fn triggers_are_silent_while_rows_are_restored() {
+    let trigger = "TRIGGER g BEFORE INSERT ON t FOR EACH ROW INSERT INTO log VALUES (NEW.id)";
+    let schema = "CREATE TABLE t (id INT PRIMARY KEY, a INT); INSERT INTO t VALUES (1, 1), (2, 2); CREATE TABLE log (x INT)";
+    let Some(mut journey) = Journey::of(&format!("{schema}; CREATE {trigger}")).await else {
+        return;
+    };
+    let defined = "SELECT CONCAT(DEFINER, SQL_MODE, COLLATION_CONNECTION, ACTION_STATEMENT) FROM information_schema.TRIGGERS
+         WHERE TRIGGER_SCHEMA = DATABASE()";
+    let before = journey.ask(defined).await;
     journey.down("DELETE FROM t WHERE id = 2").await;
+    let done = journey.up("").await;
+    assert_eq!(outcome(&done.restored[0].restored), (1, vec![]));
+    assert_eq!(journey.ask("SELECT COUNT(*) FROM log").await, "0");
+    assert_eq!(journey.ask(defined).await, before);
+
+    // Whoever comes after a process that was cut short makes what that had taken away.
+    journey
+        .execute(&format!(
+            "CREATE TABLE sternway_triggers (n bigint PRIMARY KEY, name text, mode text, collation text, makes text);
+             INSERT INTO sternway_triggers SELECT 1, 'g', SQL_MODE, COLLATION_CONNECTION, 'CREATE {trigger}'
+                 FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE();
+             DROP TRIGGER g"
+        ))
+        .await;
+    journey.down("DELETE FROM t WHERE id = 1").await;
+    assert_eq!(journey.ask(defined).await, before);
+    let left = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'sternway_triggers'";
+    assert_eq!(journey.ask(left).await, "0");
+
+    journey.execute(&format!("DROP TRIGGER g; CREATE DEFINER = 'somebody'@'%' {trigger}")).await;
+    let theirs = journey.ask(defined).await;
     let done = journey.up("").await;
     assert_eq!(
         outcome(&done.restored[0].restored),
         (0, vec![("the table has triggers, which would fire", 1)])
     );
+    assert_eq!(journey.ask(defined).await, theirs);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use sternway_model::effect::Lost;
 
 use super::keep::{fill, place};
 use super::shape::look;
-use super::{LENIENT, STRICT, data, sequences};
+use super::{LENIENT, STRICT, data, sequences, silence};
 use crate::archive::Result;
 use crate::archive::{
     self, INDEX, KEPT, Origins, Outcome, PREFIX, Stored, Waiting, of_step, sharing, stored,
@@ -36,6 +36,8 @@ pub async fn waiting(
     statements: &[Statement<'_>],
     begun: bool,
 ) -> Result<Waits> {
+    // An earlier process may have been cut short with them.
+    silence::wake(mysql).await?;
     let step = of_step(mysql, care, care.direction.opposite());
     let origins = origins_of(statements);
     let waiting = format!("{step} AND state = '{KEPT}' AND restored IS NULL");
@@ -123,6 +125,8 @@ async fn restore_rows(mysql: &mut MySql, waiting: Waiting) -> Result<Vec<Restora
     let begin = format!("{STRICT}; SET {checks}, SESSION foreign_key_checks = 1");
     mysql.run(DOING, begin).await?;
     let restored = async {
+        let tables = waiting.tables().into_iter().map(str::to_owned).collect();
+        silence::silence(mysql, &tables).await?;
         archive::advance(mysql, &waiting).await?;
         mysql.run(DOING, "START TRANSACTION READ WRITE".to_owned()).await?;
         let Outcome { restored, emptied } = archive::restore(mysql, waiting).await?;
@@ -138,14 +142,17 @@ async fn restore_rows(mysql: &mut MySql, waiting: Waiting) -> Result<Vec<Restora
         // A connection that is gone has done this by itself.
         let _ = mysql.run(DOING, "ROLLBACK".to_owned()).await;
     }
+    let woken = silence::wake(mysql).await;
     let settings = format!("{LENIENT}, SESSION foreign_key_checks = @sternway_checks");
     let reset = mysql.run(DOING, settings).await;
     let restored = restored?;
+    woken?;
     reset.map(|()| restored)
 }
 
 /// Restores entries now, together with those that share their rows.
 pub async fn restore_some(mysql: &mut MySql, ids: &[EntryId]) -> Result<Vec<Restoration>> {
+    silence::wake(mysql).await?;
     let condition = format!("{} AND state = '{KEPT}'", sharing(mysql, ids).await?);
     let waiting = look_at(mysql, &condition, None, false).await?;
     restore(mysql, waiting).await
