@@ -660,6 +660,7 @@ promised! {
     newer::a_table_that_is_numbered_anew_has_its_own_numbers;
     newer::values_come_back_over_what_is_computed_of_them;
     newer::values_change_places;
+    newer::a_seed_gives_way_by_its_name;
     newer::what_is_made_no_more_is_not_restored;
     newer::what_is_left_is_not_restored_by_itself;
     random::the_last_value_of_every_row_comes_back;

@@ -243,6 +243,14 @@ impl RowStore for Memory {
         Ok(())
     }
 
+    async fn look_for_holders(&mut self, _: &Place, _: &[usize]) -> Result<()> {
+        unreachable!("no table has another key")
+    }
+
+    async fn claimants(&mut self, _: &Place, _: &[usize]) -> Result<Vec<i64>> {
+        unreachable!("no table has another key")
+    }
+
     async fn twins_give_way(&mut self, place: &Place) -> Result<()> {
         let given = place.given().expect("columns");
         let at = |at: &usize| position(&place.shape, &place.layout.columns[*at]);
@@ -338,6 +346,7 @@ impl RowStore for Memory {
                 Act::Set { columns, only_changed } => (columns, *only_changed, false),
                 Act::Vacate { columns, only_changed } => (columns, *only_changed, true),
                 Act::Replace | Act::Insert => (&place.columns, false, false),
+                Act::Claim { .. } => unreachable!("no table has another key"),
             };
             for at in columns.iter().filter(|at| !vacates || !place.key.contains(at)) {
                 if !some || kept.after[*at] != kept.values[*at] {

@@ -69,6 +69,11 @@ pub const TYPE: &str = "a value does not fit its column";
 /// The sequence is not there.
 pub const NO_SEQUENCE: &str = "the sequence is not there";
 
+/// Another row has the same in columns in which no two may.
+pub fn same(columns: &[String]) -> String {
+    format!("another row has the same {}", columns.join(", "))
+}
+
 /// The body computes these columns from what has changed since: what it makes of them is newer.
 pub fn computed(columns: &[&str]) -> String {
     format!("the migration computes {} from what has changed since", columns.join(", "))

@@ -184,6 +184,9 @@ async fn apply<S: RowStore>(store: &mut S, group: &Group, place: &Place) -> Resu
     if group.is_numbered_anew(place) && !place.fires("DELETE") {
         store.twins_give_way(place).await?;
     }
+    if group.has_seeds() && !place.fires("UPDATE") {
+        seeds_give_way(store, place).await?;
+    }
     if matches!(group.kind, Kind::Table | Kind::Rows) && place.given().is_some() {
         store.look_for_alike(place, Found::Anew).await?;
     }
@@ -220,6 +223,20 @@ async fn apply<S: RowStore>(store: &mut S, group: &Group, place: &Place) -> Resu
         }
     }
     write(store, place, acts).await
+}
+
+/// Makes of the rows that the body has just put into a table the kept ones that have the same in another key, such as
+/// a name: the body has given them numbers of its own. One that others refer to stays, and the kept one is told of.
+async fn seeds_give_way<S: RowStore>(store: &mut S, place: &Place) -> Result<()> {
+    if place.key.is_empty() {
+        return Ok(());
+    }
+    for unique in place.uniques_beside() {
+        let rows = store.claimants(place, &unique).await?;
+        store.check_foreign_keys(true).await?;
+        write_some(store, place, &Act::Claim { unique }, &rows).await?;
+    }
+    Ok(())
 }
 
 /// Of each column that went, whether the body has given all rows the same, as far as its words do not tell.
@@ -290,7 +307,7 @@ async fn change_places<S: RowStore>(
             Act::Replace => {
                 Some(Act::Vacate { columns: place.columns.clone(), only_changed: false })
             }
-            Act::Insert | Act::Vacate { .. } => None,
+            Act::Insert | Act::Claim { .. } | Act::Vacate { .. } => None,
         };
         if !acts.keys().any(|act| vacates(act).is_some()) {
             return refuse_all(store, place, broken).await;

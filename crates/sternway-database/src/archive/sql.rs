@@ -500,6 +500,30 @@ impl<S: SqlStore> RowStore for S {
         self.run("look for rows that are alike", sql).await
     }
 
+    async fn look_for_holders(&mut self, place: &Place, unique: &[usize]) -> Result<()> {
+        let words = Words::of(self, place);
+        let row = matches::<S>(unique, |at| place.layout.renamed(at).map(str::to_owned));
+        let on = format!("{row} AND k.w IS NULL AND COALESCE(k.u, '') <> 'c'");
+        let sql = words.note(&format!("{} AS t", words.table), &on, "'taken'");
+        self.run("look at what is in their place", sql).await
+    }
+
+    async fn claimants(&mut self, place: &Place, unique: &[usize]) -> Result<Vec<i64>> {
+        let words = Words::of(self, place);
+        let Words { kept, table, .. } = &words;
+        let same = matches::<S>(unique, |at| Some(words.plain(at).to_owned()));
+        let sql = format!(
+            "SELECT k.n FROM {kept} AS k JOIN {table} AS t ON {same}
+             WHERE k.m IS NULL AND k.w IS NULL AND COALESCE(k.u, '') <> 'c' AND NOT ({})
+               AND NOT EXISTS (SELECT 1 FROM {kept} AS k WHERE {row})
+               AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {row}) ORDER BY k.n",
+            words.unplaced(),
+            row = words.row()
+        );
+        let found = self.cells("compare the archive with what is there", sql).await?;
+        found.iter().flatten().flatten().map(|text| number(text)).collect()
+    }
+
     async fn twins_give_way(&mut self, place: &Place) -> Result<()> {
         let Some(given) = place.given() else { return Ok(()) };
         let words = Words::of(self, place);
@@ -607,6 +631,18 @@ impl<S: SqlStore> RowStore for S {
                 words.update(&words.set(columns, *only_changed), &which)
             }
             Act::Replace => words.update(&words.set(&place.columns, false), &which),
+            Act::Claim { unique } => {
+                let same = matches::<S>(unique, |at| Some(words.plain(at).to_owned()));
+                let Words { table, kept, .. } = &words;
+                S::update(&Update {
+                    table,
+                    alias: "t",
+                    from: &format!("{kept} AS k"),
+                    on: &same,
+                    set: &words.set(&place.columns, false),
+                    condition: &which,
+                })
+            }
             Act::Vacate { columns, only_changed } => {
                 let mut vacant = BTreeMap::new();
                 for (at, (value, asked)) in

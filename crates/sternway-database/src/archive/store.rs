@@ -119,6 +119,8 @@ pub enum Act {
     Replace,
     /// The row is inserted.
     Insert,
+    /// The row that has the same in these columns, in which no two have it, becomes the former one.
+    Claim { unique: Vec<usize> },
     /// The row gives up what it has in these columns and what another one may be about to get, for as long as they
     /// change places; `only_changed` as above.
     Vacate { columns: Vec<usize>, only_changed: bool },
@@ -146,6 +148,13 @@ impl Place {
         let known = self.key.iter().all(|at| self.columns.contains(at));
         let own = self.key.iter().any(|at| self.is_own(*at));
         (known && own && !given.is_empty()).then_some(given)
+    }
+
+    /// The columns by which no two rows are the same, besides the key.
+    pub fn uniques_beside(&self) -> Vec<Vec<usize>> {
+        let at = |name: &String| self.layout.at(name).filter(|at| self.columns.contains(at));
+        let sets = self.shape.unique.iter().filter_map(|set| set.iter().map(at).collect());
+        sets.filter(|set: &Vec<usize>| !set.iter().all(|at| self.key.contains(at))).collect()
     }
 
     /// Whether a column gives a row a value by itself.
@@ -180,6 +189,14 @@ pub trait RowStore: Send {
     /// Notes of rows that are not there and have no note yet which have their like there, and for how
     /// many there is one: the same but for what a row gets by itself. `found` is the note.
     async fn look_for_alike(&mut self, place: &Place, found: Found) -> Result<()>;
+
+    /// Notes of deleted rows that another row has what is there only once, before the other half runs, by what the
+    /// columns `unique` are called then.
+    async fn look_for_holders(&mut self, place: &Place, unique: &[usize]) -> Result<()>;
+
+    /// The rows that are not there, and in whose place one is that has the same in the columns `unique` and is no row
+    /// of the archive: the body has made it since.
+    async fn claimants(&mut self, place: &Place, unique: &[usize]) -> Result<Vec<i64>>;
 
     /// Takes those rows out of the table that are rows of the archive under another key, but for what a row gets
     /// by itself; as many as there are, and none where other rows may refer to them.

@@ -372,6 +372,53 @@ pub async fn values_change_places(ground: &Ground) {
     }
 }
 
+/// A seed that the body puts again makes room for the kept row that has its name, with the number and the values that
+/// somebody gave it; where somebody has put one of that name meanwhile, theirs stays.
+pub async fn a_seed_gives_way_by_its_name(ground: &Ground) {
+    let key = match ground.session().await.identity().server.split(' ').next() {
+        Some("PostgreSQL") => "INT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        Some("SQLite") => "INTEGER PRIMARY KEY AUTOINCREMENT",
+        _ => "INT AUTO_INCREMENT PRIMARY KEY",
+    };
+    let mut session = at_two(ground, "CREATE TABLE p (id INT PRIMARY KEY)").await;
+    let server = session.identity().server.clone();
+    for whole in [true, false] {
+        let t = if whole { "w" } else { "r" };
+        let table =
+            format!("CREATE TABLE {t} (id {key}, k VARCHAR(9) NOT NULL UNIQUE, v VARCHAR(9))");
+        let seeds = format!("INSERT INTO {t} (k, v) VALUES ('theme', 'dark'), ('limit', '10')");
+        write(&mut session, 2, &format!("{table}; {seeds}")).await;
+        write(&mut session, 2, &format!("UPDATE {t} SET v = 'light' WHERE k = 'theme'")).await;
+        write(&mut session, 2, &format!("INSERT INTO {t} (k, v) VALUES ('own', 'x')")).await;
+        let (up, down) = match whole {
+            true => (format!("{table}; {seeds}"), format!("DROP TABLE {t}")),
+            false => (seeds, format!("DELETE FROM {t} WHERE k IN ('theme', 'limit')")),
+        };
+        let theme = format!("SELECT v FROM {t} WHERE k = 'theme' AND id = 1");
+        for _ in 0..3 {
+            knowing(&mut session, Down, &down, &up).await;
+            knowing(&mut session, Up, &up, &down).await;
+            assert_eq!(list(&mut session, &theme).await, ["light"], "{server}: {up}");
+            let all = format!("SELECT COUNT(*) FROM {t}");
+            assert_eq!(list(&mut session, &all).await, ["3"], "{server}: {up}");
+        }
+        if !whole {
+            knowing(&mut session, Down, &down, &up).await;
+            let theirs = format!("INSERT INTO {t} (k, v) VALUES ('theme', 'theirs')");
+            write(&mut session, 1, &theirs).await;
+            let up = format!("UPDATE {t} SET v = 'again' WHERE k = 'theme'");
+            let done = knowing(&mut session, Up, &up, &down).await;
+            let theme = format!("SELECT v FROM {t} WHERE k = 'theme'");
+            assert_eq!(
+                list(&mut session, &theme).await,
+                ["again"],
+                "{server}: {:?}",
+                done.restored
+            );
+        }
+    }
+}
+
 /// A row that the other half makes of other rows is gone with those; one that somebody has added to them comes back,
 /// and what the other half makes of nothing in a row is worth what somebody had there: for a table that goes whole, and
 /// for rows of one that stays.

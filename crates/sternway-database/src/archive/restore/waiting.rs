@@ -73,6 +73,12 @@ impl Group {
         is_new && place.given().is_some() && place.key.iter().all(is_plain)
     }
 
+    /// Whether the other half has just made rows of the table: those that were not there before are its own.
+    pub fn has_seeds(&self) -> bool {
+        let its_own = !self.layout.carried && !self.layout.uncertain && !self.older;
+        self.kind != Kind::Columns && self.origins.is_some() && its_own && holds(Rule::OnlyOnce)
+    }
+
     pub fn place(&self, held: Shape, shape: Shape) -> Place {
         let layout = self.layout.clone();
         let has = |(_, name): &(usize, &String)| shape.column(name).is_some_and(|it| !it.generated);
@@ -222,6 +228,12 @@ async fn look_in_place<S: RowStore>(store: &mut S, group: &Group, begun: bool) -
     }
     let place = Place { key, ..group.place(held, shape) };
     store.look_in_place(&place).await?;
+    for unique in place.uniques_beside() {
+        let stays = |at: &usize| layout.renamed(*at).is_some();
+        if unique.iter().all(stays) {
+            store.look_for_holders(&place, &unique).await?;
+        }
+    }
     // What the body has made already is no other one than what it makes later.
     match group.origins.is_some() && !begun && place.given().is_some() {
         true => store.look_for_alike(&place, Found::Like).await,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sternway_model::effect::Lost;
 
 use super::{CONFLICT, Stored};
-use crate::archive::BATCH;
+use crate::archive::{BATCH, reason};
 use crate::port::{DatabaseError, words as abridged};
 use crate::postgres::effects::{Oid, json};
 use crate::postgres::{Postgres, literal};
@@ -304,8 +304,7 @@ impl Part<'_> {
                 ),
             };
             let violation = format!("EXISTS (SELECT FROM {rows} AS t WHERE {same}{moves})");
-            let reason = format!("another row has the same {}", columns.join(", "));
-            marked += self.mark(postgres, &reason, &violation).await?;
+            marked += self.mark(postgres, &reason::same(columns), &violation).await?;
         }
         Ok(marked)
     }

@@ -75,6 +75,7 @@ pub(in crate::postgres) async fn before(
         let target = Target::of(stored, &live);
         let Some(key) = target.key() else { continue };
         let rows = target.rows();
+        theirs_stay(postgres, &target).await?;
         if let Some(key) = target.key_before() {
             let there = format!("EXISTS (SELECT FROM {rows} AS t WHERE {key})");
             let there = format!("k.{AFTER} IS NULL AND {there}");
@@ -101,6 +102,21 @@ pub(in crate::postgres) async fn before(
             here.join(", ")
         );
         target.mark(postgres, CHANGED, &changed).await?;
+    }
+    Ok(())
+}
+
+/// Lets deleted rows stay of which another row has what is there only once: before the body, that is somebody's.
+async fn theirs_stay(postgres: &mut Postgres, target: &Target<'_>) -> Result<(), DatabaseError> {
+    for unique in target.live.uniques_beside(&target.stored.detail.key) {
+        let same = unique.iter().map(|name| {
+            let (_, name) = (target.kept(name)?, Postgres::quote(name));
+            Some(format!("t.{name}::text = k.{name}::text"))
+        });
+        let Some(same) = same.collect::<Option<Vec<String>>>() else { continue };
+        let (rows, same) = (target.rows(), same.join(" AND "));
+        let taken = format!("k.{AFTER} IS NULL AND EXISTS (SELECT FROM {rows} AS t WHERE {same})");
+        target.mark(postgres, &reason::same(unique), &taken).await?;
     }
     Ok(())
 }

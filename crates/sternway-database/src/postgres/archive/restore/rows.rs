@@ -123,9 +123,12 @@ pub(super) async fn seeds_give_way(
     target: &Target<'_>,
 ) -> Result<(), DatabaseError> {
     let detail = &target.stored.detail;
-    let whole = matches!(target.stored.entry.lost, Lost::Table { .. });
-    let whole = whole && !detail.carries && !target.older;
-    let Some(key) = target.key().filter(|_| whole) else { return Ok(()) };
+    let deleted = match target.stored.entry.lost {
+        Lost::Rows { .. } => format!("k.{AFTER} IS NULL AND"),
+        _ => String::new(),
+    };
+    let its_own = !detail.carries && !detail.uncertain && !target.older;
+    let Some(key) = target.key().filter(|_| its_own) else { return Ok(()) };
     let (store, rows) = (target.stored.store(), target.rows());
     let set =
         target.written().map(|it| format!("{} = {}", Postgres::quote(&it.name), target.value(it)));
@@ -137,7 +140,7 @@ pub(super) async fn seeds_give_way(
         let Some(same) = same.collect::<Option<Vec<String>>>() else { continue };
         let sql = format!(
             "UPDATE {rows} AS t SET {set} FROM {store} AS k
-             WHERE k.{CONFLICT} IS NULL AND {same} AND {OURS}
+             WHERE k.{CONFLICT} IS NULL AND {deleted} {same} AND {OURS}
                AND NOT EXISTS (SELECT FROM (SELECT * FROM {rows}) AS t WHERE {key})",
             same = same.join(" AND ")
         );
