@@ -28,7 +28,7 @@ pub(super) async fn statements_from(
         schema.objects.contains_key(&ObjectName::new(kind, name))
     };
     let mut statements = Vec::new();
-    let mut anew = false;
+    let mut anew: BTreeSet<&str> = BTreeSet::new();
     for table in &tables {
         let (was, is) = (has(from, "table", table), has(&to, "table", table));
         let name = MySql::quote(table);
@@ -51,7 +51,7 @@ pub(super) async fn statements_from(
                 continue;
             }
         }
-        anew = true;
+        anew.insert(table);
         let order = |schema: &Fingerprint| {
             schema.column_order.get(&ObjectName::new("table", table)).cloned().unwrap_or_default()
         };
@@ -74,12 +74,12 @@ pub(super) async fn statements_from(
         }
         statements.push("DROP TEMPORARY TABLE sternway_rows".to_owned());
     }
-    if anew {
+    if !anew.is_empty() {
         statements.insert(0, "SET SESSION foreign_key_checks = 0".to_owned());
     }
     // What a table made anew has lost comes again, whether it differs or not.
     let again = to.objects.keys().filter(|it| {
-        it.kind == "trigger" && it.table.as_ref().is_some_and(|it| tables.contains(it.as_str()))
+        it.kind == "trigger" && it.table.as_ref().is_some_and(|it| anew.contains(it.as_str()))
     });
     let alone: BTreeSet<&ObjectName> = alone.into_iter().chain(again).collect();
     for object in alone {
