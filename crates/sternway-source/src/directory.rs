@@ -96,8 +96,16 @@ fn found(
         let mut found = None;
         for path in track.paths_in(release) {
             let folder = path_parts(path).fold(root.clone(), |path, part| path.join(part));
-            if is_folder(&folder)? {
-                found = Some(Folder { path: path.to_owned(), files: files(&folder)?.into() });
+            if !is_folder(&folder)? {
+                continue;
+            }
+            let files: Vec<File> = files(&folder)?;
+            let has_any = !files.is_empty();
+            // One that has no migrations any more, or not yet, is not where they are.
+            if has_any || found.is_none() {
+                found = Some(Folder { path: path.to_owned(), files: files.into() });
+            }
+            if has_any {
                 break;
             }
         }

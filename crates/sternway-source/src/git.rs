@@ -220,13 +220,20 @@ impl Reader<'_> {
         let trees: BTreeMap<&str, Option<Id>> =
             self.paths.iter().copied().zip(folders.iter().copied()).collect();
         for track in layout.read_tracks() {
-            let tree = |path: &str| trees.get(path).copied().flatten();
-            let folder =
-                track.paths_in(release).find_map(|path| Some((path.to_owned(), tree(path)?)));
-            found.folders.push(match folder {
-                Some((path, tree)) => Some(Folder { path, files: self.files(tree)? }),
-                None => None,
-            });
+            let mut folder: Option<Folder> = None;
+            for path in track.paths_in(release) {
+                let Some(tree) = trees.get(path).copied().flatten() else { continue };
+                let files = self.files(tree)?;
+                let has_any = !files.is_empty();
+                // One that has no migrations any more, or not yet, is not where they are.
+                if has_any || folder.is_none() {
+                    folder = Some(Folder { path: path.to_owned(), files });
+                }
+                if has_any {
+                    break;
+                }
+            }
+            found.folders.push(folder);
         }
         Ok(Some(found))
     }
@@ -269,7 +276,7 @@ impl Reader<'_> {
         let trees: BTreeMap<&str, Option<Id>> = paths.iter().copied().zip(folders).collect();
         let tracks = layout.read_tracks();
         for tree in
-            tracks.filter_map(|track| track.paths_in(release).find_map(|path| *trees.get(path)?))
+            tracks.flat_map(|track| track.paths_in(release).filter_map(|path| *trees.get(path)?))
         {
             let read;
             let blobs = match cache.folders.get(tree) {

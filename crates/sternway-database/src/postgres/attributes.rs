@@ -1,5 +1,5 @@
-//! What an object has beside its definition: options, grants, an owner and comments. A fingerprint leaves
-//! these out, and what is made again has to have them again.
+//! What an object has beside its definition: options, grants, an owner and comments. What is made again has to
+//! have them again, those too that a fingerprint leaves out.
 
 use sqlx::Row;
 use sternway_model::proof::ObjectName;

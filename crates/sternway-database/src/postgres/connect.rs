@@ -248,6 +248,7 @@ pub(super) fn read(text: &str) -> Result<Address, Connect> {
     let query = query.split('#').next().unwrap_or_default();
     let mut pairs: Vec<(String, String)> =
         url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    with_environment(authority, &mut pairs, |name| std::env::var(name).ok())?;
     let (place, hosts) = Hosts::take(authority, &mut pairs)?;
     let host = if place.ends_with('@') { "localhost" } else { "" };
     let text = format!("postgres://{place}{host}{}", &rest[authority.len()..]);
@@ -319,6 +320,43 @@ pub(super) fn read(text: &str) -> Result<Address, Connect> {
     Ok(Address { options, wanted, connect_timeout, parameters, says_sslmode, path, settings })
 }
 
+/// Adds what the environment says where a URL does not, as far as the driver does not do that: several hosts, what a
+/// server has to be, and how long to wait for it. Services are not read.
+fn with_environment(
+    authority: &str,
+    pairs: &mut Vec<(String, String)>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<(), Connect> {
+    let places = authority.rsplit_once('@').map_or(authority, |(_, it)| it);
+    let says = |pairs: &[(String, String)], key: &str| pairs.iter().any(|(name, _)| name == key);
+    let names_host = !places.is_empty() || says(pairs, "host") || says(pairs, "hostaddr");
+    let given = |name: &str| variable(name).filter(|it| !it.is_empty());
+    let mut add = |name: &str, key: &str| {
+        if let Some(value) = given(name).filter(|_| !says(pairs, key)) {
+            pairs.push((key.to_owned(), value));
+        }
+    };
+    if !names_host {
+        if given("PGSERVICE").is_some() {
+            return Err(Connect::Url(
+                "PGSERVICE is set, and services are not read: name the server in the URL, or take PGSERVICE away".to_owned(),
+            ));
+        }
+        if given("PGHOST").is_some_and(|it| it.contains(',')) {
+            add("PGHOST", "host");
+            add("PGPORT", "port");
+        }
+    }
+    add("PGTARGETSESSIONATTRS", "target_session_attrs");
+    add("PGCONNECT_TIMEOUT", "connect_timeout");
+    match given("PGSSLMODE").filter(|it| !SSLMODES.contains(&it.as_str())) {
+        Some(_) if !says(pairs, "sslmode") => {
+            Err(Connect::Url(format!("PGSSLMODE is {}", SSLMODES.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether a server that wants TLS refused an `sslmode=allow` without it.
 fn needs_tls(options: &PgConnectOptions, error: &sqlx::Error) -> bool {
     let refused = error.as_database_error().is_some_and(|it| it.code().as_deref() == Some("28000"));
@@ -388,6 +426,31 @@ mod tests {
         assert_eq!(place(options), "/run/pg (port 5433)");
         assert_eq!(options.get_database(), Some("app"));
         assert_eq!(options.get_username(), "me");
+    }
+
+    #[test]
+    fn what_the_environment_says_is_heeded_or_refused() {
+        let read = |authority: &str, pairs: &[(&str, &str)], variables: &[(&str, &str)]| {
+            let owned = |it: &(&str, &str)| (it.0.to_owned(), it.1.to_owned());
+            let mut pairs: Vec<(String, String)> = pairs.iter().map(owned).collect();
+            let variable = |name: &str| {
+                variables.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).to_owned())
+            };
+            let read = with_environment(authority, &mut pairs, variable);
+            let joined = pairs.iter().map(|(key, value)| format!("{key}={value}"));
+            read.map(|()| joined.collect::<Vec<_>>().join("&")).map_err(|it| it.to_string())
+        };
+        let hosts = [("PGHOST", "a,b"), ("PGPORT", "1,2"), ("PGTARGETSESSIONATTRS", "primary")];
+        let all = "host=a,b&port=1,2&target_session_attrs=primary";
+        assert_eq!(read("me@", &[], &hosts).as_deref(), Ok(all));
+        assert_eq!(
+            read("c", &[("target_session_attrs", "any")], &hosts).as_deref(),
+            Ok("target_session_attrs=any")
+        );
+        assert!(read("", &[], &[("PGSERVICE", "s")]).is_err());
+        assert!(read("h:5", &[], &[("PGSERVICE", "s")]).is_ok());
+        assert!(read("h", &[], &[("PGSSLMODE", "on")]).is_err());
+        assert!(read("h", &[("sslmode", "disable")], &[("PGSSLMODE", "on")]).is_ok());
     }
 
     #[test]

@@ -39,6 +39,19 @@ fn folders_are_releases_by_the_pattern_or_by_number() {
 }
 
 #[test]
+fn a_folder_without_migrations_is_not_where_a_track_is() {
+    let place = Place::empty();
+    place.write("1.0.0/sql/core/1_a.up.sql", "SELECT 1;\n");
+    place.write("1.1.0/sql/core/README.md", "moved\n");
+    place.write("1.1.0/db/core/1_a.up.sql", "SELECT 1;\n");
+    let mut layout = layout();
+    layout.tracks[0].paths = vec!["sql/core".into(), "db/core".into()];
+    let reading = read(&Location::Directory(place.path().into()), &layout, None);
+    let reading = reading.expect("a folder of releases");
+    assert_eq!(files(&reading), ["1.0.0: 1_a.up.sql", "1.1.0: 1_a.up.sql"]);
+}
+
+#[test]
 fn links_are_followed() {
     let place = Place::empty();
     place.write("data/1_a.up.sql", "SELECT 1;\n");

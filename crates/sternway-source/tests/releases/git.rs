@@ -206,6 +206,8 @@ fn a_track_may_move_between_releases_and_end() {
     place.write("db/core/2_b.up.sql", "SELECT 2;\n");
     place.release("v1.1.0");
     place.git(&["rm", "--quiet", "-r", "sql"]);
+    // What is left where they were has no migrations.
+    place.write("sql/core/README.md", "moved\n");
     place.release("v1.2.0");
     let read_with = |paths: &[(&str, Option<&str>)], until: Option<&str>| {
         let mut layout = layout();
