@@ -101,7 +101,7 @@ pub enum Event<'a> {
         /// How many of its grants, comments and other attributes it had and has no longer.
         lacks: usize,
     },
-    /// What a migration of another number had taken is restored, as far as it fits.
+    /// What has its place again without its own migration is restored, as far as it fits.
     Restored(&'a [Restoration]),
     /// The proof of a hop was made.
     Proved {

@@ -86,6 +86,21 @@ impl Cluster {
         command.status().expect("kubectl").success()
     }
 
+    /// Waits until a kind of object that was just defined can be made. At first the definition says nothing of that, which
+    /// `kubectl wait` takes for an error.
+    #[track_caller]
+    pub fn established(&self, definition: &str) {
+        let definition = format!("crd/{definition}");
+        let wait = ["wait", &definition, "--for=condition=Established", "--timeout=10s"];
+        for _ in 0..30 {
+            if self.kubectl_does(&wait) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        self.kubectl(&wait);
+    }
+
     /// Applies a manifest.
     #[track_caller]
     pub fn apply(&self, namespace: &str, manifest: &str) {

@@ -16,12 +16,7 @@ fn marked(test: &str, kinds: &[Value]) -> Option<Harbour> {
     for kind in kinds {
         harbour.apply(&kind.to_string());
         let name = kind["metadata"]["name"].as_str().unwrap_or_default();
-        harbour.kubectl(&[
-            "wait",
-            &format!("crd/{name}"),
-            "--for=condition=Established",
-            "--timeout=30s",
-        ]);
+        harbour.cluster.established(name);
     }
     by_image(&harbour, STOP, "");
     Some(harbour)

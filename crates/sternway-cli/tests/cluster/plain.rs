@@ -306,12 +306,7 @@ fn a_scaled_object_of_keda_is_paused_and_put_back() {
     .to_string();
     let Some(harbour) = made("keda", |harbour| deployment(harbour, 2)) else { return };
     harbour.apply(&definition("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects").to_string());
-    harbour.kubectl(&[
-        "wait",
-        "crd/scaledobjects.keda.sh",
-        "--for=condition=Established",
-        "--timeout=30s",
-    ]);
+    harbour.cluster.established("scaledobjects.keda.sh");
     let object = json!({
         "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
         "metadata": { "name": "tides", "annotations": { "team": "quay" } },

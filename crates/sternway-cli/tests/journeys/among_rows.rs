@@ -366,20 +366,29 @@ fn a_smaller_number_needs_no_key_on_mariadb() {
 
 /// What had no place when its migration was there again has one once another makes it: it is told and restored.
 fn another_makes_its_place(kind: Kind, test: &str) {
+    let (all, later) = (&["1.1.0", "1.2.0", "1.3.0"][..], &["1.2.0", "1.3.0"][..]);
     let files: [(&str, &[&str], &str); 8] = [
-        ("1_a.up.sql", ALL, "CREATE TABLE a (id integer PRIMARY KEY);"),
-        ("1_a.down.sql", ALL, "DROP TABLE a;"),
+        ("1_a.up.sql", all, "CREATE TABLE a (id integer PRIMARY KEY);"),
+        ("1_a.down.sql", all, "DROP TABLE a;"),
         ("2_hotfix.up.sql", &["1.1.0"], "ALTER TABLE a ADD COLUMN hotfix varchar(20);"),
         ("2_hotfix.down.sql", &["1.1.0"], "ALTER TABLE a DROP COLUMN hotfix;"),
-        ("2_feature.up.sql", &["1.2.0"], "CREATE TABLE feature (id integer PRIMARY KEY);"),
-        ("2_feature.down.sql", &["1.2.0"], "DROP TABLE feature;"),
-        ("3_hotfix.up.sql", &["1.2.0"], "ALTER TABLE a ADD COLUMN hotfix varchar(20);"),
-        ("3_hotfix.down.sql", &["1.2.0"], "ALTER TABLE a DROP COLUMN hotfix;"),
+        ("2_feature.up.sql", later, "CREATE TABLE feature (id integer PRIMARY KEY);"),
+        ("2_feature.down.sql", later, "DROP TABLE feature;"),
+        ("3_hotfix.up.sql", &["1.3.0"], "ALTER TABLE a ADD COLUMN hotfix varchar(20);"),
+        ("3_hotfix.down.sql", &["1.3.0"], "ALTER TABLE a DROP COLUMN hotfix;"),
     ];
     with(kind, test, &files, |harbour, sql| {
         harbour.run(&["upgrade", "--to", "1.1.0", "--yes"]).ended(0);
         sql("INSERT INTO a VALUES (1, 'mine')");
+        // The way over another numbering restores by itself what has its place there.
+        let redo = harbour.run(&["upgrade", "--to", "1.3.0", "--yes", "--redo"]).ended(0);
+        redo.says(&["put back column a.hotfix: 1 row"]);
+        assert_eq!(sql("SELECT hotfix FROM a"), ["mine"]);
+        harbour.run(&["rollback", "--to", "1.1.0", "--yes", "--redo"]).ended(0);
+        assert_eq!(sql("SELECT hotfix FROM a"), ["mine"]);
+
         harbour.run(&["upgrade", "--to", "1.2.0", "--yes", "--redo"]).ended(0);
+        harbour.run(&["upgrade", "--to", "1.3.0", "--yes"]).ended(0);
         harbour.run(&["status"]).ended(0).says(&["sternway archive restore --waiting"]);
         harbour.run(&["archive", "restore", "--waiting", "--yes"]).ended(0);
         assert_eq!(sql("SELECT hotfix FROM a"), ["mine"]);

@@ -513,11 +513,12 @@ impl<S: SqlStore> RowStore for S {
         let Words { kept, table, .. } = &words;
         let same = matches::<S>(unique, |at| Some(words.plain(at).to_owned()));
         let sql = format!(
-            "SELECT k.n FROM {kept} AS k JOIN {table} AS t ON {same}
+            "SELECT MIN(k.n) FROM {kept} AS k JOIN {table} AS t ON {same}
              WHERE k.m IS NULL AND k.w IS NULL AND COALESCE(k.u, '') <> 'c' AND NOT ({})
                AND NOT EXISTS (SELECT 1 FROM {kept} AS k WHERE {row})
-               AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {row}) ORDER BY k.n",
+               AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {row}) GROUP BY {} ORDER BY 1",
             words.unplaced(),
+            unique.iter().map(|at| format!("k.c{at}")).collect::<Vec<_>>().join(", "),
             row = words.row()
         );
         let found = self.cells("compare the archive with what is there", sql).await?;

@@ -195,7 +195,7 @@ pub trait RowStore: Send {
     async fn look_for_holders(&mut self, place: &Place, unique: &[usize]) -> Result<()>;
 
     /// The rows that are not there, and in whose place one is that has the same in the columns `unique` and is no row
-    /// of the archive: the body has made it since.
+    /// of the archive: the body has made it since. Of several that would have one place, the first.
     async fn claimants(&mut self, place: &Place, unique: &[usize]) -> Result<Vec<i64>>;
 
     /// Takes those rows out of the table that are rows of the archive under another key, but for what a row gets

@@ -14,7 +14,7 @@ use std::time::Duration;
 use sqlx::Row;
 use sternway_model::proof::{Fingerprint, ObjectName};
 
-use self::properties::{BESIDE, PROPERTIES};
+use self::properties::{BESIDE, PROPERTIES, SELDOM, SELDOM_PROPERTIES};
 use super::blockers::Watcher;
 use super::limits::set;
 use super::{Postgres, failed, literal};
@@ -295,7 +295,13 @@ async fn read(
         .replace("{on delete}", &action("confdeltype"));
     let mut fetch = async |query: &str| postgres.ask(doing, format!("{relations} {query}")).await;
     let mut rows = fetch(&objects).await?;
-    rows.extend(fetch(&format!("{BESIDE} {PROPERTIES}")).await?);
+    let mut properties = fetch(&format!("{BESIDE} {PROPERTIES}")).await?;
+    let all = properties.len();
+    properties.retain(|row| row.try_get::<&str, _>(0).is_ok_and(|kind| kind != SELDOM));
+    if properties.len() < all {
+        properties.extend(fetch(SELDOM_PROPERTIES).await?);
+    }
+    rows.extend(properties);
     if let Some(more) = more {
         rows.extend(fetch(more).await?);
     }

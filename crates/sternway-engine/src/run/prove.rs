@@ -19,8 +19,9 @@ impl Executor<'_, '_> {
         };
         failpoint::hit(Point::Proving);
         let plan = self.plan();
-        if plan.keeps && plan.notes.iter().any(|it| matches!(it, Note::Redone { .. })) {
-            self.restore_renumbered().await?;
+        let is_renumbered = plan.notes.iter().any(|it| matches!(it, Note::Redone { .. }));
+        if plan.keeps && (is_renumbered || plan.rebuilds().next().is_some()) {
+            self.restore_placed().await?;
         }
         let mut comparison = verify(self.database, &plan.tables, expected).await?;
         if !holds(Rule::NoneWaived) {
@@ -44,8 +45,9 @@ impl Executor<'_, '_> {
         }
     }
 
-    /// Restores what has its place again by a migration of another number than that which took it.
-    async fn restore_renumbered(&mut self) -> Result<(), RunError> {
+    /// Restores what has its place again by a migration of another number than that which took it, or by what others
+    /// had made and is made again.
+    async fn restore_placed(&mut self) -> Result<(), RunError> {
         let plan = self.plan();
         let entries = self.database.archive(&plan.app).await?;
         let ids = placed(&entries, self.database, &plan.tables).await;

@@ -6,23 +6,9 @@
 
 use sternway_model::proof::ObjectName;
 
-/// One row a property: kind, name, what it is a part of, and the statement.
+/// One row a property: kind, name, what it is a part of, and the statement. One of the kind [`SELDOM`] says that there
+/// are some of the other query.
 pub(super) const PROPERTIES: &str = "
-SELECT 'rule' AS kind, quote_ident(rulename) AS name, r.name AS parent,
-       pg_get_ruledef(w.oid, true)
-           || CASE ev_enabled WHEN 'D' THEN ' (disabled)' WHEN 'R' THEN ' (on replicas)'
-                              WHEN 'A' THEN ' (always)' ELSE '' END AS definition
-FROM pg_rewrite w JOIN relation r ON r.oid = w.ev_class WHERE rulename <> '_RETURN'
-UNION ALL
-SELECT 'statistics', s.prefix || quote_ident(stxname), NULL,
-       format('CREATE STATISTICS %s (%s) ON %s FROM %s', s.prefix || quote_ident(stxname),
-              (SELECT string_agg(CASE kind WHEN 'd' THEN 'ndistinct' WHEN 'f' THEN 'dependencies' WHEN 'm' THEN 'mcv'
-                                           ELSE kind::text END, ', ' ORDER BY kind) FROM unnest(stxkind) AS kind),
-              concat_ws(', ', (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
-                               WHERE attrelid = r.oid AND attnum = ANY (stxkeys)),
-                        CASE WHEN to_jsonb(x) ->> 'stxexprs' IS NOT NULL THEN '(expressions)' END), r.name)
-FROM pg_statistic_ext x JOIN relation r ON r.oid = x.stxrelid JOIN space s ON s.oid = x.stxnamespace
-UNION ALL
 SELECT CASE relkind WHEN 'v' THEN 'option' ELSE 'storage parameter' END, split_part(option, '=', 1), name,
        format('ALTER %s %s SET (%s)', said, name, option)
 FROM said, unnest(reloptions) AS option
@@ -97,6 +83,33 @@ SELECT 'grant', format('%s (%I) to public', privilege_type, attname), r.name,
        format('GRANT %s (%I) ON TABLE %s TO PUBLIC', privilege_type, attname, r.name)
 FROM pg_attribute a JOIN relation r ON r.oid = a.attrelid, aclexplode(attacl)
 WHERE attacl IS NOT NULL AND NOT attisdropped AND grantee = 0
+UNION ALL
+SELECT 'seldom', '', NULL, NULL WHERE EXISTS (SELECT FROM pg_rewrite WHERE oid >= 16384 AND rulename <> '_RETURN')
+    OR EXISTS (SELECT FROM pg_statistic_ext) OR EXISTS (SELECT FROM pg_default_acl) OR EXISTS (SELECT FROM pg_event_trigger)
+    OR EXISTS (SELECT FROM pg_collation WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_cast WHERE oid >= 16384)
+    OR EXISTS (SELECT FROM pg_operator WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_opclass WHERE oid >= 16384)
+    OR EXISTS (SELECT FROM pg_ts_config WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_ts_dict WHERE oid >= 16384)
+    OR EXISTS (SELECT FROM pg_foreign_data_wrapper)";
+
+/// The kind of the row that says so.
+pub(super) const SELDOM: &str = "seldom";
+
+/// The same of what few databases have.
+pub(super) const SELDOM_PROPERTIES: &str = "
+SELECT 'rule', quote_ident(rulename), r.name,
+       pg_get_ruledef(w.oid, true)
+           || CASE ev_enabled WHEN 'D' THEN ' (disabled)' WHEN 'R' THEN ' (on replicas)'
+                              WHEN 'A' THEN ' (always)' ELSE '' END
+FROM pg_rewrite w JOIN relation r ON r.oid = w.ev_class WHERE rulename <> '_RETURN'
+UNION ALL
+SELECT 'statistics', s.prefix || quote_ident(stxname), NULL,
+       format('CREATE STATISTICS %s (%s) ON %s FROM %s', s.prefix || quote_ident(stxname),
+              (SELECT string_agg(CASE kind WHEN 'd' THEN 'ndistinct' WHEN 'f' THEN 'dependencies' WHEN 'm' THEN 'mcv'
+                                           ELSE kind::text END, ', ' ORDER BY kind) FROM unnest(stxkind) AS kind),
+              concat_ws(', ', (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+                               WHERE attrelid = r.oid AND attnum = ANY (stxkeys)),
+                        CASE WHEN to_jsonb(x) ->> 'stxexprs' IS NOT NULL THEN '(expressions)' END), r.name)
+FROM pg_statistic_ext x JOIN relation r ON r.oid = x.stxrelid JOIN space s ON s.oid = x.stxnamespace
 UNION ALL
 SELECT 'default grant', format('%s on %s to public', privilege_type, what), nullif(s.prefix, ''),
        format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT %s ON %s TO PUBLIC', nspname, privilege_type, what)
@@ -175,11 +188,11 @@ pub(super) const BESIDE: &str = ", said AS (
 /// The statement that takes a property away which this one makes; none where nobody knows it.
 pub(in crate::postgres) fn taken_away(object: &ObjectName, made_by: &str) -> Option<String> {
     let ObjectName { kind, name, table } = object;
-    let replaced =
-        |from: &str, to: &str| made_by.split_once(from).map(|(before, _)| format!("{before}{to}"));
     Some(match (kind.as_str(), table) {
         ("comment", _) => {
-            replaced(" IS '", " IS NULL").or_else(|| replaced(" IS E'", " IS NULL"))?
+            let [plain, escaped] = [" IS '", " IS E'"].map(|it| made_by.find(it));
+            let at = plain.into_iter().chain(escaped).min()?;
+            format!("{} IS NULL", &made_by[..at])
         }
         ("option" | "storage parameter", _) => {
             let (before, option) = made_by.split_once(" SET (")?;
@@ -261,6 +274,7 @@ mod tests {
                 "COMMENT ON COLUMN t.a IS 'it''s IS ''x'''",
                 "COMMENT ON COLUMN t.a IS NULL",
             ),
+            ("comment", r"COMMENT ON TABLE t IS E'a\\ IS ''b'", "COMMENT ON TABLE t IS NULL"),
             (
                 "storage parameter",
                 "ALTER INDEX i SET (fillfactor=50)",
