@@ -17,8 +17,13 @@ pub(crate) fn nothing_unasked(plan: &Plan) -> Result<(), JourneyError> {
 /// The function that takes a large object away, which the archive does not keep.
 const LARGE_OBJECTS: &str = "lo_unlink";
 
-/// Refuses a journey that takes along what others have made, unless that was accepted by name. An index
-/// goes with its table: it says nothing that is not made again.
+/// Whether an object of others is asked about before it goes: what only says how fast a query is, or something of an
+/// object, means nothing by itself, and is made again.
+fn asks(object: &ObjectName) -> bool {
+    !["index", "statistics"].contains(&object.kind.as_str()) && object.described().is_none()
+}
+
+/// Refuses a journey that takes along what others have made, unless that was accepted by name.
 fn takes_nothing(plan: &Plan) -> Result<(), JourneyError> {
     if !holds(Rule::OthersAsked) {
         return Ok(());
@@ -32,8 +37,7 @@ fn takes_nothing(plan: &Plan) -> Result<(), JourneyError> {
         {
             return Err(JourneyError::LargeObjects { step: step.file.clone() });
         }
-        let taken =
-            plan.takes_foreign(step).filter(|it| it.kind != "index" && it.described().is_none());
+        let taken = plan.takes_foreign(step).filter(|it| asks(it));
         let unasked: Vec<ObjectName> = taken.filter(|it| !plan.accepts(it)).cloned().collect();
         if !unasked.is_empty() {
             let step = step.file.clone();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use sqlx::Row;
 use sternway_model::proof::{Fingerprint, ObjectName};
 
-use self::properties::{BESIDE, PROPERTIES, SELDOM, SELDOM_PROPERTIES};
+use self::properties::BESIDE;
 use super::blockers::Watcher;
 use super::limits::set;
 use super::{Postgres, failed, literal};
@@ -295,13 +295,17 @@ async fn read(
         .replace("{on delete}", &action("confdeltype"));
     let mut fetch = async |query: &str| postgres.ask(doing, format!("{relations} {query}")).await;
     let mut rows = fetch(&objects).await?;
-    let mut properties = fetch(&format!("{BESIDE} {PROPERTIES}")).await?;
-    let all = properties.len();
-    properties.retain(|row| row.try_get::<&str, _>(0).is_ok_and(|kind| kind != SELDOM));
-    if properties.len() < all {
-        properties.extend(fetch(SELDOM_PROPERTIES).await?);
+    let asked = properties::ALL.map(|it| format!("({})", it.asked)).join(", ");
+    let has = fetch(&format!("SELECT ARRAY[{asked}]")).await?;
+    let has: Vec<bool> = match has.first() {
+        Some(row) => row.try_get(0).map_err(failed(doing))?,
+        None => Vec::new(),
+    };
+    let found = properties::ALL.iter().zip(has).filter(|(_, has)| *has);
+    let queries: Vec<&str> = found.map(|(it, _)| it.query).collect();
+    if !queries.is_empty() {
+        rows.extend(fetch(&format!("{BESIDE} {}", queries.join("\nUNION ALL\n"))).await?);
     }
-    rows.extend(properties);
     if let Some(more) = more {
         rows.extend(fetch(more).await?);
     }

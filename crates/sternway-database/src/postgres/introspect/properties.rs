@@ -6,9 +6,30 @@
 
 use sternway_model::proof::ObjectName;
 
-/// One row a property: kind, name, what it is a part of, and the statement. One of the kind [`SELDOM`] says that there
-/// are some of the other query.
-pub(super) const PROPERTIES: &str = "
+/// Some kinds of properties. Few databases have any of most kinds, and the server needs as long to plan a query as to
+/// answer it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Properties {
+    /// The condition under which there may be some.
+    pub asked: &'static str,
+    /// One row each: kind, name, what it is a part of, and the statement.
+    pub query: &'static str,
+}
+
+/// All kinds.
+pub(super) const ALL: [Properties; 4] = [OPTIONS, COMMENTS, GRANTS, SELDOM];
+
+/// How tables, columns, views and indexes are kept.
+const OPTIONS: Properties = Properties {
+    asked: "EXISTS (SELECT FROM pg_class WHERE oid >= 16384 AND (reloptions IS NOT NULL OR relreplident IN ('f', 'i')
+                                                             OR relreplident = 'n' AND relkind IN ('r', 'p', 'm')))
+    OR EXISTS (SELECT FROM pg_index WHERE indisclustered)
+    OR EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = atttypid
+               JOIN pg_class c ON c.oid = attrelid AND relkind IN ('r', 'p', 'm')
+               WHERE attrelid >= 16384 AND attnum > 0
+                 AND (attstattarget >= 0 OR attoptions IS NOT NULL OR attstorage <> typstorage
+                      OR typlen = -1 AND to_jsonb(a) ->> 'attcompression' <> ''))",
+    query: "
 SELECT CASE relkind WHEN 'v' THEN 'option' ELSE 'storage parameter' END, split_part(option, '=', 1), name,
        format('ALTER %s %s SET (%s)', said, name, option)
 FROM said, unnest(reloptions) AS option
@@ -33,8 +54,13 @@ CROSS JOIN LATERAL (
     UNION ALL SELECT CASE to_jsonb(a) ->> 'attcompression' WHEN 'p' THEN 'COMPRESSION pglz' WHEN 'l' THEN 'COMPRESSION lz4' END
     UNION ALL SELECT CASE WHEN attstattarget >= 0 THEN 'STATISTICS ' || attstattarget END
     UNION ALL SELECT '(' || each || ')' FROM unnest(attoptions) AS each) AS o(option)
-WHERE r.relkind IN ('r', 'p', 'm') AND option IS NOT NULL
-UNION ALL
+WHERE r.relkind IN ('r', 'p', 'm') AND option IS NOT NULL",
+};
+
+/// What is said of objects.
+const COMMENTS: Properties = Properties {
+    asked: "EXISTS (SELECT FROM pg_description WHERE objoid >= 16384)",
+    query: "
 SELECT 'comment', coalesce(quote_ident(a.attname), r.name), CASE WHEN a.attname IS NOT NULL THEN r.name END,
        format('COMMENT ON %s IS %L', CASE WHEN a.attname IS NULL THEN r.said || ' ' || r.name
                                           ELSE 'COLUMN ' || r.name || '.' || quote_ident(a.attname) END, description)
@@ -58,8 +84,17 @@ FROM (SELECT 'pg_proc'::regclass, p.oid, routine, name FROM routine p
       UNION ALL SELECT 'pg_namespace'::regclass, s.oid, 'SCHEMA', quote_ident(nspname) FROM space s WHERE prefix <> '' AND nspname <> 'public'
       UNION ALL SELECT 'pg_publication'::regclass, b.oid, 'PUBLICATION', quote_ident(pubname) FROM pg_publication b)
      AS o(class, oid, said, name)
-JOIN pg_description d ON d.classoid = o.class AND d.objoid = o.oid AND d.objsubid = 0
-UNION ALL
+JOIN pg_description d ON d.classoid = o.class AND d.objoid = o.oid AND d.objsubid = 0",
+};
+
+/// What everybody may do.
+const GRANTS: Properties = Properties {
+    asked: "EXISTS (SELECT FROM pg_class WHERE oid >= 16384 AND relacl IS NOT NULL)
+    OR EXISTS (SELECT FROM pg_attribute WHERE attrelid >= 16384 AND attacl IS NOT NULL)
+    OR EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND proacl IS NOT NULL)
+    OR EXISTS (SELECT FROM pg_type WHERE oid >= 16384 AND typacl IS NOT NULL)
+    OR EXISTS (SELECT FROM pg_namespace WHERE oid >= 16384 AND nspacl IS NOT NULL)",
+    query: "
 SELECT CASE WHEN is_given THEN 'grant' ELSE 'revoked default' END, privilege || CASE WHEN is_given THEN ' to public' ELSE ' from public' END, of,
        format(CASE WHEN is_given THEN 'GRANT %s ON %s TO PUBLIC' ELSE 'REVOKE %s ON %s FROM PUBLIC' END, privilege, said)
 FROM (
@@ -82,20 +117,18 @@ UNION ALL
 SELECT 'grant', format('%s (%I) to public', privilege_type, attname), r.name,
        format('GRANT %s (%I) ON TABLE %s TO PUBLIC', privilege_type, attname, r.name)
 FROM pg_attribute a JOIN relation r ON r.oid = a.attrelid, aclexplode(attacl)
-WHERE attacl IS NOT NULL AND NOT attisdropped AND grantee = 0
-UNION ALL
-SELECT 'seldom', '', NULL, NULL WHERE EXISTS (SELECT FROM pg_rewrite WHERE oid >= 16384 AND rulename <> '_RETURN')
+WHERE attacl IS NOT NULL AND NOT attisdropped AND grantee = 0",
+};
+
+/// What few databases have.
+const SELDOM: Properties = Properties {
+    asked: "EXISTS (SELECT FROM pg_rewrite WHERE oid >= 16384 AND rulename <> '_RETURN')
     OR EXISTS (SELECT FROM pg_statistic_ext) OR EXISTS (SELECT FROM pg_default_acl) OR EXISTS (SELECT FROM pg_event_trigger)
     OR EXISTS (SELECT FROM pg_collation WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_cast WHERE oid >= 16384)
     OR EXISTS (SELECT FROM pg_operator WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_opclass WHERE oid >= 16384)
     OR EXISTS (SELECT FROM pg_ts_config WHERE oid >= 16384) OR EXISTS (SELECT FROM pg_ts_dict WHERE oid >= 16384)
-    OR EXISTS (SELECT FROM pg_foreign_data_wrapper)";
-
-/// The kind of the row that says so.
-pub(super) const SELDOM: &str = "seldom";
-
-/// The same of what few databases have.
-pub(super) const SELDOM_PROPERTIES: &str = "
+    OR EXISTS (SELECT FROM pg_foreign_data_wrapper)",
+    query: "
 SELECT 'rule', quote_ident(rulename), r.name,
        pg_get_ruledef(w.oid, true)
            || CASE ev_enabled WHEN 'D' THEN ' (disabled)' WHEN 'R' THEN ' (on replicas)'
@@ -169,9 +202,10 @@ WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_foreign_data_wrappe
 UNION ALL
 -- Its options may be secret.
 SELECT 'server', quote_ident(srvname), NULL, format('CREATE SERVER %I FOREIGN DATA WRAPPER %I', srvname, fdwname)
-FROM pg_foreign_server v JOIN pg_foreign_data_wrapper w ON w.oid = v.srvfdw";
+FROM pg_foreign_server v JOIN pg_foreign_data_wrapper w ON w.oid = v.srvfdw",
+};
 
-/// What the query asks besides relations: what they are called in statements, and functions.
+/// What the queries ask besides relations: what they are called in statements, and functions.
 pub(super) const BESIDE: &str = ", said AS (
     SELECT *, CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
               WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'i' THEN 'INDEX' WHEN 'I' THEN 'INDEX' ELSE 'TABLE' END AS said
