@@ -77,7 +77,7 @@ fn what_is_in_a_transaction_of_a_body_happens_once_wherever_the_program_is_kille
             let expected = [[["5"], ["NULL"]], [["1115"], ["5,7,8"]]];
             assert_eq!(found, expected[at], "{what}");
         }
-        println!("{kills} faults injected: kills in transactions of a body on MariaDB");
+        assert!(kills > 40, "only {kills} kills");
     });
 }
 
