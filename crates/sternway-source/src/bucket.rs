@@ -4,6 +4,7 @@
 //! readings: what an object holds, only its bytes tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::path::Path as Place;
 
@@ -15,7 +16,7 @@ use sternway_model::catalog::Release;
 use crate::directory::{Labels, labels, only};
 use crate::files::buckets::store;
 use crate::files::{Environment, LONGEST};
-use crate::folder::{Body, File, Folder, is_migration};
+use crate::folder::{Body, File, Folder, first, is_migration};
 use crate::reading::{Builder, Found};
 use crate::{Bucket, Layout, Reading, SourceError, Warning, bundle};
 
@@ -115,12 +116,14 @@ fn names<'k>(keys: &'k BTreeSet<String>, folder: &str) -> Option<Vec<&'k str>> {
 fn folder<'k>(
     keys: &'k BTreeSet<String>,
     label: &str,
-    mut paths: impl Iterator<Item = String>,
+    paths: impl Iterator<Item = String>,
 ) -> Option<(String, Vec<&'k str>)> {
-    paths.find_map(|path| {
-        let inside = names(keys, &key(&[label, &path]))?;
-        Some((path, inside))
-    })
+    let places = paths.map(|path| {
+        let inside = names(keys, &key(&[label, &path]));
+        Ok::<_, Infallible>(inside.map(|inside| (path, inside)))
+    });
+    let Ok(found) = first(places, |(_, names): &(String, Vec<&str>)| !names.is_empty());
+    found
 }
 
 fn key(parts: &[&str]) -> String {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use sternway_model::catalog::Release;
 
-use crate::folder::{Body, File, Folder, is_migration};
+use crate::folder::{Body, File, Folder, first, is_migration};
 use crate::layout::{bare_release, path_parts};
 use crate::reading::{Builder, Found};
 use crate::{Layout, Reading, SourceError, Warning};
@@ -93,23 +93,13 @@ fn found(
     let root = path.join(label);
     let mut folders = Vec::new();
     for track in layout.read_tracks() {
-        let mut found = None;
-        for path in track.paths_in(release) {
+        let places = track.paths_in(release).map(|path| {
             let folder = path_parts(path).fold(root.clone(), |path, part| path.join(part));
-            if !is_folder(&folder)? {
-                continue;
-            }
-            let files: Vec<File> = files(&folder)?;
-            let has_any = !files.is_empty();
-            // One that has no migrations any more, or not yet, is not where they are.
-            if has_any || found.is_none() {
-                found = Some(Folder { path: path.to_owned(), files: files.into() });
-            }
-            if has_any {
-                break;
-            }
-        }
-        folders.push(found);
+            let is_there = is_folder(&folder)?;
+            let files = is_there.then(|| files(&folder)).transpose()?;
+            Ok::<_, SourceError>(files.map(|it| Folder { path: path.to_owned(), files: it.into() }))
+        });
+        folders.push(first(places, |it: &Folder| !it.files.is_empty())?);
     }
     Ok(Found { label: label.to_owned(), commit: None, folders })
 }

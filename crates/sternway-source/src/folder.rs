@@ -14,6 +14,23 @@ pub(crate) struct Folder {
     pub files: Arc<[File]>,
 }
 
+/// Of several places of a track, the first that has migrations: one that has none any more, or not yet, is not where
+/// they are. Where none has any, the first that is there.
+pub(crate) fn first<T, E>(
+    places: impl Iterator<Item = Result<Option<T>, E>>,
+    has_any: impl Fn(&T) -> bool,
+) -> Result<Option<T>, E> {
+    let mut found = None;
+    for place in places {
+        let Some(folder) = place? else { continue };
+        if has_any(&folder) {
+            return Ok(Some(folder));
+        }
+        found.get_or_insert(folder);
+    }
+    Ok(found)
+}
+
 /// One migration file.
 #[derive(Debug, Clone)]
 pub(crate) struct File {

@@ -14,7 +14,7 @@ use gix::ObjectId;
 use sternway_model::catalog::Release;
 
 use crate::cache::{Blob, Cache, Commit, Id};
-use crate::folder::{Body, File, Folder};
+use crate::folder::{Body, File, Folder, first};
 use crate::layout::path_parts;
 use crate::reading::{Builder, Found};
 use crate::{CloneKind, Layout, Reading, SourceError, Warning};
@@ -220,20 +220,13 @@ impl Reader<'_> {
         let trees: BTreeMap<&str, Option<Id>> =
             self.paths.iter().copied().zip(folders.iter().copied()).collect();
         for track in layout.read_tracks() {
-            let mut folder: Option<Folder> = None;
-            for path in track.paths_in(release) {
-                let Some(tree) = trees.get(path).copied().flatten() else { continue };
-                let files = self.files(tree)?;
-                let has_any = !files.is_empty();
-                // One that has no migrations any more, or not yet, is not where they are.
-                if has_any || folder.is_none() {
-                    folder = Some(Folder { path: path.to_owned(), files });
-                }
-                if has_any {
-                    break;
-                }
-            }
-            found.folders.push(folder);
+            let places = track.paths_in(release).map(|path| {
+                let Some(tree) = trees.get(path).copied().flatten() else { return Ok(None) };
+                Ok(Some(Folder { path: path.to_owned(), files: self.files(tree)? }))
+            });
+            found
+                .folders
+                .push(first::<_, ObjectError>(places, |it: &Folder| !it.files.is_empty())?);
         }
         Ok(Some(found))
     }
