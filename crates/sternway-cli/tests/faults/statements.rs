@@ -10,7 +10,7 @@ use sternway_database::failpoint::Point;
 use sternway_model::catalog::Digest;
 use sternway_model::state::TrackingRow;
 
-use crate::support::{Machine, Run, Server, ask, block_on, execute};
+use crate::support::{Machine, Run, Server, ask, block_on, execute, is_killed};
 use crate::voyage::NOWHERE;
 
 /// Two releases; `alone` are statements that no transaction takes.
@@ -207,14 +207,7 @@ fn what_is_restored_after_the_commit_is_restored_wherever_the_program_is_killed(
     let on = |arguments: &[&str], at: Option<usize>| {
         let mut command = machine.command(arguments);
         command.env("STERNWAY_DATABASE", &server.url);
-        command.envs(at.map(|at| ("FAILPOINTS", at.to_string())));
-        let output = command.output().expect("the program");
-        let killed = output.status.signal().is_some();
-        let ran = Run::ended_as(format!("{arguments:?}, killed at {at:?}"), &output);
-        if !killed {
-            ran.ended(0);
-        }
-        killed
+        is_killed(command, at)
     };
     on(&["upgrade", "--to", "1.1.0", "--yes", "--unproven"], None);
     execute(&server.url, "INSERT INTO job VALUES (1, 'open'), (2, 'late'), (3, 'late')");

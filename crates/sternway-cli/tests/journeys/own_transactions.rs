@@ -1,10 +1,8 @@
 //! Bodies with transactions of their own on MariaDB: what is in one happens once, and together.
 
-use std::os::unix::process::ExitStatusExt;
-
 use crate::both::server::Kind;
 use crate::harbour::{self, Harbour};
-use crate::support::Run;
+use crate::support::is_killed;
 
 const BOTH: &[&str] = &["1.0.0", "1.1.0"];
 const NEW: &[&str] = &["1.1.0"];
@@ -39,37 +37,30 @@ const WAYS: [[&str; 5]; 2] = [
 ];
 
 /// Runs the program, to be killed at its n-th point. Whether it was.
-fn is_killed(harbour: &Harbour<'_>, arguments: &[&str], at: Option<usize>) -> bool {
+fn goes(harbour: &Harbour<'_>, arguments: &[&str], at: Option<usize>) -> bool {
     let mut command = harbour.machine.command(arguments);
     harbour.of(&mut command);
-    command.envs(at.map(|at| ("FAILPOINTS", at.to_string())));
-    let output = command.output().expect("the program");
-    let killed = output.status.signal().is_some();
-    let ran = Run::ended_as(format!("{arguments:?}, killed at {at:?}"), &output);
-    if !killed {
-        ran.ended(0);
-    }
-    killed
+    is_killed(command, at)
 }
 
 #[test]
 fn what_is_in_a_transaction_of_a_body_happens_once_wherever_the_program_is_killed() {
     harbour::with(Kind::MariaDb, "own transactions", &FILES, |harbour, sql| {
-        is_killed(harbour, &WAYS[1], None);
+        goes(harbour, &WAYS[1], None);
         sql("INSERT INTO acc VALUES (1, 1115)");
         sql("DELETE FROM log");
         sql("INSERT INTO log (n) VALUES (5), (7), (8)");
         let (mut kills, mut at, mut next) = (0, 1, [Some(1), Some(1)]);
         while next.iter().any(Option::is_some) {
             let to = 1 - at;
-            let killed = is_killed(harbour, &WAYS[to], next[at]);
+            let killed = goes(harbour, &WAYS[to], next[at]);
             let what = format!("{:?} killed at {:?}", WAYS[to], next[at]);
             next[at] = next[at].filter(|_| killed).map(|it| it + 1);
             kills += usize::from(killed);
             let status = harbour.run(&["status", "--output", "json"]);
             if !status.json("sternway.status/1")["unfinished"].is_null() {
                 let end: [&[&str]; 2] = [&["resume", "--yes", "--unproven"], &["abort", "--yes"]];
-                is_killed(harbour, end[kills % 2], None);
+                goes(harbour, end[kills % 2], None);
             }
             at = usize::from(sql("SELECT version FROM schema_migrations WHERE NOT dirty") == ["2"]);
             let found =
@@ -84,7 +75,7 @@ fn what_is_in_a_transaction_of_a_body_happens_once_wherever_the_program_is_kille
 #[test]
 fn what_a_failed_transaction_took_back_is_done_by_resume() {
     harbour::with(Kind::MariaDb, "failed transactions", &FILES, |harbour, sql| {
-        is_killed(harbour, &WAYS[0].map(|it| if it == "rollback" { "upgrade" } else { it }), None);
+        goes(harbour, &WAYS[0].map(|it| if it == "rollback" { "upgrade" } else { it }), None);
         for (n, since, log) in [(4995, "statement 2", "NULL"), (4895, "it", "4895")] {
             sql("DELETE FROM acc");
             sql("DELETE FROM log");

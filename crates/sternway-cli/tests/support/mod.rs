@@ -6,6 +6,7 @@
 use std::env;
 use std::fs;
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -303,6 +304,19 @@ pub fn variable(name: &str, test: &str) -> Option<String> {
         skip(test, &format!("{name} is not set"));
     }
     value
+}
+
+/// Runs a command, to be killed at its n-th point; else it has to end well. Whether it was killed.
+#[track_caller]
+pub fn is_killed(mut command: Command, at: Option<usize>) -> bool {
+    command.envs(at.map(|at| ("FAILPOINTS", at.to_string())));
+    let output = command.output().expect("the program");
+    let killed = output.status.signal().is_some();
+    let ran = Run::ended_as(format!("{command:?}, killed at {at:?}"), &output);
+    if !killed {
+        ran.ended(0);
+    }
+    killed
 }
 
 /// Says that a test cannot run here, and why.
