@@ -241,10 +241,11 @@ async fn each(
     mut keeper: Option<&mut Keeper<'_>>,
 ) -> Result<(), (usize, Failure)> {
     let deadline = mysql.target.timeout.map(|timeout| Instant::now() + timeout);
-    let mut noted = None;
+    let (mut noted, mut next) = (None, Open::NOTHING);
     for (index, statement) in statements.iter().enumerate() {
         let number = index + 1;
-        let before = Open::before(statements, number);
+        let before = next;
+        next = before.after(number, statement);
         let open = before.since.filter(|since| *since >= work.first);
         if number < work.first {
             // It took effect in a session that is gone; what it set is gone with that.

@@ -110,9 +110,11 @@ fn begins(statement: &Statement<'_>) -> bool {
 
 /// Whether each statement is to be a transaction from now on, where a statement says so.
 pub(super) fn sets_autocommit(statement: &Statement<'_>) -> Option<bool> {
-    let (first, _) = first_words(statement.text);
+    if first_words(statement.text).0 != "SET" {
+        return None;
+    }
     let capitals = statement.text.to_ascii_uppercase();
-    let (_, value) = capitals.split_once("AUTOCOMMIT").filter(|_| first == "SET")?;
+    let (_, value) = capitals.split_once("AUTOCOMMIT")?;
     let value = value.trim_start().trim_start_matches(':').trim_start_matches('=').trim_start();
     Some(!(value.starts_with('0') || value.starts_with("OFF") || value.starts_with("FALSE")))
 }

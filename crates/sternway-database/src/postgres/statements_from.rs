@@ -6,7 +6,7 @@
 //! statement stands alone, and their order is only the likely one: whoever runs them tries again what did
 //! not run yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row;
 use sternway_model::proof::{Definition, Fingerprint, ObjectName, labels};
@@ -78,7 +78,7 @@ pub(super) async fn statements_from(
 ) -> Result<Vec<String>, DatabaseError> {
     let to = introspect::fingerprint(postgres, except).await?;
     let texts = texts(postgres, except).await?;
-    let change = Change { from, to: &to, texts: &texts };
+    let change = Change { from, to: &to, texts: &texts, names: to.names() };
     let rank = |name: &ObjectName| ORDER.iter().position(|kind| *kind == name.kind);
     let mut gone: Vec<&ObjectName> =
         from.objects.keys().filter(|it| !to.objects.contains_key(it)).collect();
@@ -134,6 +134,8 @@ struct Change<'a> {
     from: &'a Fingerprint,
     to: &'a Fingerprint,
     texts: &'a BTreeMap<ObjectName, String>,
+    /// What stands alone in the other schema.
+    names: BTreeSet<&'a str>,
 }
 
 impl Change<'_> {
@@ -142,7 +144,7 @@ impl Change<'_> {
         let kind = if name.kind == "published table" { "publication" } else { "table" };
         let table = name.table.as_ref().map(|it| ObjectName::new(kind, it));
         let goes = match name.described() {
-            Some(of) => !self.to.names().contains(of),
+            Some(of) => !self.names.contains(of),
             None => table.is_some_and(|it| !self.to.objects.contains_key(&it)),
         };
         goes || (name.kind == "index" && has_constraint(self.from, &name.name))
@@ -191,7 +193,7 @@ impl Change<'_> {
                     text.map(|text| format!("CREATE {kind} {name} AS {}", text.trim_end()));
                 again(create.into_iter().collect())
             }
-            "trigger" => again(trigger(name, table, is)),
+            "trigger" | "rule" => again(switched(&object.kind.to_uppercase(), name, table, is)),
             "policy" => {
                 let (kind, rest) = is.split_once(' ').unwrap_or((is, ""));
                 again(vec![format!("CREATE POLICY {name} ON {table} AS {kind} FOR {rest}")])
@@ -201,7 +203,7 @@ impl Change<'_> {
                 again(vec![format!("ALTER PUBLICATION {table} ADD TABLE {name} {is}")])
             }
             "aggregate" => Vec::new(),
-            _ => again(properties::made(object, is)),
+            _ => again(properties::made(object, is).into_iter().collect()),
         }
     }
 
@@ -382,14 +384,16 @@ fn publication(name: &str, is: &str) -> String {
     format!("CREATE PUBLICATION {name}{all} WITH ({with}{root})")
 }
 
-fn trigger(name: &str, table: &str, is: &str) -> Vec<String> {
+/// The statements that make a trigger or a rule, and switch it as its definition says.
+pub(super) fn switched(kind: &str, name: &str, table: &str, is: &str) -> Vec<String> {
     for (suffix, verb) in [
-        (" (disabled)", "DISABLE TRIGGER"),
-        (" (on replicas)", "ENABLE REPLICA TRIGGER"),
-        (" (always)", "ENABLE ALWAYS TRIGGER"),
+        (" (disabled)", "DISABLE"),
+        (" (on replicas)", "ENABLE REPLICA"),
+        (" (always)", "ENABLE ALWAYS"),
     ] {
         if let Some(create) = is.strip_suffix(suffix) {
-            return vec![create.to_owned(), format!("ALTER TABLE {table} {verb} {name}")];
+            let switch = format!("ALTER TABLE {table} {verb} {kind} {name}");
+            return vec![create.to_owned(), switch];
         }
     }
     vec![is.to_owned()]

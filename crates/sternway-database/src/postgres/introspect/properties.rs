@@ -272,26 +272,12 @@ pub(in crate::postgres) fn taken_away(object: &ObjectName, made_by: &str) -> Opt
     })
 }
 
-/// The statements that make a property. There are none for an event trigger, which would have its say in what
+/// The statement that makes a property. There is none for an event trigger, which would have its say in what
 /// is done on a shadow database, as if that were the one that it was made for.
-pub(in crate::postgres) fn made(object: &ObjectName, definition: &str) -> Vec<String> {
-    let ObjectName { kind, name, table } = object;
-    if kind == "event trigger" {
-        return Vec::new();
-    }
-    let table = table.as_deref().unwrap_or_default();
-    for (suffix, verb) in [
-        (" (disabled)", "DISABLE"),
-        (" (on replicas)", "ENABLE REPLICA"),
-        (" (always)", "ENABLE ALWAYS"),
-    ] {
-        if let Some(create) = definition.strip_suffix(suffix) {
-            return vec![create.to_owned(), format!("ALTER TABLE {table} {verb} RULE {name}")];
-        }
-    }
+pub(in crate::postgres) fn made(object: &ObjectName, definition: &str) -> Option<String> {
     let makes = ["CREATE ", "ALTER ", "COMMENT ", "GRANT ", "REVOKE "];
     let is_statement = makes.iter().any(|it| definition.starts_with(it));
-    is_statement.then(|| definition.to_owned()).into_iter().collect()
+    (is_statement && object.kind != "event trigger").then(|| definition.to_owned())
 }
 
 #[cfg(test)]
