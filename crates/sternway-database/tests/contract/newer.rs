@@ -463,6 +463,18 @@ pub async fn what_is_made_no_more_is_not_restored(ground: &Ground) {
             assert_eq!(list(&mut session, &mine).await, ["1"], "{server}: {up}");
         }
     }
+    // A table may be its key and nothing else.
+    let table = "CREATE TABLE k (id INT, role VARCHAR(9), PRIMARY KEY (id, role))";
+    let fill = "INSERT INTO k SELECT id, role FROM p";
+    write(&mut session, 2, "DELETE FROM p; INSERT INTO p VALUES (1, 'admin'), (2, 'admin')").await;
+    write(&mut session, 2, &format!("{table}; {fill}; INSERT INTO k VALUES (3, 'more')")).await;
+    knowing(&mut session, Down, "DELETE FROM k WHERE id < 90", fill).await;
+    write(&mut session, 1, "UPDATE p SET role = 'user' WHERE id = 2").await;
+    knowing(&mut session, Up, fill, "DELETE FROM k WHERE id < 90").await;
+    for (id, role) in [(1, "admin"), (2, "user"), (3, "more")] {
+        let sql = format!("SELECT role FROM k WHERE id = {id}");
+        assert_eq!(list(&mut session, &sql).await, [role], "{server}");
+    }
 }
 
 /// Of a table that a body makes and fills, with numbers of its own, the rows come back under theirs: what the body has

@@ -142,7 +142,7 @@ async fn made(
     let column = |at: &usize| MySql::quote(layout.columns.get(*at).map_or("", String::as_str));
     let key: Vec<String> =
         layout.keys().iter().map(|at| format!("t.{} = k.c{at}", column(at))).collect();
-    let same = judged.iter().map(|at| format!("a{at} = c{at}")).collect::<Vec<_>>().join(", ");
+    let same = judged.iter().map(|at| format!("a{at} = c{at}")).chain(["u = u".to_owned()]);
     let made = judged.iter().map(|at| format!("k.a{at} = t.{}", column(at)));
     let mark = (!matches!(lost, Lost::Column { .. })).then(|| "k.u = 'm'".to_owned());
     // What a body changed keeps what the body made of it.
@@ -151,7 +151,8 @@ async fn made(
         _ => "1 = 1".to_owned(),
     };
     let sql = format!(
-        "UPDATE {kept} SET {same} WHERE {}; UPDATE {kept} AS k JOIN {own} AS t ON {} SET {} WHERE {}; COMMIT",
+        "UPDATE {kept} SET {} WHERE {}; UPDATE {kept} AS k JOIN {own} AS t ON {} SET {} WHERE {}; COMMIT",
+        same.collect::<Vec<_>>().join(", "),
         deleted(""),
         key.join(" AND "),
         made.chain(mark).collect::<Vec<_>>().join(", "),
