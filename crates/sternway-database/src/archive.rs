@@ -25,7 +25,7 @@ use std::str::FromStr;
 
 use crate::port::DatabaseError;
 
-pub use entry::{KEPT, NewEntry, Stored, Trouble, direction};
+pub use entry::{KEPT, NewEntry, Stored, Trouble, direction, left};
 pub use index::{
     drop_entry, gives, insertion, is_there, last_id, list, of_step, one, page, sharing, stored,
 };

@@ -358,7 +358,7 @@ impl Archive for MySql {
         crate::archive::drop_entry(self, id).await
     }
 
-    async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError> {
+    async fn leave(&mut self, ids: &[EntryId]) -> Result<Vec<Restoration>, DatabaseError> {
         archive::leave(self, ids).await
     }
 

@@ -335,7 +335,7 @@ impl Archive for Postgres {
         archive::drop_entry(self, id).await
     }
 
-    async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError> {
+    async fn leave(&mut self, ids: &[EntryId]) -> Result<Vec<Restoration>, DatabaseError> {
         archive::leave(self, ids).await
     }
 

@@ -232,7 +232,7 @@ impl Archive for Sqlite {
         crate::archive::drop_entry(self, id).await
     }
 
-    async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError> {
+    async fn leave(&mut self, ids: &[EntryId]) -> Result<Vec<Restoration>, DatabaseError> {
         connect::use_file(self, false).await?;
         archive::leave(self, ids).await
     }

@@ -150,7 +150,7 @@ macro_rules! forward {
         drop_entry(id: sternway_model::archive::EntryId)
             -> Result<(), sternway_database::DatabaseError>;
         leave(ids: &[sternway_model::archive::EntryId])
-            -> Result<(), sternway_database::DatabaseError>;
+            -> Result<Vec<sternway_model::archive::Restoration>, sternway_database::DatabaseError>;
         restore(ids: &[sternway_model::archive::EntryId])
             -> Result<Vec<sternway_model::archive::Restoration>, sternway_database::DatabaseError>;
     } };

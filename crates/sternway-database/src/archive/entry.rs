@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sternway_model::archive::{Conflict, Entry};
+use sternway_model::archive::{Conflict, Entry, Restoration, Restored};
 use sternway_model::catalog::Direction;
 use sternway_model::effect::Lost;
 
-use super::Result;
 use super::layout::Layout;
+use super::{Result, reason};
 use crate::port::DatabaseError;
 
 /// An entry with all that restoring it needs.
@@ -82,4 +82,12 @@ pub fn direction(text: &str) -> Result<Direction> {
 pub fn conflicts(mut counts: BTreeMap<String, u64>) -> Vec<Conflict> {
     counts.retain(|_, rows| *rows > 0);
     counts.into_iter().map(|(reason, rows)| Conflict { reason, rows }).collect()
+}
+
+/// What becomes of an entry that what takes back half a migration leaves in the archive.
+pub fn left(entry: &Entry) -> Restoration {
+    let (id, lost) = (entry.id, entry.lost.clone());
+    let conflict = Conflict { reason: reason::left(&lost).to_owned(), rows: entry.rows };
+    let conflicts = Some(conflict).filter(|it| it.rows > 0).into_iter().collect();
+    Restoration { id, lost, restored: Restored { back: 0, conflicts } }
 }

@@ -16,12 +16,12 @@ mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sternway_model::archive::{Conflict, Restoration, Restored};
+use sternway_model::archive::{Restoration, Restored};
 
 use self::verdict::{Verdict, verdict};
 use self::waiting::{Group, Kind};
 pub use self::waiting::{Origins, Waiting, look_at};
-use super::entry::{Stored, conflicts};
+use super::entry::{Stored, conflicts, left};
 use super::store::{Act, BATCH, Contents, Found, Place, RowStore};
 use super::{Result, reason};
 use crate::origin::Origin;
@@ -36,15 +36,15 @@ pub struct Outcome {
 }
 
 /// Lets entries stay whose rows are laid out as those of copies: nobody restores them by itself.
-pub async fn leave<S: RowStore>(store: &mut S, entries: &[Stored]) -> Result<()> {
+pub async fn leave<S: RowStore>(store: &mut S, entries: &[Stored]) -> Result<Vec<Restoration>> {
+    let mut all = Vec::new();
     for Stored { entry, data, .. } in entries {
-        let why = reason::left(&entry.lost);
-        store.refuse(*data, None, why).await?;
-        let conflict = Conflict { reason: why.to_owned(), rows: entry.rows };
-        let conflicts = Some(conflict).filter(|it| it.rows > 0).into_iter().collect();
-        store.note(entry.id, &Restored { back: 0, conflicts }).await?;
+        let restoration = left(entry);
+        store.refuse(*data, None, reason::left(&entry.lost)).await?;
+        store.note(entry.id, &restoration.restored).await?;
+        all.push(restoration);
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Lets the tables of what waits go on with their numbers where they were.

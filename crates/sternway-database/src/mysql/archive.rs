@@ -47,10 +47,7 @@ pub(super) const LENIENT: &str =
 
 /// Whether a table belongs to the archive.
 pub(super) fn is_ours(table: &str) -> bool {
-    table == INDEX
-        || table == silence::TABLE
-        || table.starts_with(PREFIX)
-        || table.starts_with(STAND_IN)
+    table == INDEX || table.starts_with(PREFIX) || table.starts_with(STAND_IN)
 }
 
 /// The table that holds the rows of an entry.

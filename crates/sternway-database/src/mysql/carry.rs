@@ -53,16 +53,15 @@ pub(super) async fn carry(
     except: &[String],
 ) -> Result<Vec<Carried>, SwapError> {
     let other = server.connect(from).await?;
-    let triggers = swap::triggers(&mut server.session).await?;
+    let triggers = swap::triggers(&mut server.session, None).await?;
     if !triggers.is_empty() {
         // Their rows would pass by the triggers too.
         occupants(server, false).await?;
-        swap::take_away(server, &triggers).await?;
+        swap::take_away(&mut server.session, &triggers).await?;
     }
     let carried = transfer(&mut Two { here: &mut server.session, other }, except).await;
     if !triggers.is_empty() {
-        let here = server.session.identity.database.clone();
-        swap::mend(server, &here).await?;
+        swap::put_back(&mut server.session).await?;
     }
     Ok(carried?)
 }

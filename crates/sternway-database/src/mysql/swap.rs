@@ -6,7 +6,7 @@
 //! notes in the same way which triggers it takes away for so long.
 
 use super::whole::Server;
-use super::{MySql, cell, failed};
+use super::{MySql, cell, failed, track};
 use crate::failpoint::{self, Point};
 use crate::port::{Clients as _, DatabaseError, SwapError, Whole as _, occupants};
 
@@ -39,7 +39,7 @@ pub(super) async fn swap(
     let theirs = programs(&mut fresh, "").await?;
     let (here, there) = (tables(&mut server.session).await?, tables(&mut fresh).await?);
     server.create(old).await?;
-    let noted = note(server, old, Some(new), &ours, &theirs).await;
+    let noted = note(&mut server.session, old, Some(new), &ours, &theirs).await;
     if let Err(error) = noted {
         server.remove(old).await?;
         return Err(error.into());
@@ -91,30 +91,35 @@ async fn drop_triggers(session: &mut MySql, of: &[Program]) -> Result<(), Databa
     Ok(())
 }
 
-/// The triggers of a database.
-pub(super) async fn triggers(session: &mut MySql) -> Result<Vec<Program>, DatabaseError> {
-    programs(session, "WHERE kind = 'TRIGGER'").await
+/// The triggers of a database, or those of these names.
+pub(super) async fn triggers(
+    session: &mut MySql,
+    names: Option<&[String]>,
+) -> Result<Vec<Program>, DatabaseError> {
+    let names = names.map(|it| it.iter().map(|it| MySql::literal(it)).collect::<Vec<_>>());
+    let these = names.map(|it| format!(" AND name IN ({})", it.join(", "))).unwrap_or_default();
+    programs(session, &format!("WHERE kind = 'TRIGGER'{these}")).await
 }
 
-/// Takes the triggers of this database away, until [`mend`] with its name makes them again.
+/// Takes triggers of this database away, until [`put_back`] makes them again.
 pub(super) async fn take_away(
-    server: &mut Server,
+    session: &mut MySql,
     triggers: &[Program],
 ) -> Result<(), DatabaseError> {
-    let here = server.session.identity.database.clone();
-    let mut taken = note(server, &here, None, &[], triggers).await;
+    let here = session.identity.database.clone();
+    let mut taken = note(session, &here, None, &[], triggers).await;
     if taken.is_ok() {
-        taken = drop_triggers(&mut server.session, triggers).await;
+        taken = drop_triggers(session, triggers).await;
     }
     if taken.is_err() {
-        mend(server, &here).await?;
+        put_back(session).await?;
     }
     taken
 }
 
 /// Says in the database `place` what is to be made, and which database is to go then.
 async fn note(
-    server: &mut Server,
+    session: &mut MySql,
     place: &str,
     from: Option<&str>,
     ours: &[Program],
@@ -138,7 +143,7 @@ async fn note(
             ));
         }
     }
-    server.session.run(doing, format!("{sql} COMMIT")).await
+    session.run(doing, format!("{sql} COMMIT")).await
 }
 
 /// Finishes the swap that has swapped `old` out, or takes it back, as far as it has come; or makes the triggers of this
@@ -172,9 +177,9 @@ pub(super) async fn mend(server: &mut Server, old: &str) -> Result<(), DatabaseE
     server.remove(old).await
 }
 
-/// Makes the triggers again that were taken away.
-async fn put_back(session: &mut MySql) -> Result<(), DatabaseError> {
-    if !tables(session).await?.iter().any(|it| it == NOTES) {
+/// Makes the triggers again that were taken away, also by a process that was cut short.
+pub(super) async fn put_back(session: &mut MySql) -> Result<(), DatabaseError> {
+    if !track::exists(session, NOTES).await? {
         return Ok(());
     }
     let [_, triggers, _] = noted(session).await?;
@@ -263,14 +268,10 @@ async fn programs(session: &mut MySql, which: &str) -> Result<Vec<Program>, Data
             _ => "Create Event",
         };
         let mut settings = Vec::new();
-        for (name, column) in [
-            ("sql_mode", "sql_mode"),
-            ("character_set_client", "character_set_client"),
-            ("collation_connection", "collation_connection"),
-            ("time_zone", "time_zone"),
-        ] {
+        // Not the character set of the client's who made it: what is sent is in this one's.
+        for name in ["sql_mode", "collation_connection", "time_zone"] {
             // A view has no mode, and only an event a time zone.
-            let value = cell(row, column);
+            let value = cell(row, name);
             if !value.is_empty() || (name == "sql_mode" && kind != "VIEW") {
                 settings.push(format!("SESSION {name} = {}", MySql::literal(&value)));
             }

@@ -40,8 +40,8 @@ pub trait Archive: Send {
     async fn drop_entry(&mut self, id: EntryId) -> Result<(), DatabaseError>;
 
     /// Lets entries stay in the archive that are not to be restored by themselves: a body that failed half
-    /// way had made what they hold, and was taken back.
-    async fn leave(&mut self, ids: &[EntryId]) -> Result<(), DatabaseError>;
+    /// way had made what they hold, and was taken back. What is left of each is returned.
+    async fn leave(&mut self, ids: &[EntryId]) -> Result<Vec<Restoration>, DatabaseError>;
 
     /// Restores the rows of entries of one half of a migration now, as far as they fit and nobody has
     /// written to their places; together with them those that share their rows. What came of each is

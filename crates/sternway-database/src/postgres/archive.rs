@@ -22,8 +22,7 @@ use sternway_model::proof::ObjectName;
 use super::effects::{FIRST_OID, json};
 use super::records::unreadable;
 use super::{Postgres, failed, literal};
-use crate::archive::direction;
-use crate::archive::reason;
+use crate::archive::{direction, left, reason};
 use crate::asked::Misfits;
 use crate::port::DatabaseError;
 use crate::records::damaged;
@@ -392,27 +391,29 @@ pub(super) async fn drop_entry(postgres: &mut Postgres, id: EntryId) -> Result<(
 }
 
 /// Lets entries stay that nobody is to restore by itself.
-pub(super) async fn leave(postgres: &mut Postgres, ids: &[EntryId]) -> Result<(), DatabaseError> {
-    let mut sql = String::new();
+pub(super) async fn leave(
+    postgres: &mut Postgres,
+    ids: &[EntryId],
+) -> Result<Vec<Restoration>, DatabaseError> {
+    let (mut sql, mut all) = (String::new(), Vec::new());
     for it in stored(postgres, Which::Among(ids)).await? {
         let (id, store, rows) = (it.entry.id, it.store(), it.entry.rows);
-        let why = reason::left(&it.entry.lost);
-        let conflict = Conflict { reason: why.to_owned(), rows };
-        let conflicts: Vec<Conflict> =
-            Some(conflict).filter(|it| it.rows > 0).into_iter().collect();
+        let restoration = left(&it.entry);
+        let conflicts = serde_json::to_string(&restoration.restored.conflicts).unwrap_or_default();
         sql.push_str(&format!(
             "UPDATE {store} SET {CONFLICT} = {why};
              UPDATE sternway.archive SET restored_at = pg_catalog.clock_timestamp(), back = 0, rows = {rows},
                  misfits = {conflicts} WHERE id = {id};",
-            why = literal(why),
-            conflicts = literal(&serde_json::to_string(&conflicts).unwrap_or_default()),
+            why = literal(reason::left(&it.entry.lost)),
+            conflicts = literal(&conflicts),
         ));
+        all.push(restoration);
     }
     let ended = postgres.run("leave what was kept", format!("BEGIN; {sql} COMMIT")).await;
     if ended.is_err() {
         let _ = postgres.run("roll back", "ROLLBACK".to_owned()).await;
     }
-    ended
+    ended.map(|()| all)
 }
 
 /// The columns of kept tables that rest on a type or a collation that people made: table, column.

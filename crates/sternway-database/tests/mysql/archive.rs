@@ -180,9 +180,12 @@ async fn what_changed_meanwhile_stays_as_it_is() {
 /// Triggers of the user's own do not fire on what is restored, and are what they were; somebody else's are left alone.
 #[tokio::test]
 async fn triggers_are_silent_while_rows_are_restored() {
-    let trigger = "TRIGGER g BEFORE INSERT ON t FOR EACH ROW INSERT INTO log VALUES (NEW.id)";
+    let head = "TRIGGER g BEFORE INSERT ON t FOR EACH ROW";
+    let trigger = format!("{head} INSERT INTO log VALUES (NEW.id + 0 * LENGTH('\u{e9}'))");
     let schema = "CREATE TABLE t (id INT PRIMARY KEY, a INT); INSERT INTO t VALUES (1, 1), (2, 2); CREATE TABLE log (x INT)";
-    let Some(mut journey) = Journey::of(&format!("{schema}; CREATE {trigger}")).await else {
+    // What a client makes that writes in another character set is the same afterwards.
+    let by_another_client = format!("SET character_set_client = latin1; CREATE {trigger}");
+    let Some(mut journey) = Journey::of(&format!("{schema}; {by_another_client}")).await else {
         return;
     };
     let defined = "SELECT CONCAT(DEFINER, SQL_MODE, COLLATION_CONNECTION, ACTION_STATEMENT) FROM information_schema.TRIGGERS
@@ -197,15 +200,16 @@ async fn triggers_are_silent_while_rows_are_restored() {
     // Whoever comes after a process that was cut short makes what that had taken away.
     journey
         .execute(&format!(
-            "CREATE TABLE sternway_triggers (n bigint PRIMARY KEY, name text, mode text, collation text, makes text);
-             INSERT INTO sternway_triggers SELECT 1, 'g', SQL_MODE, COLLATION_CONNECTION, 'CREATE {trigger}'
+            "CREATE TABLE sternway_swap (n bigint PRIMARY KEY, place text, kind text, name text, settings text, make text);
+             INSERT INTO sternway_swap SELECT 1, 'here', 'TRIGGER', 'g', CONCAT('SET SESSION sql_mode = ''', SQL_MODE,
+                 ''', SESSION collation_connection = ''', COLLATION_CONNECTION, ''''), CONCAT('CREATE {head} ', ACTION_STATEMENT)
                  FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE();
              DROP TRIGGER g"
         ))
         .await;
     journey.down("DELETE FROM t WHERE id = 1").await;
     assert_eq!(journey.ask(defined).await, before);
-    let left = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'sternway_triggers'";
+    let left = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'sternway_swap'";
     assert_eq!(journey.ask(left).await, "0");
 
     journey.execute(&format!("DROP TRIGGER g; CREATE DEFINER = 'somebody'@'%' {trigger}")).await;

@@ -7,7 +7,6 @@
 use std::time::{Duration, Instant};
 
 use sternway_database::{Preservation, StepError, Work};
-use sternway_model::archive::Restoration;
 use sternway_model::effect::Lost;
 use sternway_model::plan::Migrate;
 
@@ -119,14 +118,9 @@ impl Executor<'_, '_> {
         if undoing && half {
             // What a body that failed half way had made is nobody's to come back over what the next one makes.
             let ids: Vec<_> = done.kept.iter().map(|it| it.id).collect();
-            self.database.leave(&ids).await?;
-            let rows = self.database.archive(&plan.app).await?.into_iter();
-            let rows =
-                rows.filter(|it| ids.contains(&it.id) && matches!(it.lost, Lost::Rows { .. }));
-            let left = rows.filter_map(|it| {
-                Some(Restoration { id: it.id, lost: it.lost, restored: it.restored? })
-            });
-            done.restored.extend(left);
+            let left = self.database.leave(&ids).await?.into_iter();
+            // Rows of a table that stays may be older than what is taken back.
+            done.restored.extend(left.filter(|it| matches!(it.lost, Lost::Rows { .. })));
         }
         let took = start.elapsed();
         self.observer.tell(&Event::Migrated { step: migrate, took, done: &done });

@@ -10,8 +10,8 @@ use crate::archive::Result;
 use crate::archive::{
     self, INDEX, KEPT, Origins, Outcome, PREFIX, Stored, Waiting, of_step, sharing, stored,
 };
-use crate::mysql::MySql;
 use crate::mysql::statements::{Statement, Word, words_of};
+use crate::mysql::{MySql, swap};
 use crate::origin::{Filled, Origin, Unseen, origin};
 use crate::port::{DatabaseError, Preservation};
 
@@ -37,7 +37,7 @@ pub async fn waiting(
     begun: bool,
 ) -> Result<Waits> {
     // An earlier process may have been cut short with them.
-    silence::wake(mysql).await?;
+    swap::put_back(mysql).await?;
     let step = of_step(mysql, care, care.direction.opposite());
     let origins = origins_of(statements);
     let waiting = format!("{step} AND state = '{KEPT}' AND restored IS NULL");
@@ -125,8 +125,7 @@ async fn restore_rows(mysql: &mut MySql, waiting: Waiting) -> Result<Vec<Restora
     let begin = format!("{STRICT}; SET {checks}, SESSION foreign_key_checks = 1");
     mysql.run(DOING, begin).await?;
     let restored = async {
-        let tables = waiting.tables().into_iter().map(str::to_owned).collect();
-        silence::silence(mysql, &tables).await?;
+        silence::silence(mysql, &waiting.tables()).await?;
         archive::advance(mysql, &waiting).await?;
         mysql.run(DOING, "START TRANSACTION READ WRITE".to_owned()).await?;
         let Outcome { restored, emptied } = archive::restore(mysql, waiting).await?;
@@ -142,7 +141,7 @@ async fn restore_rows(mysql: &mut MySql, waiting: Waiting) -> Result<Vec<Restora
         // A connection that is gone has done this by itself.
         let _ = mysql.run(DOING, "ROLLBACK".to_owned()).await;
     }
-    let woken = silence::wake(mysql).await;
+    let woken = swap::put_back(mysql).await;
     let settings = format!("{LENIENT}, SESSION foreign_key_checks = @sternway_checks");
     let reset = mysql.run(DOING, settings).await;
     let restored = restored?;
@@ -152,22 +151,23 @@ async fn restore_rows(mysql: &mut MySql, waiting: Waiting) -> Result<Vec<Restora
 
 /// Restores entries now, together with those that share their rows.
 pub async fn restore_some(mysql: &mut MySql, ids: &[EntryId]) -> Result<Vec<Restoration>> {
-    silence::wake(mysql).await?;
+    swap::put_back(mysql).await?;
     let condition = format!("{} AND state = '{KEPT}'", sharing(mysql, ids).await?);
     let waiting = look_at(mysql, &condition, None, false).await?;
     restore(mysql, waiting).await
 }
 
 /// As [`crate::port::Archive::leave`].
-pub async fn leave(mysql: &mut MySql, ids: &[EntryId]) -> Result<()> {
+pub async fn leave(mysql: &mut MySql, ids: &[EntryId]) -> Result<Vec<Restoration>> {
     if ids.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let condition = format!("{} AND state = '{KEPT}'", sharing(mysql, ids).await?);
     let mut found = stored(mysql, &condition).await?;
     for entry in found.iter_mut().filter(|entry| entry.layout.moved) {
         lay_out(mysql, entry).await?;
     }
-    archive::leave(mysql, &found).await?;
-    mysql.run("leave what was kept", "COMMIT".to_owned()).await
+    let left = archive::leave(mysql, &found).await?;
+    mysql.run("leave what was kept", "COMMIT".to_owned()).await?;
+    Ok(left)
 }

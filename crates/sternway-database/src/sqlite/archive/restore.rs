@@ -86,9 +86,9 @@ pub async fn restore_some(sqlite: &mut Sqlite, ids: &[EntryId]) -> Result<Vec<Re
 }
 
 /// As [`crate::port::Archive::leave`].
-pub async fn leave(sqlite: &mut Sqlite, ids: &[EntryId]) -> Result<()> {
+pub async fn leave(sqlite: &mut Sqlite, ids: &[EntryId]) -> Result<Vec<Restoration>> {
     if ids.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let condition = sharing(sqlite, ids).await?;
     let found = stored(sqlite, &condition).await?;
